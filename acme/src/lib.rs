@@ -1,0 +1,27 @@
+//! RFC 8555 as types and pure functions.
+//!
+//! Values in, values out: nothing here reads a clock, draws a random number, waits or touches a
+//! network. Whatever the protocol says about identifiers, keys, orders, authorizations,
+//! challenges, CSRs, certificates and problem documents is decided here once, and every other
+//! crate builds on it. It imports no sibling.
+
+pub mod account;
+pub mod account_key;
+pub mod authorization;
+pub mod base64url;
+pub mod certificate;
+pub mod challenge;
+pub mod csr;
+mod der;
+pub mod identifier;
+pub mod ids;
+pub mod order;
+pub mod problem;
+pub mod profile;
+pub mod registration;
+pub mod revocation;
+pub mod secret;
+pub mod signature;
+pub mod subject_names;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,105 @@
+//! Registrations: the CM's records of who may ask for what (CM contract section 4.3).
+//!
+//! An ACME account is the face of a registration to which an account key is bound. What is here
+//! is what the CM said; what follows from it for a name is decided in the policies.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    account_key::Thumbprint,
+    identifier::DnsName,
+    ids::{ProfileName, RegistrationId},
+    time::Timestamp,
+};
+
+/// The CM's record, as far as the gateway needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// The CM's id; the account URL ends in it.
+    pub id: RegistrationId,
+    /// Counts changes; needed for conditional writes.
+    pub version: u64,
+    /// Whether it may be used.
+    pub status: RegistrationStatus,
+    /// The bound account key; `None` while pending.
+    pub key: Option<AccountKeyRecord>,
+    /// Contact URIs as the client gave them.
+    pub contacts: Vec<String>,
+    /// When the terms of service were agreed to.
+    pub terms_of_service_agreed_at: Option<Timestamp>,
+    /// The external account it was bound through.
+    pub external_account: Option<String>,
+    /// Names it may ask for.
+    pub allowed_identifiers: AllowedIdentifiers,
+    /// Profiles it may ask for; empty means the realm's default profile only.
+    pub allowed_profiles: Vec<ProfileName>,
+}
+
+/// The account key of a registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountKeyRecord {
+    /// The public key.
+    pub key: crate::account_key::PublicKey,
+    /// Its thumbprint, computed by us from the key.
+    pub thumbprint: Thumbprint,
+}
+
+/// Whether a registration may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RegistrationStatus {
+    /// Made by an officer, no key bound yet.
+    Pending,
+    /// In use.
+    Active,
+    /// Held by an officer; may come back. Also what an unknown word of the CM is taken for.
+    Suspended,
+    /// Given up by its client, for good.
+    Deactivated,
+    /// Ended by an officer, for good.
+    Revoked,
+}
+
+/// Names that a registration may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowedIdentifiers {
+    /// Every name but the excluded ones; said out loud, never the meaning of an empty list.
+    Any {
+        /// What is refused all the same.
+        exclude: Vec<IdentifierRule>,
+    },
+    /// What a rule matches and no exclusion does.
+    Listed {
+        /// What is allowed.
+        rules: Vec<IdentifierRule>,
+        /// What is refused all the same.
+        exclude: Vec<IdentifierRule>,
+    },
+}
+
+/// One entry of a list of allowed or excluded names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentifierRule {
+    /// The name and everything below it, at label boundaries.
+    Suffix {
+        /// The top of the subtree.
+        name: DnsName,
+        /// Whether wildcard names at or below it match too.
+        wildcards: bool,
+    },
+    /// Just this name, no wildcard.
+    Exact(DnsName),
+    /// Just the wildcard name `*.` + this.
+    Wildcard(DnsName),
+    /// Just this address.
+    Address(IpAddr),
+    /// The addresses of a block.
+    Network {
+        /// Any address of the block.
+        address: IpAddr,
+        /// Length of the prefix in bits.
+        prefix_bits: u8,
+    },
+}

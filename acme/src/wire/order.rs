@@ -1,0 +1,57 @@
+//! Orders (RFC 8555 §7.1.3, §7.4).
+
+use serde::{Deserialize, Serialize};
+
+use super::{empty_is_absent, problem::Problem};
+use crate::{identifier::Identifier, order::OrderStatus, time::Timestamp};
+
+/// Payload of newOrder. Identifiers are kept as text, so that each one can be refused by itself.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the members of RFC 8555 section 7.4 and draft-ietf-acme-profiles")]
+pub struct NewOrder {
+    pub identifiers: Vec<IdentifierText>,
+    #[serde(default, deserialize_with = "empty_is_absent")]
+    pub not_before: Option<String>,
+    #[serde(default, deserialize_with = "empty_is_absent")]
+    pub not_after: Option<String>,
+    #[serde(default, deserialize_with = "empty_is_absent")]
+    pub profile: Option<String>,
+}
+
+/// An identifier as the client wrote it.
+#[derive(Debug, Deserialize)]
+#[expect(missing_docs, reason = "the members of RFC 8555 section 7.1.3")]
+pub struct IdentifierText {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub value: String,
+}
+
+/// Payload of finalize.
+#[derive(Debug, Deserialize)]
+pub struct Finalize {
+    /// PKCS#10 in DER, base64url.
+    pub csr: String,
+}
+
+/// An order object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the members of RFC 8555 section 7.1.3")]
+pub struct Order {
+    pub status: OrderStatus,
+    pub expires: Timestamp,
+    pub identifiers: Vec<Identifier>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
+    pub profile: String,
+    pub authorizations: Vec<String>,
+    pub finalize: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Problem>,
+}
