@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn dates_that_are_not_rfc_3339_are_refused() {
-        for text in ["", "2026-11-22", "2026-11-22 10:00:00Z", "22 Nov 2026 10:00:00 GMT"] {
+        for text in ["", "2026-11-22", "2026-11-22T10:00:00", "22 Nov 2026 10:00:00 GMT"] {
             assert_eq!(text.parse::<Timestamp>(), Err(NotATimestamp), "{text:?}");
         }
     }
