@@ -54,7 +54,7 @@ pub(crate) struct Control {
 /// itself; dropping it closes the socket.
 ///
 /// # Errors
-/// `address` is not loopback, or cannot be bound.
+/// `address` or a responder address is not loopback, or `address` cannot be bound.
 pub(crate) async fn serve(
     address: SocketAddr,
     control: Control,

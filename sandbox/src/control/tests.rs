@@ -258,4 +258,7 @@ async fn it_serves_loopback_only() {
     let everywhere = "0.0.0.0:0".parse().unwrap();
     let refused = serve(everywhere, sandbox.control.clone()).await.err();
     assert!(refused.unwrap().to_string().contains("loopback"));
+    let control = Control { http_01_address: everywhere, ..sandbox.control.clone() };
+    let refused = serve("127.0.0.1:0".parse().unwrap(), control).await.err();
+    assert!(refused.unwrap().to_string().contains("loopback"));
 }
