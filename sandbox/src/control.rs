@@ -59,7 +59,9 @@ pub(crate) async fn serve(
     address: SocketAddr,
     control: Control,
 ) -> anyhow::Result<(SocketAddr, impl Future<Output = ()> + Send + 'static)> {
-    ensure_loopback(address)?;
+    for address in [address, control.http_01_address, control.tls_alpn_01_address] {
+        ensure_loopback(address)?;
+    }
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for control"))?;
     let bound = listener.local_addr().context("the control socket has no address")?;
