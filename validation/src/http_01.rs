@@ -1,0 +1,281 @@
+//! http-01: a resource on the identifier's web server (RFC 8555 §8.3, RFC 8738 §3).
+//!
+//! Each hop is looked up, judged by the address policy and dialled literally: one IPv6 address
+//! first, and if it cannot be connected to, one IPv4 address. Any answer is final.
+
+use std::net::SocketAddr;
+
+use acme::{
+    challenge::{KeyAuthorization, Token},
+    identifier::{DnsName, Identifier},
+    problem::{ProblemKind, shown},
+};
+use reqwest::{
+    Response, StatusCode, Url,
+    header::{CONTENT_ENCODING, LOCATION},
+};
+use tokio::time::Instant;
+
+use crate::{
+    Failure, Parts, Reached,
+    egress::{Dialable, Refusal},
+    fetch::{BodyError, FetchError, Target, read_body},
+    redirect::{self, Ports},
+    resolver::LookupError,
+    source,
+};
+
+/// One URL on the way to the proof.
+struct Hop {
+    /// The URL without a port, as it was asked for or redirected to.
+    url: Url,
+    /// Whose web server it is: a name or an address, never a wildcard.
+    host: Identifier,
+    /// What a client is told of it. A redirect's path is a stranger's header and is left out.
+    label: String,
+}
+
+/// Follows the redirects to the key authorization.
+pub(crate) async fn validate(
+    parts: &Parts,
+    identifier: &Identifier,
+    token: &Token,
+    key_authorization: &KeyAuthorization,
+    deadline: Instant,
+) -> Result<Reached, Failure> {
+    let ports = Ports { http: parts.settings.http_port, https: parts.settings.https_port };
+    let mut hop = Hop::first(identifier, token)?;
+    let mut visited = vec![hop.url.clone()];
+    loop {
+        let (response, address) = reach(parts, &hop, deadline).await?;
+        let status = response.status();
+        tracing::debug!(%identifier, host = %hop.host, %address, status = status.as_u16(), "http-01 answer");
+        if redirect::is_redirect(status) {
+            let redirects = visited.len();
+            if redirects > parts.settings.redirects_max {
+                let most = parts.settings.redirects_max;
+                return Err(policy(&hop, address, &format!("redirects once too often; at most {most} are followed")));
+            }
+            let location = response.headers().get(LOCATION).map(|location| location.as_bytes());
+            let (url, name) = redirect::follow(&hop.url, location, ports)
+                .map_err(|refused| policy(&hop, address, &format!("answered {}: {refused}", status.as_u16())))?;
+            if visited.contains(&url) {
+                return Err(policy(&hop, address, "redirects in a loop"));
+            }
+            visited.push(url.clone());
+            hop = Hop::redirected(url, name, redirects);
+        } else {
+            check_answer(parts, &hop, address, response, key_authorization, deadline).await?;
+            return Ok(Reached { source: source::towards(address), target: address.to_string() });
+        }
+    }
+}
+
+impl Hop {
+    fn first(identifier: &Identifier, token: &Token) -> Result<Self, Failure> {
+        let host = identifier.without_wildcard();
+        let url = format!("http://{}/.well-known/acme-challenge/{}", in_url(&host), token.as_str());
+        match Url::parse(&url) {
+            Ok(parsed) => Ok(Self { url: parsed, host, label: url }),
+            Err(_) => Err(Failure::lasting(ProblemKind::ServerInternal, format!("{identifier} does not fit in a URL"))),
+        }
+    }
+
+    fn redirected(url: Url, name: DnsName, redirects: usize) -> Self {
+        let label = format!("{}://{name} (redirect {redirects})", url.scheme());
+        Self { url, host: Identifier::Dns(name), label }
+    }
+
+    fn port(&self, parts: &Parts) -> u16 {
+        if self.url.scheme() == "https" { parts.settings.https_port } else { parts.settings.http_port }
+    }
+}
+
+fn in_url(host: &Identifier) -> String {
+    match host {
+        Identifier::Dns(name) | Identifier::Wildcard(name) => name.to_string(),
+        Identifier::Ip(std::net::IpAddr::V4(address)) => address.to_string(),
+        Identifier::Ip(std::net::IpAddr::V6(address)) => format!("[{address}]"),
+    }
+}
+
+/// Asks the one or two addresses of a hop.
+async fn reach(parts: &Parts, hop: &Hop, deadline: Instant) -> Result<(Response, SocketAddr), Failure> {
+    let (first, second) = candidates(parts, hop, deadline).await?;
+    let address = |dialable: Dialable| SocketAddr::new(dialable.address(), hop.port(parts));
+    let ask = async |dialable: Dialable, share: u32| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let host = in_url(&hop.host);
+        let target = Target { url: &hop.url, host: &host, address: dialable, port: hop.port(parts) };
+        parts.fetcher.get(target, parts.settings.dial_timeout.min(left / share), deadline).await
+    };
+    // Half of the time that is left belongs to the second address, if there is one.
+    let share = if second.is_some() { 2 } else { 1 };
+    match (ask(first, share).await, second) {
+        (Ok(response), _) => Ok((response, address(first))),
+        (Err(FetchError::NotConnected(reason)), Some(second)) => {
+            let before = format!("{} {reason}, then ", address(first));
+            let answer = ask(second, 1).await;
+            answer
+                .map(|response| (response, address(second)))
+                .map_err(|error| no_answer(hop, &before, address(second), error))
+        }
+        (Err(error), _) => Err(no_answer(hop, "", address(first), error)),
+    }
+}
+
+/// The address to dial first and the one to fall back to, both of which passed the policy.
+async fn candidates(parts: &Parts, hop: &Hop, deadline: Instant) -> Result<(Dialable, Option<Dialable>), Failure> {
+    let addresses = match &hop.host {
+        Identifier::Ip(address) => vec![*address],
+        Identifier::Dns(name) | Identifier::Wildcard(name) => {
+            parts.resolver.addresses(name, deadline).await.map_err(|error| no_addresses(hop, error))?
+        }
+    };
+    let mut refused = None;
+    let mut passed = Vec::new();
+    for address in addresses {
+        match parts.egress.check(address) {
+            Ok(dialable) => passed.push(dialable),
+            Err(refusal) => refused = refused.or(Some((address, refusal))),
+        }
+    }
+    let v6 = passed.iter().find(|dialable| dialable.address().is_ipv6()).copied();
+    let v4 = passed.iter().find(|dialable| dialable.address().is_ipv4()).copied();
+    match (v6, v4, refused) {
+        (Some(v6), v4, _) => Ok((v6, v4)),
+        (None, Some(v4), _) => Ok((v4, None)),
+        (None, None, Some((address, refusal))) => Err(not_dialled(hop, address, refusal)),
+        (None, None, None) => Err(no_addresses(hop, LookupError::NoRecord { at: hop.host.to_string() })),
+    }
+}
+
+async fn check_answer(
+    parts: &Parts,
+    hop: &Hop,
+    address: SocketAddr,
+    response: Response,
+    key_authorization: &KeyAuthorization,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    let status = response.status();
+    if status != StatusCode::OK {
+        let detail =
+            format!("{}: {address} answered {}; expected 200 with the key authorization", hop.label, status.as_u16());
+        // Not there yet, too busy, or broken for now; other answers are somebody's decision.
+        let may_pass = status.is_server_error() || matches!(status.as_u16(), 404 | 429);
+        return Err(Failure { retry: may_pass, ..Failure::passing(ProblemKind::IncorrectResponse, detail) });
+    }
+    let encodings = response.headers().get_all(CONTENT_ENCODING);
+    if encodings.iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        let detail = format!(
+            "{}: {address} answered 200 with a Content-Encoding; expected the key authorization as it is",
+            hop.label
+        );
+        return Err(Failure::lasting(ProblemKind::IncorrectResponse, detail));
+    }
+    let octets_max = parts.settings.body_octets_max;
+    let body = read_body(response, octets_max, deadline).await.map_err(|error| match error {
+        BodyError::TooLarge => Failure::lasting(
+            ProblemKind::IncorrectResponse,
+            format!(
+                "{}: {address} answered 200 with more than {octets_max} octets; expected the key authorization alone",
+                hop.label
+            ),
+        ),
+        BodyError::TimedOut => Failure::passing(
+            ProblemKind::Connection,
+            format!("{}: {address} answered 200 but did not finish the body in time", hop.label),
+        ),
+        BodyError::Broken => Failure::passing(
+            ProblemKind::Connection,
+            format!("{}: {address} answered 200 but broke the connection within the body", hop.label),
+        ),
+    })?;
+    if trim_end(&body) == key_authorization.as_str().as_bytes() {
+        return Ok(());
+    }
+    Err(Failure::lasting(
+        ProblemKind::IncorrectResponse,
+        format!("{}: {address} answered 200 with something else; expected {}", hop.label, key_authorization.as_str()),
+    ))
+}
+
+/// RFC 8555 §8.3: trailing white space does not count; anything else does.
+fn trim_end(mut body: &[u8]) -> &[u8] {
+    while let Some((b' ' | b'\t' | b'\r' | b'\n', rest)) = body.split_last() {
+        body = rest;
+    }
+    body
+}
+
+fn policy(hop: &Hop, address: SocketAddr, what: &str) -> Failure {
+    Failure::lasting(ProblemKind::Connection, format!("{}: {address} {what}", hop.label))
+}
+
+fn not_dialled(hop: &Hop, address: std::net::IpAddr, refusal: Refusal) -> Failure {
+    let detail = match &hop.host {
+        Identifier::Ip(_) => format!("{}: not dialled; {refusal}", hop.label),
+        Identifier::Dns(_) | Identifier::Wildcard(_) => {
+            format!("{}: the name resolves to {address}, which is not dialled; {refusal}", hop.label)
+        }
+    };
+    Failure::lasting(ProblemKind::Connection, detail)
+}
+
+fn no_addresses(hop: &Hop, error: LookupError) -> Failure {
+    match error {
+        LookupError::NoRecord { at } => {
+            let at = shown(&at);
+            Failure::passing(ProblemKind::Dns, format!("{}: no A or AAAA record found at {at}", hop.label))
+        }
+        LookupError::Aliases => Failure::lasting(
+            ProblemKind::Dns,
+            format!("{}: looking up the name: more than 8 aliases, or aliases in a loop", hop.label),
+        ),
+        LookupError::NoAnswer(reason) => {
+            Failure::passing(ProblemKind::Dns, format!("{}: looking up the name: {reason}", hop.label))
+        }
+    }
+}
+
+fn no_answer(hop: &Hop, before: &str, address: SocketAddr, error: FetchError) -> Failure {
+    let label = &hop.label;
+    match error {
+        FetchError::NotConnected(reason) | FetchError::NoAnswer(reason) => {
+            Failure::passing(ProblemKind::Connection, format!("{label}: {before}{address} {reason}"))
+        }
+        FetchError::NotHttp(reason) => {
+            Failure::lasting(ProblemKind::Connection, format!("{label}: {before}{address} {reason}"))
+        }
+        FetchError::Tls(reason) => Failure::lasting(
+            ProblemKind::Tls,
+            format!("{label}: {before}the TLS handshake with {address} failed: {reason}"),
+        ),
+        FetchError::Internal => {
+            Failure::passing(ProblemKind::ServerInternal, format!("{label}: the request could not be made"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_white_space_at_the_end_is_trimmed() {
+        let table: [(&[u8], &[u8]); 8] = [
+            (b"a.b", b"a.b"),
+            (b"a.b\n", b"a.b"),
+            (b"a.b \t\r\n\r\n", b"a.b"),
+            (b" a.b", b" a.b"),
+            (b"\xef\xbb\xbfa.b", b"\xef\xbb\xbfa.b"),
+            (b"a.b\x0b", b"a.b\x0b"),
+            (b"a.b\0", b"a.b\0"),
+            (b"\r\n", b""),
+        ];
+        for (body, trimmed) in table {
+            assert_eq!(trim_end(body), trimmed);
+        }
+    }
+}
