@@ -62,11 +62,12 @@ fn check_not_the_account_key(csr: &Csr, account_key: &PublicKey) -> Result<(), R
     Ok(())
 }
 
-/// Compares the numbers rather than the DER: one key has several encodings, such as an EC point
-/// that is written compressed.
+/// Compares what the secret hangs on rather than the DER: one key has several encodings, such as
+/// an EC point that is written compressed, and whoever knows an RSA key knows the factors of its
+/// modulus, whatever the exponent.
 fn is_same_key(csr: &Csr, account_key: &PublicKey) -> bool {
     match (account_key, csr.key()) {
-        (PublicKey::Rsa { n, e }, SubjectKey::Rsa { n: csr_n, e: csr_e }) => n == csr_n && e == csr_e,
+        (PublicKey::Rsa { n, .. }, SubjectKey::Rsa { n: csr_n, .. }) => n == csr_n,
         (PublicKey::Ec { curve, x, y }, SubjectKey::Ec(csr_curve)) => {
             let parity = y.last().map_or(0, |last| last & 1);
             let compressed = [&[2 | parity], x.as_slice()].concat();
@@ -378,11 +379,14 @@ mod tests {
 
     #[test]
     fn the_account_key_is_refused_whatever_its_kind() {
-        let keys = [
-            KeyPair::generate().unwrap(),
-            KeyPair::generate_for(&PKCS_ED25519).unwrap(),
-            KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap(),
-        ];
+        let one_of_each = || {
+            [
+                KeyPair::generate().unwrap(),
+                KeyPair::generate_for(&PKCS_ED25519).unwrap(),
+                KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap(),
+            ]
+        };
+        let (keys, strangers) = (one_of_each(), one_of_each());
         let as_account_key = |key: &KeyPair| {
             let raw = key.public_key_raw();
             if key.is_compatible(&PKCS_ED25519) {
@@ -401,9 +405,18 @@ mod tests {
                 assert_eq!(is_refused_as_account_key(&csr, &account_key), index == other_index);
                 assert_eq!(csr.spki_der() == account_key.to_spki_der(), index == other_index);
             }
-            let stranger = KeyPair::generate().unwrap();
-            assert!(!is_refused_as_account_key(&csr, &as_account_key(&stranger)));
+            for stranger in &strangers {
+                assert!(!is_refused_as_account_key(&csr, &as_account_key(stranger)));
+            }
         }
+    }
+
+    #[test]
+    fn the_modulus_of_the_account_key_is_refused_under_another_exponent_too() {
+        let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+        let n = key.rsa().unwrap().n().to_vec();
+        let csr = signed_by_openssl(&key, None);
+        assert!(is_refused_as_account_key(&csr, &PublicKey::Rsa { n, e: vec![1, 0, 3] }));
     }
 
     #[test]
