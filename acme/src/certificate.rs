@@ -168,7 +168,7 @@ pub fn check(
     };
     verdict(Check::PublicKey, check_public_key(leaf, expected));
     verdict(Check::Names, check_names(leaf, expected));
-    verdict(Check::Chain, check_chain(leaf, issuers, expected));
+    verdict(Check::Chain, check_chain(leaf, issuers, expected.anchors, expected.now));
     verdict(Check::Issuer, check_issuer(leaf, expected));
     verdict(Check::Validity, check_validity(leaf, expected));
     verdict(Check::Usage, check_usage(leaf));
@@ -188,6 +188,29 @@ pub fn check(
         authority_key_id: authority_key_id(leaf).unwrap_or_default(),
         not_after: Timestamp::from_unix_secs(leaf.validity().not_after.timestamp()),
     })
+}
+
+/// Checks a chain that was checked against its order before and is read from the CM again (V1,
+/// V4, V11); returns it re-encoded.
+///
+/// # Errors
+/// Every check that failed.
+pub fn recheck(
+    chain_pem: &[u8],
+    claims: &Claims,
+    anchors: &[Vec<u8>],
+    now: Timestamp,
+) -> Result<String, Vec<FailedCheck>> {
+    let failed = |check: Check| move |detail: String| vec![FailedCheck { check, detail }];
+    let ders = read_pem(chain_pem).map_err(failed(Check::Form))?;
+    let chain = ders.iter().map(|der| read_der(der)).collect::<Result<Vec<_>, _>>().map_err(failed(Check::Form))?;
+    let (Some((leaf, issuers)), Some(leaf_der)) = (chain.split_first(), ders.first()) else {
+        return Err(failed(Check::Form)(String::from("no certificate")));
+    };
+    check_chain(leaf, issuers, anchors, now).map_err(failed(Check::Chain))?;
+    let sha256 = Sha256::digest(leaf_der).into();
+    check_claims(sha256, &hex_of_serial(leaf), claims).map_err(failed(Check::Claims))?;
+    Ok(ders.iter().map(|der| to_pem(der)).collect())
 }
 
 /// A certificate that a client presents for revocation.
@@ -281,16 +304,17 @@ fn check_names(leaf: &X509Certificate<'_>, expected: &Expectation<'_>) -> Result
 fn check_chain(
     leaf: &X509Certificate<'_>,
     issuers: &[X509Certificate<'_>],
-    expected: &Expectation<'_>,
+    anchors: &[Vec<u8>],
+    now: Timestamp,
 ) -> Result<(), String> {
-    let anchors = expected.anchors.iter().filter_map(|der| read_der(der).ok()).collect::<Vec<_>>();
+    let anchors = anchors.iter().filter_map(|der| read_der(der).ok()).collect::<Vec<_>>();
     let mut subject = leaf;
     for (below, issuer) in issuers.iter().enumerate() {
-        check_issued_by(subject, issuer, below, expected.now)?;
+        check_issued_by(subject, issuer, below, now)?;
         subject = issuer;
     }
     let anchored = anchors.iter().any(|anchor| {
-        anchor.as_raw() == subject.as_raw() || check_issued_by(subject, anchor, issuers.len(), expected.now).is_ok()
+        anchor.as_raw() == subject.as_raw() || check_issued_by(subject, anchor, issuers.len(), now).is_ok()
     });
     if anchored { Ok(()) } else { Err(format!("no configured root issued {}", subject.subject())) }
 }

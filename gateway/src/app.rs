@@ -1,0 +1,86 @@
+//! What every request and every worker shares, and how it is put together.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use acme::{
+    ids::{EndpointName, ProfileName, RealmName},
+    time::Timestamp,
+};
+use cm_connector::{CachedRegistrations, CertificateManager};
+use store::Store;
+use validation::Validator;
+
+use crate::{
+    http::links::Links,
+    nonce::Nonces,
+    ra::{catalogue::Catalogue, certificate::Chains},
+    seal::Sealer,
+    settings::{self, Mode, Settings},
+    telemetry::metrics::Metrics,
+    workers::{Waiters, Wake},
+};
+
+/// The shared parts. One for the process, behind an `Arc`.
+pub(crate) struct App {
+    pub(crate) settings: Settings,
+    pub(crate) endpoints: BTreeMap<EndpointName, Arc<Endpoint>>,
+    pub(crate) store: Store,
+    pub(crate) cm: Arc<dyn CertificateManager>,
+    pub(crate) registrations: CachedRegistrations,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) chains: Chains,
+    /// Roots that issued certificates must chain to, in DER.
+    pub(crate) anchors: Vec<Vec<u8>>,
+    pub(crate) validator: Validator,
+    pub(crate) nonces: Nonces,
+    pub(crate) sealer: Sealer,
+    pub(crate) metrics: Metrics,
+    /// Told when there is new work for the workers.
+    pub(crate) wake: Wake,
+    /// Finalize requests that wait for their certificate.
+    pub(crate) waiters: Waiters,
+}
+
+impl App {
+    /// Until when a record that ends at this time is remembered.
+    pub(crate) fn keep_until(&self, end: Timestamp) -> Timestamp {
+        const DAY_SECS: u64 = 24 * 60 * 60;
+        end.plus(Duration::from_secs(u64::from(self.settings.store.keep_after_end_days) * DAY_SECS))
+    }
+}
+
+/// One ACME directory.
+pub(crate) struct Endpoint {
+    pub(crate) name: EndpointName,
+    pub(crate) realm: RealmName,
+    pub(crate) mode: Mode,
+    pub(crate) profile: Option<ProfileName>,
+    pub(crate) challenges: Vec<acme::challenge::ChallengeKind>,
+    pub(crate) terms_of_service: Option<String>,
+    pub(crate) website: Option<String>,
+    pub(crate) links: Links,
+}
+
+impl Endpoint {
+    /// The endpoints that the settings name. A realm that is not named is called like its endpoint.
+    pub(crate) fn all(settings: &Settings) -> anyhow::Result<BTreeMap<EndpointName, Arc<Self>>> {
+        let make = |(name, endpoint): (&EndpointName, &settings::Endpoint)| {
+            let realm = match &endpoint.realm {
+                Some(realm) => realm.clone(),
+                None => RealmName::parse(name.as_str())?,
+            };
+            let made = Self {
+                name: name.clone(),
+                realm,
+                mode: endpoint.mode,
+                profile: endpoint.profile.clone(),
+                challenges: endpoint.challenges.clone(),
+                terms_of_service: endpoint.terms_of_service.clone(),
+                website: endpoint.website.clone(),
+                links: Links::new(settings.server.external_url.as_str(), name),
+            };
+            Ok((name.clone(), Arc::new(made)))
+        };
+        settings.endpoints.iter().map(make).collect()
+    }
+}

@@ -1,0 +1,35 @@
+//! Audit: every decision and act as a typed event, committed with the change it tells of and
+//! handed to the log afterwards, at least once.
+
+mod event;
+
+use acme::time::Timestamp;
+use store::Commit;
+
+pub(crate) use event::Event;
+
+use crate::{app::App, ra::Error};
+
+/// Events handed over at a time.
+const BATCH: usize = 50;
+
+/// Commits an event that stands by itself, because what it tells of happened in the CM.
+pub(crate) async fn record(app: &App, now: Timestamp, event: &Event<'_>) -> Result<(), Error> {
+    let mut commit = Commit::new();
+    commit.audit(now, event.to_json());
+    Ok(app.store.commit(commit).await?)
+}
+
+/// Writes the oldest committed events to the log and forgets them; says how many.
+pub(crate) async fn drain(app: &App) -> anyhow::Result<usize> {
+    let entries = app.store.audit_entries(BATCH).await?;
+    let mut commit = Commit::new();
+    for entry in &entries {
+        tracing::info!(target: "audit", at = %entry.at, event = %entry.body);
+        commit.forget_audit(entry.sequence);
+    }
+    if !entries.is_empty() {
+        app.store.commit(commit).await?;
+    }
+    Ok(entries.len())
+}

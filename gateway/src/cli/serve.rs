@@ -1,0 +1,177 @@
+//! `acme-gateway serve`: puts the parts together and runs them until it is told to stop.
+//!
+//! Read it from top to bottom: it is the only place that knows all parts.
+
+use std::{future::Future, path::Path, sync::Arc};
+
+use acme::ids::RealmName;
+use anyhow::{Context as _, bail};
+use cm_connector::{CachedRegistrations, CertificateManager, CmError, cached, rest};
+use store::Store;
+use tokio::signal::unix::{SignalKind, signal};
+use validation::Validator;
+
+use super::{check_config::check_files, tls};
+use crate::{
+    app::{App, Endpoint},
+    http,
+    nonce::Nonces,
+    ra::{catalogue::Catalogue, certificate::Chains},
+    seal::Sealer,
+    settings::{self, Settings},
+    telemetry::{logging, metrics::Metrics},
+    workers::{self, Runner, Waiters, Wake},
+};
+
+/// Serves until SIGTERM or SIGINT.
+pub(super) fn run(config: &Path) -> anyhow::Result<()> {
+    let settings = settings::load(config)?;
+    logging::start(&settings.log)?;
+    check_files(&settings)?;
+    for danger in settings.dangers() {
+        tracing::warn!("{danger}");
+    }
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let app = Arc::new(assemble(settings)?);
+    introduce(&app).await?;
+
+    // Work that an earlier process left behind is taken up before anyone is served.
+    tokio::spawn(supervised("jobs", Runner::new(app.clone()).run()));
+    tokio::spawn(supervised("sweep", workers::sweep(app.clone())));
+    tokio::spawn(supervised("audit", workers::keep_audit(app.clone())));
+    tokio::spawn(supervised("catalogue", workers::keep_catalogue(app.clone())));
+
+    let ops = http::ops::serve(app.clone(), app.settings.ops.listen)
+        .with_context(|| format!("ops.listen: cannot listen on {}", app.settings.ops.listen))?;
+    let server = http::server::serve(&app, tls::server_config(&app.settings.server)?)?;
+    let (handle, ops_handle) = (server.handle(), ops.handle());
+    let (server, ops) = (tokio::spawn(server), tokio::spawn(ops));
+    for endpoint in app.endpoints.values() {
+        tracing::info!(directory = endpoint.links.directory(), realm = %endpoint.realm, "serving");
+    }
+    told_to_stop().await?;
+    tracing::info!("stopping; requests in flight may finish");
+    handle.stop(true).await;
+    ops_handle.stop(false).await;
+    server.await??;
+    ops.await??;
+    Ok(())
+}
+
+fn assemble(settings: Settings) -> anyhow::Result<App> {
+    let metrics = Metrics::new()?;
+    let store = open_store(&settings, &metrics)?;
+    let cm = connect(&settings)?;
+    let registrations = CachedRegistrations::new(
+        cm.clone(),
+        cached::Settings {
+            fresh: settings.cm.registration_cache.duration(),
+            stale_if_error: settings.cm.registration_stale.duration(),
+            ..cached::Settings::default()
+        },
+    );
+    Ok(App {
+        endpoints: Endpoint::all(&settings)?,
+        store,
+        registrations,
+        cm,
+        catalogue: Catalogue::default(),
+        chains: Chains::default(),
+        anchors: tls::anchors(&settings.cm.issuer_roots_file)?,
+        validator: validator(&settings)?,
+        nonces: Nonces::new()?,
+        sealer: Sealer::from_file(&settings.secrets.seal_key_file)?,
+        metrics,
+        wake: Wake::default(),
+        waiters: Waiters::default(),
+        settings,
+    })
+}
+
+/// A store that cannot be opened is moved aside: what is in it are orders in flight, and their
+/// clients start again.
+fn open_store(settings: &Settings, metrics: &Metrics) -> anyhow::Result<Store> {
+    const MIB: u64 = 1024 * 1024;
+    let options = store::sled::Options { ballast_octets: u64::from(settings.store.ballast_mib) * MIB };
+    let opened = store::sled::open(&settings.store.dir, &options)
+        .with_context(|| format!("store.dir: cannot open the store in {}", settings.store.dir.display()))?;
+    if let Some(aside) = opened.quarantined {
+        tracing::error!(moved_to = %aside.display(),
+            "ALARM: the store was damaged and was moved aside; orders in flight are lost, accounts and certificates are not");
+        metrics.store_quarantined.set(1);
+    }
+    Ok(Store::new(opened.backend))
+}
+
+fn connect(settings: &Settings) -> anyhow::Result<Arc<dyn CertificateManager>> {
+    let cm = rest::Client::new(&rest::Settings {
+        base_url: settings.cm.url.clone(),
+        ca_file: settings.cm.ca_file.clone(),
+        certificate_file: settings.cm.certificate_file.clone(),
+        key_file: settings.cm.key_file.clone(),
+    })?;
+    Ok(Arc::new(cm))
+}
+
+fn validator(settings: &Settings) -> anyhow::Result<Validator> {
+    let validation = &settings.validation;
+    let contact = validation.contact_url.as_deref().unwrap_or("no contact configured");
+    Ok(Validator::new(validation::Settings {
+        resolvers: validation.resolvers.clone(),
+        dns_timeout: validation.dns_timeout.duration(),
+        http_port: validation.http_port,
+        https_port: validation.https_port,
+        allow: validation.allow.clone(),
+        public_addresses: validation.public_addresses,
+        never: validation.never.clone(),
+        danger_allow_loopback: validation.danger_allow_loopback,
+        dial_timeout: validation.dial_timeout.duration(),
+        attempt_timeout: validation.attempt_timeout.duration(),
+        redirects_max: validation.redirects_max,
+        user_agent: format!("acme-gateway/{} (domain validation; {contact})", env!("CARGO_PKG_VERSION")),
+        ..validation::Settings::default()
+    })?)
+}
+
+/// Who are we to the CM? A wrong role or realm is a mistake of the settings and ends the start; a
+/// CM that is away is not.
+async fn introduce(app: &App) -> anyhow::Result<()> {
+    let realms: Vec<RealmName> = app.endpoints.values().map(|endpoint| endpoint.realm.clone()).collect();
+    match app.cm.check_identity(&realms).await {
+        Ok(identity) => {
+            tracing::info!(name = identity.name, product = identity.product, "known to the CM");
+            for realm in &realms {
+                app.catalogue
+                    .refresh(app.cm.as_ref(), realm)
+                    .await
+                    .with_context(|| format!("cannot read what realm {realm} offers"))?;
+            }
+            Ok(())
+        }
+        Err(error @ CmError::Unavailable { .. }) => {
+            tracing::warn!(error = %error, "the CM cannot be reached; serving what can be served without it");
+            Ok(())
+        }
+        Err(error) => bail!(
+            "the CM does not accept this gateway: {error}; check cm.certificate_file and the realms of the endpoints"
+        ),
+    }
+}
+
+async fn told_to_stop() -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Work that never ends; if it does, the process cannot keep its promises and says so.
+async fn supervised(name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    let ended = tokio::spawn(work).await;
+    tracing::error!(work = name, ?ended, "ALARM: background work has ended; restart the gateway");
+}

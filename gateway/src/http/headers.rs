@@ -1,0 +1,115 @@
+//! What every answer of an endpoint carries: a nonce, the way back to the directory, no caching
+//! (RFC 8555 §6.5, §7.1); and what every request leaves behind: one log line.
+
+use std::{sync::Arc, time::Instant};
+
+use actix_web::{
+    Error, HttpMessage,
+    body::{EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        Method,
+        header::{self, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+    web,
+};
+
+use super::problem::{HttpError, Sent};
+use crate::{app::App, clock};
+
+/// The nonce header (RFC 8555 §6.5.1).
+const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
+
+/// Facts about a request that its log line shows; handlers add to them.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Noted {
+    pub(crate) account: Option<String>,
+}
+
+/// Wraps every request of the ACME listener.
+pub(crate) async fn dress<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let started = Instant::now();
+    let Some(app) = request.app_data::<web::Data<App>>().map(|data| Arc::clone(data)) else {
+        return Ok(next.call(request).await?.map_into_left_body());
+    };
+    let method = request.method().clone();
+    let with_origin = request.headers().contains_key(header::ORIGIN);
+    let plain = request.request().clone();
+    let mut response = match next.call(request).await {
+        Ok(response) => response.map_into_left_body(),
+        Err(error) => ServiceResponse::from_err(error, plain).map_into_right_body(),
+    };
+    let issue_nonce = method == Method::POST || is_new_nonce(&response);
+    let index = index_link(&app, &response);
+    let headers = response.headers_mut();
+    if issue_nonce && let Ok(nonce) = HeaderValue::from_str(&app.nonces.issue(clock::now())) {
+        headers.insert(REPLAY_NONCE, nonce);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(index) = index {
+        headers.append(header::LINK, index);
+    }
+    if with_origin {
+        allow_browsers(headers);
+    }
+    leave_trace(&app, &method, &response, started);
+    Ok(response)
+}
+
+fn is_new_nonce<B>(response: &ServiceResponse<B>) -> bool {
+    response.status().is_success() && response.request().path().ends_with("/new-nonce")
+}
+
+/// On everything but the directory itself.
+fn index_link<B>(app: &App, response: &ServiceResponse<B>) -> Option<HeaderValue> {
+    let mut segments = response.request().path().split('/').skip(1);
+    let (Some("acme"), Some(name), resource) = (segments.next(), segments.next(), segments.next()) else { return None };
+    let endpoint = app.endpoints.get(&name.parse().ok()?)?;
+    if response.status().is_success() && matches!(resource, None | Some("" | "directory")) {
+        return None;
+    }
+    HeaderValue::from_str(&format!("<{}>;rel=\"index\"", endpoint.links.directory())).ok()
+}
+
+/// CORS, and only for browsers: shell clients search for `location` in all headers.
+fn allow_browsers(headers: &mut header::HeaderMap) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    let exposed = HeaderValue::from_static("Link, Replay-Nonce, Location, Retry-After");
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+}
+
+/// One line a request; what clients sent is quoted.
+fn leave_trace<B>(app: &App, method: &Method, response: &ServiceResponse<B>, started: Instant) {
+    let request = response.request();
+    let seconds = started.elapsed().as_secs_f64();
+    let resource = request.match_pattern().unwrap_or_else(|| String::from("none"));
+    app.metrics.answered(&resource, response.status().as_u16(), seconds);
+    let sent = response.response().extensions().get::<Sent>().cloned();
+    if let Some(sent) = &sent {
+        app.metrics.problem(sent.kind);
+    }
+    let noted = request.extensions().get::<Noted>().cloned().unwrap_or_default();
+    let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    tracing::info!(
+        target: "request",
+        %method,
+        path = request.path(),
+        status = response.status().as_u16(),
+        millis = started.elapsed().as_millis(),
+        client = request.peer_addr().map(|address| tracing::field::display(address.ip())),
+        account = noted.account,
+        order = request.match_info().get("order"),
+        problem = sent.as_ref().map(|sent| sent.kind.name_and_status().0),
+        detail = sent.as_ref().map(|sent| sent.detail.as_str()),
+        agent = agent.get(..agent.len().min(200)).unwrap_or_default(),
+    );
+}
+
+/// A path that leads nowhere.
+pub(crate) async fn not_found() -> Result<actix_web::HttpResponse, HttpError> {
+    Err(HttpError::new(acme::problem::ProblemKind::NotFound, "there is nothing at this URL; start from the directory"))
+}

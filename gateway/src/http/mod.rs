@@ -1,0 +1,19 @@
+//! The HTTP shell: routes, authentication of requests, encoding of answers.
+//!
+//! Read it in this order: `router.rs` says what each line demands, `authenticate.rs` proves it,
+//! `acme/` has one handler a resource.
+
+mod acme;
+pub(crate) mod authenticate;
+pub(crate) mod connection;
+mod headers;
+pub(crate) mod links;
+pub(crate) mod ops;
+mod problem;
+mod reply;
+pub(crate) mod router;
+pub(crate) mod server;
+
+pub(crate) use authenticate::{AccountSigned, JsonOrNothing, Nothing, Payload, RevocationSigned, SelfSigned};
+pub(crate) use problem::HttpError;
+pub(crate) use reply::Reply;

@@ -1,0 +1,73 @@
+//! The routes of the ACME listener: what each line demands is in its handler's argument.
+
+use acme::problem::ProblemKind;
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::Method,
+    web::{self, ServiceConfig, get, head, post},
+};
+
+use super::{acme::*, headers::not_found, problem::HttpError};
+
+/// One resource, the methods it knows, and 405 for the others.
+macro_rules! resource {
+    ($path:literal: $($method:ident => $handler:path),+) => {
+        web::resource($path)$(.route($method().to($handler)))+.default_service(web::route().to(|request: HttpRequest| {
+            other_method(request, concat!($(allowed!($method), ", "),+, "OPTIONS"))
+        }))
+    };
+}
+
+macro_rules! allowed {
+    (get) => {
+        "GET, HEAD"
+    };
+    (head) => {
+        "HEAD"
+    };
+    (post) => {
+        "POST"
+    };
+}
+
+/// All routes.
+pub(crate) fn routes(config: &mut ServiceConfig) {
+    config
+        .service(resource!("/acme/{endpoint}/directory": get => directory::get, head => directory::get, post => directory::post))
+        .service(resource!("/acme/{endpoint}/directory/": get => directory::get, head => directory::get))
+        .service(resource!("/acme/{endpoint}": get => directory::get, head => directory::get))
+        .service(resource!("/acme/{endpoint}/": get => directory::get, head => directory::get))
+        .service(resource!("/acme/{endpoint}/new-nonce": head => new_nonce::head, get => new_nonce::get, post => new_nonce::post))
+        .service(resource!("/acme/{endpoint}/new-account": post => new_account::post))
+        .service(resource!("/acme/{endpoint}/new-order": post => new_order::post))
+        .service(resource!("/acme/{endpoint}/revoke-cert": post => revoke_certificate::post))
+        .service(resource!("/acme/{endpoint}/key-change": post => key_change::post))
+        .service(resource!("/acme/{endpoint}/acct/{account}": post => account::post))
+        .service(resource!("/acme/{endpoint}/acct/{account}/orders": post => account::orders))
+        .service(resource!("/acme/{endpoint}/order/{order}": post => order::post))
+        .service(resource!("/acme/{endpoint}/order/{order}/finalize": post => finalize::post))
+        .service(resource!("/acme/{endpoint}/authz/{authorization}": post => authorization::post))
+        .service(resource!("/acme/{endpoint}/chall/{authorization}/{kind}": post => challenge::post))
+        .service(resource!("/acme/{endpoint}/cert/{certificate}": post => certificate::post))
+        .service(resource!("/acme/{endpoint}/cert/{certificate}/{chain}": post => certificate::post_alternate))
+        .default_service(web::route().to(not_found));
+}
+
+/// Browsers ask with OPTIONS what they may do; everything else is refused (RFC 9110 §15.5.6).
+async fn other_method(request: HttpRequest, allow: &'static str) -> Result<HttpResponse, HttpError> {
+    if request.method() == Method::OPTIONS {
+        return Ok(HttpResponse::NoContent()
+            .insert_header(("Access-Control-Allow-Methods", allow))
+            .insert_header(("Access-Control-Allow-Headers", "Content-Type"))
+            .insert_header(("Access-Control-Max-Age", "86400"))
+            .finish());
+    }
+    let mut error = HttpError::new(
+        ProblemKind::MethodNotAllowed,
+        format!(
+            "this resource knows the methods {allow}; resources other than the directory and newNonce are read by POST-as-GET"
+        ),
+    );
+    error.allow = Some(allow);
+    Err(error)
+}

@@ -1,0 +1,140 @@
+//! Anti-replay nonces (RFC 8555 §6.5): issued without a write, redeemed exactly once.
+//!
+//! A nonce is a sealed counter. Only the process that made it can open it, and one bit a counter
+//! in a window remembers what was redeemed, so a flood of newNonce costs neither disk nor memory.
+//! A nonce stays good until a million newer ones were handed out, or for a day.
+
+use std::sync::Mutex;
+
+use acme::time::Timestamp;
+
+use crate::seal::Sealer;
+
+/// Nonces that are remembered; a power of two.
+const WINDOW: u64 = 1 << 20;
+const WORD_BITS: u64 = 64;
+/// How long a nonce is good at the most: clients wait for DNS for hours while they hold one.
+const LIFETIME_SECS: i64 = 24 * 60 * 60;
+
+/// Issues and redeems nonces.
+pub(crate) struct Nonces {
+    sealer: Sealer,
+    window: Mutex<Window>,
+}
+
+/// Which of the last [`WINDOW`] counters were redeemed.
+struct Window {
+    next: u64,
+    redeemed: Vec<u64>,
+}
+
+impl Nonces {
+    /// Nonces under a key of this process alone.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let words = usize::try_from(WINDOW / WORD_BITS)?;
+        Ok(Self { sealer: Sealer::ephemeral()?, window: Mutex::new(Window { next: 0, redeemed: vec![0; words] }) })
+    }
+
+    /// A fresh nonce.
+    pub(crate) fn issue(&self, now: Timestamp) -> String {
+        let counter = self.lock().take_next();
+        let value = [counter.to_be_bytes(), now.unix_secs().to_be_bytes()].concat();
+        self.sealer.seal("nonce", &value)
+    }
+
+    /// True exactly once for each nonce that was issued here and is still good.
+    pub(crate) fn redeem(&self, nonce: &str, now: Timestamp) -> bool {
+        let Some(value) = self.sealer.open("nonce", nonce) else { return false };
+        let Some((counter, issued)) = value.split_first_chunk::<8>() else { return false };
+        let Ok(issued) = <[u8; 8]>::try_from(issued) else { return false };
+        let age = now.unix_secs().saturating_sub(i64::from_be_bytes(issued));
+        age <= LIFETIME_SECS && self.lock().redeem(u64::from_be_bytes(*counter))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Window> {
+        // A panic cannot leave the window half changed, so a poisoned lock is as good as any.
+        self.window.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Window {
+    fn take_next(&mut self) -> u64 {
+        let counter = self.next;
+        self.next = self.next.wrapping_add(1);
+        if let Some((word, bit)) = self.slot(counter) {
+            *word &= !bit; // the place of a counter that has left the window
+        }
+        counter
+    }
+
+    fn redeem(&mut self, counter: u64) -> bool {
+        let age = self.next.wrapping_sub(counter);
+        if age == 0 || age > WINDOW {
+            return false;
+        }
+        match self.slot(counter) {
+            Some((word, bit)) if *word & bit == 0 => {
+                *word |= bit;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    fn slot(&mut self, counter: u64) -> Option<(&mut u64, u64)> {
+        let place = counter % WINDOW;
+        let word = self.redeemed.get_mut(usize::try_from(place / WORD_BITS).ok()?)?;
+        Some((word, 1 << (place % WORD_BITS)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
+
+    #[test]
+    fn a_nonce_is_good_once() {
+        let nonces = Nonces::new().unwrap();
+        let nonce = nonces.issue(NOW);
+        assert!(nonces.redeem(&nonce, NOW));
+        assert!(!nonces.redeem(&nonce, NOW));
+        assert!(!nonces.redeem("AAAA", NOW));
+        assert!(!Nonces::new().unwrap().redeem(&nonces.issue(NOW), NOW), "of another process");
+    }
+
+    #[test]
+    fn of_many_who_redeem_one_nonce_at_once_one_wins() {
+        let nonces = Nonces::new().unwrap();
+        let issued: Vec<_> = (0..1000).map(|_| nonces.issue(NOW)).collect();
+        let wins = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let won = issued.iter().filter(|nonce| nonces.redeem(nonce, NOW)).count();
+                    wins.fetch_add(won, Ordering::Relaxed);
+                });
+            }
+        });
+        assert_eq!(wins.into_inner(), 1000);
+    }
+
+    #[test]
+    fn an_old_nonce_is_refused_and_a_flood_does_not_revive_a_spent_one() {
+        let nonces = Nonces::new().unwrap();
+        let (spent, kept) = (nonces.issue(NOW), nonces.issue(NOW));
+        assert!(nonces.redeem(&spent, NOW));
+        assert!(!nonces.redeem(&kept, NOW.plus(Duration::from_secs(86_401))));
+        for _ in 0..WINDOW {
+            nonces.lock().take_next();
+        }
+        assert!(!nonces.redeem(&spent, NOW));
+        assert!(!nonces.redeem(&kept, NOW), "it has left the window");
+    }
+}

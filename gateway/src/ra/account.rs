@@ -1,0 +1,179 @@
+//! Accounts: creating, reading, updating, deactivating (RFC 8555 §7.3).
+//!
+//! An account is the face of a registration in the CM; nothing about it is stored here.
+
+use acme::{
+    account::{AccountStatus, check_contacts},
+    account_key::PublicKey,
+    problem::{Problem, ProblemKind},
+    registration::{Registration, RegistrationStatus},
+    time::Timestamp,
+};
+use cm_connector::{Client, CmError, Jws, NewRegistration, Proof};
+
+use super::{Error, Refusal};
+use crate::{
+    app::{App, Endpoint},
+    audit::Event,
+    random,
+    settings::Mode,
+};
+
+/// What a client asks of newAccount.
+pub(crate) struct NewAccount {
+    pub(crate) key: PublicKey,
+    pub(crate) contacts: Vec<String>,
+    pub(crate) terms_of_service_agreed: bool,
+    pub(crate) only_return_existing: bool,
+    /// The binding, its shape checked; the CM verifies its MAC.
+    pub(crate) external_account: Option<Jws>,
+    pub(crate) client: Client,
+    pub(crate) proof: Proof,
+}
+
+/// An account, and whether this request made it.
+pub(crate) struct Account {
+    pub(crate) registration: Registration,
+    pub(crate) created: bool,
+}
+
+/// Finds the account of this key, or creates it (RFC 8555 §7.3, §7.3.1).
+///
+/// For an existing account everything else in the request is ignored: clients repeat their binding
+/// and their contacts at every start.
+pub(crate) async fn create(
+    app: &App,
+    endpoint: &Endpoint,
+    request: NewAccount,
+    now: Timestamp,
+) -> Result<Account, Error> {
+    if let Some(registration) = app.registrations.by_key(&endpoint.realm, &request.key.thumbprint()).await? {
+        return existing(registration);
+    }
+    if request.only_return_existing {
+        return Err(Error::refused(
+            ProblemKind::AccountDoesNotExist,
+            "no account has this key; create one without onlyReturnExisting",
+        ));
+    }
+    require_agreement(endpoint, request.terms_of_service_agreed)?;
+    let external_account = match (endpoint.mode, request.external_account) {
+        (Mode::Registered, None) => {
+            return Err(Error::refused(
+                ProblemKind::ExternalAccountRequired,
+                "accounts here need an external account binding; ask the registration officer for a key id and a key",
+            ));
+        }
+        (Mode::Registered, Some(binding)) => Some(binding),
+        (Mode::Open, _) => None, // nothing here can be bound; RFC 8555 §7.3.4 lets a server ignore it
+    };
+    check_contacts(&request.contacts).map_err(|error| Problem::new(error.kind(), error.to_string()))?;
+    policies::key::check_account_key(&request.key)
+        .map_err(|weakness| Problem::new(ProblemKind::BadPublicKey, weakness.to_string()))?;
+    let agreed_at = (endpoint.terms_of_service.is_some() && request.terms_of_service_agreed).then_some(now);
+    let new = NewRegistration {
+        key: request.key,
+        contacts: request.contacts,
+        terms_of_service_agreed_at: agreed_at,
+        client: request.client,
+        proof: request.proof,
+        external_account_binding: external_account,
+        idempotency_key: random::id(),
+    };
+    register(app, endpoint, &new, now).await
+}
+
+async fn register(app: &App, endpoint: &Endpoint, new: &NewRegistration, now: Timestamp) -> Result<Account, Error> {
+    let answer = match endpoint.mode {
+        Mode::Open => app.cm.create_registration(&endpoint.realm, new).await,
+        Mode::Registered => app.cm.bind_registration(&endpoint.realm, new).await,
+    };
+    let registered = match answer {
+        // Somebody created it between our look and our request: to the client that is the account.
+        Err(CmError::KeyInUse { .. }) => {
+            let found = app.cm.registration_by_key(&endpoint.realm, &new.key.thumbprint()).await?;
+            return existing(found.ok_or_else(|| {
+                Error::internal(anyhow::anyhow!("the CM reports a key in use that it does not find"))
+            })?);
+        }
+        answer => answer?,
+    };
+    app.registrations.invalidate(&endpoint.realm, &registered.registration.id);
+    if !registered.created {
+        return existing(registered.registration);
+    }
+    let event = Event::AccountCreated {
+        endpoint: &endpoint.name,
+        account: &registered.registration.id,
+        external_account: registered.registration.external_account.as_deref(),
+        client: new.client.ip,
+    };
+    crate::audit::record(app, now, &event).await?;
+    Ok(Account { registration: registered.registration, created: true })
+}
+
+fn existing(registration: Registration) -> Result<Account, Error> {
+    require_usable(&registration)?;
+    Ok(Account { registration, created: false })
+}
+
+/// A deactivated or revoked account signs nothing any more (RFC 8555 §7.3.6).
+pub(crate) fn require_usable(registration: &Registration) -> Result<(), Error> {
+    match AccountStatus::of(registration.status) {
+        AccountStatus::Valid => Ok(()),
+        AccountStatus::Deactivated => Err(Error::refused(
+            ProblemKind::AccountNotActive,
+            "this account is deactivated; create a new one with another key",
+        )),
+        AccountStatus::Revoked => {
+            Err(Error::refused(ProblemKind::AccountNotActive, "this account was revoked by the registration officer"))
+        }
+    }
+}
+
+fn require_agreement(endpoint: &Endpoint, agreed: bool) -> Result<(), Error> {
+    match &endpoint.terms_of_service {
+        Some(terms) if !agreed => Err(Error::Refused(Box::new(Refusal {
+            problem: Problem::new(
+                ProblemKind::UserActionRequired,
+                format!("agree to the terms of service at {terms} with termsOfServiceAgreed"),
+            ),
+            retry_after: None,
+            terms_of_service: Some(terms.clone()),
+        }))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Replaces the contacts (RFC 8555 §7.3.2).
+pub(crate) async fn update_contacts(
+    app: &App,
+    endpoint: &Endpoint,
+    registration: &Registration,
+    contacts: &[String],
+    proof: &Proof,
+) -> Result<Registration, Error> {
+    policies::registration::may_order(registration.status)?;
+    check_contacts(contacts).map_err(|error| Problem::new(error.kind(), error.to_string()))?;
+    let updated = app.cm.update_contacts(&endpoint.realm, registration, contacts, proof).await?;
+    app.registrations.invalidate(&endpoint.realm, &registration.id);
+    Ok(updated)
+}
+
+/// Ends the account, for good (RFC 8555 §7.3.6).
+pub(crate) async fn deactivate(
+    app: &App,
+    endpoint: &Endpoint,
+    registration: &Registration,
+    proof: &Proof,
+    now: Timestamp,
+) -> Result<Registration, Error> {
+    let ended = app.cm.deactivate(&endpoint.realm, registration, proof).await?;
+    app.registrations.invalidate(&endpoint.realm, &registration.id);
+    if ended.status != RegistrationStatus::Deactivated {
+        return Err(Error::internal(anyhow::anyhow!("the CM did not deactivate registration {}", registration.id)));
+    }
+    crate::audit::record(app, now, &Event::AccountDeactivated { endpoint: &endpoint.name, account: &registration.id })
+        .await?;
+    Ok(ended)
+}

@@ -1,0 +1,55 @@
+//! What the CM offers: profiles and issuers of each realm, read now and then and kept.
+//!
+//! Orders are judged by it, and directories are made from it. It changes rarely, and the CM judges
+//! again, so an old catalogue is better than none while the CM is away.
+
+use std::{collections::HashMap, sync::Arc, sync::RwLock};
+
+use acme::{
+    ids::{IssuerName, RealmName},
+    profile::Profile,
+};
+use cm_connector::{CertificateManager, CmError};
+
+use super::Error;
+
+/// Profiles and issuers by realm.
+#[derive(Default)]
+pub(crate) struct Catalogue {
+    realms: RwLock<HashMap<RealmName, Arc<Offer>>>,
+}
+
+/// What one realm offers.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) profiles: Vec<Profile>,
+    /// Subject key identifier and CAA names of each issuer that a profile names.
+    pub(crate) issuers: HashMap<IssuerName, cm_connector::Issuer>,
+}
+
+impl Catalogue {
+    /// What a realm offers, as far as it was ever read.
+    pub(crate) fn offer(&self, realm: &RealmName) -> Result<Arc<Offer>, Error> {
+        let realms = self.realms.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        realms.get(realm).cloned().ok_or_else(|| {
+            Error::unavailable(
+                "the certificate authority behind this server has not been reached yet; try again later",
+                None,
+            )
+        })
+    }
+
+    /// Reads what a realm offers.
+    pub(crate) async fn refresh(&self, cm: &dyn CertificateManager, realm: &RealmName) -> Result<(), CmError> {
+        let profiles = cm.profiles(realm).await?;
+        let mut issuers = HashMap::new();
+        for profile in &profiles {
+            if !issuers.contains_key(&profile.issuer) {
+                issuers.insert(profile.issuer.clone(), cm.issuer(&profile.issuer).await?);
+            }
+        }
+        let mut realms = self.realms.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        realms.insert(realm.clone(), Arc::new(Offer { profiles, issuers }));
+        Ok(())
+    }
+}

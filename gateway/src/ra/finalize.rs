@@ -1,0 +1,136 @@
+//! Finalize: from a ready order and a CSR to an issuance job (RFC 8555 §7.4).
+//!
+//! The request writes down what will be sent to the CM, octet for octet, with the key it will be
+//! sent under, before anything is sent. Everything after that can die and be done again.
+
+use acme::{
+    authorization::Authorization,
+    csr::Csr,
+    ids::OrderId,
+    order::{Finalize, Order, OrderStatus},
+    problem::{Problem, ProblemKind},
+    registration::Registration,
+    time::Timestamp,
+};
+use cm_connector::{CertificateRequest, Client, Proof, Validation};
+use store::{Commit, Job};
+
+use super::{
+    Error, again_on_conflict,
+    order::{self, OrderView},
+};
+use crate::{
+    app::{App, Endpoint},
+    audit::Event,
+    random,
+};
+
+/// What a client asks of finalize.
+pub(crate) struct Request {
+    pub(crate) order: OrderId,
+    pub(crate) csr: Csr,
+    pub(crate) client: Client,
+    pub(crate) proof: Proof,
+}
+
+/// Accepts the CSR and waits a bounded time for the certificate.
+pub(crate) async fn finalize(
+    app: &App,
+    endpoint: &Endpoint,
+    registration: &Registration,
+    request: &Request,
+    now: Timestamp,
+) -> Result<OrderView, Error> {
+    let waiting = app.waiters.register(&request.order);
+    again_on_conflict(async || accept(app, endpoint, registration, request, now).await).await?;
+    let view = order::read(app, endpoint, &registration.id, &request.order).await?;
+    if view.order.status(&view.authorizations, now) != OrderStatus::Processing {
+        return Ok(view);
+    }
+    waiting.at_most(app.settings.issuance.finalize_wait.duration()).await;
+    order::read(app, endpoint, &registration.id, &request.order).await
+}
+
+async fn accept(
+    app: &App,
+    endpoint: &Endpoint,
+    registration: &Registration,
+    request: &Request,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let stored = order::load(app, endpoint, &registration.id, &request.order).await?;
+    let authorizations = app.store.authorizations(&stored.value.authorizations).await?;
+    let facts: Vec<_> = authorizations.iter().map(|stored| stored.value.clone()).collect();
+
+    let decided = stored.value.finalize(&facts, request.csr.digest(), now);
+    let next = match decided.map_err(|refused| Error::refused(ProblemKind::OrderNotReady, refused.to_string()))? {
+        Finalize::Repeated => return Ok(()),
+        Finalize::Accepted(next) => *next,
+    };
+    check(app, endpoint, registration, &stored.value, request)?;
+
+    let job = Job::issue(
+        next.id.clone(),
+        endpoint.realm.clone(),
+        random::id(),
+        request.csr.der().to_vec(),
+        octets(app, &next, &facts, request)?,
+        now,
+    );
+    let mut commit = Commit::new();
+    for authorization in &authorizations {
+        commit.unchanged_authorization(authorization);
+    }
+    commit.update_order(&stored, next.clone(), app.keep_until(next.expires));
+    commit.create_job(job);
+    commit.audit(now, Event::OrderFinalized { order: &next, csr: request.csr.digest() }.to_json());
+    app.store.commit(commit).await?;
+    app.wake.now();
+    Ok(())
+}
+
+/// Everything that may have changed since the order was made is judged again.
+fn check(
+    app: &App,
+    endpoint: &Endpoint,
+    registration: &Registration,
+    order: &Order,
+    request: &Request,
+) -> Result<(), Error> {
+    policies::registration::may_order(registration.status)?;
+    let offer = app.catalogue.offer(&endpoint.realm)?;
+    let Some(profile) = offer.profiles.iter().find(|profile| profile.name == order.profile) else {
+        return Err(Error::refused(
+            ProblemKind::InvalidProfile,
+            "the profile of this order is no longer offered; create a new order",
+        ));
+    };
+    policies::identifier::check_order(&order.identifiers, registration, profile, app.settings.orders.identifiers_max)?;
+    let Some(account_key) = &registration.key else {
+        return Err(Error::internal(anyhow::anyhow!("registration {} has no key", registration.id)));
+    };
+    policies::csr::check_csr(&request.csr, &order.identifiers, profile, &account_key.key)?;
+    Ok(())
+}
+
+/// The exact octets that the CM will get.
+fn octets(app: &App, order: &Order, authorizations: &[Authorization], request: &Request) -> Result<Vec<u8>, Error> {
+    let proven = authorizations.iter().filter_map(|authorization| Validation::of(authorization, false, None));
+    let validations: Vec<_> = proven.collect();
+    if validations.len() != order.identifiers.len() {
+        return Err(Problem::new(ProblemKind::OrderNotReady, "an identifier is not proven; create a new order").into());
+    }
+    let request = CertificateRequest {
+        registration: order.account.clone(),
+        order: order.id.clone(),
+        profile: order.profile.clone(),
+        csr_der: request.csr.der().to_vec(),
+        identifiers: order.identifiers.clone(),
+        validations,
+        not_before: order.not_before,
+        not_after: order.not_after,
+        client: request.client.clone(),
+        proof: request.proof.clone(),
+    };
+    Ok(app.cm.certificate_request(&request)?)
+}

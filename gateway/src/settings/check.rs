@@ -1,0 +1,87 @@
+//! What settings must satisfy beyond their types, each refusal naming the setting and the fix.
+
+use super::Settings;
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// Not readable, unknown, or of the wrong type; the text names the setting.
+    #[error("{0}")]
+    Unreadable(#[from] config::ConfigError),
+    /// Readable, but not sound.
+    #[error("{setting}: {reason}")]
+    Unsound { setting: String, reason: String },
+}
+
+impl Settings {
+    pub(super) fn check(&self) -> Result<(), SettingsError> {
+        let refuse = |setting: &str, reason: &str| {
+            Err(SettingsError::Unsound { setting: setting.to_owned(), reason: reason.to_owned() })
+        };
+        if self.endpoints.is_empty() {
+            return refuse(
+                "endpoints",
+                "there is none; add a table such as [endpoints.servers] with its realm and mode",
+            );
+        }
+        if self.server.listen.is_empty() {
+            return refuse("server.listen", "there is no address; give at least one, such as [::]:443");
+        }
+        if !self.cm.url.starts_with("https://") {
+            return refuse("cm.url", "it must begin with https://, such as https://cm.example.net:9443");
+        }
+        if self.validation.resolvers.is_empty() {
+            return refuse("validation.resolvers", "there is none; give the DNS resolvers as address:port");
+        }
+        if self.validation.attempts_max == 0 || self.validation.attempts_max > 10 {
+            return refuse("validation.attempts_max", "give 1 to 10 attempts");
+        }
+        if self.orders.identifiers_max == 0 || self.orders.identifiers_max > 100 {
+            return refuse("orders.identifiers_max", "give 1 to 100; the CM takes no more");
+        }
+        if self.store.dir == self.secrets.seal_key_file || self.secrets.seal_key_file.starts_with(&self.store.dir) {
+            return refuse("secrets.seal_key_file", "it must lie outside store.dir, which may be deleted");
+        }
+        let limits = [
+            ("server.body_octets_max", self.server.body_octets_max),
+            ("server.connections_max", self.server.connections_max),
+            ("validation.concurrent_max", self.validation.concurrent_max),
+            ("validation.concurrent_per_account_max", self.validation.concurrent_per_account_max),
+            ("issuance.concurrent_max", self.issuance.concurrent_max),
+        ];
+        if let Some((setting, _)) = limits.iter().find(|(_, limit)| *limit == 0) {
+            return refuse(setting, "0 would let nothing pass; give at least 1");
+        }
+        self.check_endpoints()
+    }
+
+    fn check_endpoints(&self) -> Result<(), SettingsError> {
+        for (name, endpoint) in &self.endpoints {
+            let refuse = |setting: &str, reason: &str| {
+                Err(SettingsError::Unsound {
+                    setting: format!("endpoints.{name}.{setting}"),
+                    reason: reason.to_owned(),
+                })
+            };
+            if endpoint.challenges.is_empty() {
+                return refuse("challenges", "there is none; give http-01, dns-01 or both");
+            }
+            let urls = [("terms_of_service", &endpoint.terms_of_service), ("website", &endpoint.website)];
+            for (setting, url) in urls {
+                if url.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+                    return refuse(setting, "it must be a URL that begins with https:// or http://");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Settings that weaken a protection, for a warning at every start.
+    pub(crate) fn dangers(&self) -> Vec<&'static str> {
+        let mut dangers = Vec::new();
+        if self.validation.danger_allow_loopback {
+            dangers.push("validation.danger_allow_loopback: validation may dial loopback addresses");
+        }
+        dangers
+    }
+}

@@ -1,0 +1,108 @@
+//! Reads settings: the compiled-in defaults, then the operator's file, then the environment.
+
+use std::path::Path;
+
+use config::{Config, Environment, File, FileFormat};
+
+use super::{Settings, SettingsError};
+
+/// `config/gateway.toml`, compiled in so that it cannot drift from the program.
+const DEFAULTS: &str = include_str!("../../../config/gateway.toml");
+/// Environment variables that override settings: `ACME_GATEWAY__SERVER__WORKERS=4`.
+const ENVIRONMENT_PREFIX: &str = "ACME_GATEWAY";
+
+/// Reads and checks the settings of an operator's file.
+///
+/// # Errors
+/// [`SettingsError`] naming the setting and the fix.
+pub(crate) fn load(file: &Path) -> Result<Settings, SettingsError> {
+    let environment = Environment::with_prefix(ENVIRONMENT_PREFIX)
+        .prefix_separator("__")
+        .separator("__")
+        .try_parsing(true)
+        .list_separator(",")
+        .with_list_parse_key("server.listen")
+        .with_list_parse_key("validation.resolvers")
+        .with_list_parse_key("validation.allow")
+        .with_list_parse_key("validation.never");
+    let sources = Config::builder()
+        .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
+        .add_source(File::from(file).format(FileFormat::Toml))
+        .add_source(environment)
+        .build()?;
+    let settings: Settings = with_endpoint_defaults(sources)?.try_deserialize()?;
+    settings.check()?;
+    Ok(settings)
+}
+
+/// Gives every endpoint what `[endpoint_defaults]` says and it does not say itself.
+fn with_endpoint_defaults(sources: Config) -> Result<Config, config::ConfigError> {
+    let defaults = sources.get_table("endpoint_defaults")?;
+    let endpoints = sources.get_table("endpoints").unwrap_or_default();
+    let mut builder = Config::builder();
+    for name in endpoints.keys() {
+        for (setting, value) in &defaults {
+            builder = builder.set_default(format!("endpoints.{name}.{setting}"), value.clone())?;
+        }
+    }
+    builder.add_source(sources).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+    use crate::settings::Mode;
+
+    /// The least that an operator must say.
+    const LEAST: &str = "server.external_url = 'https://acme.example.com'\ncm.url = 'https://cm.example.net:9443'\n";
+
+    fn written(name: &str, text: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("acme-gateway-settings-{}-{name}.toml", std::process::id()));
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn refused(name: &str, text: &str) -> String {
+        let path = written(name, text);
+        let error = load(&path).expect_err("these settings must be refused").to_string();
+        fs::remove_file(path).unwrap();
+        error
+    }
+
+    #[test]
+    fn endpoints_take_what_they_do_not_say_from_the_defaults() {
+        let path = written(
+            "defaults",
+            &format!("{LEAST}[endpoints.printers]\nmode = 'open'\n[endpoints.servers]\nrealm = 'tls'\n"),
+        );
+        let settings = load(&path).unwrap();
+        fs::remove_file(path).unwrap();
+        let mode = |name: &str| settings.endpoints.get(&name.parse().unwrap()).map(|endpoint| endpoint.mode);
+        assert_eq!((mode("printers"), mode("servers")), (Some(Mode::Open), Some(Mode::Registered)));
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named_with_its_fix() {
+        let table = [
+            ("unknown", "[endpoints.a]\n[serverr]\nx = 1\n", "serverr"),
+            ("unknown-inner", "server.prot = 1\n[endpoints.a]\n", "prot"),
+            ("no-endpoint", "", "endpoints"),
+            ("type", "orders.identifiers_max = 'many'\n[endpoints.a]\n", "orders.identifiers_max"),
+            ("seconds", "server.head_timeout_secs = 0\n[endpoints.a]\n", "server.head_timeout_secs"),
+            ("mode", "[endpoints.a]\nmode = 'closed'\n", "endpoints.a.mode"),
+            ("challenge", "[endpoints.a]\nchallenges = ['http-02']\n", "endpoints.a.challenges"),
+            ("no-challenge", "[endpoints.a]\nchallenges = []\n", "endpoints.a.challenges"),
+            ("terms", "[endpoints.a]\nterms_of_service = 'terms.html'\n", "endpoints.a.terms_of_service"),
+            ("resolver", "validation.resolvers = ['localhost']\n[endpoints.a]\n", "validation.resolvers"),
+        ];
+        for (name, text, named) in table {
+            let error = refused(name, &format!("{LEAST}{text}"));
+            assert!(error.contains(named), "{name}: {error}");
+        }
+        let error =
+            refused("http", "server.external_url = 'http://acme.example.com'\ncm.url = 'https://x'\n[endpoints.a]\n");
+        assert!(error.contains("server.external_url") && error.contains("https://"), "{error}");
+    }
+}

@@ -1,0 +1,193 @@
+//! Settings: what operators decide. One struct a table of `config/gateway.toml`, which is
+//! compiled in and carries every default.
+
+mod check;
+mod files;
+mod load;
+mod values;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use acme::{
+    challenge::ChallengeKind,
+    ids::{EndpointName, ProfileName, RealmName},
+};
+use ipnet::IpNet;
+use serde::Deserialize;
+
+pub(crate) use check::SettingsError;
+pub(crate) use files::{require_private, require_readable};
+pub(crate) use load::load;
+use values::{ExternalUrl, Seconds, optional_id, optional_text};
+
+/// All settings.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) server: Server,
+    pub(crate) ops: Ops,
+    pub(crate) cm: Cm,
+    pub(crate) store: Store,
+    pub(crate) secrets: Secrets,
+    pub(crate) orders: Orders,
+    pub(crate) validation: Validation,
+    pub(crate) issuance: Issuance,
+    pub(crate) log: Log,
+    pub(crate) endpoint_defaults: serde::de::IgnoredAny,
+    #[serde(default)]
+    pub(crate) endpoints: BTreeMap<EndpointName, Endpoint>,
+}
+
+/// The HTTPS listener.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    pub(crate) external_url: ExternalUrl,
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) certificate_file: PathBuf,
+    pub(crate) key_file: PathBuf,
+    pub(crate) workers: usize,
+    #[serde(rename = "handshake_timeout_secs")]
+    pub(crate) handshake_timeout: Seconds,
+    #[serde(rename = "head_timeout_secs")]
+    pub(crate) head_timeout: Seconds,
+    #[serde(rename = "body_timeout_secs")]
+    pub(crate) body_timeout: Seconds,
+    #[serde(rename = "write_timeout_secs")]
+    pub(crate) write_timeout: Seconds,
+    #[serde(rename = "keep_alive_secs")]
+    pub(crate) keep_alive: Seconds,
+    #[serde(rename = "connection_lifetime_secs")]
+    pub(crate) connection_lifetime: Seconds,
+    pub(crate) body_octets_max: usize,
+    pub(crate) connections_max: usize,
+    #[serde(rename = "shutdown_timeout_secs")]
+    pub(crate) shutdown_timeout: Seconds,
+}
+
+/// The listener for operators.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ops {
+    pub(crate) listen: SocketAddr,
+}
+
+/// The way to the Certificate Manager.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cm {
+    pub(crate) url: String,
+    pub(crate) ca_file: PathBuf,
+    pub(crate) certificate_file: PathBuf,
+    pub(crate) key_file: PathBuf,
+    pub(crate) issuer_roots_file: PathBuf,
+    #[serde(rename = "registration_cache_secs")]
+    pub(crate) registration_cache: Seconds,
+    #[serde(rename = "registration_stale_secs")]
+    pub(crate) registration_stale: Seconds,
+    #[serde(rename = "catalogue_refresh_secs")]
+    pub(crate) catalogue_refresh: Seconds,
+}
+
+/// Where orders in flight are kept.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Store {
+    pub(crate) dir: PathBuf,
+    pub(crate) ballast_mib: u32,
+    pub(crate) keep_after_end_days: u32,
+}
+
+/// Files with keys of our own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Secrets {
+    pub(crate) seal_key_file: PathBuf,
+}
+
+/// Life and size of orders.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Orders {
+    #[serde(rename = "lifetime_secs")]
+    pub(crate) lifetime: Seconds,
+    #[serde(rename = "proof_lifetime_secs")]
+    pub(crate) proof_lifetime: Seconds,
+    pub(crate) identifiers_max: usize,
+}
+
+/// How control is proven, and which addresses may be dialled for it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Validation {
+    pub(crate) resolvers: Vec<SocketAddr>,
+    #[serde(rename = "dns_timeout_secs")]
+    pub(crate) dns_timeout: Seconds,
+    pub(crate) http_port: u16,
+    pub(crate) https_port: u16,
+    pub(crate) public_addresses: bool,
+    pub(crate) allow: Vec<IpNet>,
+    pub(crate) never: Vec<IpNet>,
+    pub(crate) danger_allow_loopback: bool,
+    #[serde(rename = "dial_timeout_secs")]
+    pub(crate) dial_timeout: Seconds,
+    #[serde(rename = "attempt_timeout_secs")]
+    pub(crate) attempt_timeout: Seconds,
+    pub(crate) attempts_max: u32,
+    pub(crate) redirects_max: usize,
+    pub(crate) concurrent_max: usize,
+    pub(crate) concurrent_per_account_max: usize,
+    #[serde(deserialize_with = "optional_text")]
+    pub(crate) contact_url: Option<String>,
+}
+
+/// How certificates are asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Issuance {
+    pub(crate) concurrent_max: usize,
+    #[serde(rename = "finalize_wait_secs")]
+    pub(crate) finalize_wait: Seconds,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) format: LogFormat,
+    pub(crate) level: String,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// One ACME directory.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Endpoint {
+    #[serde(deserialize_with = "optional_id")]
+    pub(crate) realm: Option<RealmName>,
+    pub(crate) mode: Mode,
+    #[serde(deserialize_with = "optional_id")]
+    pub(crate) profile: Option<ProfileName>,
+    pub(crate) challenges: Vec<ChallengeKind>,
+    #[serde(deserialize_with = "optional_text")]
+    pub(crate) terms_of_service: Option<String>,
+    #[serde(deserialize_with = "optional_text")]
+    pub(crate) website: Option<String>,
+}
+
+/// Who may create accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// Anyone.
+    Open,
+    /// Holders of an external account key that an officer gave out.
+    Registered,
+}

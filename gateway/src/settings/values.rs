@@ -1,0 +1,80 @@
+//! Values inside settings that are more than a number or a string.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// A span of whole seconds, at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Seconds(Duration);
+
+impl Seconds {
+    pub(crate) const fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const TEN_YEARS_SECS: u64 = 315_360_000;
+        match u64::deserialize(deserializer)? {
+            seconds @ 1..=TEN_YEARS_SECS => Ok(Self(Duration::from_secs(seconds))),
+            other => {
+                Err(D::Error::custom(format!("{other} is out of range; give whole seconds from 1 to {TEN_YEARS_SECS}")))
+            }
+        }
+    }
+}
+
+/// The URL under which clients reach this gateway: scheme, host, port if it is not 443, no path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ExternalUrl(String);
+
+impl ExternalUrl {
+    /// Without a final slash.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for ExternalUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let refuse = |reason: &str| Err(D::Error::custom(format!("{reason}; give it as https://acme.example.com")));
+        let trimmed = text.strip_suffix('/').unwrap_or(&text);
+        let Some(authority) = trimmed.strip_prefix("https://") else {
+            return refuse("it must begin with https:// (RFC 8555 section 6.1)");
+        };
+        let Ok(uri) = http::Uri::from_str(trimmed) else { return refuse("it is not a URL") };
+        if authority.is_empty() || authority.contains('/') || uri.query().is_some() {
+            return refuse("it must have a host and no path");
+        }
+        if authority.contains('@') || authority.bytes().any(|octet| octet.is_ascii_uppercase()) {
+            return refuse("the host must be in lower case and without a user name");
+        }
+        if uri.port_u16() == Some(443) {
+            return refuse("port 443 is understood; leave it out");
+        }
+        Ok(Self(trimmed.to_owned()))
+    }
+}
+
+impl fmt::Display for ExternalUrl {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// Reads a text in which the empty one means "not given".
+pub(super) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Some(String::deserialize(deserializer)?).filter(|text| !text.is_empty()))
+}
+
+/// Reads an id of which the empty one means "not given".
+pub(super) fn optional_id<'de, D, Kind>(deserializer: D) -> Result<Option<acme::ids::Id<Kind>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Ok(None) } else { acme::ids::Id::parse(&text).map(Some).map_err(D::Error::custom) }
+}

@@ -1,0 +1,100 @@
+//! Numbers for Prometheus. Label sets are closed: nothing that a client sends becomes a label.
+
+use acme::{challenge::ChallengeKind, problem::ProblemKind};
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+
+/// All numbers.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: HistogramVec,
+    problems: IntCounterVec,
+    validations: IntCounterVec,
+    pub(crate) orders_created: IntCounter,
+    pub(crate) orders_failed: IntCounter,
+    pub(crate) certificates_issued: IntCounter,
+    pub(crate) certificates_withheld: IntCounter,
+    pub(crate) certificates_revoked: IntCounter,
+    pub(crate) panics: IntCounter,
+    pub(crate) store_quarantined: IntGauge,
+    pub(crate) job_seconds: Histogram,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new_custom(Some(String::from("acme_gateway")), None)?;
+        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let counters = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
+            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok(counters)
+        };
+        let latency =
+            HistogramOpts::new("request_seconds", "Time to answer ACME requests, by resource and status class.");
+        let requests = HistogramVec::new(latency, &["resource", "status"])?;
+        registry.register(Box::new(requests.clone()))?;
+        let store_quarantined =
+            IntGauge::new("store_quarantined", "1 if the store was damaged at start and moved aside.")?;
+        registry.register(Box::new(store_quarantined.clone()))?;
+        let job_seconds =
+            Histogram::with_opts(HistogramOpts::new("job_seconds", "Time that one attempt of a job takes."))?;
+        registry.register(Box::new(job_seconds.clone()))?;
+        Ok(Self {
+            requests,
+            problems: counters("problems_total", "Problem documents sent, by error type.", &["type"])?,
+            validations: counters(
+                "validations_total",
+                "Validations that ended, by challenge and outcome.",
+                &["challenge", "outcome"],
+            )?,
+            orders_created: counter("orders_created_total", "Orders created.")?,
+            orders_failed: counter("orders_failed_total", "Orders that ended without a certificate after finalize.")?,
+            certificates_issued: counter("certificates_issued_total", "Certificates that passed every check.")?,
+            certificates_withheld: counter(
+                "certificates_withheld_total",
+                "Certificates from the CM that failed a check. Any is an alarm.",
+            )?,
+            certificates_revoked: counter("certificates_revoked_total", "Revocations confirmed by the CM.")?,
+            panics: counter("panics_total", "Panics in requests and jobs. Any is a defect.")?,
+            store_quarantined,
+            job_seconds,
+            registry,
+        })
+    }
+
+    /// An ACME request was answered.
+    pub(crate) fn answered(&self, resource: &str, status: u16, seconds: f64) {
+        let class = match status {
+            ..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            500.. => "5xx",
+        };
+        self.requests.with_label_values(&[resource, class]).observe(seconds);
+    }
+
+    /// A problem document was sent.
+    pub(crate) fn problem(&self, kind: ProblemKind) {
+        self.problems.with_label_values(&[kind.name_and_status().0]).inc();
+    }
+
+    /// A validation has ended.
+    pub(crate) fn validated(&self, kind: ChallengeKind, outcome: Result<(), ProblemKind>) {
+        let outcome = outcome.map_or_else(|problem| problem.name_and_status().0, |()| "valid");
+        self.validations.with_label_values(&[kind.as_str(), outcome]).inc();
+    }
+
+    /// All numbers in Prometheus' text format.
+    pub(crate) fn text(&self) -> String {
+        let mut text = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) => format!("# cannot write metrics: {error}\n"),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Slow work, done outside of requests: durable jobs under bounded concurrency.
+//!
+//! A request commits a job together with the change that makes it necessary and wakes the runner.
+//! Jobs are idempotent and their state is in the store, so whatever dies, the job runs again and
+//! finishes once. No slow target holds up anyone else: validations and issuances have slots of
+//! their own, and one account cannot take all of them.
+
+mod issue;
+mod runner;
+mod sweep;
+mod validate;
+mod waiters;
+
+pub(crate) use runner::{Runner, Wake};
+pub(crate) use sweep::{keep_audit, keep_catalogue, sweep};
+pub(crate) use waiters::Waiters;

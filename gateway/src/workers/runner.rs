@@ -1,0 +1,190 @@
+//! Starts due jobs while there are slots for them, and sees to it that each ends.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use acme::ids::{JobId, RegistrationId};
+use store::{Commit, Job, ReadError, Stored, Work};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::{issue, validate};
+use crate::{app::App, clock};
+
+/// Jobs looked at in one round.
+const ROUND: usize = 1024;
+/// Longest pause between two looks at the store: the truth, where waking is only faster.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Shortest pause while due jobs wait for slots.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// Longest wait before a job that failed by our own fault runs again.
+const RETRY_MAX: Duration = Duration::from_secs(300);
+
+/// Tells the runner that there is work.
+#[derive(Default)]
+pub(crate) struct Wake(Notify);
+
+impl Wake {
+    pub(crate) fn now(&self) {
+        self.0.notify_one();
+    }
+
+    async fn wait(&self) {
+        self.0.notified().await;
+    }
+}
+
+/// Runs jobs until it is dropped.
+pub(crate) struct Runner {
+    app: Arc<App>,
+    validations: Arc<Semaphore>,
+    issuances: Arc<Semaphore>,
+    running: Mutex<Running>,
+}
+
+#[derive(Default)]
+struct Running {
+    jobs: HashSet<JobId>,
+    validations_of: HashMap<RegistrationId, usize>,
+}
+
+/// What a running job holds; dropping it gives everything back.
+struct Slot {
+    runner: Arc<Runner>,
+    job: JobId,
+    account: Option<RegistrationId>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Runner {
+    pub(crate) fn new(app: Arc<App>) -> Arc<Self> {
+        Arc::new(Self {
+            validations: Arc::new(Semaphore::new(app.settings.validation.concurrent_max)),
+            issuances: Arc::new(Semaphore::new(app.settings.issuance.concurrent_max)),
+            running: Mutex::default(),
+            app,
+        })
+    }
+
+    /// Runs for ever.
+    pub(crate) async fn run(self: Arc<Self>) {
+        loop {
+            let pause = match self.start_due().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::error!(error = %error, "cannot read due jobs");
+                    PAUSE_MAX
+                }
+            };
+            tokio::select! {
+                () = self.app.wake.wait() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Starts what is due and has a slot; says how long to pause.
+    async fn start_due(self: &Arc<Self>) -> Result<Duration, ReadError> {
+        let now = clock::now();
+        for job in self.app.store.due_jobs(now, ROUND).await? {
+            if self.lock().jobs.contains(&job.value.id) {
+                continue;
+            }
+            if let Some(slot) = self.take_slot(&job.value).await? {
+                tokio::spawn(supervise(slot, job));
+            }
+        }
+        let next = self.app.store.next_due().await?;
+        Ok(next.map_or(PAUSE_MAX, |due| due.since(now)).clamp(PAUSE_MIN, PAUSE_MAX))
+    }
+
+    async fn take_slot(self: &Arc<Self>, job: &Job) -> Result<Option<Slot>, ReadError> {
+        let (semaphore, account) = match &job.work {
+            Work::Validate { authorization, .. } => {
+                let found = self.app.store.authorization(authorization).await?;
+                (&self.validations, found.map(|found| found.value.account))
+            }
+            Work::Issue { .. } | Work::ConfirmDelivery { .. } => (&self.issuances, None),
+        };
+        let Ok(permit) = semaphore.clone().try_acquire_owned() else { return Ok(None) };
+        let mut running = self.lock();
+        if let Some(account) = &account {
+            let most = self.app.settings.validation.concurrent_per_account_max;
+            let count = running.validations_of.entry(account.clone()).or_default();
+            if *count >= most {
+                return Ok(None);
+            }
+            *count += 1;
+        }
+        running.jobs.insert(job.id.clone());
+        Ok(Some(Slot { runner: self.clone(), job: job.id.clone(), account, _permit: permit }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut running = self.runner.lock();
+        running.jobs.remove(&self.job);
+        if let Some(account) = &self.account
+            && let Some(count) = running.validations_of.get_mut(account)
+        {
+            *count -= 1;
+            if *count == 0 {
+                running.validations_of.remove(account);
+            }
+        }
+        drop(running);
+        self.runner.app.wake.now();
+    }
+}
+
+/// Runs one job in a task of its own, so that a panic ends this job's attempt and nothing else.
+async fn supervise(slot: Slot, job: Stored<Job>) {
+    let app = slot.runner.app.clone();
+    let attempt = tokio::spawn(perform(app.clone(), job.clone()));
+    let failure = match attempt.await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!("{error:#}")),
+        Err(panic) => {
+            app.metrics.panics.inc();
+            Some(format!("{panic}"))
+        }
+    };
+    if let Some(failure) = failure {
+        tracing::error!(job = %job.value.id, attempt = job.value.attempt, failure, "job failed; it will run again");
+        retry_later(&app, &job.value.id).await;
+    }
+    drop(slot);
+}
+
+async fn perform(app: Arc<App>, job: Stored<Job>) -> anyhow::Result<()> {
+    match job.value.work.clone() {
+        Work::Validate { authorization, kind } => validate::validate(&app, &job, &authorization, kind).await,
+        Work::Issue { .. } => Box::pin(issue::issue(&app, job)).await,
+        Work::ConfirmDelivery { realm, request } => issue::confirm_delivery(&app, &job, &realm, &request).await,
+    }
+}
+
+/// The job's own state may have moved on before it failed, so it is read again.
+async fn retry_later(app: &App, id: &JobId) {
+    let outcome: anyhow::Result<()> = async {
+        let Some(job) = app.store.job(id).await? else { return Ok(()) };
+        let wait = Duration::from_secs(1 << job.value.attempt.min(16)).min(RETRY_MAX);
+        let later =
+            Job { due_at: clock::now().plus(wait), attempt: job.value.attempt.saturating_add(1), ..job.value.clone() };
+        let mut commit = Commit::new();
+        commit.update_job(&job, later);
+        Ok(app.store.commit(commit).await?)
+    }
+    .await;
+    if let Err(error) = outcome {
+        tracing::error!(job = %id, error = format!("{error:#}"), "cannot put the job off; it stays due");
+        tokio::time::sleep(PAUSE_MAX).await;
+    }
+}

@@ -1,0 +1,115 @@
+//! The job behind a challenge response: look at the proof, try again a few times, write down what
+//! came of it (RFC 8555 §7.5.1, §8.2).
+
+use std::time::Duration;
+
+use acme::{
+    authorization::Authorization,
+    challenge::{Challenge, ChallengeKind, ChallengeState, Evidence, KeyAuthorization},
+    ids::AuthorizationId,
+    problem::Problem,
+};
+use store::{Commit, CommitError, Job, Stored};
+use validation::Failure;
+
+use crate::{app::App, audit::Event, clock};
+
+/// Makes one attempt.
+pub(super) async fn validate(
+    app: &App,
+    job: &Stored<Job>,
+    authorization: &AuthorizationId,
+    kind: ChallengeKind,
+) -> anyhow::Result<()> {
+    let Some((stored, challenge, key_authorization)) = in_progress(app, authorization, kind).await? else {
+        return finish(app, job).await;
+    };
+    let outcome = match still_allowed(app, &stored.value).await {
+        Some(problem) => Err(Failure { problem, retry: false }),
+        None => {
+            let identifier = &stored.value.identifier;
+            app.validator.validate(kind, identifier, &challenge.token, &key_authorization, clock::now()).await
+        }
+    };
+    match outcome {
+        Err(failure) if failure.retry && job.value.attempt + 1 < app.settings.validation.attempts_max => {
+            put_off(app, job, &failure).await
+        }
+        outcome => record(app, job, authorization, kind, outcome.map_err(|failure| failure.problem)).await,
+    }
+}
+
+/// The challenge, if it is still waiting for its validation.
+async fn in_progress(
+    app: &App,
+    id: &AuthorizationId,
+    kind: ChallengeKind,
+) -> anyhow::Result<Option<(Stored<Authorization>, Challenge, KeyAuthorization)>> {
+    let Some(stored) = app.store.authorization(id).await? else { return Ok(None) };
+    if stored.value.deactivated_at.is_some() {
+        return Ok(None);
+    }
+    let Some(challenge) = stored.value.challenge(kind).cloned() else { return Ok(None) };
+    let ChallengeState::Processing { key_authorization, .. } = &challenge.state else { return Ok(None) };
+    let key_authorization = key_authorization.clone();
+    Ok(Some((stored, challenge, key_authorization)))
+}
+
+/// Only names that the registration may have are ever contacted; the list may have changed since
+/// the order. While the CM is away its last word holds: it judges again before it issues.
+async fn still_allowed(app: &App, authorization: &Authorization) -> Option<Problem> {
+    let endpoint = app.endpoints.get(&authorization.endpoint)?;
+    let registration = app.registrations.by_id(&endpoint.realm, &authorization.account).await.ok()??;
+    if let Err(problem) = policies::registration::may_order(registration.status) {
+        return Some(problem);
+    }
+    match policies::identifier::allowed(&authorization.identifier, &registration.allowed_identifiers) {
+        policies::identifier::Verdict::Allowed { .. } => None,
+        policies::identifier::Verdict::Refused(refusal) => {
+            Some(Problem::new(acme::problem::ProblemKind::RejectedIdentifier, refusal.detail))
+        }
+    }
+}
+
+async fn put_off(app: &App, job: &Stored<Job>, failure: &Failure) -> anyhow::Result<()> {
+    let attempt = job.value.attempt + 1;
+    let wait = Duration::from_secs(1 << attempt.min(6));
+    tracing::debug!(job = %job.value.id, attempt, reason = %failure.problem.detail, "validation will be tried again");
+    let mut commit = Commit::new();
+    commit.update_job(job, Job { due_at: clock::now().plus(wait), attempt, ..job.value.clone() });
+    Ok(app.store.commit(commit).await?)
+}
+
+async fn record(
+    app: &App,
+    job: &Stored<Job>,
+    id: &AuthorizationId,
+    kind: ChallengeKind,
+    outcome: Result<Evidence, Problem>,
+) -> anyhow::Result<()> {
+    app.metrics.validated(kind, outcome.as_ref().map(|_| ()).map_err(|problem| problem.kind));
+    loop {
+        let Some((stored, ..)) = in_progress(app, id, kind).await? else { return finish(app, job).await };
+        let now = clock::now();
+        let next = match &outcome {
+            Ok(evidence) => {
+                stored.value.record_valid(kind, evidence.clone(), app.settings.orders.proof_lifetime.duration())
+            }
+            Err(problem) => stored.value.record_invalid(kind, problem.clone(), now),
+        };
+        let mut commit = Commit::new();
+        commit.audit(now, Event::Validated { authorization: &next, kind, outcome: &outcome }.to_json());
+        commit.update_authorization(&stored, next, app.keep_until(stored.value.expires));
+        commit.finish_job(job);
+        match app.store.commit(commit).await {
+            Err(CommitError::Conflict) => {} // deactivated meanwhile, perhaps: look again
+            done => return Ok(done?),
+        }
+    }
+}
+
+async fn finish(app: &App, job: &Stored<Job>) -> anyhow::Result<()> {
+    let mut commit = Commit::new();
+    commit.finish_job(job);
+    Ok(app.store.commit(commit).await?)
+}
