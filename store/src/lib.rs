@@ -1,1 +1,245 @@
-//! placeholder
+//! What the gateway remembers between requests: orders, authorizations, jobs, and what follows
+//! from them.
+//!
+//! Typed reads, and one [`Commit`] that is on disk whole or not at all. Nothing in here decides
+//! anything about ACME; it knows records, their versions and how long they are kept. It holds no
+//! truth that the CM does not hold too: without the store the orders in flight are lost, and
+//! nothing else.
+
+pub mod backend;
+mod commit;
+#[cfg(test)]
+mod conformance;
+mod job;
+mod keys;
+mod page;
+mod records;
+#[cfg(test)]
+mod samples;
+mod sweep;
+#[cfg(test)]
+mod test_folder;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use acme::{
+    authorization::Authorization,
+    ids::{AuthorizationId, EndpointName, JobId, OrderId, RegistrationId},
+    order::Order,
+    time::Timestamp,
+};
+use serde::de::DeserializeOwned;
+use tracing::error;
+
+pub use self::{
+    backend::Unavailable,
+    commit::{Commit, CommitError, InvalidCommit},
+    job::{Job, Submission, Work},
+    page::{AuditEntry, AuditSequence, NotACursor, OrderCursor, OrderPage},
+    records::ReadError,
+};
+use self::{
+    backend::{Backend, Entry, Key, KeyRange, Version},
+    records::{AuditRecord, Kept, SerialClaim, decode},
+};
+
+/// Most entries that one call looks at, whatever its caller asks for.
+const SCAN_MAX: usize = 1000;
+
+/// A record and what the next commit needs to know about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored<T> {
+    /// The record.
+    pub value: T,
+    version: Version,
+    /// `None` for records that go when their work is done.
+    keep_until: Option<Timestamp>,
+}
+
+/// Typed reads and one atomic commit.
+#[derive(Clone)]
+pub struct Store {
+    backend: Arc<dyn Backend>,
+    numbers: Arc<Numbers>,
+}
+
+/// Tells apart what several processes write at the same time.
+struct Numbers {
+    process: u64,
+    count: AtomicU64,
+}
+
+impl Store {
+    /// A store that keeps its records in this backend.
+    #[must_use]
+    pub fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend, numbers: Arc::new(Numbers { process: rand::random(), count: AtomicU64::new(0) }) }
+    }
+
+    /// An order; `None` if there is none, or no longer.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn order(&self, id: &OrderId) -> Result<Option<Stored<Order>>, ReadError> {
+        self.kept(&keys::order(id)).await
+    }
+
+    /// An authorization; `None` if there is none, or no longer.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn authorization(&self, id: &AuthorizationId) -> Result<Option<Stored<Authorization>>, ReadError> {
+        self.kept(&keys::authorization(id)).await
+    }
+
+    /// Those of these authorizations that exist, in the order asked for.
+    ///
+    /// # Errors
+    /// [`ReadError`] if one of them cannot be read.
+    pub async fn authorizations(&self, ids: &[AuthorizationId]) -> Result<Vec<Stored<Authorization>>, ReadError> {
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.extend(self.authorization(id).await?);
+        }
+        Ok(found)
+    }
+
+    /// The orders of an account, newest last; at most `limit` of those after a cursor
+    /// (RFC 8555 §7.1.2.1).
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn orders_of(
+        &self,
+        endpoint: &EndpointName,
+        account: &RegistrationId,
+        after: Option<&OrderCursor>,
+        limit: usize,
+    ) -> Result<OrderPage, ReadError> {
+        let range = keys::orders_of(endpoint, account, after.map(|cursor| (cursor.created, &cursor.order)));
+        let limit = limit.min(SCAN_MAX);
+        let entries = self.backend.scan(&range, limit.saturating_add(1)).await?;
+        let more = entries.len() > limit;
+        let last = entries.iter().take(limit).next_back().and_then(|entry| keys::read_account(&entry.key));
+        let orders = entries.iter().take(limit).filter_map(|entry| keys::read_account(&entry.key));
+        Ok(OrderPage {
+            orders: orders.map(|(_, order)| order).collect(),
+            next: last.filter(|_| more).map(|(created, order)| OrderCursor { created, order }),
+        })
+    }
+
+    /// A job; `None` if its work is done or was never promised.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn job(&self, id: &JobId) -> Result<Option<Stored<Job>>, ReadError> {
+        let key = keys::job(id);
+        let Some(held) = self.backend.read(&key).await? else { return Ok(None) };
+        Ok(Some(Stored { value: decode(&key, &held.value)?, version: held.version, keep_until: None }))
+    }
+
+    /// Jobs that are due, those due longest first. A job that cannot be read is logged and passed
+    /// over, so that it does not stand in the way of the others.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    pub async fn due_jobs(&self, now: Timestamp, limit: usize) -> Result<Vec<Stored<Job>>, ReadError> {
+        self.jobs(keys::due_until(now), limit.min(SCAN_MAX)).await
+    }
+
+    /// When the next job is due, or was; `None` if there is no job.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    pub async fn next_due(&self) -> Result<Option<Timestamp>, ReadError> {
+        Ok(self.jobs(keys::due_range(), 1).await?.first().map(|job| job.value.due_at))
+    }
+
+    /// The order that has claimed a certificate's serial with [`Commit::claim_serial`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn serial_owner(&self, authority_key_id: &[u8], serial: &str) -> Result<Option<OrderId>, ReadError> {
+        let claim = self.kept::<SerialClaim>(&keys::serial(authority_key_id, serial)).await?;
+        Ok(claim.map(|claim| claim.value.order))
+    }
+
+    /// Audit entries that have not been forgotten, oldest first: by their time, then in the order
+    /// in which this process committed them. One that cannot be read is logged and passed over.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    pub async fn audit_entries(&self, limit: usize) -> Result<Vec<AuditEntry>, ReadError> {
+        let mut found = Vec::new();
+        for entry in self.backend.scan(&keys::audit_range(), limit.min(SCAN_MAX)).await? {
+            let Some(position) = keys::read_audit(&entry.key) else { continue };
+            match decode::<AuditRecord>(&entry.key, &entry.held.value) {
+                Ok(AuditRecord { at, body }) => {
+                    found.push(AuditEntry { sequence: AuditSequence(position.to_owned()), at, body });
+                }
+                Err(why) => error!(%why, "an audit entry cannot be read"),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes all of a commit, or nothing. Once it returns `Ok` the changes outlive a power cut.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    pub async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        let batch = commit.into_batch(|at| self.position(at))?;
+        Ok(self.backend.apply(batch).await?)
+    }
+
+    async fn kept<Value: DeserializeOwned>(&self, key: &Key) -> Result<Option<Stored<Value>>, ReadError> {
+        let Some(held) = self.backend.read(key).await? else { return Ok(None) };
+        let Kept { keep_until, value } = decode(key, &held.value)?;
+        Ok(Some(Stored { value, version: held.version, keep_until: Some(keep_until) }))
+    }
+
+    /// The first jobs of a part of the due index.
+    async fn jobs(&self, mut range: KeyRange, limit: usize) -> Result<Vec<Stored<Job>>, ReadError> {
+        let mut found = Vec::new();
+        loop {
+            let missing = limit.saturating_sub(found.len());
+            if missing == 0 {
+                return Ok(found);
+            }
+            let entries = self.backend.scan(&range, missing).await?;
+            let is_last = entries.len() < missing;
+            for entry in entries {
+                range.from = keys::successor(&entry.key);
+                found.extend(self.job_at(&entry).await?);
+            }
+            if is_last {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The job behind an entry of the due index; `None` if it was finished or put off meanwhile.
+    async fn job_at(&self, entry: &Entry) -> Result<Option<Stored<Job>>, ReadError> {
+        let Some(id) = keys::read_due(&entry.key) else { return Ok(None) };
+        match self.job(&id).await {
+            Ok(Some(job)) if keys::due(job.value.due_at, &id) == entry.key => Ok(Some(job)),
+            Ok(Some(_) | None) => Ok(None),
+            Err(unavailable @ ReadError::Unavailable(_)) => Err(unavailable),
+            Err(why @ (ReadError::Damaged { .. } | ReadError::UnknownVersion { .. })) => {
+                error!(%why, "a job cannot be read");
+                Ok(None)
+            }
+        }
+    }
+
+    /// A place that no other entry has.
+    fn position(&self, at: Timestamp) -> String {
+        keys::position(at, self.numbers.process, self.numbers.count.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! Jobs: slow work that was promised and must not be forgotten.
+//!
+//! One authorization has at most one validation job and one order at most one issuance job, because
+//! a job's id follows from what it is about.
+
+use acme::{
+    challenge::ChallengeKind,
+    ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, JobId, OrderId, RealmName},
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Slow work that is to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Follows from the work.
+    pub id: JobId,
+    /// Not before this time.
+    pub due_at: Timestamp,
+    /// How often it was tried.
+    pub attempt: u32,
+    /// What is to be done.
+    pub work: Work,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    /// Check a challenge the client has responded to.
+    Validate {
+        /// Whose challenge.
+        authorization: AuthorizationId,
+        /// Which challenge.
+        kind: ChallengeKind,
+    },
+    /// Get the certificate of a finalized order from the CM.
+    Issue {
+        /// Which order.
+        order: OrderId,
+        /// The CM's realm that it is asked for in.
+        realm: RealmName,
+        /// The same for each attempt of this order.
+        idempotency_key: IdempotencyKey,
+        /// The CSR in DER: the certificate must answer it.
+        #[serde(with = "base64url")]
+        csr: Vec<u8>,
+        /// What goes to the CM, octet by octet the same in each attempt.
+        #[serde(with = "base64url")]
+        request: Vec<u8>,
+        /// How far it has come.
+        submission: Submission,
+    },
+    /// Report to the CM that a certificate passed every check.
+    ConfirmDelivery {
+        /// The CM's realm.
+        realm: RealmName,
+        /// The request that was answered.
+        request: CertificateRequestId,
+    },
+}
+
+/// How far a request to the CM has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Submission {
+    /// The CM has certainly not seen it.
+    NotSent,
+    /// It was going to be sent, so the CM may have it: ask for it by its key before anything else.
+    MayHaveBeenSent {
+        /// When that was recorded.
+        since: Timestamp,
+    },
+    /// The CM has taken it.
+    Accepted {
+        /// The CM's name of it.
+        request: CertificateRequestId,
+        /// When that was recorded.
+        since: Timestamp,
+    },
+}
+
+impl Job {
+    /// The validation of one challenge, not yet tried.
+    #[must_use]
+    pub fn validate(authorization: AuthorizationId, kind: ChallengeKind, due_at: Timestamp) -> Self {
+        let id = Self::validation_id(&authorization);
+        Self { id, due_at, attempt: 0, work: Work::Validate { authorization, kind } }
+    }
+
+    /// The issuance for one order, not yet sent.
+    #[must_use]
+    pub fn issue(
+        order: OrderId,
+        realm: RealmName,
+        idempotency_key: IdempotencyKey,
+        csr: Vec<u8>,
+        request: Vec<u8>,
+        due_at: Timestamp,
+    ) -> Self {
+        let id = Self::issuance_id(&order);
+        let submission = Submission::NotSent;
+        let work = Work::Issue { order, realm, idempotency_key, csr, request, submission };
+        Self { id, due_at, attempt: 0, work }
+    }
+
+    /// The delivery report on the answer to one request.
+    #[must_use]
+    pub fn confirm_delivery(realm: RealmName, request: CertificateRequestId, due_at: Timestamp) -> Self {
+        let work = Work::ConfirmDelivery { realm, request };
+        Self { id: work.job_id(), due_at, attempt: 0, work }
+    }
+
+    /// The id of the validation job of an authorization.
+    #[must_use]
+    pub fn validation_id(authorization: &AuthorizationId) -> JobId {
+        derive_id("validate", authorization.as_str())
+    }
+
+    /// The id of the issuance job of an order.
+    #[must_use]
+    pub fn issuance_id(order: &OrderId) -> JobId {
+        derive_id("issue", order.as_str())
+    }
+}
+
+impl Work {
+    /// The id of the job that does this work.
+    pub(crate) fn job_id(&self) -> JobId {
+        match self {
+            Self::Validate { authorization, .. } => Job::validation_id(authorization),
+            Self::Issue { order, .. } => Job::issuance_id(order),
+            Self::ConfirmDelivery { request, .. } => derive_id("confirm-delivery", request.as_str()),
+        }
+    }
+}
+
+/// Half of a SHA-256 digest: ids of two things do not meet, however long the ids they follow from.
+fn derive_id(work: &str, about: &str) -> JobId {
+    let digest = Sha256::digest(format!("{work}/{about}"));
+    let mut bits = [0; 16];
+    bits.iter_mut().zip(digest).for_each(|(bit, octet)| *bit = octet);
+    JobId::from_random(bits)
+}
+
+/// Octets as base64url in JSON.
+mod base64url {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&acme::base64url::encode(octets))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        acme::base64url::decode(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_has_one_issuance_job_whatever_the_job_says() {
+        let id = |text: &str| OrderId::parse(text).unwrap();
+        assert_eq!(Job::issuance_id(&id("a")), Job::issuance_id(&id("a")));
+        assert_ne!(Job::issuance_id(&id("a")), Job::issuance_id(&id("b")));
+        assert_ne!(Job::issuance_id(&id("a")), Job::validation_id(&AuthorizationId::parse("a").unwrap()));
+    }
+}

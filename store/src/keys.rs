@@ -1,0 +1,191 @@
+//! The key space.
+//!
+//! | key | value |
+//! |---|---|
+//! | `order/<order>` | the order |
+//! | `authorization/<authorization>` | the authorization |
+//! | `job/<job>` | the job |
+//! | `serial/<authority key id, hex>/<serial>` | the order that a certificate belongs to |
+//! | `audit/<time>/<number>` | an audit entry that waits to be handed on |
+//! | `due/<time>/<job>` | nothing: jobs by the time they are due |
+//! | `account/<endpoint>/<account>/<time>/<order>` | nothing: the orders of an account by the time they were made |
+//! | `keep/<time>/<number>` | the keys of records that may be forgotten from that time on |
+//!
+//! A time is 12 digits of seconds since the Unix epoch, so that keys order as times do. Numbers are
+//! 32 hex digits: 16 that this process drew when it started, 16 that count. Ids have no slash.
+
+use acme::{
+    ids::{AuthorizationId, EndpointName, JobId, OrderId, RegistrationId},
+    time::Timestamp,
+};
+
+use crate::backend::{Key, KeyRange};
+
+pub(crate) fn order(id: &OrderId) -> Key {
+    Key::new(format!("order/{id}"))
+}
+
+pub(crate) fn authorization(id: &AuthorizationId) -> Key {
+    Key::new(format!("authorization/{id}"))
+}
+
+pub(crate) fn job(id: &JobId) -> Key {
+    Key::new(format!("job/{id}"))
+}
+
+pub(crate) fn serial(authority_key_id: &[u8], serial: &str) -> Key {
+    let hex: String = authority_key_id.iter().map(|octet| format!("{octet:02x}")).collect();
+    Key::new(format!("serial/{hex}/{serial}"))
+}
+
+pub(crate) fn audit(position: &str) -> Key {
+    Key::new(format!("audit/{position}"))
+}
+
+pub(crate) fn keep(position: &str) -> Key {
+    Key::new(format!("keep/{position}"))
+}
+
+pub(crate) fn due(at: Timestamp, id: &JobId) -> Key {
+    Key::new(format!("due/{}/{id}", digits(at)))
+}
+
+pub(crate) fn account(endpoint: &EndpointName, account: &RegistrationId, created: Timestamp, order: &OrderId) -> Key {
+    Key::new(format!("account/{endpoint}/{account}/{}/{order}", digits(created)))
+}
+
+/// A place among entries of one kind, by time and then by number.
+pub(crate) fn position(at: Timestamp, process: u64, count: u64) -> String {
+    format!("{}/{process:016x}{count:016x}", digits(at))
+}
+
+pub(crate) fn audit_range() -> KeyRange {
+    below_prefix("audit")
+}
+
+/// The jobs that are due at this time.
+pub(crate) fn due_until(now: Timestamp) -> KeyRange {
+    until("due", now)
+}
+
+pub(crate) fn due_range() -> KeyRange {
+    below_prefix("due")
+}
+
+/// The keep-entries whose time has come.
+pub(crate) fn keep_until(now: Timestamp) -> KeyRange {
+    until("keep", now)
+}
+
+/// The orders of an account, all or those after one.
+pub(crate) fn orders_of(
+    endpoint: &EndpointName,
+    registration: &RegistrationId,
+    after: Option<(Timestamp, &OrderId)>,
+) -> KeyRange {
+    let all = below_prefix(&format!("account/{endpoint}/{registration}"));
+    match after {
+        Some((created, order)) => {
+            KeyRange { from: successor(&account(endpoint, registration, created, order)), below: all.below }
+        }
+        None => all,
+    }
+}
+
+/// The first key after this one. No text lies between a key and the key with `!` added: that is the
+/// lowest character of a key that no id contains.
+pub(crate) fn successor(key: &Key) -> Key {
+    Key::new(format!("{key}!"))
+}
+
+/// The time and the order in a key of the account index.
+pub(crate) fn read_account(key: &Key) -> Option<(Timestamp, OrderId)> {
+    let mut parts = key.as_str().strip_prefix("account/")?.split('/').skip(2);
+    let created = read_digits(parts.next()?)?;
+    Some((created, OrderId::parse(parts.next()?).ok()?))
+}
+
+/// The job in a key of the due index.
+pub(crate) fn read_due(key: &Key) -> Option<JobId> {
+    JobId::parse(key.as_str().strip_prefix("due/")?.split('/').nth(1)?).ok()
+}
+
+/// The position in the key of an audit entry.
+pub(crate) fn read_audit(key: &Key) -> Option<&str> {
+    key.as_str().strip_prefix("audit/")
+}
+
+/// The order in the key of an order; `None` for keys of other kinds.
+pub(crate) fn read_order(key: &Key) -> Option<OrderId> {
+    OrderId::parse(key.as_str().strip_prefix("order/")?).ok()
+}
+
+fn digits(time: Timestamp) -> String {
+    format!("{:012}", time.unix_secs())
+}
+
+fn read_digits(text: &str) -> Option<Timestamp> {
+    text.parse().ok().map(Timestamp::from_unix_secs)
+}
+
+/// `0` is the character after `/`.
+fn below_prefix(prefix: &str) -> KeyRange {
+    KeyRange { from: Key::new(format!("{prefix}/")), below: Key::new(format!("{prefix}0")) }
+}
+
+fn until(prefix: &str, now: Timestamp) -> KeyRange {
+    KeyRange { from: Key::new(format!("{prefix}/")), below: Key::new(format!("{prefix}/{}0", digits(now))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_secs(seconds)
+    }
+
+    fn contains(range: &KeyRange, key: &Key) -> bool {
+        range.from <= *key && *key < range.below
+    }
+
+    #[test]
+    fn what_is_due_at_a_second_belongs_to_it_and_what_is_due_later_does_not() {
+        let id = JobId::parse("zz").unwrap();
+        assert!(contains(&due_until(at(99)), &due(at(0), &id)));
+        assert!(contains(&due_until(at(99)), &due(at(99), &id)));
+        assert!(!contains(&due_until(at(99)), &due(at(100), &id)));
+        assert!(contains(&due_range(), &due(at(i64::MAX), &id)));
+    }
+
+    #[test]
+    fn accounts_whose_names_begin_alike_are_apart() {
+        let (endpoint, order) = (EndpointName::parse("a").unwrap(), OrderId::parse("o").unwrap());
+        let (short, long) = (RegistrationId::parse("r").unwrap(), RegistrationId::parse("r-2").unwrap());
+        let range = orders_of(&endpoint, &short, None);
+        assert!(contains(&range, &account(&endpoint, &short, at(5), &order)));
+        assert!(!contains(&range, &account(&endpoint, &long, at(5), &order)));
+    }
+
+    #[test]
+    fn after_an_order_come_later_ones_and_those_of_the_same_second_that_follow() {
+        let (endpoint, registration) = (EndpointName::parse("a").unwrap(), RegistrationId::parse("r").unwrap());
+        let id = |text: &str| OrderId::parse(text).unwrap();
+        let range = orders_of(&endpoint, &registration, Some((at(5), &id("m"))));
+        let key = |seconds, text| account(&endpoint, &registration, at(seconds), &id(text));
+        assert!(!contains(&range, &key(5, "m")) && !contains(&range, &key(5, "a")) && !contains(&range, &key(4, "z")));
+        assert!(contains(&range, &key(5, "m-")) && contains(&range, &key(5, "n")) && contains(&range, &key(6, "a")));
+    }
+
+    #[test]
+    fn keys_are_read_as_they_were_written() {
+        let (endpoint, registration) = (EndpointName::parse("a").unwrap(), RegistrationId::parse("r").unwrap());
+        let (id, job_id) = (OrderId::parse("o").unwrap(), JobId::parse("j").unwrap());
+        assert_eq!(read_account(&account(&endpoint, &registration, at(7), &id)), Some((at(7), id.clone())));
+        assert_eq!(read_due(&due(at(7), &job_id)), Some(job_id));
+        assert_eq!(read_order(&order(&id)), Some(id));
+        assert_eq!(read_order(&serial(&[1, 0xff], "0a")), None);
+        assert_eq!(serial(&[1, 0xff], "0a").as_str(), "serial/01ff/0a");
+        assert_eq!(read_audit(&audit(&position(at(1), 2, 3))), Some("000000000001/00000000000000020000000000000003"));
+    }
+}

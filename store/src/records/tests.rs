@@ -1,0 +1,120 @@
+use acme::{authorization::Authorization, order::Order};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::Job;
+
+fn key() -> Key {
+    Key::new("order/o1".into())
+}
+
+fn record() -> Vec<u8> {
+    encode(&key(), &SerialClaim { order: OrderId::parse("o1").unwrap() }).unwrap()
+}
+
+#[test]
+fn a_record_moved_to_another_key_is_damaged() {
+    let read = decode::<SerialClaim>(&Key::new("order/o2".into()), &record());
+    assert!(matches!(read, Err(ReadError::Damaged { key, .. }) if key == "order/o2"));
+}
+
+#[test]
+fn a_record_of_another_version_is_refused_by_version_and_key() {
+    let json = br#"{"order":"o1"}"#;
+    let mut octets = vec![2];
+    octets.extend(checksum(&key(), 2, json).to_be_bytes());
+    octets.extend(json);
+    let read = decode::<SerialClaim>(&key(), &octets).unwrap_err();
+    assert_eq!(read, ReadError::UnknownVersion { key: "order/o1".into(), version: 2 });
+    assert!(read.to_string().contains("order/o1") && read.to_string().contains("format version 2"));
+}
+
+#[test]
+fn a_record_cut_short_is_damaged() {
+    let record = record();
+    for length in 0..record.len() {
+        assert!(matches!(decode::<SerialClaim>(&key(), &record[..length]), Err(ReadError::Damaged { .. })), "{length}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_record_with_any_bit_flipped_is_damaged(bit in 0..record().len() * 8) {
+        let mut octets = record();
+        octets[bit / 8] ^= 1 << (bit % 8);
+        let read = decode::<SerialClaim>(&key(), &octets);
+        let is_damaged = matches!(read, Err(ReadError::Damaged { .. }));
+        prop_assert!(is_damaged);
+    }
+
+    #[test]
+    fn any_octets_are_read_without_a_panic(octets in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let _ = decode::<SerialClaim>(&key(), &octets);
+    }
+}
+
+/// What version 1 looks like. If this fails, the stored format has changed: it needs a new version.
+#[test]
+fn records_of_version_1_are_read_and_written_as_ever() {
+    let order = json!({
+        "id": "o1", "endpoint": "open", "account": "reg_1",
+        "identifiers": [{"type": "dns", "value": "a.test"}, {"type": "dns", "value": "*.b.test"}],
+        "authorizations": ["a1", "a2"], "profile": "tls-server", "not_before": null,
+        "not_after": "2026-12-22T10:00:00Z", "created": "2026-11-22T10:00:00Z", "expires": "2026-11-23T10:00:00Z",
+        "progress": {"failed": {"problem": {"kind": "caa", "detail": "no"}}},
+    });
+    let order_open = json!({
+        "id": "o1", "endpoint": "open", "account": "reg_1", "identifiers": [], "authorizations": [], "profile": "p",
+        "not_before": null, "not_after": null, "created": "2026-11-22T10:00:00Z", "expires": "2026-11-23T10:00:00Z",
+        "progress": "open",
+    });
+    let order_issued = json!({
+        "id": "o1", "endpoint": "open", "account": "reg_1", "identifiers": [], "authorizations": [], "profile": "p",
+        "not_before": null, "not_after": null, "created": "2026-11-22T10:00:00Z", "expires": "2026-11-23T10:00:00Z",
+        "progress": {"issued": {"csr": vec![7; 32], "certificate": "AA.BB"}},
+    });
+    let order_finalizing = json!({
+        "id": "o1", "endpoint": "open", "account": "reg_1", "identifiers": [], "authorizations": [], "profile": "p",
+        "not_before": null, "not_after": null, "created": "2026-11-22T10:00:00Z", "expires": "2026-11-23T10:00:00Z",
+        "progress": {"finalizing": {"csr": vec![7; 32], "since": "2026-11-22T10:00:01Z"}},
+    });
+    for json in [order, order_open, order_issued, order_finalizing] {
+        same_both_ways::<Order>(&json);
+    }
+    let states = [
+        json!("pending"),
+        json!({"processing": {"key_authorization": "t.k", "since": "2026-11-22T10:00:00Z"}}),
+        json!({"valid": {"evidence":
+            {"perspective": "local", "source": "", "target": "192.0.2.1:80", "at": "2026-11-22T10:00:00Z"}}}),
+        json!({"invalid": {"at": "2026-11-22T10:00:00Z",
+            "problem": {"kind": "connection", "detail": "no"}}}),
+    ];
+    for (kind, state) in ["http-01", "dns-01", "http-01", "dns-01"].into_iter().zip(states) {
+        same_both_ways::<Authorization>(&json!({
+            "id": "a1", "endpoint": "open", "account": "reg_1", "identifier": {"type": "ip", "value": "192.0.2.1"},
+            "challenges": [{"kind": kind, "token": "t", "state": state}], "expires": "2026-11-23T10:00:00Z",
+            "deactivated_at": null,
+        }));
+    }
+    same_both_ways::<Job>(&json!({
+        "id": "j1", "due_at": "2026-11-22T10:00:00Z", "attempt": 2,
+        "work": {"validate": {"authorization": "a1", "kind": "dns-01"}},
+    }));
+    for submission in [
+        json!("not-sent"),
+        json!({"may-have-been-sent": {"since": "2026-11-22T10:00:00Z"}}),
+        json!({"accepted": {"request": "req_1", "since": "2026-11-22T10:00:00Z"}}),
+    ] {
+        same_both_ways::<Job>(&json!({
+            "id": "j1", "due_at": "2026-11-22T10:00:00Z", "attempt": 0,
+            "work": {"issue": {"order": "o1", "realm": "r1", "idempotency_key": "k1", "request": "AP-_",
+                "submission": submission}},
+        }));
+    }
+}
+
+fn same_both_ways<Record: Serialize + DeserializeOwned>(json: &serde_json::Value) {
+    let record: Record = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&record).unwrap(), *json);
+}

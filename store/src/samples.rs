@@ -1,0 +1,62 @@
+//! Records for tests.
+
+use std::time::Duration;
+
+use acme::{
+    authorization::Authorization,
+    challenge::{Challenge, ChallengeKind, ChallengeState, Token},
+    identifier::Identifier,
+    ids::{AuthorizationId, EndpointName, OrderId, ProfileName, RegistrationId},
+    order::{Order, Progress},
+    time::Timestamp,
+};
+
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
+
+pub(crate) fn after(seconds: u64) -> Timestamp {
+    NOW.plus(Duration::from_secs(seconds))
+}
+
+pub(crate) fn endpoint() -> EndpointName {
+    EndpointName::parse("open").unwrap()
+}
+
+pub(crate) fn account(text: &str) -> RegistrationId {
+    RegistrationId::parse(text).unwrap()
+}
+
+pub(crate) fn order_id(text: &str) -> OrderId {
+    OrderId::parse(text).unwrap()
+}
+
+pub(crate) fn order(text: &str, created: Timestamp) -> Order {
+    Order {
+        id: order_id(text),
+        endpoint: endpoint(),
+        account: account("reg_1"),
+        identifiers: vec![Identifier::parse_dns("a.test").unwrap()],
+        authorizations: vec![AuthorizationId::parse("a1").unwrap()],
+        profile: ProfileName::parse("tls-server").unwrap(),
+        not_before: None,
+        not_after: None,
+        created,
+        expires: created.plus(Duration::from_secs(3600)),
+        progress: Progress::Open,
+    }
+}
+
+pub(crate) fn authorization(text: &str) -> Authorization {
+    Authorization {
+        id: AuthorizationId::parse(text).unwrap(),
+        endpoint: endpoint(),
+        account: account("reg_1"),
+        identifier: Identifier::parse_dns("a.test").unwrap(),
+        challenges: vec![Challenge {
+            kind: ChallengeKind::Http01,
+            token: Token::from_random([7; 32]),
+            state: ChallengeState::Pending,
+        }],
+        expires: after(3600),
+        deactivated_at: None,
+    }
+}
