@@ -173,8 +173,8 @@ fn classify(error: &reqwest::Error) -> FetchError {
     let io = cause::<io::Error>(error).map(io::Error::kind);
     if error.is_connect() {
         return FetchError::NotConnected(match io {
-            _ if error.is_timeout() => "did not accept a connection in time",
-            Some(io::ErrorKind::TimedOut) => "did not accept a connection in time",
+            _ if error.is_timeout() => "did not complete a connection in time",
+            Some(io::ErrorKind::TimedOut) => "did not complete a connection in time",
             Some(io::ErrorKind::ConnectionRefused) => "refused the connection",
             Some(io::ErrorKind::ConnectionReset) => "reset the connection",
             Some(io::ErrorKind::UnexpectedEof) => "closed the connection during the TLS handshake",

@@ -30,6 +30,8 @@ use crate::settings::{Settings, SettingsError};
 const ALIASES_MAX: usize = 8;
 /// Questions asked before a lookup is given up, over all resolvers.
 const TRIES_MAX: usize = 4;
+/// Questions that may wait for one resolver at a time; more are told that it is busy.
+const QUESTIONS_AT_ONCE_MAX: usize = 1024;
 /// UDP payload that crosses the internet unfragmented (DNS flag day 2020).
 const UDP_PAYLOAD_OCTETS: u16 = 1232;
 
@@ -185,6 +187,7 @@ fn build(
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     options.num_concurrent_reqs = 1;
+    options.max_active_requests = QUESTIONS_AT_ONCE_MAX;
     options.case_randomization = true;
     options.try_tcp_on_error = true;
     options.preserve_intermediates = true;
