@@ -1,1 +1,26 @@
-//! placeholder
+//! The Certificate Manager (CM) behind one trait, its adapters, and a cache of registrations.
+//!
+//! [`CertificateManager`] is what the gateway asks of any CM; [`rest`] speaks the CM REST API,
+//! version 1, over mutual TLS; [`cached::CachedRegistrations`] keeps registrations for a minute.
+//! Nothing here decides in place of the CM, judges a certificate, or keeps a journal: the callers
+//! do, and the CM's texts reach them only where the contract lets them through.
+
+pub mod cached;
+mod certificate;
+mod certificate_manager;
+mod error;
+mod issuance;
+mod registration;
+pub mod rest;
+mod revocation;
+mod service;
+
+pub use certificate::{Certificate, CertificateStatus, Chain, RevocationRecord};
+pub use certificate_manager::CertificateManager;
+pub use error::{CmError, Outcome};
+pub use issuance::{
+    CaaEvidence, CaaResult, CertificateRequest, Delivery, Refusal, RequestClaims, RequestState, Validation,
+};
+pub use registration::{Client, Jws, NewRegistration, Proof, Registered};
+pub use revocation::{Basis, Revocation, Revoked};
+pub use service::{Identity, Issuer};

@@ -1,0 +1,224 @@
+//! Registrations kept for a short while, so that not every request asks the CM, and so that the
+//! gateway can go on reading while the CM is away (CM contract section 8).
+//!
+//! What is cached is only ever an early check: the CM judges again when it issues. A registration
+//! that does not exist is not remembered, for it may be made at any moment.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use acme::{
+    account_key::Thumbprint,
+    ids::{RealmName, RegistrationId},
+    registration::Registration,
+};
+use tokio::{sync::OnceCell, time::Instant};
+
+use crate::{CertificateManager, CmError};
+
+/// How long registrations are kept, and how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Up to this age the CM is not asked.
+    pub fresh: Duration,
+    /// Up to this age a registration is used while the CM is unavailable; zero to never do so.
+    pub stale_if_unavailable: Duration,
+    /// Most registrations; the one read longest ago goes first.
+    pub entries_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { fresh: Duration::from_secs(60), stale_if_unavailable: Duration::from_secs(15 * 60), entries_max: 10_000 }
+    }
+}
+
+/// A [`CertificateManager`]'s registrations with a memory.
+pub struct CachedRegistrations {
+    certificate_manager: Arc<dyn CertificateManager>,
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: HashMap<RegistrationId, Entry>,
+    by_key: HashMap<(RealmName, Thumbprint), RegistrationId>,
+    /// Entries in the order in which they were read.
+    by_age: BTreeMap<u64, RegistrationId>,
+    next_turn: u64,
+    flights: HashMap<Wanted, Flight>,
+}
+
+struct Entry {
+    realm: RealmName,
+    registration: Arc<Registration>,
+    read_at: Instant,
+    turn: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Wanted {
+    Id(RealmName, RegistrationId),
+    Key(RealmName, Thumbprint),
+}
+
+type Found = Result<Option<Arc<Registration>>, CmError>;
+/// One question to the CM, shared by all who ask it at the same time.
+type Flight = Arc<OnceCell<Found>>;
+
+impl CachedRegistrations {
+    /// A cache with nothing in it.
+    #[must_use]
+    pub fn new(certificate_manager: Arc<dyn CertificateManager>, limits: Limits) -> Self {
+        Self { certificate_manager, limits, state: Mutex::default() }
+    }
+
+    /// The registration with this id.
+    ///
+    /// # Errors
+    /// The CM's, unless it is [`CmError::Unavailable`] and what is remembered is young enough.
+    pub async fn registration(&self, realm: &RealmName, id: &RegistrationId) -> Found {
+        self.find(Wanted::Id(realm.clone(), id.clone())).await
+    }
+
+    /// The registration that this account key is bound to.
+    ///
+    /// # Errors
+    /// As [`Self::registration`].
+    pub async fn registration_by_key(&self, realm: &RealmName, key: &Thumbprint) -> Found {
+        self.find(Wanted::Key(realm.clone(), *key)).await
+    }
+
+    /// Remembers what the CM has just answered to a write.
+    pub fn remember(&self, realm: &RealmName, registration: Registration) {
+        let now = Instant::now();
+        let mut state = self.state();
+        // A read that began before the write must not overwrite it.
+        state.flights.clear();
+        state.insert(realm, Arc::new(registration), now, self.limits.entries_max);
+    }
+
+    /// Forgets a registration: the next question goes to the CM. So does every question that is
+    /// asked from now on, even if an older one is still under way.
+    pub fn invalidate(&self, id: &RegistrationId) {
+        let mut state = self.state();
+        state.flights.clear();
+        state.remove(id);
+    }
+
+    async fn find(&self, wanted: Wanted) -> Found {
+        let flight = {
+            let mut state = self.state();
+            if let Some(fresh) = state.recent(&wanted, self.limits.fresh) {
+                return Ok(Some(fresh));
+            }
+            Arc::clone(state.flights.entry(wanted.clone()).or_default())
+        };
+        let boarded = Boarded { cache: self, wanted: &wanted, flight };
+        // If the one who asks goes away, one of those who wait asks instead.
+        let found = boarded.flight.get_or_init(|| self.ask(&wanted, &boarded.flight)).await.clone();
+        drop(boarded);
+        let Err(error @ CmError::Unavailable { .. }) = found else { return found };
+        let stale = self.state().recent(&wanted, self.limits.stale_if_unavailable);
+        stale.map_or(Err(error), |registration| Ok(Some(registration)))
+    }
+
+    async fn ask(&self, wanted: &Wanted, flight: &Flight) -> Found {
+        let (realm, answer) = match wanted {
+            Wanted::Id(realm, id) => (realm, self.certificate_manager.registration(realm, id).await),
+            Wanted::Key(realm, key) => (realm, self.certificate_manager.registration_by_key(realm, key).await),
+        };
+        let found = answer?.map(Arc::new);
+        let mut state = self.state();
+        if state.is_current(wanted, flight) {
+            match &found {
+                Some(registration) => {
+                    state.insert(realm, Arc::clone(registration), Instant::now(), self.limits.entries_max);
+                }
+                None => {
+                    if let Some(id) = state.id_of(wanted).cloned() {
+                        state.remove(&id);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// A panic elsewhere leaves a cache behind that is incomplete at worst.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a question off the board when it is answered, or when nobody waits for it any more.
+struct Boarded<'a> {
+    cache: &'a CachedRegistrations,
+    wanted: &'a Wanted,
+    flight: Flight,
+}
+
+impl Drop for Boarded<'_> {
+    fn drop(&mut self) {
+        const BOARD_AND_US: usize = 2;
+        let mut state = self.cache.state();
+        let over = self.flight.initialized() || Arc::strong_count(&self.flight) <= BOARD_AND_US;
+        if over && state.is_current(self.wanted, &self.flight) {
+            state.flights.remove(self.wanted);
+        }
+    }
+}
+
+impl State {
+    fn id_of<'a>(&'a self, wanted: &'a Wanted) -> Option<&'a RegistrationId> {
+        match wanted {
+            Wanted::Id(_, id) => Some(id),
+            Wanted::Key(realm, key) => self.by_key.get(&(realm.clone(), *key)),
+        }
+    }
+
+    fn recent(&self, wanted: &Wanted, age_max: Duration) -> Option<Arc<Registration>> {
+        let (Wanted::Id(realm, _) | Wanted::Key(realm, _)) = wanted;
+        let entry = self.entries.get(self.id_of(wanted)?)?;
+        let is_recent = entry.read_at.elapsed() < age_max && entry.realm == *realm;
+        is_recent.then(|| Arc::clone(&entry.registration))
+    }
+
+    fn is_current(&self, wanted: &Wanted, flight: &Flight) -> bool {
+        self.flights.get(wanted).is_some_and(|current| Arc::ptr_eq(current, flight))
+    }
+
+    fn insert(&mut self, realm: &RealmName, registration: Arc<Registration>, now: Instant, entries_max: usize) {
+        let id = registration.id.clone();
+        self.remove(&id);
+        while self.entries.len() >= entries_max.max(1) {
+            let Some((_, oldest)) = self.by_age.pop_first() else { break };
+            self.remove(&oldest);
+        }
+        if let Some(key) = &registration.key {
+            self.by_key.insert((realm.clone(), key.thumbprint), id.clone());
+        }
+        let turn = self.next_turn;
+        self.next_turn = turn.wrapping_add(1);
+        self.by_age.insert(turn, id.clone());
+        self.entries.insert(id, Entry { realm: realm.clone(), registration, read_at: now, turn });
+    }
+
+    fn remove(&mut self, id: &RegistrationId) {
+        let Some(entry) = self.entries.remove(id) else { return };
+        self.by_age.remove(&entry.turn);
+        if let Some(key) = &entry.registration.key {
+            let index = (entry.realm, key.thumbprint);
+            if self.by_key.get(&index) == Some(id) {
+                self.by_key.remove(&index);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,317 @@
+//! The cache against a CM that counts its questions, on a clock that the tests move.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use acme::{
+    account_key::PublicKey,
+    certificate::CertificateId,
+    ids::{CertificateRequestId, IdempotencyKey, IssuerName},
+    profile::Profile,
+    registration::{AccountKeyRecord, AllowedIdentifiers, RegistrationStatus},
+};
+use async_trait::async_trait;
+use tokio::{
+    sync::Semaphore,
+    time::{advance, timeout},
+};
+
+use super::*;
+use crate::{
+    Certificate, CertificateRequest, Delivery, Identity, Issuer, NewRegistration, Outcome, Proof, Registered,
+    RequestState, Revocation, Revoked,
+};
+
+const DOWN: CmError = CmError::Unavailable { retry_after: None, outcome: Outcome::Unknown };
+
+/// A CM that answers when it is let.
+struct FakeCm {
+    questions: AtomicUsize,
+    answers: Semaphore,
+    found: Mutex<Found>,
+}
+
+impl FakeCm {
+    fn new(found: Found) -> Arc<Self> {
+        Arc::new(Self { questions: AtomicUsize::new(0), answers: Semaphore::new(1000), found: Mutex::new(found) })
+    }
+
+    fn answers(&self, found: Found) {
+        *self.found.lock().unwrap() = found;
+    }
+
+    fn questions(&self) -> usize {
+        self.questions.load(Ordering::SeqCst)
+    }
+
+    async fn answer(&self) -> Result<Option<Registration>, CmError> {
+        self.questions.fetch_add(1, Ordering::SeqCst);
+        let found = self.found.lock().unwrap().clone();
+        self.answers.acquire().await.unwrap().forget();
+        Ok(found?.map(|registration| Registration::clone(&registration)))
+    }
+}
+
+#[async_trait]
+impl CertificateManager for FakeCm {
+    async fn registration(&self, _: &RealmName, _: &RegistrationId) -> Result<Option<Registration>, CmError> {
+        self.answer().await
+    }
+    async fn registration_by_key(&self, _: &RealmName, _: &Thumbprint) -> Result<Option<Registration>, CmError> {
+        self.answer().await
+    }
+    async fn check_identity(&self, _: &[RealmName]) -> Result<Identity, CmError> {
+        unreachable!()
+    }
+    async fn ready(&self) -> Result<(), CmError> {
+        unreachable!()
+    }
+    async fn create_registration(&self, _: &RealmName, _: &NewRegistration) -> Result<Registered, CmError> {
+        unreachable!()
+    }
+    async fn bind_registration(&self, _: &RealmName, _: &NewRegistration) -> Result<Registered, CmError> {
+        unreachable!()
+    }
+    async fn update_contacts(
+        &self,
+        _: &RealmName,
+        _: &Registration,
+        _: &[String],
+        _: &Proof,
+    ) -> Result<Registration, CmError> {
+        unreachable!()
+    }
+    async fn deactivate(&self, _: &RealmName, _: &Registration, _: &Proof) -> Result<Registration, CmError> {
+        unreachable!()
+    }
+    fn certificate_request(&self, _: &CertificateRequest) -> Result<Vec<u8>, CmError> {
+        unreachable!()
+    }
+    async fn submit(&self, _: &RealmName, _: &IdempotencyKey, _: &[u8], _: Duration) -> Result<RequestState, CmError> {
+        unreachable!()
+    }
+    async fn request_by_key(&self, _: &RealmName, _: &IdempotencyKey) -> Result<Option<RequestState>, CmError> {
+        unreachable!()
+    }
+    async fn request(&self, _: &RealmName, _: &CertificateRequestId) -> Result<RequestState, CmError> {
+        unreachable!()
+    }
+    async fn cancel(&self, _: &RealmName, _: &CertificateRequestId) -> Result<(), CmError> {
+        unreachable!()
+    }
+    async fn confirm_delivery(&self, _: &RealmName, _: &CertificateRequestId, _: &Delivery) -> Result<(), CmError> {
+        unreachable!()
+    }
+    async fn certificate(&self, _: &RealmName, _: &CertificateId) -> Result<Option<Certificate>, CmError> {
+        unreachable!()
+    }
+    async fn find_certificate(&self, _: &RealmName, _: &[u8; 32]) -> Result<Option<Certificate>, CmError> {
+        unreachable!()
+    }
+    async fn revoke(&self, _: &RealmName, _: &Revocation, _: &IdempotencyKey) -> Result<Revoked, CmError> {
+        unreachable!()
+    }
+    async fn profiles(&self, _: &RealmName) -> Result<Vec<Profile>, CmError> {
+        unreachable!()
+    }
+    async fn issuer(&self, _: &IssuerName) -> Result<Issuer, CmError> {
+        unreachable!()
+    }
+}
+
+fn realm() -> RealmName {
+    "tls".parse().unwrap()
+}
+
+fn id(text: &str) -> RegistrationId {
+    text.parse().unwrap()
+}
+
+fn key(text: &str) -> PublicKey {
+    PublicKey::Rsa { n: text.as_bytes().to_vec(), e: vec![1, 0, 1] }
+}
+
+fn registration(text: &str) -> Registration {
+    Registration {
+        id: id(text),
+        version: 1,
+        status: RegistrationStatus::Active,
+        key: Some(AccountKeyRecord { key: key(text), thumbprint: key(text).thumbprint() }),
+        contacts: Vec::new(),
+        terms_of_service_agreed_at: None,
+        external_account: None,
+        allowed_identifiers: AllowedIdentifiers::Any { exclude: Vec::new() },
+        allowed_profiles: Vec::new(),
+    }
+}
+
+fn cache(cm: &Arc<FakeCm>) -> CachedRegistrations {
+    CachedRegistrations::new(Arc::clone(cm) as Arc<dyn CertificateManager>, Limits::default())
+}
+
+fn found(text: &str) -> Found {
+    Ok(Some(Arc::new(registration(text))))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cm_is_asked_once_a_minute() {
+    let cm = FakeCm::new(found("a"));
+    let cache = cache(&cm);
+    for (age_secs, questions) in [(0, 1), (59, 1), (1, 2), (59, 2), (1, 3)] {
+        advance(Duration::from_secs(age_secs)).await;
+        assert_eq!(cache.registration(&realm(), &id("a")).await, found("a"));
+        assert_eq!(cm.questions(), questions);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_question_serves_look_ups_by_id_and_by_key() {
+    let cm = FakeCm::new(found("a"));
+    let cache = cache(&cm);
+    assert_eq!(cache.registration_by_key(&realm(), &key("a").thumbprint()).await, found("a"));
+    assert_eq!(cache.registration(&realm(), &id("a")).await, found("a"));
+    assert_eq!(cache.registration_by_key(&realm(), &key("a").thumbprint()).await, found("a"));
+    assert_eq!(cm.questions(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn realms_are_kept_apart() {
+    let cm = FakeCm::new(found("a"));
+    let cache = cache(&cm);
+    cache.registration(&realm(), &id("a")).await.unwrap();
+    cm.answers(Ok(None));
+    let other: RealmName = "other".parse().unwrap();
+    assert_eq!(cache.registration(&other, &id("a")).await, Ok(None));
+    assert_eq!(cache.registration_by_key(&other, &key("a").thumbprint()).await, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quarter_of_an_hour_is_bridged_while_the_cm_is_unavailable() {
+    let cm = FakeCm::new(found("a"));
+    let cache = cache(&cm);
+    cache.registration(&realm(), &id("a")).await.unwrap();
+    cm.answers(Err(DOWN));
+    advance(Duration::from_secs(899)).await;
+    assert_eq!(cache.registration(&realm(), &id("a")).await, found("a"));
+    assert_eq!(cm.questions(), 2, "it is asked first");
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(cache.registration(&realm(), &id("a")).await, Err(DOWN));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_is_never_bridged() {
+    let cm = FakeCm::new(found("a"));
+    let cache = cache(&cm);
+    cache.registration(&realm(), &id("a")).await.unwrap();
+    let alarm = CmError::Internal { outcome: Outcome::NotSent, detail: String::from("wrong role") };
+    cm.answers(Err(alarm.clone()));
+    advance(Duration::from_secs(61)).await;
+    assert_eq!(cache.registration(&realm(), &id("a")).await, Err(alarm));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_does_not_exist_is_not_remembered() {
+    let cm = FakeCm::new(Ok(None));
+    let cache = cache(&cm);
+    assert_eq!(cache.registration(&realm(), &id("a")).await, Ok(None));
+    cm.answers(found("a"));
+    assert_eq!(cache.registration(&realm(), &id("a")).await, found("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_is_gone_is_forgotten() {
+    let cm = FakeCm::new(found("a"));
+    let cache = cache(&cm);
+    cache.registration(&realm(), &id("a")).await.unwrap();
+    cm.answers(Ok(None));
+    advance(Duration::from_secs(61)).await;
+    assert_eq!(cache.registration_by_key(&realm(), &key("a").thumbprint()).await, Ok(None));
+    cm.answers(Err(DOWN));
+    assert_eq!(cache.registration(&realm(), &id("a")).await, Err(DOWN));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalidated_registration_is_read_again() {
+    let cm = FakeCm::new(found("a"));
+    let cache = cache(&cm);
+    cache.registration(&realm(), &id("a")).await.unwrap();
+    let suspended = Arc::new(Registration { status: RegistrationStatus::Suspended, ..registration("a") });
+    cm.answers(Ok(Some(Arc::clone(&suspended))));
+    assert_eq!(cache.registration(&realm(), &id("a")).await, found("a"));
+    cache.invalidate(&id("a"));
+    assert_eq!(cache.registration(&realm(), &id("a")).await, Ok(Some(suspended)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_cm_answered_to_a_write_is_remembered() {
+    let cm = FakeCm::new(Err(DOWN));
+    let cache = cache(&cm);
+    cache.remember(&realm(), registration("a"));
+    assert_eq!(cache.registration_by_key(&realm(), &key("a").thumbprint()).await, found("a"));
+    assert_eq!(cm.questions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_registration_read_longest_ago_makes_room() {
+    let cm = FakeCm::new(Err(DOWN));
+    let limits = Limits { entries_max: 2, ..Limits::default() };
+    let cache = CachedRegistrations::new(Arc::clone(&cm) as Arc<dyn CertificateManager>, limits);
+    for text in ["a", "b", "a", "c"] {
+        cache.remember(&realm(), registration(text));
+    }
+    assert_eq!(cache.registration(&realm(), &id("b")).await, Err(DOWN));
+    assert_eq!(cache.registration_by_key(&realm(), &key("b").thumbprint()).await, Err(DOWN));
+    for text in ["a", "c"] {
+        assert_eq!(cache.registration(&realm(), &id(text)).await, found(text));
+    }
+    let state = cache.state();
+    assert_eq!((state.entries.len(), state.by_key.len(), state.by_age.len(), state.flights.len()), (2, 2, 2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_ask_at_the_same_time_share_one_question() {
+    let cm = FakeCm::new(found("a"));
+    cm.answers.forget_permits(1000);
+    let cache = Arc::new(cache(&cm));
+    let ask = || {
+        let cache = Arc::clone(&cache);
+        tokio::spawn(async move { cache.registration(&realm(), &id("a")).await })
+    };
+    let asking: Vec<_> = (0..50).map(|_| ask()).collect();
+    while cm.questions() == 0 {
+        tokio::task::yield_now().await;
+    }
+    cm.answers.add_permits(1);
+    for asker in asking {
+        assert_eq!(asker.await.unwrap(), found("a"));
+    }
+    assert_eq!(cm.questions(), 1);
+    assert_eq!(cache.state().flights.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_everybody_has_given_up_leaves_nothing_behind() {
+    let cm = FakeCm::new(found("a"));
+    cm.answers.forget_permits(1000);
+    let cache = cache(&cm);
+    assert!(timeout(Duration::from_secs(1), cache.registration(&realm(), &id("a"))).await.is_err());
+    assert_eq!(cache.state().flights.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_from_before_an_invalidation_is_not_remembered() {
+    let cm = FakeCm::new(found("a"));
+    cm.answers.forget_permits(1000);
+    let cache = Arc::new(cache(&cm));
+    let early = tokio::spawn({
+        let cache = Arc::clone(&cache);
+        async move { cache.registration(&realm(), &id("a")).await }
+    });
+    while cm.questions() == 0 {
+        tokio::task::yield_now().await;
+    }
+    cache.invalidate(&id("a"));
+    cm.answers.add_permits(2);
+    early.await.unwrap().unwrap();
+    cm.answers(Err(DOWN));
+    assert_eq!(cache.registration(&realm(), &id("a")).await, Err(DOWN));
+}

@@ -1,0 +1,138 @@
+//! What the gateway asks of any CM.
+//!
+//! One method is one operation of the CM contract (sections 4.1 to 4.6). An adapter turns each
+//! answer into acme types and each failure into what the caller has to do ([`CmError`]). It
+//! repeats a call by itself only where that cannot do harm; recovery of a certificate request
+//! whose answer was lost belongs to the caller, who asks [`CertificateManager::request_by_key`]
+//! before anything else.
+
+use std::time::Duration;
+
+use acme::{
+    account_key::Thumbprint,
+    certificate::CertificateId,
+    ids::{CertificateRequestId, IdempotencyKey, IssuerName, RealmName, RegistrationId},
+    profile::Profile,
+    registration::Registration,
+};
+use async_trait::async_trait;
+
+use crate::{
+    Certificate, CertificateRequest, CmError, Delivery, Identity, Issuer, NewRegistration, Proof, Registered,
+    RequestState, Revocation, Revoked,
+};
+
+/// The outside Certificate Manager, the permanent authority over registrations and certificates.
+///
+/// Every error is a [`CmError`], whose variant says what to do. Deadlines are the adapter's: no
+/// call takes longer than 30 s.
+#[async_trait]
+pub trait CertificateManager: Send + Sync {
+    /// Who we are to the CM, what it can do and what time it has. Asked at start and after each
+    /// change of credentials (CM contract section 4.1).
+    ///
+    /// # Errors
+    /// [`CmError::Internal`] if the CM does not see a gateway, or not one of all these realms, or
+    /// if it lacks what every issuance needs; then the gateway must not start.
+    async fn check_identity(&self, realms: &[RealmName]) -> Result<Identity, CmError>;
+
+    /// Whether the CM says that it is ready. Not held back while other calls fail at once.
+    async fn ready(&self) -> Result<(), CmError>;
+
+    /// The registration with this id, with its parent's suspension taken into account; `None` if
+    /// the realm has none.
+    async fn registration(&self, realm: &RealmName, id: &RegistrationId) -> Result<Option<Registration>, CmError>;
+
+    /// The registration that this account key is bound to.
+    async fn registration_by_key(&self, realm: &RealmName, key: &Thumbprint) -> Result<Option<Registration>, CmError>;
+
+    /// Creates a registration in open mode, or finds the one that has this key. Repeating it with
+    /// the same idempotency key is harmless.
+    async fn create_registration(&self, realm: &RealmName, request: &NewRegistration) -> Result<Registered, CmError>;
+
+    /// Binds an account key to the pre-registration that `external_account_binding` names. The CM
+    /// checks the MAC and consumes the pre-registration in one transaction. Repeating it is
+    /// harmless.
+    async fn bind_registration(&self, realm: &RealmName, request: &NewRegistration) -> Result<Registered, CmError>;
+
+    /// Replaces the contacts. If the registration changed since it was read it is read again and
+    /// the change is tried once more.
+    async fn update_contacts(
+        &self,
+        realm: &RealmName,
+        registration: &Registration,
+        contacts: &[String],
+        proof: &Proof,
+    ) -> Result<Registration, CmError>;
+
+    /// Gives a registration up for good, on its client's word. Harmless to repeat.
+    async fn deactivate(
+        &self,
+        realm: &RealmName,
+        registration: &Registration,
+        proof: &Proof,
+    ) -> Result<Registration, CmError>;
+
+    /// The exact octets that ask for this certificate: the caller stores them, together with the
+    /// idempotency key, before it calls [`CertificateManager::submit`], and never makes them anew.
+    ///
+    /// # Errors
+    /// [`CmError::Internal`] if they would be larger than the CM takes.
+    fn certificate_request(&self, request: &CertificateRequest) -> Result<Vec<u8>, CmError>;
+
+    /// Asks for a certificate and lets the CM take up to `wait` (at most 25 s) to answer with it.
+    /// Sent once, never repeated here.
+    ///
+    /// # Errors
+    /// After an error with [`Outcome::Unknown`](crate::Outcome::Unknown) ask
+    /// [`CertificateManager::request_by_key`]; if the CM does not know the key, submit the same key
+    /// and octets again. Any refusal means that nothing was or will be issued under this key.
+    async fn submit(
+        &self,
+        realm: &RealmName,
+        key: &IdempotencyKey,
+        request: &[u8],
+        wait: Duration,
+    ) -> Result<RequestState, CmError>;
+
+    /// What became of the request with this idempotency key; `None` if it never reached the CM.
+    async fn request_by_key(&self, realm: &RealmName, key: &IdempotencyKey) -> Result<Option<RequestState>, CmError>;
+
+    /// What became of a request.
+    async fn request(&self, realm: &RealmName, id: &CertificateRequestId) -> Result<RequestState, CmError>;
+
+    /// Withdraws a request whose order has ended. Sent once; the caller repeats it later.
+    ///
+    /// # Errors
+    /// [`CmError::AlreadyIssued`] with the certificate if it came too late.
+    async fn cancel(&self, realm: &RealmName, id: &CertificateRequestId) -> Result<(), CmError>;
+
+    /// Reports whether the certificate passed the gateway's checks (CM contract section 7). The CM
+    /// may publish it only after that. Harmless to repeat.
+    async fn confirm_delivery(
+        &self,
+        realm: &RealmName,
+        id: &CertificateRequestId,
+        outcome: &Delivery,
+    ) -> Result<(), CmError>;
+
+    /// A certificate of the realm with its chains.
+    async fn certificate(&self, realm: &RealmName, id: &CertificateId) -> Result<Option<Certificate>, CmError>;
+
+    /// The certificate of the realm whose DER has this SHA-256.
+    async fn find_certificate(&self, realm: &RealmName, sha256: &[u8; 32]) -> Result<Option<Certificate>, CmError>;
+
+    /// Revokes a certificate. `Ok` means that OCSP says so from now on. Repeating it with the same
+    /// key and the same request is harmless.
+    ///
+    /// # Errors
+    /// [`CmError::AlreadyRevoked`] if somebody else did.
+    async fn revoke(&self, realm: &RealmName, request: &Revocation, key: &IdempotencyKey) -> Result<Revoked, CmError>;
+
+    /// The profiles that are in use in the realm. One that is retired, or that carries something
+    /// we do not understand in its limits, is left out.
+    async fn profiles(&self, realm: &RealmName) -> Result<Vec<Profile>, CmError>;
+
+    /// One of the CM's issuers.
+    async fn issuer(&self, name: &IssuerName) -> Result<Issuer, CmError>;
+}

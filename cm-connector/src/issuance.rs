@@ -1,0 +1,195 @@
+//! Certificate requests: what is sent, what becomes of them, and what is reported back
+//! (CM contract section 4.4).
+
+use std::time::Duration;
+
+use acme::{
+    authorization::Authorization,
+    certificate::{Check, FailedCheck},
+    challenge::{ChallengeKind, Evidence},
+    identifier::{DnsName, Identifier},
+    ids::{AuthorizationId, CertificateRequestId, OrderId, ProfileName, RegistrationId},
+    problem::Problem,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Certificate, Client, Proof};
+
+/// Everything the CM needs to judge and sign one order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRequest {
+    /// Who asks.
+    pub registration: RegistrationId,
+    /// The order; the CM issues at most once for it.
+    pub order: OrderId,
+    /// What to issue by.
+    pub profile: ProfileName,
+    /// The CSR in DER.
+    pub csr_der: Vec<u8>,
+    /// The names of the order.
+    pub identifiers: Vec<Identifier>,
+    /// Exactly one entry an identifier.
+    pub validations: Vec<Validation>,
+    /// Wanted start of validity.
+    pub not_before: Option<Timestamp>,
+    /// Wanted end of validity, met exactly or refused.
+    pub not_after: Option<Timestamp>,
+    /// Where finalize came from.
+    pub client: Client,
+    /// The finalize JWS.
+    pub proof: Proof,
+}
+
+/// How control of one identifier was proven.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validation {
+    /// What was proven; for a wildcard the wildcard itself.
+    pub identifier: Identifier,
+    /// The authorization that holds the proof.
+    pub authorization: AuthorizationId,
+    /// How.
+    pub kind: ChallengeKind,
+    /// What was seen.
+    pub evidence: Evidence,
+    /// True if the proof was made for an earlier order.
+    pub reused: bool,
+    /// What the CAA records said, if they were looked at (RFC 8659).
+    pub caa: Option<CaaEvidence>,
+}
+
+/// A look at CAA records that did not forbid issuance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaaEvidence {
+    /// What was found.
+    pub result: CaaResult,
+    /// When.
+    pub checked_at: Timestamp,
+}
+
+/// What CAA records say if they do not forbid issuance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CaaResult {
+    /// The records of this domain permit it.
+    Permitted {
+        /// Where the relevant record set is.
+        domain: String,
+        /// True if `issuewild` decided, false if `issue` did.
+        issuewild: bool,
+    },
+    /// There are none up to the root.
+    NoRecords,
+}
+
+/// What the CM's answer says about the request itself (V11 of CM contract section 7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestClaims {
+    /// Whose request it is.
+    pub registration: RegistrationId,
+    /// Which order it is for; `None` if the CM names one that we cannot have made.
+    pub order_ref: Option<OrderId>,
+    /// SHA-256 of the CSR, if the CM says so.
+    pub csr_sha256: Option<[u8; 32]>,
+}
+
+/// What has become of a certificate request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestState {
+    /// A certificate exists. It proves nothing before it passed the checks of section 7.
+    Issued {
+        /// The request.
+        id: CertificateRequestId,
+        /// What was issued.
+        certificate: Box<Certificate>,
+        /// What the CM says it was issued for.
+        claims: RequestClaims,
+    },
+    /// Not decided yet; also what an unknown status word is taken for.
+    Pending {
+        /// The request.
+        id: CertificateRequestId,
+        /// When to ask again.
+        retry_after: Option<Duration>,
+        /// True if a person has to decide.
+        approval: bool,
+    },
+    /// It has ended, and there will be no certificate.
+    Refused {
+        /// The request.
+        id: CertificateRequestId,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// Why a request ended without a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// For the client: the order's error.
+    pub problem: Problem,
+    /// True if the CM did not accept the evidence: the order's authorizations are not to be used
+    /// again.
+    pub evidence_refused: bool,
+}
+
+/// What came of the gateway's checks of a certificate (CM contract section 7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// It passed; the client can have it.
+    Accepted,
+    /// It failed these checks; nobody has seen it.
+    Refused(Vec<FailedCheck>),
+}
+
+impl CaaEvidence {
+    /// Records of `domain` that permit issuance.
+    #[must_use]
+    pub fn permitted(domain: &DnsName, issuewild: bool, checked_at: Timestamp) -> Self {
+        Self { result: CaaResult::Permitted { domain: domain.to_string(), issuewild }, checked_at }
+    }
+}
+
+impl Validation {
+    /// The proof that an authorization holds, if it holds one.
+    #[must_use]
+    pub fn of(authorization: &Authorization, reused: bool, caa: Option<CaaEvidence>) -> Option<Self> {
+        let (kind, evidence) = authorization.proof()?;
+        Some(Self {
+            identifier: authorization.identifier.clone(),
+            authorization: authorization.id.clone(),
+            kind,
+            evidence: evidence.clone(),
+            reused,
+            caa,
+        })
+    }
+}
+
+impl RequestClaims {
+    /// Checks what the CM says about request and certificate against what was asked for: the part
+    /// of V11 that needs no look into the certificate.
+    ///
+    /// # Errors
+    /// A failed [`Check::Claims`].
+    pub fn check(&self, certificate: &Certificate, expected: &Self) -> Result<(), FailedCheck> {
+        let fail = |detail: String| Err(FailedCheck { check: Check::Claims, detail });
+        if self.registration != expected.registration || certificate.registration != expected.registration {
+            return fail(format!(
+                "registration {} expected, the request has {}, the certificate {}",
+                expected.registration, self.registration, certificate.registration
+            ));
+        }
+        let other_order = certificate.order_ref.is_some() && certificate.order_ref != expected.order_ref;
+        if self.order_ref != expected.order_ref || other_order {
+            return fail(format!(
+                "order {:?} expected, the request has {:?}, the certificate {:?}",
+                expected.order_ref, self.order_ref, certificate.order_ref
+            ));
+        }
+        if self.csr_sha256.is_some() && self.csr_sha256 != expected.csr_sha256 {
+            return fail(String::from("the CM states another csrSha256"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,601 @@
+//! The CM REST API, version 1, over mutual TLS.
+//!
+//! [`RestCertificateManager`] is the whole adapter; how it talks is in `client`, what refusals mean
+//! in `refusal`, and the JSON in `wire`. It shares no code with any CM: the contract is the
+//! document.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use acme::{
+    account_key::Thumbprint,
+    certificate::CertificateId,
+    ids::{CertificateRequestId, IdempotencyKey, IssuerName, RealmName, RegistrationId},
+    problem::{Problem, ProblemKind},
+    profile::Profile,
+    registration::{Registration, RegistrationStatus},
+};
+use async_trait::async_trait;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+
+use self::{
+    client::{Answer, BODY_OCTETS_MAX, Call, Client, Failure, decode},
+    deadline::Deadline,
+    lane::Lane,
+    refusal::{Code, Subject},
+    wire::{
+        Broken, Page, ProofOut,
+        certificate::CertificateIn,
+        profile::ProfileIn,
+        registration::{
+            self as registration_wire, BindOut, ContactsOut, CreateOpenOut, DeactivationOut, RegistrationIn,
+        },
+        request::{DeliveryOut, RequestIn, RequestOut},
+        revocation::{RevocationOut, RevokedIn},
+        service::{InfoIn, IssuerIn, WhoAmIIn},
+    },
+};
+use crate::{
+    Certificate, CertificateManager, CertificateRequest, CmError, Delivery, Identity, Issuer, NewRegistration, Outcome,
+    Proof, Registered, RequestState, Revocation, Revoked,
+};
+
+mod circuit;
+mod client;
+mod deadline;
+#[cfg(test)]
+mod examples;
+mod lane;
+mod refusal;
+#[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod wire;
+
+/// What no issuance can do without: without `idempotency` a lost answer could issue twice.
+const CAPABILITIES: [&str; 2] = ["registrations", "idempotency"];
+/// The role that we need.
+const ROLE: &str = "gateway";
+/// Longest time that the CM lets a request wait.
+const WAIT_SECS_MAX: u64 = 25;
+/// Most pages of profiles that are read; at 500 a page.
+const PAGES_MAX: usize = 10;
+
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// Where the CM is, and how both sides prove who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `https://…/cm/v1`, as the contract's `servers` entry gives it.
+    pub base_url: String,
+    /// The CM's infra CA in PEM: the only trust there is.
+    pub ca_file: PathBuf,
+    /// Our certificate and its issuers in PEM.
+    pub certificate_file: PathBuf,
+    /// Our private key in PEM. Who may read the file is for the caller to check.
+    pub key_file: PathBuf,
+}
+
+/// Why the adapter cannot be set up. The texts are for operators.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// The address is not one of a CM.
+    #[error("base_url must be an https URL without query, such as https://cm.example.net:9443/cm/v1")]
+    BaseUrl,
+    /// A file cannot be used.
+    #[error("{field} {path}: {reason}")]
+    File {
+        /// Which setting.
+        field: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The HTTP client cannot be built.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(String),
+    /// The CM does not accept the new credentials; the old ones stay in use.
+    #[error("the CM does not accept the new credentials: {0}")]
+    SelfCheck(String),
+}
+
+/// A CM behind its REST API. Cheap to clone; all clones share connections, limits and circuit.
+#[derive(Debug, Clone)]
+pub struct RestCertificateManager {
+    settings: Settings,
+    client: Arc<Client>,
+}
+
+impl RestCertificateManager {
+    /// Reads the files and sets up the client. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`SetupError`] names the setting that does not do.
+    pub fn new(settings: Settings) -> Result<Self, SetupError> {
+        let base_url = base_url(&settings.base_url)?;
+        let client = Client::new(base_url, tls::client_config(&settings)?)?;
+        Ok(Self { settings, client: Arc::new(client) })
+    }
+
+    /// Reads the files again and changes to new connections, after the CM has accepted them. To be
+    /// called every 10 minutes at most apart: that is the whole life of a connection (CM contract
+    /// section 6), and how renewed certificates come into use without a restart.
+    ///
+    /// # Errors
+    /// [`SetupError`]; then everything stays as it was.
+    pub async fn reload(&self) -> Result<(), SetupError> {
+        let settings = self.settings.clone();
+        let tls = tokio::task::spawn_blocking(move || tls::client_config(&settings))
+            .await
+            .map_err(|error| SetupError::Client(error.to_string()))??;
+        self.client.change_credentials(tls).await
+    }
+
+    async fn read(&self, lane: Lane, path: String, query: Option<(&'static str, String)>) -> Result<Answer, Failure> {
+        let call =
+            Call { method: Method::GET, path, query, headers: Vec::new(), body: None, lane, deadline: Deadline::READ };
+        self.client.send(&call).await
+    }
+
+    /// One thing, or none: `not-found` is an answer too.
+    async fn find(&self, lane: Lane, path: String) -> Result<Option<Answer>, Failure> {
+        match self.read(lane, path, None).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(failure) if failure.is(Code::NotFound) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// A look-up by something unique: a page of at most one item.
+    async fn look_up(&self, lane: Lane, path: String, by: (&'static str, String)) -> Result<Option<Answer>, Failure> {
+        let by_name = by.0;
+        let answer = match self.read(lane, path, Some(by)).await {
+            Ok(answer) => answer,
+            Err(failure) if failure.is(Code::NotFound) => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let mut items = decode::<Page>(answer.json)?.items.into_iter();
+        match (items.next(), items.next()) {
+            (json, None) => Ok(json.map(|json| Answer { json, ..answer })),
+            (_, Some(_)) => Err(broken(format!("several things with one {by_name}"))),
+        }
+    }
+
+    /// The registration of an answer, under its parent.
+    async fn registration_of(&self, realm: &RealmName, answer: Answer) -> Result<Registration, Failure> {
+        let answered = decode::<RegistrationIn>(answer.json)?.convert(realm).map_err(Failure::Broken)?;
+        let Some(parent) = answered.parent else { return Ok(answered.registration) };
+        let parent = match self.find(Lane::Rest, registration_path(realm, &parent)).await? {
+            Some(answer) => {
+                let parent = decode::<RegistrationIn>(answer.json)?.convert(realm).map_err(Failure::Broken)?;
+                Some(parent.registration)
+            }
+            None => {
+                tracing::error!(registration = %answered.registration.id, "the CM does not know the parent it names");
+                None
+            }
+        };
+        Ok(registration_wire::under(answered.registration, parent))
+    }
+
+    async fn registered(
+        &self,
+        realm: &RealmName,
+        request: &NewRegistration,
+        call: Call,
+    ) -> Result<Registered, CmError> {
+        let registered = async {
+            let answer = self.client.send(&call).await?;
+            let created = answer.status == reqwest::StatusCode::CREATED;
+            let registration = self.registration_of(realm, answer).await?;
+            if registration.key.as_ref().is_none_or(|bound| bound.key != request.key) {
+                return Err(broken(String::from("the registration does not have the key it was made with")));
+            }
+            Ok(Registered { registration, created })
+        };
+        registered.await.map_err(|failure| failure.into_error(Subject::Registration))
+    }
+
+    /// A write that holds for one version only. If the registration has changed since, it is read
+    /// again: `done` tells whether the wish is fulfilled by now, else it is tried once more
+    /// (section 5, `precondition-failed`).
+    async fn conditional(
+        &self,
+        realm: &RealmName,
+        registration: &Registration,
+        write: impl Fn(&Registration) -> Result<Call, CmError> + Send,
+        done: impl Fn(&Registration) -> bool + Send,
+    ) -> Result<Registration, CmError> {
+        let id = &registration.id;
+        match self.versioned(realm, id, write(registration)?).await {
+            Err(failure) if failure.is(Code::PreconditionFailed) => {}
+            Err(failure) => return Err(self.refused(realm, id, failure, Subject::Registration).await),
+            Ok(changed) => return Ok(changed),
+        }
+        let current = self.registration(realm, id).await?.ok_or_else(no_such_account)?;
+        if done(&current) {
+            return Ok(current);
+        }
+        match self.versioned(realm, id, write(&current)?).await {
+            Ok(changed) => Ok(changed),
+            Err(failure) => Err(self.refused(realm, id, failure, Subject::Registration).await),
+        }
+    }
+
+    async fn versioned(&self, realm: &RealmName, id: &RegistrationId, call: Call) -> Result<Registration, Failure> {
+        let answer = self.client.send(&call).await?;
+        let changed = self.registration_of(realm, answer).await?;
+        if changed.id == *id { Ok(changed) } else { Err(broken(String::from("another registration was changed"))) }
+    }
+
+    /// What a refusal means. `registration-not-active` has two meanings (section 5), and only the
+    /// registration itself tells which.
+    async fn refused(&self, realm: &RealmName, id: &RegistrationId, failure: Failure, subject: Subject) -> CmError {
+        if failure.is(Code::RegistrationNotActive)
+            && let Ok(Some(registration)) = self.registration(realm, id).await
+        {
+            match registration.status {
+                RegistrationStatus::Deactivated | RegistrationStatus::Revoked => {
+                    return CmError::Refused(Problem::new(
+                        ProblemKind::AccountNotActive,
+                        "the account has been deactivated or revoked",
+                    ));
+                }
+                RegistrationStatus::Pending | RegistrationStatus::Active | RegistrationStatus::Suspended => {}
+            }
+        }
+        failure.into_error(subject)
+    }
+}
+
+#[async_trait]
+impl CertificateManager for RestCertificateManager {
+    async fn check_identity(&self, realms: &[RealmName]) -> Result<Identity, CmError> {
+        let identity = async {
+            let info = self.read(Lane::Rest, String::from("/info"), None).await?;
+            let caller = self.read(Lane::Rest, String::from("/whoami"), None).await?;
+            decode::<InfoIn>(info.json)?.convert(decode::<WhoAmIIn>(caller.json)?).map_err(Failure::Broken)
+        };
+        let identity = identity.await.map_err(|failure| failure.into_error(Subject::Configuration))?;
+        check(&identity, realms)?;
+        Ok(identity)
+    }
+
+    async fn ready(&self) -> Result<(), CmError> {
+        match self.client.probe().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(CmError::Unavailable { retry_after: None, outcome: Outcome::NotSent }),
+            Err(failure) => Err(failure.into_error(Subject::Configuration)),
+        }
+    }
+
+    async fn registration(&self, realm: &RealmName, id: &RegistrationId) -> Result<Option<Registration>, CmError> {
+        let found = async {
+            let Some(answer) = self.find(Lane::Rest, registration_path(realm, id)).await? else { return Ok(None) };
+            let registration = self.registration_of(realm, answer).await?;
+            if registration.id == *id { Ok(Some(registration)) } else { Err(not_what_was_asked_for()) }
+        };
+        found.await.map_err(|failure| failure.into_error(Subject::Registration))
+    }
+
+    async fn registration_by_key(&self, realm: &RealmName, key: &Thumbprint) -> Result<Option<Registration>, CmError> {
+        let found = async {
+            let path = format!("/realms/{realm}/registrations");
+            let Some(answer) = self.look_up(Lane::Rest, path, ("key", key.to_string())).await? else {
+                return Ok(None);
+            };
+            let registration = self.registration_of(realm, answer).await?;
+            let is_bound = registration.key.as_ref().is_some_and(|bound| bound.thumbprint == *key);
+            if is_bound { Ok(Some(registration)) } else { Err(not_what_was_asked_for()) }
+        };
+        found.await.map_err(|failure| failure.into_error(Subject::Registration))
+    }
+
+    async fn create_registration(&self, realm: &RealmName, request: &NewRegistration) -> Result<Registered, CmError> {
+        let path = format!("/realms/{realm}/registrations");
+        let mut call = post(path, &CreateOpenOut::of(request), Lane::Rest, Deadline::WRITE)?;
+        call.headers.push(idempotency_key(&request.idempotency_key)?);
+        self.registered(realm, request, call).await
+    }
+
+    async fn bind_registration(&self, realm: &RealmName, request: &NewRegistration) -> Result<Registered, CmError> {
+        let Some(body) = BindOut::of(request) else {
+            return Err(unfit(String::from("a registration cannot be bound without an external account binding")));
+        };
+        let call = post(format!("/realms/{realm}/registrations/bind"), &body, Lane::Rest, Deadline::WRITE)?;
+        self.registered(realm, request, call).await
+    }
+
+    async fn update_contacts(
+        &self,
+        realm: &RealmName,
+        registration: &Registration,
+        contacts: &[String],
+        proof: &Proof,
+    ) -> Result<Registration, CmError> {
+        let write = |current: &Registration| {
+            let body = ContactsOut { contacts, proof: ProofOut::of(proof) };
+            let mut call = post(registration_path(realm, &current.id), &body, Lane::Rest, Deadline::WRITE)?;
+            call.method = Method::PATCH;
+            call.body = call.body.map(|(_, octets)| (MERGE_PATCH, octets));
+            call.headers.push(if_match(current));
+            Ok(call)
+        };
+        self.conditional(realm, registration, write, |current| current.contacts == contacts).await
+    }
+
+    async fn deactivate(
+        &self,
+        realm: &RealmName,
+        registration: &Registration,
+        proof: &Proof,
+    ) -> Result<Registration, CmError> {
+        let write = |current: &Registration| {
+            let path = format!("{}/status", registration_path(realm, &current.id));
+            let mut call = post(path, &DeactivationOut::of(proof), Lane::Rest, Deadline::WRITE)?;
+            call.headers.push(if_match(current));
+            Ok(call)
+        };
+        let done = |current: &Registration| current.status == RegistrationStatus::Deactivated;
+        let changed = self.conditional(realm, registration, write, done).await?;
+        if done(&changed) {
+            return Ok(changed);
+        }
+        let detail = String::from("the CM answered a deactivation with a registration that is not deactivated");
+        Err(CmError::Internal { outcome: Outcome::Unknown, detail })
+    }
+
+    fn certificate_request(&self, request: &CertificateRequest) -> Result<Vec<u8>, CmError> {
+        let octets = octets(&RequestOut::of(request))?;
+        if octets.len() > BODY_OCTETS_MAX {
+            return Err(unfit(format!("a certificate request of {} octets is larger than the CM takes", octets.len())));
+        }
+        Ok(octets)
+    }
+
+    async fn submit(
+        &self,
+        realm: &RealmName,
+        key: &IdempotencyKey,
+        request: &[u8],
+        wait: Duration,
+    ) -> Result<RequestState, CmError> {
+        let call = Call {
+            method: Method::POST,
+            path: format!("/realms/{realm}/certificate-requests"),
+            query: None,
+            headers: vec![idempotency_key(key)?, ("prefer", format!("wait={}", wait.as_secs().min(WAIT_SECS_MAX)))],
+            body: Some((JSON, request.to_vec())),
+            lane: Lane::Issuance,
+            deadline: Deadline::SUBMIT,
+        };
+        let failure = match self.client.send(&call).await.and_then(request_state) {
+            Ok(state) => return Ok(state),
+            Err(failure) => failure,
+        };
+        // Whom the octets are about is in the octets: they may come from a journal.
+        match serde_json::from_slice::<Registrant>(request) {
+            Ok(Registrant { registration }) => {
+                Err(self.refused(realm, &registration, failure, Subject::Registration).await)
+            }
+            Err(_) => Err(failure.into_error(Subject::Registration)),
+        }
+    }
+
+    async fn request_by_key(&self, realm: &RealmName, key: &IdempotencyKey) -> Result<Option<RequestState>, CmError> {
+        let found = async {
+            let path = format!("/realms/{realm}/certificate-requests");
+            let by = ("idempotencyKey", key.to_string());
+            self.look_up(Lane::Issuance, path, by).await?.map(request_state).transpose()
+        };
+        found.await.map_err(|failure| failure.into_error(Subject::Request))
+    }
+
+    async fn request(&self, realm: &RealmName, id: &CertificateRequestId) -> Result<RequestState, CmError> {
+        let state = async {
+            let answer = self.read(Lane::Issuance, request_path(realm, id), None).await?;
+            let state = request_state(answer)?;
+            let (RequestState::Issued { id: answered, .. }
+            | RequestState::Pending { id: answered, .. }
+            | RequestState::Refused { id: answered, .. }) = &state;
+            if answered == id { Ok(state) } else { Err(not_what_was_asked_for()) }
+        };
+        state.await.map_err(|failure| failure.into_error(Subject::Request))
+    }
+
+    async fn cancel(&self, realm: &RealmName, id: &CertificateRequestId) -> Result<(), CmError> {
+        let call = Call {
+            method: Method::POST,
+            path: format!("{}/cancel", request_path(realm, id)),
+            query: None,
+            headers: Vec::new(),
+            body: None,
+            lane: Lane::Issuance,
+            deadline: Deadline::WRITE_ONCE,
+        };
+        match self.client.send(&call).await {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(failure.into_error(Subject::Request)),
+        }
+    }
+
+    async fn confirm_delivery(
+        &self,
+        realm: &RealmName,
+        id: &CertificateRequestId,
+        outcome: &Delivery,
+    ) -> Result<(), CmError> {
+        let path = format!("{}/delivery", request_path(realm, id));
+        let call = post(path, &DeliveryOut::of(outcome), Lane::Issuance, Deadline::WRITE)?;
+        match self.client.send(&call).await {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(failure.into_error(Subject::Request)),
+        }
+    }
+
+    async fn certificate(&self, realm: &RealmName, id: &CertificateId) -> Result<Option<Certificate>, CmError> {
+        let found = async {
+            let path = format!("/realms/{realm}/certificates/{id}");
+            let Some(answer) = self.find(Lane::Rest, path).await? else { return Ok(None) };
+            let certificate = certificate_of(answer)?;
+            if certificate.id == *id { Ok(Some(certificate)) } else { Err(not_what_was_asked_for()) }
+        };
+        found.await.map_err(|failure| failure.into_error(Subject::Certificate))
+    }
+
+    async fn find_certificate(&self, realm: &RealmName, sha256: &[u8; 32]) -> Result<Option<Certificate>, CmError> {
+        let found = async {
+            let path = format!("/realms/{realm}/certificates");
+            let by = ("sha256", data_encoding::HEXLOWER.encode(sha256));
+            let Some(answer) = self.look_up(Lane::Revocation, path, by).await? else { return Ok(None) };
+            let certificate = certificate_of(answer)?;
+            if certificate.claims.sha256 == *sha256 { Ok(Some(certificate)) } else { Err(not_what_was_asked_for()) }
+        };
+        found.await.map_err(|failure| failure.into_error(Subject::Certificate))
+    }
+
+    async fn revoke(&self, realm: &RealmName, request: &Revocation, key: &IdempotencyKey) -> Result<Revoked, CmError> {
+        let path = format!("/realms/{realm}/certificates/{}/revoke", request.certificate);
+        let mut call = post(path, &RevocationOut::of(request), Lane::Revocation, Deadline::REVOKE)?;
+        call.headers.push(idempotency_key(key)?);
+        let revoked = async {
+            let answer = self.client.send(&call).await?;
+            decode::<RevokedIn>(answer.json)?.convert(request).map_err(Failure::Broken)
+        };
+        revoked.await.map_err(|failure| failure.into_error(Subject::Certificate))
+    }
+
+    async fn profiles(&self, realm: &RealmName) -> Result<Vec<Profile>, CmError> {
+        let mut profiles = Vec::new();
+        let mut query = ("limit", String::from("500"));
+        for _ in 0..PAGES_MAX {
+            let page = async {
+                let answer = self.read(Lane::Rest, format!("/realms/{realm}/profiles"), Some(query)).await?;
+                decode::<Page>(answer.json)
+            };
+            let page = page.await.map_err(|failure| failure.into_error(Subject::Configuration))?;
+            profiles.extend(page.items.into_iter().filter_map(usable_profile));
+            match page.next {
+                Some(cursor) if cursor.bytes().all(is_safe_in_query) => query = ("cursor", cursor),
+                Some(_) => return Err(broken(String::from("a cursor that is no token")).into_error(Subject::Request)),
+                None => return Ok(profiles),
+            }
+        }
+        Err(broken(format!("more than {PAGES_MAX} pages of profiles")).into_error(Subject::Configuration))
+    }
+
+    async fn issuer(&self, name: &IssuerName) -> Result<Issuer, CmError> {
+        let issuer = async {
+            let answer = self.read(Lane::Rest, format!("/issuers/{name}"), None).await?;
+            let issuer = decode::<IssuerIn>(answer.json)?.convert().map_err(Failure::Broken)?;
+            if issuer.name == *name { Ok(issuer) } else { Err(not_what_was_asked_for()) }
+        };
+        issuer.await.map_err(|failure| failure.into_error(Subject::Configuration))
+    }
+}
+
+/// The one member of a certificate request that its refusal needs.
+#[derive(Deserialize)]
+struct Registrant {
+    registration: RegistrationId,
+}
+
+fn base_url(text: &str) -> Result<String, SetupError> {
+    let url = reqwest::Url::parse(text).map_err(|_| SetupError::BaseUrl)?;
+    let plain = url.scheme() == "https"
+        && url.host().is_some()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if plain { Ok(url.as_str().trim_end_matches('/').to_owned()) } else { Err(SetupError::BaseUrl) }
+}
+
+fn check(identity: &Identity, realms: &[RealmName]) -> Result<(), CmError> {
+    let missing = |what: String| {
+        let detail = format!("the CM knows us as {}, but {what}", acme::problem::shown(&identity.name));
+        Err(CmError::Internal { outcome: Outcome::NotSent, detail })
+    };
+    if !identity.roles.contains(ROLE) {
+        return missing(format!("without the role {ROLE}"));
+    }
+    if let Some(realm) = realms.iter().find(|realm| !identity.realms.contains(*realm)) {
+        return missing(format!("not in the realm {realm}"));
+    }
+    if let Some(capability) = CAPABILITIES.iter().find(|capability| !identity.capabilities.contains(**capability)) {
+        return missing(format!("it lacks the capability {capability}"));
+    }
+    Ok(())
+}
+
+fn registration_path(realm: &RealmName, id: &RegistrationId) -> String {
+    format!("/realms/{realm}/registrations/{id}")
+}
+
+fn request_path(realm: &RealmName, id: &CertificateRequestId) -> String {
+    format!("/realms/{realm}/certificate-requests/{id}")
+}
+
+fn post(path: String, body: &impl Serialize, lane: Lane, deadline: Deadline) -> Result<Call, CmError> {
+    let body = Some((JSON, octets(body)?));
+    Ok(Call { method: Method::POST, path, query: None, headers: Vec::new(), body, lane, deadline })
+}
+
+fn octets(body: &impl Serialize) -> Result<Vec<u8>, CmError> {
+    serde_json::to_vec(body).map_err(|error| unfit(error.to_string()))
+}
+
+/// The contract wants 16 to 64 characters without a dot.
+fn idempotency_key(key: &IdempotencyKey) -> Result<(&'static str, String), CmError> {
+    if key.as_str().len() < 16 || key.as_str().contains('.') {
+        return Err(unfit(String::from("an idempotency key is too short or has a dot")));
+    }
+    Ok(("idempotency-key", key.to_string()))
+}
+
+fn if_match(registration: &Registration) -> (&'static str, String) {
+    ("if-match", format!("\"{}\"", registration.version))
+}
+
+fn request_state(answer: Answer) -> Result<RequestState, Failure> {
+    decode::<RequestIn>(answer.json)?.convert(answer.retry_after).map_err(Failure::Broken)
+}
+
+fn certificate_of(answer: Answer) -> Result<Certificate, Failure> {
+    decode::<CertificateIn>(answer.json)?.convert().map_err(Failure::Broken)
+}
+
+/// One profile that we do not understand must not take the others away.
+fn usable_profile(json: serde_json::Value) -> Option<Profile> {
+    match wire::read::<ProfileIn>(json).and_then(ProfileIn::convert) {
+        Ok(profile) => profile,
+        Err(error) => {
+            tracing::warn!(%error, "a profile of the CM is left out");
+            None
+        }
+    }
+}
+
+const fn is_safe_in_query(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b'~' | b'=')
+}
+
+fn broken(detail: String) -> Failure {
+    Failure::Broken(Broken(detail))
+}
+
+fn not_what_was_asked_for() -> Failure {
+    broken(String::from("it is not about what was asked for"))
+}
+
+fn unfit(detail: String) -> CmError {
+    Failure::Unfit(detail).into_error(Subject::Configuration)
+}
+
+fn no_such_account() -> CmError {
+    CmError::Refused(Problem::new(ProblemKind::AccountDoesNotExist, "there is no such account"))
+}

@@ -1,0 +1,136 @@
+//! Profiles (CM contract section 4.2).
+
+use std::time::Duration;
+
+use acme::profile::Profile;
+use serde::Deserialize;
+
+use super::{Broken, duration, parsed};
+
+/// How long a person may take to approve if the CM does not say.
+const APPROVAL_TIMEOUT: Duration = Duration::from_secs(7 * 86_400);
+/// Most identifiers in a certificate if the CM does not say (section 3, Limits).
+const IDENTIFIERS_MAX: usize = 100;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::rest) struct ProfileIn {
+    name: String,
+    #[serde(default)]
+    description: String,
+    status: String,
+    #[serde(default)]
+    default: bool,
+    issuer: String,
+    identifier_types: Vec<String>,
+    #[serde(default)]
+    wildcards: bool,
+    #[serde(default)]
+    max_identifiers: Option<usize>,
+    #[serde(default)]
+    key_types: Vec<String>,
+    validity: ValidityIn,
+    approval: ApprovalIn,
+    #[serde(default)]
+    must_staple: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ValidityIn {
+    #[serde(default)]
+    max: Option<String>,
+    #[serde(default)]
+    client_may_choose: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct ApprovalIn {
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    timeout: Option<String>,
+}
+
+impl ProfileIn {
+    /// `None` if the profile is not in use.
+    pub(in crate::rest) fn convert(self) -> Result<Option<Profile>, Broken> {
+        if self.status != "active" {
+            return Ok(None);
+        }
+        let offers = |kind: &str| self.identifier_types.iter().any(|offered| offered == kind);
+        let approval_timeout = match self.approval.mode.as_deref() {
+            Some("auto") => None,
+            Some(_) | None => Some(self.approval.timeout.as_deref().map_or(Ok(APPROVAL_TIMEOUT), duration)?),
+        };
+        Ok(Some(Profile {
+            name: parsed("profile.name", &self.name)?,
+            description: acme::problem::shown(&self.description).into_owned(),
+            is_default: self.default,
+            issuer: parsed("profile.issuer", &self.issuer)?,
+            dns: offers("dns"),
+            ip: offers("ip"),
+            wildcards: self.wildcards,
+            identifiers_max: self.max_identifiers.unwrap_or(IDENTIFIERS_MAX).min(IDENTIFIERS_MAX),
+            validity_max: self.validity.max.as_deref().map(duration).transpose()?,
+            client_may_choose_validity: self.validity.client_may_choose,
+            approval_timeout,
+            must_staple_allowed: matches!(self.must_staple.as_deref(), Some("if-requested" | "always")),
+            key_types: self.key_types,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::rest::examples;
+
+    fn converted(change: impl FnOnce(&mut Value)) -> Result<Option<Profile>, Broken> {
+        let mut json = examples::profile();
+        change(&mut json);
+        super::super::read::<ProfileIn>(json)?.convert()
+    }
+
+    #[test]
+    fn the_contracts_profile_is_understood() {
+        let profile = converted(|_| ()).unwrap().unwrap();
+        let expected = Profile {
+            name: "tls-server".parse().unwrap(),
+            description: String::from("TLS server, 90 days"),
+            is_default: true,
+            issuer: "issuing-1".parse().unwrap(),
+            dns: true,
+            ip: true,
+            wildcards: true,
+            identifiers_max: 100,
+            key_types: ["EC-P256", "EC-P384", "RSA-2048", "RSA-3072", "RSA-4096"].map(String::from).to_vec(),
+            validity_max: Some(Duration::from_secs(90 * 86_400)),
+            client_may_choose_validity: true,
+            approval_timeout: None,
+            must_staple_allowed: true,
+        };
+        assert_eq!(profile, expected);
+    }
+
+    #[test]
+    fn a_profile_that_is_not_in_use_is_left_out() {
+        for status in ["retired", "draft"] {
+            assert_eq!(converted(|json| json["status"] = json!(status)), Ok(None));
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_never_widens() {
+        let with = |pointer: &str, value: Value| {
+            converted(|json| *json.pointer_mut(pointer).unwrap() = value).map(Option::unwrap)
+        };
+        assert_eq!(with("/approval/mode", json!("two-people")).unwrap().approval_timeout, Some(APPROVAL_TIMEOUT));
+        assert!(!with("/mustStaple", json!("sometimes")).unwrap().must_staple_allowed);
+        assert!(with("/validity/max", json!("three months")).is_err());
+        assert_eq!(with("/maxIdentifiers", json!(100_000)).unwrap().identifiers_max, 100);
+        assert!(!with("/identifierTypes", json!(["email"])).unwrap().dns);
+    }
+}

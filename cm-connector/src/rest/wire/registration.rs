@@ -1,0 +1,289 @@
+//! Registrations (CM contract section 4.3).
+
+use acme::{
+    account_key::{PublicKey, Thumbprint},
+    ids::{ProfileName, RealmName, RegistrationId},
+    registration::{AccountKeyRecord, AllowedIdentifiers, Registration, RegistrationStatus},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Broken, ClientOut, ProofOut, allowed_identifiers, parsed};
+use crate::{Jws, NewRegistration, Proof};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::rest) struct RegistrationIn {
+    id: String,
+    version: u64,
+    realm: String,
+    status: String,
+    #[serde(default)]
+    key: Option<KeyIn>,
+    #[serde(default)]
+    contacts: Vec<String>,
+    #[serde(default)]
+    terms_of_service_agreed_at: Option<String>,
+    #[serde(default)]
+    eab: Option<EabIn>,
+    #[serde(default)]
+    parent: Option<String>,
+    #[serde(default)]
+    allowed_identifiers: Value,
+    #[serde(default)]
+    allowed_profiles: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct KeyIn {
+    jwk: Map<String, Value>,
+    thumbprint: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct EabIn {
+    kid: String,
+}
+
+/// A registration as it stands in the answer, and the parent whose policy applies too.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::rest) struct Answered {
+    pub(in crate::rest) registration: Registration,
+    pub(in crate::rest) parent: Option<RegistrationId>,
+}
+
+impl RegistrationIn {
+    /// Takes a registration of this realm.
+    pub(in crate::rest) fn convert(self, realm: &RealmName) -> Result<Answered, Broken> {
+        if self.realm != realm.as_str() {
+            return Err(Broken(format!("a registration of realm {realm} was asked for")));
+        }
+        let registration = Registration {
+            id: parsed("id", &self.id)?,
+            version: self.version,
+            status: status(&self.status),
+            key: self.key.map(KeyIn::convert).transpose()?,
+            contacts: self.contacts,
+            terms_of_service_agreed_at: self
+                .terms_of_service_agreed_at
+                .map(|time| parsed("termsOfServiceAgreedAt", &time))
+                .transpose()?,
+            external_account: self.eab.map(|eab| eab.kid),
+            allowed_identifiers: allowed_identifiers::convert(self.allowed_identifiers),
+            allowed_profiles: profiles(&self.allowed_profiles)?,
+        };
+        let parent = self.parent.map(|id| parsed("parent", &id)).transpose()?;
+        Ok(Answered { registration, parent })
+    }
+}
+
+/// An unknown word is taken for the strictest that may pass.
+fn status(word: &str) -> RegistrationStatus {
+    match word {
+        "pending" => RegistrationStatus::Pending,
+        "active" => RegistrationStatus::Active,
+        "deactivated" => RegistrationStatus::Deactivated,
+        "revoked" => RegistrationStatus::Revoked,
+        _ => RegistrationStatus::Suspended,
+    }
+}
+
+impl KeyIn {
+    fn convert(self) -> Result<AccountKeyRecord, Broken> {
+        let key = PublicKey::from_jwk(&self.jwk).map_err(|error| Broken(format!("key.jwk: {error}")))?;
+        let thumbprint = key.thumbprint();
+        if parsed::<Thumbprint>("key.thumbprint", &self.thumbprint)? != thumbprint {
+            return Err(Broken(String::from("key.thumbprint is not that of key.jwk")));
+        }
+        Ok(AccountKeyRecord { key, thumbprint })
+    }
+}
+
+/// Names that we cannot take are left out, but never all of them: an empty list would mean the
+/// default profile, which nobody allowed.
+fn profiles(names: &[String]) -> Result<Vec<ProfileName>, Broken> {
+    let known: Vec<ProfileName> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    if known.is_empty() && !names.is_empty() {
+        return Err(Broken(String::from("no name in allowedProfiles can be a profile's")));
+    }
+    Ok(known)
+}
+
+/// A child under its parent: suspended with it, and within its policy. `None` stands for a parent
+/// that the CM does not know, which is no reason to trust the child.
+pub(in crate::rest) fn under(mut child: Registration, parent: Option<Registration>) -> Registration {
+    let parent_holds = parent.as_ref().is_some_and(|parent| match parent.status {
+        RegistrationStatus::Pending | RegistrationStatus::Active => true,
+        RegistrationStatus::Suspended | RegistrationStatus::Deactivated | RegistrationStatus::Revoked => false,
+    });
+    if !parent_holds && child.status == RegistrationStatus::Active {
+        child.status = RegistrationStatus::Suspended;
+    }
+    if let Some(parent) = parent {
+        let own = std::mem::replace(&mut child.allowed_identifiers, AllowedIdentifiers::Any { exclude: Vec::new() });
+        child.allowed_identifiers = allowed_identifiers::narrowed(own, parent.allowed_identifiers);
+    }
+    child
+}
+
+#[derive(Debug, Serialize)]
+struct KeyOut {
+    jwk: Value,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::rest) struct CreateOpenOut<'a> {
+    mode: &'static str,
+    key: KeyOut,
+    contacts: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terms_of_service_agreed_at: Option<String>,
+    client: ClientOut,
+    proof: ProofOut<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::rest) struct BindOut<'a> {
+    eab: &'a Jws,
+    key: KeyOut,
+    contacts: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terms_of_service_agreed_at: Option<String>,
+    client: ClientOut,
+    proof: ProofOut<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::rest) struct ContactsOut<'a> {
+    pub(in crate::rest) contacts: &'a [String],
+    pub(in crate::rest) proof: ProofOut<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::rest) struct DeactivationOut<'a> {
+    status: &'static str,
+    proof: ProofOut<'a>,
+}
+
+impl<'a> CreateOpenOut<'a> {
+    pub(in crate::rest) fn of(request: &'a NewRegistration) -> Self {
+        Self {
+            mode: "open",
+            key: KeyOut { jwk: request.key.to_jwk() },
+            contacts: &request.contacts,
+            terms_of_service_agreed_at: request.terms_of_service_agreed_at.map(|time| time.to_string()),
+            client: ClientOut::of(&request.client),
+            proof: ProofOut::of(&request.proof),
+        }
+    }
+}
+
+impl<'a> BindOut<'a> {
+    /// `None` if the request carries no external account binding.
+    pub(in crate::rest) fn of(request: &'a NewRegistration) -> Option<Self> {
+        Some(Self {
+            eab: request.external_account_binding.as_ref()?,
+            key: KeyOut { jwk: request.key.to_jwk() },
+            contacts: &request.contacts,
+            terms_of_service_agreed_at: request.terms_of_service_agreed_at.map(|time| time.to_string()),
+            client: ClientOut::of(&request.client),
+            proof: ProofOut::of(&request.proof),
+        })
+    }
+}
+
+impl<'a> DeactivationOut<'a> {
+    pub(in crate::rest) const fn of(proof: &'a Proof) -> Self {
+        Self { status: "deactivated", proof: ProofOut::of(proof) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use acme::ids::IdempotencyKey;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Client, rest::examples};
+
+    fn answered(change: impl FnOnce(&mut Value)) -> Result<Answered, Broken> {
+        let mut json = examples::registration();
+        change(&mut json);
+        super::super::read::<RegistrationIn>(json)?.convert(&"tls".parse().unwrap())
+    }
+
+    #[test]
+    fn the_contracts_registration_is_understood() {
+        let Answered { registration, parent } = answered(|_| ()).unwrap();
+        assert_eq!(registration.id.as_str(), "reg_01KANM3T9V5R8YFZ2Q6W4XH7CE");
+        assert_eq!((registration.version, registration.status), (2, RegistrationStatus::Active));
+        assert_eq!(registration.key.unwrap().thumbprint.to_string(), "ahIyRbwOXzMFPMuEDVyIX3geBBhi9oEWKOEyg1TMZ4s");
+        assert_eq!(registration.contacts, ["mailto:pki@web.example.com"]);
+        assert_eq!(registration.terms_of_service_agreed_at.unwrap().to_string(), "2026-11-22T00:40:11Z");
+        assert_eq!(registration.external_account.as_deref(), Some("kid-2026-0417"));
+        assert_eq!(registration.allowed_profiles, ["tls-server".parse().unwrap()]);
+        let AllowedIdentifiers::Listed { rules, exclude } = registration.allowed_identifiers else { panic!("listed") };
+        assert_eq!((rules.len(), exclude.len(), parent), (3, 1, None));
+    }
+
+    #[test]
+    fn words_that_are_not_understood_are_taken_strictly() {
+        let status = |word: &str| answered(|json| json["status"] = json!(word)).unwrap().registration.status;
+        assert_eq!(status("quarantined"), RegistrationStatus::Suspended);
+        assert_eq!(status("Active"), RegistrationStatus::Suspended);
+        assert!(answered(|json| json["allowedProfiles"] = json!(["not a name"])).is_err());
+        let some = answered(|json| json["allowedProfiles"] = json!(["not a name", "tls"])).unwrap();
+        assert_eq!(some.registration.allowed_profiles, ["tls".parse().unwrap()]);
+        let none = answered(|json| {
+            json.as_object_mut().unwrap().remove("allowedIdentifiers");
+        });
+        let nothing = AllowedIdentifiers::Listed { rules: vec![], exclude: vec![] };
+        assert_eq!(none.unwrap().registration.allowed_identifiers, nothing);
+    }
+
+    #[test]
+    fn a_registration_that_contradicts_itself_is_broken() {
+        assert!(answered(|json| json["realm"] = json!("other")).is_err());
+        assert!(answered(|json| json["key"]["thumbprint"] = json!("A".repeat(43))).is_err());
+        assert!(answered(|json| json["key"]["jwk"]["kty"] = json!("oct")).is_err());
+        assert!(answered(|json| json["id"] = json!("../whoami")).is_err());
+        assert!(answered(|json| json["version"] = json!("2")).is_err());
+    }
+
+    #[test]
+    fn a_child_is_suspended_with_its_parent() {
+        let child = || answered(|_| ()).unwrap().registration;
+        let status = |parent: Option<RegistrationStatus>| {
+            let parent = parent.map(|status| Registration { status, ..child() });
+            under(child(), parent).status
+        };
+        assert_eq!(status(Some(RegistrationStatus::Pending)), RegistrationStatus::Active);
+        assert_eq!(status(Some(RegistrationStatus::Suspended)), RegistrationStatus::Suspended);
+        assert_eq!(status(Some(RegistrationStatus::Revoked)), RegistrationStatus::Suspended);
+        assert_eq!(status(None), RegistrationStatus::Suspended);
+        let revoked = Registration { status: RegistrationStatus::Revoked, ..child() };
+        assert_eq!(under(revoked, None).status, RegistrationStatus::Revoked);
+    }
+
+    #[test]
+    fn requests_are_those_of_the_contract() {
+        let bind = examples::bind_request();
+        let jws = |json: &Value| serde_json::from_value::<Jws>(json.clone()).unwrap();
+        let mut request = NewRegistration {
+            key: PublicKey::from_jwk(bind["key"]["jwk"].as_object().unwrap()).unwrap(),
+            contacts: vec![String::from("mailto:pki@web.example.com")],
+            terms_of_service_agreed_at: Some("2026-11-22T00:40:11Z".parse().unwrap()),
+            client: Client { ip: "203.0.113.9".parse().unwrap(), user_agent: Some("certbot/5.1.0".into()) },
+            proof: Proof(jws(&bind["proof"]["jws"])),
+            external_account_binding: Some(jws(&bind["eab"])),
+            idempotency_key: IdempotencyKey::from_random([1; 16]),
+        };
+        assert_eq!(serde_json::to_value(BindOut::of(&request).unwrap()).unwrap(), bind);
+        request.client.user_agent = None;
+        assert_eq!(serde_json::to_value(CreateOpenOut::of(&request)).unwrap(), examples::create_open());
+        request.external_account_binding = None;
+        assert!(BindOut::of(&request).is_none());
+    }
+}

@@ -1,0 +1,141 @@
+//! The CM itself, its health and its issuers (CM contract sections 4.1 and 4.2).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use acme::ids::RealmName;
+use serde::Deserialize;
+
+use super::{Broken, octets, parsed};
+use crate::{Identity, Issuer};
+
+/// The major version of the contract that we speak.
+const API_MAJOR: &str = "1";
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::rest) struct InfoIn {
+    #[serde(default)]
+    product: String,
+    #[serde(default)]
+    version: String,
+    api_versions: Vec<String>,
+    time: String,
+    capabilities: BTreeSet<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::rest) struct WhoAmIIn {
+    identity: String,
+    roles: BTreeSet<String>,
+    realms: Vec<String>,
+    #[serde(default)]
+    certificate_not_after: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::rest) struct HealthIn {
+    serves: BTreeMap<String, bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::rest) struct IssuerIn {
+    id: String,
+    status: String,
+    not_after: String,
+    #[serde(default)]
+    subject_key_id: Option<String>,
+    #[serde(default)]
+    caa_identities: Vec<String>,
+}
+
+impl InfoIn {
+    /// Joins both answers. Realms whose names we cannot take are left out: nobody can configure
+    /// them.
+    pub(in crate::rest) fn convert(self, caller: WhoAmIIn) -> Result<Identity, Broken> {
+        let ours = |version: &String| version.split('.').next() == Some(API_MAJOR);
+        if !self.api_versions.iter().any(ours) {
+            return Err(Broken(format!("it speaks none of version {API_MAJOR} of the API")));
+        }
+        let not_after = caller.certificate_not_after.map(|time| parsed("certificateNotAfter", &time));
+        Ok(Identity {
+            name: caller.identity,
+            roles: caller.roles,
+            realms: caller.realms.iter().filter_map(|realm| RealmName::parse(realm).ok()).collect(),
+            certificate_not_after: not_after.transpose()?,
+            time: parsed("time", &self.time)?,
+            capabilities: self.capabilities,
+            product: format!("{} {}", self.product, self.version),
+        })
+    }
+}
+
+impl HealthIn {
+    /// True if the CM does anything at all.
+    pub(in crate::rest) fn serves_something(&self) -> bool {
+        self.serves.values().any(|serves| *serves)
+    }
+}
+
+impl IssuerIn {
+    pub(in crate::rest) fn convert(self) -> Result<Issuer, Broken> {
+        Ok(Issuer {
+            name: parsed("issuer.id", &self.id)?,
+            is_active: self.status == "active",
+            not_after: parsed("issuer.notAfter", &self.not_after)?,
+            subject_key_id: self.subject_key_id.as_deref().map(octets).transpose()?,
+            caa_identities: self.caa_identities,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::read, *};
+    use crate::rest::examples;
+
+    fn who_am_i() -> WhoAmIIn {
+        let json = json!({"identity": "urn:cm:gateway:dmz-1", "roles": ["gateway"], "realms": ["tls", "not a name"],
+            "certificateNotAfter": "2027-02-18T09:00:00Z"});
+        read(json).unwrap()
+    }
+
+    #[test]
+    fn info_and_whoami_make_an_identity() {
+        let identity = read::<InfoIn>(examples::info()).unwrap().convert(who_am_i()).unwrap();
+        assert_eq!(identity.name, "urn:cm:gateway:dmz-1");
+        assert_eq!(identity.realms, BTreeSet::from(["tls".parse().unwrap()]));
+        assert_eq!(identity.time.to_string(), "2026-11-22T00:43:00Z");
+        assert_eq!(identity.product, "Example CM 9.2.1");
+        assert!(identity.capabilities.contains("bind-atomic"));
+    }
+
+    #[test]
+    fn another_major_version_is_not_spoken() {
+        let mut info = examples::info();
+        info["apiVersions"] = json!(["2.0", "10.1"]);
+        assert!(read::<InfoIn>(info).unwrap().convert(who_am_i()).is_err());
+    }
+
+    #[test]
+    fn health_tells_whether_anything_works() {
+        let mut health = examples::health();
+        assert!(read::<HealthIn>(health.clone()).unwrap().serves_something());
+        health["serves"] = json!({"registrations": false});
+        assert!(!read::<HealthIn>(health).unwrap().serves_something());
+    }
+
+    #[test]
+    fn the_contracts_issuer_is_understood() {
+        let mut json = examples::issuer();
+        let issuer = read::<IssuerIn>(json.clone()).unwrap().convert().unwrap();
+        assert_eq!((issuer.name.as_str(), issuer.is_active), ("issuing-1", true));
+        assert_eq!(issuer.subject_key_id.unwrap().len(), 20);
+        assert_eq!(issuer.caa_identities, ["ca.example.net"]);
+        json["status"] = json!("moved");
+        assert!(!read::<IssuerIn>(json).unwrap().convert().unwrap().is_active);
+    }
+}
