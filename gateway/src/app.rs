@@ -6,7 +6,7 @@ use acme::{
     ids::{EndpointName, ProfileName, RealmName},
     time::Timestamp,
 };
-use cm_connector::{CachedRegistrations, CertificateManager};
+use cm_connector::{CertificateManager, cached::CachedRegistrations};
 use store::Store;
 use validation::Validator;
 

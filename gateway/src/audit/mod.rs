@@ -26,7 +26,7 @@ pub(crate) async fn drain(app: &App) -> anyhow::Result<usize> {
     let mut commit = Commit::new();
     for entry in &entries {
         tracing::info!(target: "audit", at = %entry.at, event = %entry.body);
-        commit.forget_audit(entry.sequence);
+        commit.forget_audit(&entry.sequence);
     }
     if !entries.is_empty() {
         app.store.commit(commit).await?;

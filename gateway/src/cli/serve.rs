@@ -2,13 +2,27 @@
 //!
 //! Read it from top to bottom: it is the only place that knows all parts.
 
-use std::{future::Future, path::Path, sync::Arc};
+use std::{
+    future::Future,
+    net::{IpAddr, ToSocketAddrs as _},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use acme::ids::RealmName;
 use anyhow::{Context as _, bail};
-use cm_connector::{CachedRegistrations, CertificateManager, CmError, cached, rest};
-use store::Store;
-use tokio::signal::unix::{SignalKind, signal};
+use cm_connector::{
+    CertificateManager, CmError,
+    cached::{self, CachedRegistrations},
+    rest::{self, RestCertificateManager},
+};
+use store::{Store, backend};
+use ipnet::IpNet;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 use validation::Validator;
 
 use super::{check_config::check_files, tls};
@@ -23,6 +37,9 @@ use crate::{
     workers::{self, Runner, Waiters, Wake},
 };
 
+/// Where the CM's API begins (CM contract section 3).
+const CM_API: &str = "/cm/v1";
+
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(config: &Path) -> anyhow::Result<()> {
     let settings = settings::load(config)?;
@@ -35,7 +52,8 @@ pub(super) fn run(config: &Path) -> anyhow::Result<()> {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
-    let app = Arc::new(assemble(settings)?);
+    let cm = connect(&settings)?;
+    let app = Arc::new(assemble(settings, Arc::new(cm.clone()))?);
     introduce(&app).await?;
 
     // Work that an earlier process left behind is taken up before anyone is served.
@@ -43,10 +61,11 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     tokio::spawn(supervised("sweep", workers::sweep(app.clone())));
     tokio::spawn(supervised("audit", workers::keep_audit(app.clone())));
     tokio::spawn(supervised("catalogue", workers::keep_catalogue(app.clone())));
+    tokio::spawn(supervised("connections", renew_connections(cm)));
 
-    let ops = http::ops::serve(app.clone(), app.settings.ops.listen)
-        .with_context(|| format!("ops.listen: cannot listen on {}", app.settings.ops.listen))?;
-    let server = http::server::serve(&app, tls::server_config(&app.settings.server)?)?;
+    let ops = http::ops::listen(&app, app.settings.ops.listen)?;
+    let (_tls, tls) = watch::channel(tls::server_config(&app.settings.server)?);
+    let server = http::listen::listen(&app, tls)?;
     let (handle, ops_handle) = (server.handle(), ops.handle());
     let (server, ops) = (tokio::spawn(server), tokio::spawn(ops));
     for endpoint in app.endpoints.values() {
@@ -61,16 +80,15 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn assemble(settings: Settings) -> anyhow::Result<App> {
+fn assemble(settings: Settings, cm: Arc<dyn CertificateManager>) -> anyhow::Result<App> {
     let metrics = Metrics::new()?;
     let store = open_store(&settings, &metrics)?;
-    let cm = connect(&settings)?;
     let registrations = CachedRegistrations::new(
         cm.clone(),
-        cached::Settings {
+        cached::Limits {
             fresh: settings.cm.registration_cache.duration(),
-            stale_if_error: settings.cm.registration_stale.duration(),
-            ..cached::Settings::default()
+            stale_if_unavailable: settings.cm.registration_stale.duration(),
+            ..cached::Limits::default()
         },
     );
     Ok(App {
@@ -95,25 +113,36 @@ fn assemble(settings: Settings) -> anyhow::Result<App> {
 /// clients start again.
 fn open_store(settings: &Settings, metrics: &Metrics) -> anyhow::Result<Store> {
     const MIB: u64 = 1024 * 1024;
-    let options = store::sled::Options { ballast_octets: u64::from(settings.store.ballast_mib) * MIB };
-    let opened = store::sled::open(&settings.store.dir, &options)
+    let ballast_octets = u64::from(settings.store.ballast_mib) * MIB;
+    let options = backend::Options { ballast_octets, ..backend::Options::default() };
+    let opened = backend::open(&settings.store.dir, &options)
         .with_context(|| format!("store.dir: cannot open the store in {}", settings.store.dir.display()))?;
     if let Some(aside) = opened.quarantined {
         tracing::error!(moved_to = %aside.display(),
             "ALARM: the store was damaged and was moved aside; orders in flight are lost, accounts and certificates are not");
         metrics.store_quarantined.set(1);
     }
-    Ok(Store::new(opened.backend))
+    Ok(Store::new(Arc::new(opened.backend)))
 }
 
-fn connect(settings: &Settings) -> anyhow::Result<Arc<dyn CertificateManager>> {
-    let cm = rest::Client::new(&rest::Settings {
-        base_url: settings.cm.url.clone(),
+fn connect(settings: &Settings) -> anyhow::Result<RestCertificateManager> {
+    Ok(RestCertificateManager::new(rest::Settings {
+        base_url: format!("{}{CM_API}", settings.cm.url.trim_end_matches('/')),
         ca_file: settings.cm.ca_file.clone(),
         certificate_file: settings.cm.certificate_file.clone(),
         key_file: settings.cm.key_file.clone(),
-    })?;
-    Ok(Arc::new(cm))
+    })?)
+}
+
+/// Renewed certificates come into use, and no connection to the CM gets old.
+async fn renew_connections(cm: RestCertificateManager) {
+    const EVERY: Duration = Duration::from_secs(600);
+    loop {
+        tokio::time::sleep(EVERY).await;
+        if let Err(error) = cm.reload().await {
+            tracing::error!(error = %error, "cannot renew the connection to the CM; the old credentials stay in use");
+        }
+    }
 }
 
 fn validator(settings: &Settings) -> anyhow::Result<Validator> {
@@ -126,7 +155,7 @@ fn validator(settings: &Settings) -> anyhow::Result<Validator> {
         https_port: validation.https_port,
         allow: validation.allow.clone(),
         public_addresses: validation.public_addresses,
-        never: validation.never.clone(),
+        never: never_dialled(settings)?,
         danger_allow_loopback: validation.danger_allow_loopback,
         dial_timeout: validation.dial_timeout.duration(),
         attempt_timeout: validation.attempt_timeout.duration(),
@@ -134,6 +163,30 @@ fn validator(settings: &Settings) -> anyhow::Result<Validator> {
         user_agent: format!("acme-gateway/{} (domain validation; {contact})", env!("CARGO_PKG_VERSION")),
         ..validation::Settings::default()
     })?)
+}
+
+/// This host and the CM are never dialled for validation, whoever's name points at them. Loopback
+/// has a rule of its own, so that a demonstration on one host can lift it.
+fn never_dialled(settings: &Settings) -> anyhow::Result<Vec<IpNet>> {
+    let own = if_addrs::get_if_addrs().context("cannot list the addresses of this host")?;
+    let cm = cm_addresses(&settings.cm.url);
+    let found = own.into_iter().map(|interface| interface.ip()).chain(cm).filter(|address| !address.is_loopback());
+    Ok(settings.validation.never.iter().copied().chain(found.map(IpNet::from)).collect())
+}
+
+/// A CM whose name does not resolve now is not known by address; its network can be listed in
+/// `validation.never`.
+fn cm_addresses(url: &str) -> Vec<IpAddr> {
+    const HTTPS: u16 = 443;
+    let Ok(uri) = url.parse::<::http::Uri>() else { return Vec::new() };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    match (host, uri.port_u16().unwrap_or(HTTPS)).to_socket_addrs() {
+        Ok(addresses) => addresses.map(|address| address.ip()).collect(),
+        Err(error) => {
+            tracing::warn!(host, error = %error, "the CM's name does not resolve; add its network to validation.never");
+            Vec::new()
+        }
+    }
 }
 
 /// Who are we to the CM? A wrong role or realm is a mistake of the settings and ends the start; a

@@ -9,7 +9,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use crate::settings::{Server, require_private, require_readable};
+use crate::{
+    http::ALPN,
+    settings::{Server, require_private, require_readable},
+};
 
 /// TLS 1.2 and 1.3, HTTP/1.1 only: the server's HTTP/2 would bring an unmaintained library.
 pub(super) fn server_config(settings: &Server) -> anyhow::Result<Arc<ServerConfig>> {
@@ -22,7 +25,7 @@ pub(super) fn server_config(settings: &Server) -> anyhow::Result<Arc<ServerConfi
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .context("server.certificate_file and server.key_file do not belong together")?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
 }
 

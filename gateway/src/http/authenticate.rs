@@ -15,16 +15,19 @@ use acme::{
     registration::Registration,
     wire,
 };
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev, http::header, web};
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest, dev,
+    http::header,
+    web::{self, BytesMut},
+};
 use cm_connector::{Client, Proof};
-use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 
 use super::{headers::Noted, problem::HttpError};
 use crate::{
     app::{App, Endpoint},
     clock,
-    http::connection::Pace,
+    http::connection::{BodyError, read_body},
     jws::{
         Flattened,
         parse::{Jws, Signer},
@@ -38,7 +41,7 @@ pub(crate) struct AccountSigned<P> {
     pub(crate) app: Arc<App>,
     pub(crate) endpoint: Arc<Endpoint>,
     /// The account's registration; its account may be used.
-    pub(crate) registration: Registration,
+    pub(crate) registration: Arc<Registration>,
     pub(crate) key: PublicKey,
     pub(crate) payload: P,
     pub(crate) client: Client,
@@ -174,7 +177,7 @@ impl FromRequest for RevocationSigned {
 async fn arrive(request: HttpRequest, body: dev::Payload) -> Result<Arrived, HttpError> {
     let app = app_of(&request)?;
     let endpoint = endpoint_of(&app, &request)?;
-    let body = read_body(&app, &request, body).await?;
+    let body = read(&app, &request, body).await?;
     require_jose(&request)?;
     let jws = Jws::parse(&body).map_err(|error| Problem::from(&error))?;
     let client = Client {
@@ -222,7 +225,7 @@ impl Arrived {
     }
 
     /// The account that `kid` names, from the CM or from what it said lately.
-    async fn account(&self) -> Result<(Registration, PublicKey), HttpError> {
+    async fn account(&self) -> Result<(Arc<Registration>, PublicKey), HttpError> {
         let Signer::Account(kid) = &self.jws.signed.signer else {
             return Err(HttpError::malformed(
                 "this request must name its account in kid, not carry a jwk (RFC 8555 section 6.2)",
@@ -234,7 +237,7 @@ impl Arrived {
         let unknown =
             || HttpError::new(ProblemKind::AccountDoesNotExist, "kid names no account; create one with newAccount");
         let id = RegistrationId::parse(id).map_err(|_| unknown())?;
-        let found = self.app.registrations.by_id(&self.endpoint.realm, &id).await.map_err(ra::Error::from)?;
+        let found = self.app.registrations.registration(&self.endpoint.realm, &id).await.map_err(ra::Error::from)?;
         let registration = found.ok_or_else(unknown)?;
         // A registration without a key has no account yet.
         let key = registration.key.as_ref().map(|record| record.key.clone()).ok_or_else(unknown)?;
@@ -296,7 +299,7 @@ pub(crate) fn endpoint_of(app: &App, request: &HttpRequest) -> Result<Arc<Endpoi
     found.ok_or_else(|| HttpError::new(ProblemKind::NotFound, "there is no such ACME directory on this server"))
 }
 
-async fn read_body(app: &App, request: &HttpRequest, mut body: dev::Payload) -> Result<Vec<u8>, HttpError> {
+async fn read(app: &App, request: &HttpRequest, mut body: dev::Payload) -> Result<BytesMut, HttpError> {
     let most = app.settings.server.body_octets_max;
     let too_large =
         || HttpError::new(ProblemKind::PayloadTooLarge, format!("a request body can have at most {most} octets"));
@@ -304,23 +307,11 @@ async fn read_body(app: &App, request: &HttpRequest, mut body: dev::Payload) -> 
     if announced.is_some_and(|length| length > most) {
         return Err(too_large());
     }
-    let reading = async {
-        let mut octets = Vec::with_capacity(announced.unwrap_or(0));
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|_| HttpError::malformed("the request body broke off"))?;
-            if octets.len() + chunk.len() > most {
-                return Err(too_large());
-            }
-            octets.extend_from_slice(&chunk);
-        }
-        Ok(octets)
-    };
-    let late = || HttpError::new(ProblemKind::RequestTimeout, "the request body did not arrive in time");
-    let read = tokio::time::timeout(app.settings.server.body_timeout.duration(), reading).await;
-    if let Some(pace) = request.conn_data::<Arc<Pace>>() {
-        pace.body_read();
-    }
-    read.map_err(|_| late())?
+    read_body(&mut body, most).await.map_err(|error| match error {
+        BodyError::TooLarge => too_large(),
+        BodyError::TooSlow => HttpError::new(ProblemKind::RequestTimeout, "the request body did not arrive in time"),
+        BodyError::Broken => HttpError::malformed("the request body broke off"),
+    })
 }
 
 /// Parameters such as a charset are ignored (RFC 8555 §6.2).

@@ -5,15 +5,17 @@
 
 mod acme;
 pub(crate) mod authenticate;
-pub(crate) mod connection;
+mod connection;
 mod headers;
 pub(crate) mod links;
+pub(crate) mod listen;
 pub(crate) mod ops;
 mod problem;
 mod reply;
-pub(crate) mod router;
-pub(crate) mod server;
+mod router;
+mod server;
 
-pub(crate) use authenticate::{AccountSigned, JsonOrNothing, Nothing, Payload, RevocationSigned, SelfSigned};
+pub(crate) use authenticate::{AccountSigned, JsonOrNothing, Nothing, RevocationSigned, SelfSigned};
 pub(crate) use problem::HttpError;
 pub(crate) use reply::Reply;
+pub(crate) use server::ALPN;

@@ -1,22 +1,49 @@
 //! Health and metrics for operators, on a listener of their own that is never the public one.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
-use actix_web::{App as Web, HttpResponse, HttpServer, dev::Server, web};
+use actix_server::Server;
+use actix_web::{App as Web, HttpResponse, web};
+use anyhow::Context as _;
 
+use super::{
+    connection::PaceLimits,
+    server::{Limits, Transport, serve},
+};
 use crate::app::App;
 
+/// A few scrapers and probes on a trusted network.
+const LIMITS: Limits = Limits {
+    workers: 1,
+    connections_per_worker_max: 64,
+    handshake: Duration::from_secs(5),
+    shutdown: Duration::from_secs(1),
+    pace: PaceLimits {
+        head: Duration::from_secs(5),
+        body: Duration::from_secs(5),
+        idle: Duration::from_secs(60),
+        write: Duration::from_secs(5),
+        lifetime: Duration::from_secs(600),
+        requests_max: 1000,
+    },
+};
+
 /// Serves `/healthz`, `/readyz` and `/metrics` as plain HTTP.
-pub(crate) fn serve(app: Arc<App>, address: SocketAddr) -> std::io::Result<Server> {
-    let data = web::Data::from(app);
-    let server = HttpServer::new(move || {
+pub(crate) fn listen(app: &Arc<App>, address: SocketAddr) -> anyhow::Result<Server> {
+    let listener = TcpListener::bind(address).with_context(|| format!("ops.listen: cannot listen on {address}"))?;
+    let data = web::Data::from(app.clone());
+    let make = move || {
         Web::new()
             .app_data(data.clone())
             .route("/healthz", web::get().to(healthz))
             .route("/readyz", web::get().to(readyz))
             .route("/metrics", web::get().to(metrics))
-    });
-    Ok(server.workers(1).disable_signals().shutdown_timeout(1).bind(address)?.run())
+    };
+    Ok(serve(vec![listener], &Transport::Plain, LIMITS, make)?)
 }
 
 /// The process answers.

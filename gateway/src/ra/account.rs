@@ -2,6 +2,8 @@
 //!
 //! An account is the face of a registration in the CM; nothing about it is stored here.
 
+use std::sync::Arc;
+
 use acme::{
     account::{AccountStatus, check_contacts},
     account_key::PublicKey,
@@ -33,7 +35,7 @@ pub(crate) struct NewAccount {
 
 /// An account, and whether this request made it.
 pub(crate) struct Account {
-    pub(crate) registration: Registration,
+    pub(crate) registration: Arc<Registration>,
     pub(crate) created: bool,
 }
 
@@ -47,7 +49,9 @@ pub(crate) async fn create(
     request: NewAccount,
     now: Timestamp,
 ) -> Result<Account, Error> {
-    if let Some(registration) = app.registrations.by_key(&endpoint.realm, &request.key.thumbprint()).await? {
+    if let Some(registration) =
+        app.registrations.registration_by_key(&endpoint.realm, &request.key.thumbprint()).await?
+    {
         return existing(registration);
     }
     if request.only_return_existing {
@@ -92,27 +96,27 @@ async fn register(app: &App, endpoint: &Endpoint, new: &NewRegistration, now: Ti
         // Somebody created it between our look and our request: to the client that is the account.
         Err(CmError::KeyInUse { .. }) => {
             let found = app.cm.registration_by_key(&endpoint.realm, &new.key.thumbprint()).await?;
-            return existing(found.ok_or_else(|| {
-                Error::internal(anyhow::anyhow!("the CM reports a key in use that it does not find"))
-            })?);
+            let missing = || Error::internal(anyhow::anyhow!("the CM reports a key in use that it does not find"));
+            return existing(Arc::new(found.ok_or_else(missing)?));
         }
         answer => answer?,
     };
-    app.registrations.invalidate(&endpoint.realm, &registered.registration.id);
+    let registration = Arc::new(registered.registration);
+    app.registrations.remember(&endpoint.realm, Registration::clone(&registration));
     if !registered.created {
-        return existing(registered.registration);
+        return existing(registration);
     }
     let event = Event::AccountCreated {
         endpoint: &endpoint.name,
-        account: &registered.registration.id,
-        external_account: registered.registration.external_account.as_deref(),
+        account: &registration.id,
+        external_account: registration.external_account.as_deref(),
         client: new.client.ip,
     };
     crate::audit::record(app, now, &event).await?;
-    Ok(Account { registration: registered.registration, created: true })
+    Ok(Account { registration, created: true })
 }
 
-fn existing(registration: Registration) -> Result<Account, Error> {
+fn existing(registration: Arc<Registration>) -> Result<Account, Error> {
     require_usable(&registration)?;
     Ok(Account { registration, created: false })
 }
@@ -156,7 +160,7 @@ pub(crate) async fn update_contacts(
     policies::registration::may_order(registration.status)?;
     check_contacts(contacts).map_err(|error| Problem::new(error.kind(), error.to_string()))?;
     let updated = app.cm.update_contacts(&endpoint.realm, registration, contacts, proof).await?;
-    app.registrations.invalidate(&endpoint.realm, &registration.id);
+    app.registrations.remember(&endpoint.realm, updated.clone());
     Ok(updated)
 }
 
@@ -169,7 +173,7 @@ pub(crate) async fn deactivate(
     now: Timestamp,
 ) -> Result<Registration, Error> {
     let ended = app.cm.deactivate(&endpoint.realm, registration, proof).await?;
-    app.registrations.invalidate(&endpoint.realm, &registration.id);
+    app.registrations.remember(&endpoint.realm, ended.clone());
     if ended.status != RegistrationStatus::Deactivated {
         return Err(Error::internal(anyhow::anyhow!("the CM did not deactivate registration {}", registration.id)));
     }

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use acme::{
-    ids::RegistrationId,
-    problem::{Problem, ProblemKind},
-};
+use acme::problem::{Problem, ProblemKind};
 use cm_connector::CmError;
 use store::{CommitError, ReadError};
 
@@ -61,10 +58,6 @@ impl Error {
             terms_of_service: None,
         }))
     }
-
-    pub(crate) fn account_does_not_exist(id: &RegistrationId) -> Self {
-        Self::refused(ProblemKind::AccountDoesNotExist, format!("there is no account {id}; create it with newAccount"))
-    }
 }
 
 /// Does an operation again, from reading to committing, when something it read has changed.
@@ -101,7 +94,7 @@ impl From<CommitError> for Error {
             CommitError::Full => {
                 Self::unavailable("this server has no space left for new orders; try again later", None)
             }
-            CommitError::Unavailable(source) => Self::internal(anyhow::anyhow!("store: {source}")),
+            error @ (CommitError::Invalid(_) | CommitError::Unavailable(_)) => Self::internal(error),
         }
     }
 }

@@ -33,7 +33,9 @@ pub(crate) struct Settings {
     pub(crate) validation: Validation,
     pub(crate) issuance: Issuance,
     pub(crate) log: Log,
-    pub(crate) endpoint_defaults: serde::de::IgnoredAny,
+    /// Has gone into each of `endpoints` when this is read.
+    #[serde(rename = "endpoint_defaults")]
+    _endpoint_defaults: serde::de::IgnoredAny,
     #[serde(default)]
     pub(crate) endpoints: BTreeMap<EndpointName, Endpoint>,
 }
@@ -59,6 +61,7 @@ pub(crate) struct Server {
     pub(crate) keep_alive: Seconds,
     #[serde(rename = "connection_lifetime_secs")]
     pub(crate) connection_lifetime: Seconds,
+    pub(crate) requests_per_connection_max: u32,
     pub(crate) body_octets_max: usize,
     pub(crate) connections_max: usize,
     #[serde(rename = "shutdown_timeout_secs")]

@@ -92,7 +92,7 @@ pub(super) async fn confirm_delivery(
 /// away its last word holds: it judges again when the request arrives.
 async fn refused_meanwhile(app: &App, order: &Order) -> Option<Problem> {
     let endpoint = app.endpoints.get(&order.endpoint)?;
-    let registration = app.registrations.by_id(&endpoint.realm, &order.account).await.ok()??;
+    let registration = app.registrations.registration(&endpoint.realm, &order.account).await.ok()??;
     policies::registration::may_order(registration.status).err()
 }
 

@@ -147,8 +147,10 @@ impl Drop for Slot {
 /// Runs one job in a task of its own, so that a panic ends this job's attempt and nothing else.
 async fn supervise(slot: Slot, job: Stored<Job>) {
     let app = slot.runner.app.clone();
-    let attempt = tokio::spawn(perform(app.clone(), job.clone()));
-    let failure = match attempt.await {
+    let timer = app.metrics.job_seconds.start_timer();
+    let attempt = tokio::spawn(perform(app.clone(), job.clone())).await;
+    timer.observe_duration();
+    let failure = match attempt {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(format!("{error:#}")),
         Err(panic) => {

@@ -59,7 +59,7 @@ async fn in_progress(
 /// the order. While the CM is away its last word holds: it judges again before it issues.
 async fn still_allowed(app: &App, authorization: &Authorization) -> Option<Problem> {
     let endpoint = app.endpoints.get(&authorization.endpoint)?;
-    let registration = app.registrations.by_id(&endpoint.realm, &authorization.account).await.ok()??;
+    let registration = app.registrations.registration(&endpoint.realm, &authorization.account).await.ok()??;
     if let Err(problem) = policies::registration::may_order(registration.status) {
         return Some(problem);
     }

@@ -49,7 +49,7 @@ pub(crate) async fn post(
             )
             .await?
         }
-        (None | Some("valid"), None) => request.registration,
+        (None | Some("valid"), None) => Registration::clone(&request.registration),
         (Some(_), _) => return Err(HttpError::malformed("the only status an account can be set to is deactivated")),
     };
     Ok(Reply::ok().json(&encode(&updated, links, None)))
@@ -69,7 +69,7 @@ pub(crate) async fn orders(
 ) -> Result<HttpResponse, HttpError> {
     require_own(&path.1, &request.registration)?;
     let links = &request.endpoint.links;
-    let after = page.cursor.as_deref().map(OrderCursor::parse).transpose();
+    let after = page.cursor.as_deref().map(str::parse::<OrderCursor>).transpose();
     let after = after
         .map_err(|_| HttpError::malformed("the cursor is not one of this list; start from the account's orders URL"))?;
     let page = ra::order::list(&request.app, &request.endpoint, &request.registration.id, after.as_ref()).await?;

@@ -17,7 +17,12 @@ pub(crate) async fn post(request: SelfSigned<wire::account::NewAccount>) -> Resu
     let binding = payload.external_account_binding;
     // An existing account is found whatever binding is repeated with the request, so a bad binding
     // is told only to those who need it.
-    let known = app.registrations.by_key(&endpoint.realm, &key.thumbprint()).await.map_err(ra::Error::from)?.is_some();
+    let known = app
+        .registrations
+        .registration_by_key(&endpoint.realm, &key.thumbprint())
+        .await
+        .map_err(ra::Error::from)?
+        .is_some();
     let external_account = match &binding {
         Some(binding) if !known => {
             let checked = ExternalAccount::check(binding, &url, &key).map_err(|error| Problem::from(&error))?;

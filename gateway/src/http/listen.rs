@@ -1,0 +1,58 @@
+//! The ACME listener: the routes, dressed, on the configured addresses.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_server::Server;
+use actix_web::{App as Web, middleware::from_fn, web};
+use anyhow::Context as _;
+use rustls::ServerConfig;
+use tokio::sync::watch;
+
+use super::{
+    connection::PaceLimits,
+    headers::dress,
+    router::routes,
+    server::{Limits, Transport, serve},
+};
+use crate::{app::App, settings};
+
+/// Listens for ACME over HTTPS. Another TLS configuration sent to `tls` holds for every handshake
+/// from then on.
+pub(crate) fn listen(app: &Arc<App>, tls: watch::Receiver<Arc<ServerConfig>>) -> anyhow::Result<Server> {
+    let settings = &app.settings.server;
+    let listeners = settings.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
+    let data = web::Data::from(app.clone());
+    let make = move || Web::new().app_data(data.clone()).wrap(from_fn(dress)).configure(routes);
+    Ok(serve(listeners, &Transport::Tls(tls), limits(settings), make)?)
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let fix = "choose another address, or see who has the port with: ss -ltnp";
+    TcpListener::bind(address).with_context(|| format!("server.listen: cannot listen on {address}; {fix}"))
+}
+
+fn limits(settings: &settings::Server) -> Limits {
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = if settings.workers == 0 { processors() } else { settings.workers };
+    Limits {
+        workers,
+        connections_per_worker_max: settings.connections_max.div_ceil(workers),
+        handshake: settings.handshake_timeout.duration(),
+        shutdown: settings.shutdown_timeout.duration(),
+        pace: PaceLimits {
+            head: settings.head_timeout.duration(),
+            body: settings.body_timeout.duration(),
+            idle: settings.keep_alive.duration(),
+            write: settings.write_timeout.duration(),
+            lifetime: settings
+                .connection_lifetime
+                .duration()
+                .max(settings.keep_alive.duration() + Duration::from_secs(1)),
+            requests_max: settings.requests_per_connection_max,
+        },
+    }
+}
