@@ -104,7 +104,6 @@ impl Fetcher {
             .tls_backend_preconfigured(self.tls.clone())
             .no_proxy()
             .redirect(redirect::Policy::none())
-            .referer(false)
             .retry(retry::never())
             .http1_only()
             .pool_max_idle_per_host(0)

@@ -166,10 +166,10 @@ async fn no_record_is_not_the_same_as_no_answer() {
 #[tokio::test]
 async fn a_resolver_that_is_down_is_a_dns_problem() {
     let dns = with_records(vec![]).await;
-    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let down = socket.local_addr().unwrap();
-    drop(socket);
-    let result = dns_01(Settings { resolvers: vec![down], ..settings(&dns) }, "a.test").await;
+    let (closed, _sockets) = closed_port();
+    let resolvers = vec![SocketAddr::from(([127, 0, 0, 1], closed))];
+    let hurried = Settings { resolvers, dns_timeout: Duration::from_millis(200), ..settings(&dns) };
+    let result = dns_01(hurried, "a.test").await;
     assert_failure(result, ProblemKind::Dns, true, &format!("looking up TXT at {OWNER}: "));
 }
 
@@ -266,4 +266,33 @@ async fn two_hundred_attempts_at_once_are_all_answered() {
     for result in attempts.join_all().await {
         assert!(result.is_ok(), "{result:?}");
     }
+}
+
+#[tokio::test]
+async fn questions_that_hang_do_not_block_the_others() {
+    let dns = DnsServer::start(|asked| match (asked.tcp, asked.name.contains("hang")) {
+        (false, _) => Answer::Truncated,
+        (true, true) => Answer::Silence,
+        (true, false) => Answer::Data(vec![proof()]),
+    })
+    .await;
+    let patient =
+        Settings { dns_timeout: Duration::from_secs(20), attempt_timeout: Duration::from_secs(20), ..settings(&dns) };
+    let validator = Validator::new(patient).unwrap();
+    // From here on there is a TCP connection, which all questions share.
+    attempt(&validator, ChallengeKind::Dns01, "a.test").await.unwrap();
+    let mut hanging = tokio::task::JoinSet::new();
+    for number in 0..80 {
+        let validator = validator.clone();
+        let name = format!("hang{number}.test");
+        hanging.spawn(async move { attempt(&validator, ChallengeKind::Dns01, &name).await });
+    }
+    let hang = async {
+        while dns.asked().iter().filter(|asked| asked.tcp).count() < 64 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), hang).await.unwrap();
+    let prompt = attempt(&validator, ChallengeKind::Dns01, "a.test");
+    assert!(tokio::time::timeout(Duration::from_secs(5), prompt).await.unwrap().is_ok());
 }

@@ -8,7 +8,7 @@ use crate::{
     SENTINEL, assert_failure, attempt,
     dns_server::{Answer, DnsServer, NX_DOMAIN, a},
     http_01, key_authorization, now, settings, token,
-    web_server::{Reply, WebServer, proof, reply},
+    web_server::{Reply, WebServer, closed_port, proof, reply},
 };
 
 #[tokio::test]
@@ -176,9 +176,9 @@ async fn one_family_suffices_when_the_other_cannot_be_looked_up() {
 #[tokio::test]
 async fn a_closed_port_is_a_connection_problem_that_time_may_cure() {
     let dns = DnsServer::all_names_at("127.0.0.1").await;
-    let free = tokio::net::TcpListener::bind("127.0.0.3:0").await.unwrap().local_addr().unwrap().port();
-    let result = http_01(Settings { http_port: free, ..settings(&dns) }, "a.test").await;
-    assert_failure(result, ProblemKind::Connection, true, &format!("127.0.0.1:{free} refused the connection"));
+    let (closed, _sockets) = closed_port();
+    let result = http_01(Settings { http_port: closed, ..settings(&dns) }, "a.test").await;
+    assert_failure(result, ProblemKind::Connection, true, &format!("127.0.0.1:{closed} refused the connection"));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::{
     assert_failure,
     dns_server::{Answer, DnsServer, NO_DATA, a},
     http_01, settings,
-    web_server::{WebServer, proof, redirect_to, reply},
+    web_server::{WebServer, closed_port, proof, redirect_to, reply},
 };
 
 #[tokio::test]
@@ -143,9 +143,9 @@ async fn an_ipv6_address_that_refuses_gives_way_to_one_ipv4_address() {
     let evidence = http_01(Settings { http_port: web.port(), ..settings(&dns) }, "a.test").await.unwrap();
     assert_eq!(evidence.target, web.address.to_string());
 
-    let free = tokio::net::TcpListener::bind("127.0.0.3:0").await.unwrap().local_addr().unwrap().port();
-    let result = http_01(Settings { http_port: free, ..settings(&dns) }, "a.test").await;
-    let said = format!("[::1]:{free} refused the connection, then 127.0.0.1:{free} refused the connection");
+    let (closed, _sockets) = closed_port();
+    let result = http_01(Settings { http_port: closed, ..settings(&dns) }, "a.test").await;
+    let said = format!("[::1]:{closed} refused the connection, then 127.0.0.1:{closed} refused the connection");
     assert_failure(result, ProblemKind::Connection, true, &said);
 }
 

@@ -46,8 +46,13 @@ async fn a_stream_of_ten_gigabytes_is_cut_off_unread() {
 #[tokio::test]
 async fn the_right_body_with_one_octet_too_many_is_too_large() {
     let body = format!("{}{}", key_authorization().as_str(), " ".repeat(170));
-    let replies = move |_: &str| reply(200, "", &body);
-    against(replies, ProblemKind::IncorrectResponse, false, "more than 256 octets").await;
+    let uncounted = format!("HTTP/1.1 200 OK\r\n\r\n{body}");
+    let counted = move |_: &str| reply(200, "", &body);
+    against(counted, ProblemKind::IncorrectResponse, false, "more than 256 octets").await;
+    let uncounted = move |_: &str| Reply::Octets(uncounted.clone().into_bytes());
+    against(uncounted, ProblemKind::IncorrectResponse, false, "more than 256 octets").await;
+    let announced = |_: &str| Reply::Stall(b"HTTP/1.1 200 OK\r\nContent-Length: 257\r\n\r\n".to_vec());
+    against(announced, ProblemKind::IncorrectResponse, false, "more than 256 octets").await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! head, and counts of what was accepted, asked and taken.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv6Addr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
 };
 use tokio_rustls::{TlsAcceptor, rustls};
 
@@ -125,6 +125,15 @@ impl WebServer {
     pub(crate) fn server_names(&self) -> Vec<Option<String>> {
         self.seen.server_names.lock().unwrap().clone()
     }
+}
+
+/// A port of 127.0.0.1 and `::1` at which connections are refused for as long as the sockets live.
+pub(crate) fn closed_port() -> (u16, [TcpSocket; 2]) {
+    let (v4, v6) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v6().unwrap());
+    v4.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let port = v4.local_addr().unwrap().port();
+    v6.bind(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port)).unwrap();
+    (port, [v4, v6])
 }
 
 async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, replies: Arc<Replies>, seen: Arc<Seen>) {
