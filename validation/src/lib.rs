@@ -2,7 +2,7 @@
 //!
 //! This is the one part of the gateway that dials addresses strangers choose, so it stands alone:
 //! it knows no store, no certificate manager and no HTTP server, and every address it dials has
-//! passed [`egress`] (RFC 8555 §10.4). One call is one attempt, bounded in time as a whole; when to
+//! passed the address policy, `egress` (RFC 8555 §10.4). One call is one attempt, bounded in time as a whole; when to
 //! try again, and remembering that it must be tried, is the caller's work.
 
 mod dns_01;

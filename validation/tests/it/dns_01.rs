@@ -21,6 +21,7 @@ use crate::{
     assert_failure, attempt, dns_01,
     dns_server::{Answer, DnsServer, NO_DATA, NX_DOMAIN, cname, txt},
     key_authorization, now, settings,
+    web_server::closed_port,
 };
 
 const OWNER: &str = "_acme-challenge.a.test";
