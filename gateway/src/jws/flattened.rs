@@ -80,7 +80,7 @@ pub(crate) enum ContainerError {
 }
 
 impl Flattened {
-    /// Reads the octets of a request body or of an inner JWS.
+    /// Reads the octets of a request body.
     pub(super) fn parse(octets: &[u8]) -> Result<Self, ContainerError> {
         let members = json::object(octets).map_err(|refused| match refused {
             json::Refused::Syntax | json::Refused::NotAnObject => ContainerError::NotAnObject,
