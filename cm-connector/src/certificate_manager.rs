@@ -24,8 +24,9 @@ use crate::{
 
 /// The outside Certificate Manager, the permanent authority over registrations and certificates.
 ///
-/// Every error is a [`CmError`], whose variant says what to do. Deadlines are the adapter's: no
-/// call takes longer than 30 s.
+/// Every error is a [`CmError`], whose variant says what to do. Deadlines are the adapter's: a
+/// question takes at most 10 s, a write 20 s and [`CertificateManager::submit`] 30 s. Methods that
+/// need several calls, such as a write that finds a newer version, can take their sum.
 #[async_trait]
 pub trait CertificateManager: Send + Sync {
     /// Who we are to the CM, what it can do and what time it has. Asked at start and after each

@@ -63,12 +63,12 @@ pub(super) struct Answer {
 /// Why there is no such answer.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The CM said no.
-    Problem { problem: Box<ProblemIn>, retry_after: Option<Duration> },
+    /// The CM said no; `earlier` is what attempts before this one may have done.
+    Problem { problem: Box<ProblemIn>, retry_after: Option<Duration>, earlier: Outcome },
     /// There was no answer of the CM.
     Unanswered { outcome: Outcome, retry_after: Option<Duration> },
-    /// One side does not accept the other's certificate.
-    Certificate,
+    /// One side does not accept the other's certificate, so nothing was sent this time.
+    Certificate { earlier: Outcome },
     /// The answer breaks the contract.
     Broken(Broken),
     /// What should be sent is not fit to be sent.
@@ -91,14 +91,37 @@ pub(super) struct Client {
     lanes: Lanes,
 }
 
+impl Call {
+    /// A question, which can always be repeated.
+    pub(super) const fn read(lane: Lane, path: String, query: Option<(&'static str, String)>) -> Self {
+        Self { method: Method::GET, path, query, headers: Vec::new(), body: None, lane, deadline: Deadline::READ }
+    }
+
+    /// A write; how often it is tried, `deadline` says.
+    pub(super) const fn post(
+        lane: Lane,
+        path: String,
+        body: Option<(&'static str, Vec<u8>)>,
+        deadline: Deadline,
+    ) -> Self {
+        Self { method: Method::POST, path, query: None, headers: Vec::new(), body, lane, deadline }
+    }
+}
+
 impl Failure {
     /// What the caller of the trait has to do.
     pub(super) fn into_error(self, subject: Subject) -> CmError {
         match self {
-            Self::Problem { problem, retry_after } => refusal::judge(*problem, subject, retry_after),
+            Self::Problem { problem, retry_after, earlier } => {
+                let mut error = refusal::judge(*problem, subject, retry_after);
+                if let CmError::Unavailable { outcome, .. } | CmError::Internal { outcome, .. } = &mut error {
+                    *outcome = outcome.and(earlier);
+                }
+                error
+            }
             Self::Unanswered { outcome, retry_after } => CmError::Unavailable { retry_after, outcome },
-            Self::Certificate => {
-                CmError::Unavailable { retry_after: Some(refusal::STRANGER_RETRY_AFTER), outcome: Outcome::NotSent }
+            Self::Certificate { earlier } => {
+                CmError::Unavailable { retry_after: Some(refusal::STRANGER_RETRY_AFTER), outcome: earlier }
             }
             Self::Broken(broken) => CmError::Internal { outcome: Outcome::Unknown, detail: broken.to_string() },
             Self::Unfit(detail) => CmError::Internal { outcome: Outcome::NotSent, detail },
@@ -109,7 +132,7 @@ impl Failure {
     pub(super) fn is(&self, code: Code) -> bool {
         match self {
             Self::Problem { problem, .. } => Code::parse(&problem.code) == Some(code),
-            Self::Unanswered { .. } | Self::Certificate | Self::Broken(_) | Self::Unfit(_) => false,
+            Self::Unanswered { .. } | Self::Certificate { .. } | Self::Broken(_) | Self::Unfit(_) => false,
         }
     }
 
@@ -122,34 +145,35 @@ impl Failure {
                 500 => problem.retryable.unwrap_or(true),
                 _ => self.is(Code::RequestInProgress),
             },
-            Self::Certificate | Self::Broken(_) | Self::Unfit(_) => false,
+            Self::Certificate { .. } | Self::Broken(_) | Self::Unfit(_) => false,
         }
     }
 
     const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Problem { retry_after, .. } | Self::Unanswered { retry_after, .. } => *retry_after,
-            Self::Certificate | Self::Broken(_) | Self::Unfit(_) => None,
+            Self::Certificate { .. } | Self::Broken(_) | Self::Unfit(_) => None,
         }
     }
 
     /// False if nobody but the CM itself could have said this.
     fn is_silence(&self) -> bool {
         match self {
-            Self::Unanswered { .. } | Self::Certificate => true,
+            Self::Unanswered { .. } | Self::Certificate { .. } => true,
             Self::Problem { .. } => self.is(Code::Overloaded),
             Self::Broken(_) | Self::Unfit(_) => false,
         }
     }
 
-    /// An earlier attempt may have had its effect even if the last one was never sent.
-    fn after(self, earlier: Outcome) -> Self {
-        match self {
-            Self::Unanswered { outcome, retry_after } => {
-                Self::Unanswered { outcome: outcome.and(earlier), retry_after }
-            }
-            Self::Problem { .. } | Self::Certificate | Self::Broken(_) | Self::Unfit(_) => self,
+    /// An earlier attempt may have had its effect even if this one had none.
+    pub(super) fn after(mut self, before: Outcome) -> Self {
+        match &mut self {
+            Self::Unanswered { outcome: known, .. }
+            | Self::Problem { earlier: known, .. }
+            | Self::Certificate { earlier: known } => *known = known.and(before),
+            Self::Broken(_) | Self::Unfit(_) => {}
         }
+        self
     }
 }
 
@@ -172,7 +196,7 @@ impl Client {
         let mut earlier = Outcome::NotSent;
         let mut failed = 0;
         loop {
-            self.pass_circuit().await.map_err(|failure| failure.after(earlier))?;
+            self.pass_circuit(ends).await.map_err(|failure| failure.after(earlier))?;
             let failure = match self.attempt(call, ends).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure.after(earlier),
@@ -190,18 +214,10 @@ impl Client {
         }
     }
 
-    /// Asks whether the CM is ready, circuit or not. An answer closes the circuit.
-    pub(super) async fn probe(&self) -> Result<bool, Failure> {
-        let call = Call {
-            method: Method::GET,
-            path: String::from("/health/ready"),
-            query: None,
-            headers: Vec::new(),
-            body: None,
-            lane: Lane::Rest,
-            deadline: Deadline::READ,
-        };
-        let raw = self.exchange(&self.http(), &call, Instant::now() + call.deadline.whole).await?;
+    /// Asks whether the CM is ready, circuit or not. The CM's answer closes the circuit.
+    pub(super) async fn probe(&self, ends: Instant) -> Result<bool, Failure> {
+        let call = Call::read(Lane::Rest, String::from("/health/ready"), None);
+        let raw = self.exchange(&self.http(), &call, ends).await?;
         let health = raw.is("application/json").then(|| serde_json::from_slice::<HealthIn>(&raw.body).ok()).flatten();
         let ready = raw.status == StatusCode::OK && health.is_some();
         let alive = raw.status == StatusCode::SERVICE_UNAVAILABLE && health.is_some_and(|it| it.serves_something());
@@ -215,15 +231,7 @@ impl Client {
     /// Changes to new credentials, if the CM accepts them.
     pub(super) async fn change_credentials(&self, tls: rustls::ClientConfig) -> Result<(), SetupError> {
         let fresh = http_client(tls)?;
-        let call = Call {
-            method: Method::GET,
-            path: String::from("/whoami"),
-            query: None,
-            headers: Vec::new(),
-            body: None,
-            lane: Lane::Rest,
-            deadline: Deadline::READ,
-        };
+        let call = Call::read(Lane::Rest, String::from("/whoami"), None);
         let raw = self.exchange(&fresh, &call, Instant::now() + call.deadline.whole).await;
         raw.and_then(|raw| raw.judge(&call.path))
             .map_err(|failure| SetupError::SelfCheck(failure.into_error(Subject::Configuration).to_string()))?;
@@ -235,11 +243,11 @@ impl Client {
         self.http.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn pass_circuit(&self) -> Result<(), Failure> {
+    async fn pass_circuit(&self, ends: Instant) -> Result<(), Failure> {
         let wait = match self.circuit.permit(Instant::now()) {
             Permit::Pass => return Ok(()),
             Permit::Wait(wait) => wait,
-            Permit::ProbeFirst => match self.probe().await {
+            Permit::ProbeFirst => match self.probe(ends).await {
                 Ok(_) => return Ok(()),
                 Err(_) => PROBE_RETRY_AFTER,
             },
@@ -323,7 +331,7 @@ impl Raw {
             && let Ok(mut problem) = serde_json::from_slice::<ProblemIn>(&self.body)
         {
             problem.status = self.status.as_u16();
-            return Err(Failure::Problem { problem: Box::new(problem), retry_after });
+            return Err(Failure::Problem { problem: Box::new(problem), retry_after, earlier: Outcome::NotSent });
         }
         Err(self.no_answer(path))
     }
@@ -375,7 +383,7 @@ fn http_client(tls: rustls::ClientConfig) -> Result<reqwest::Client, SetupError>
 fn transport_failure(error: &reqwest::Error, call: &Call) -> Failure {
     if tls::is_refused_certificate(error) {
         tracing::error!(error = chain_of(error), "a certificate was refused in the TLS handshake with the CM");
-        return Failure::Certificate;
+        return Failure::Certificate { earlier: Outcome::NotSent };
     }
     if error.is_builder() {
         return Failure::Unfit(chain_of(error));

@@ -4,19 +4,19 @@
 //! in `refusal`, and the JSON in `wire`. It shares no code with any CM: the contract is the
 //! document.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use acme::{
     account_key::Thumbprint,
     certificate::CertificateId,
     ids::{CertificateRequestId, IdempotencyKey, IssuerName, RealmName, RegistrationId},
-    problem::{Problem, ProblemKind},
     profile::Profile,
     registration::{Registration, RegistrationStatus},
 };
 use async_trait::async_trait;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use self::{
     client::{Answer, BODY_OCTETS_MAX, Call, Client, Failure, decode},
@@ -27,9 +27,7 @@ use self::{
         Broken, Page, ProofOut,
         certificate::CertificateIn,
         profile::ProfileIn,
-        registration::{
-            self as registration_wire, BindOut, ContactsOut, CreateOpenOut, DeactivationOut, RegistrationIn,
-        },
+        registration::{BindOut, ContactsOut, CreateOpenOut, DeactivationOut},
         request::{DeliveryOut, RequestIn, RequestOut},
         revocation::{RevocationOut, RevokedIn},
         service::{InfoIn, IssuerIn, WhoAmIIn},
@@ -47,12 +45,16 @@ mod deadline;
 mod examples;
 mod lane;
 mod refusal;
+mod registration;
 #[cfg(test)]
 mod scripted;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod wire;
+
+pub use settings::{Settings, SetupError};
 
 /// What no issuance can do without: without `idempotency` a lost answer could issue twice.
 const CAPABILITIES: [&str; 2] = ["registrations", "idempotency"];
@@ -65,43 +67,6 @@ const PAGES_MAX: usize = 10;
 
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
-
-/// Where the CM is, and how both sides prove who they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// `https://…/cm/v1`, as the contract's `servers` entry gives it.
-    pub base_url: String,
-    /// The CM's infra CA in PEM: the only trust there is.
-    pub ca_file: PathBuf,
-    /// Our certificate and its issuers in PEM.
-    pub certificate_file: PathBuf,
-    /// Our private key in PEM. Who may read the file is for the caller to check.
-    pub key_file: PathBuf,
-}
-
-/// Why the adapter cannot be set up. The texts are for operators.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SetupError {
-    /// The address is not one of a CM.
-    #[error("base_url must be an https URL without query, such as https://cm.example.net:9443/cm/v1")]
-    BaseUrl,
-    /// A file cannot be used.
-    #[error("{field} {path}: {reason}")]
-    File {
-        /// Which setting.
-        field: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The HTTP client cannot be built.
-    #[error("the HTTP client cannot be set up: {0}")]
-    Client(String),
-    /// The CM does not accept the new credentials; the old ones stay in use.
-    #[error("the CM does not accept the new credentials: {0}")]
-    SelfCheck(String),
-}
 
 /// A CM behind its REST API. Cheap to clone; all clones share connections, limits and circuit.
 #[derive(Debug, Clone)]
@@ -116,7 +81,7 @@ impl RestCertificateManager {
     /// # Errors
     /// [`SetupError`] names the setting that does not do.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
-        let base_url = base_url(&settings.base_url)?;
+        let base_url = settings::base_url(&settings.base_url)?;
         let client = Client::new(base_url, tls::client_config(&settings)?)?;
         Ok(Self { settings, client: Arc::new(client) })
     }
@@ -136,9 +101,7 @@ impl RestCertificateManager {
     }
 
     async fn read(&self, lane: Lane, path: String, query: Option<(&'static str, String)>) -> Result<Answer, Failure> {
-        let call =
-            Call { method: Method::GET, path, query, headers: Vec::new(), body: None, lane, deadline: Deadline::READ };
-        self.client.send(&call).await
+        self.client.send(&Call::read(lane, path, query)).await
     }
 
     /// One thing, or none: `not-found` is an answer too.
@@ -164,92 +127,6 @@ impl RestCertificateManager {
             (_, Some(_)) => Err(broken(format!("several things with one {by_name}"))),
         }
     }
-
-    /// The registration of an answer, under its parent.
-    async fn registration_of(&self, realm: &RealmName, answer: Answer) -> Result<Registration, Failure> {
-        let answered = decode::<RegistrationIn>(answer.json)?.convert(realm).map_err(Failure::Broken)?;
-        let Some(parent) = answered.parent else { return Ok(answered.registration) };
-        let parent = match self.find(Lane::Rest, registration_path(realm, &parent)).await? {
-            Some(answer) => {
-                let parent = decode::<RegistrationIn>(answer.json)?.convert(realm).map_err(Failure::Broken)?;
-                Some(parent.registration)
-            }
-            None => {
-                tracing::error!(registration = %answered.registration.id, "the CM does not know the parent it names");
-                None
-            }
-        };
-        Ok(registration_wire::under(answered.registration, parent))
-    }
-
-    async fn registered(
-        &self,
-        realm: &RealmName,
-        request: &NewRegistration,
-        call: Call,
-    ) -> Result<Registered, CmError> {
-        let registered = async {
-            let answer = self.client.send(&call).await?;
-            let created = answer.status == reqwest::StatusCode::CREATED;
-            let registration = self.registration_of(realm, answer).await?;
-            if registration.key.as_ref().is_none_or(|bound| bound.key != request.key) {
-                return Err(broken(String::from("the registration does not have the key it was made with")));
-            }
-            Ok(Registered { registration, created })
-        };
-        registered.await.map_err(|failure| failure.into_error(Subject::Registration))
-    }
-
-    /// A write that holds for one version only. If the registration has changed since, it is read
-    /// again: `done` tells whether the wish is fulfilled by now, else it is tried once more
-    /// (section 5, `precondition-failed`).
-    async fn conditional(
-        &self,
-        realm: &RealmName,
-        registration: &Registration,
-        write: impl Fn(&Registration) -> Result<Call, CmError> + Send,
-        done: impl Fn(&Registration) -> bool + Send,
-    ) -> Result<Registration, CmError> {
-        let id = &registration.id;
-        match self.versioned(realm, id, write(registration)?).await {
-            Err(failure) if failure.is(Code::PreconditionFailed) => {}
-            Err(failure) => return Err(self.refused(realm, id, failure, Subject::Registration).await),
-            Ok(changed) => return Ok(changed),
-        }
-        let current = self.registration(realm, id).await?.ok_or_else(no_such_account)?;
-        if done(&current) {
-            return Ok(current);
-        }
-        match self.versioned(realm, id, write(&current)?).await {
-            Ok(changed) => Ok(changed),
-            Err(failure) => Err(self.refused(realm, id, failure, Subject::Registration).await),
-        }
-    }
-
-    async fn versioned(&self, realm: &RealmName, id: &RegistrationId, call: Call) -> Result<Registration, Failure> {
-        let answer = self.client.send(&call).await?;
-        let changed = self.registration_of(realm, answer).await?;
-        if changed.id == *id { Ok(changed) } else { Err(broken(String::from("another registration was changed"))) }
-    }
-
-    /// What a refusal means. `registration-not-active` has two meanings (section 5), and only the
-    /// registration itself tells which.
-    async fn refused(&self, realm: &RealmName, id: &RegistrationId, failure: Failure, subject: Subject) -> CmError {
-        if failure.is(Code::RegistrationNotActive)
-            && let Ok(Some(registration)) = self.registration(realm, id).await
-        {
-            match registration.status {
-                RegistrationStatus::Deactivated | RegistrationStatus::Revoked => {
-                    return CmError::Refused(Problem::new(
-                        ProblemKind::AccountNotActive,
-                        "the account has been deactivated or revoked",
-                    ));
-                }
-                RegistrationStatus::Pending | RegistrationStatus::Active | RegistrationStatus::Suspended => {}
-            }
-        }
-        failure.into_error(subject)
-    }
 }
 
 #[async_trait]
@@ -266,7 +143,7 @@ impl CertificateManager for RestCertificateManager {
     }
 
     async fn ready(&self) -> Result<(), CmError> {
-        match self.client.probe().await {
+        match self.client.probe(Instant::now() + Deadline::READ.total).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(CmError::Unavailable { retry_after: None, outcome: Outcome::NotSent }),
             Err(failure) => Err(failure.into_error(Subject::Configuration)),
@@ -364,15 +241,10 @@ impl CertificateManager for RestCertificateManager {
         request: &[u8],
         wait: Duration,
     ) -> Result<RequestState, CmError> {
-        let call = Call {
-            method: Method::POST,
-            path: format!("/realms/{realm}/certificate-requests"),
-            query: None,
-            headers: vec![idempotency_key(key)?, ("prefer", format!("wait={}", wait.as_secs().min(WAIT_SECS_MAX)))],
-            body: Some((JSON, request.to_vec())),
-            lane: Lane::Issuance,
-            deadline: Deadline::SUBMIT,
-        };
+        let path = format!("/realms/{realm}/certificate-requests");
+        let mut call = Call::post(Lane::Issuance, path, Some((JSON, request.to_vec())), Deadline::SUBMIT);
+        call.headers.push(idempotency_key(key)?);
+        call.headers.push(("prefer", format!("wait={}", wait.as_secs().min(WAIT_SECS_MAX))));
         let failure = match self.client.send(&call).await.and_then(request_state) {
             Ok(state) => return Ok(state),
             Err(failure) => failure,
@@ -408,15 +280,8 @@ impl CertificateManager for RestCertificateManager {
     }
 
     async fn cancel(&self, realm: &RealmName, id: &CertificateRequestId) -> Result<(), CmError> {
-        let call = Call {
-            method: Method::POST,
-            path: format!("{}/cancel", request_path(realm, id)),
-            query: None,
-            headers: Vec::new(),
-            body: None,
-            lane: Lane::Issuance,
-            deadline: Deadline::WRITE_ONCE,
-        };
+        let path = format!("{}/cancel", request_path(realm, id));
+        let call = Call::post(Lane::Issuance, path, None, Deadline::WRITE_ONCE);
         match self.client.send(&call).await {
             Ok(_) => Ok(()),
             Err(failure) => Err(failure.into_error(Subject::Request)),
@@ -504,17 +369,6 @@ struct Registrant {
     registration: RegistrationId,
 }
 
-fn base_url(text: &str) -> Result<String, SetupError> {
-    let url = reqwest::Url::parse(text).map_err(|_| SetupError::BaseUrl)?;
-    let plain = url.scheme() == "https"
-        && url.host().is_some()
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    if plain { Ok(url.as_str().trim_end_matches('/').to_owned()) } else { Err(SetupError::BaseUrl) }
-}
-
 fn check(identity: &Identity, realms: &[RealmName]) -> Result<(), CmError> {
     let missing = |what: String| {
         let detail = format!("the CM knows us as {}, but {what}", acme::problem::shown(&identity.name));
@@ -541,8 +395,7 @@ fn request_path(realm: &RealmName, id: &CertificateRequestId) -> String {
 }
 
 fn post(path: String, body: &impl Serialize, lane: Lane, deadline: Deadline) -> Result<Call, CmError> {
-    let body = Some((JSON, octets(body)?));
-    Ok(Call { method: Method::POST, path, query: None, headers: Vec::new(), body, lane, deadline })
+    Ok(Call::post(lane, path, Some((JSON, octets(body)?)), deadline))
 }
 
 fn octets(body: &impl Serialize) -> Result<Vec<u8>, CmError> {
@@ -594,8 +447,4 @@ fn not_what_was_asked_for() -> Failure {
 
 fn unfit(detail: String) -> CmError {
     Failure::Unfit(detail).into_error(Subject::Configuration)
-}
-
-fn no_such_account() -> CmError {
-    CmError::Refused(Problem::new(ProblemKind::AccountDoesNotExist, "there is no such account"))
 }

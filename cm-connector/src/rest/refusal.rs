@@ -430,10 +430,14 @@ mod tests {
     #[test]
     fn refusals_have_the_type_and_status_of_the_contract_and_pass_only_marked_texts() {
         for (code, status, passes, name, acme_status) in REFUSALS {
-            let refused = match answer(code, status) {
-                CmError::Refused(problem) | CmError::RateLimited { problem, .. } => problem,
-                CmError::EvidenceRefused(problem) if code.starts_with("evidence-") => problem,
-                other => panic!("{code}: {other:?}"),
+            let answer = answer(code, status);
+            assert_eq!(matches!(answer, CmError::EvidenceRefused(_)), code.starts_with("evidence-"), "{code}");
+            assert_eq!(matches!(answer, CmError::RateLimited { .. }), code == "eab-throttled", "{code}");
+            let (CmError::Refused(refused)
+            | CmError::EvidenceRefused(refused)
+            | CmError::RateLimited { problem: refused, .. }) = answer
+            else {
+                panic!("{code}: {answer:?}")
             };
             assert_eq!(refused.kind.name_and_status(), (name, acme_status), "{code}");
             assert_eq!(refused.detail == TEXT, passes, "{code}");

@@ -66,11 +66,16 @@ fn ca(name: &str) -> Ca {
 
 impl Pki {
     pub(super) fn new() -> Self {
+        Self::of("clients")
+    }
+
+    /// One whose CA for gateways has this name.
+    pub(super) fn of(clients: &str) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("cm-connector-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let pki = Self { infra: ca("infra"), clients: ca("clients"), folder };
+        let pki = Self { infra: ca("infra"), clients: ca(clients), folder };
         pki.write("ca.pem", &pki.infra.pem());
         pki.renew_client("dmz-1");
         pki
@@ -170,7 +175,14 @@ async fn serve(
     script: &(dyn Fn(&Request, usize) -> Reply + Send + Sync),
     seen: &Mutex<Vec<Request>>,
 ) -> Option<()> {
-    let mut stream = acceptor.accept(stream).await.ok()?;
+    let mut stream = match acceptor.accept(stream).into_fallible().await {
+        Ok(stream) => stream,
+        Err((_, mut refused)) => {
+            // Closing with octets unread would overtake the alert.
+            while refused.read_buf(&mut Vec::new()).await.ok()? > 0 {}
+            return None;
+        }
+    };
     let mut octets = Vec::new();
     let end = loop {
         if let Some(end) = octets.windows(4).position(|window| window == b"\r\n\r\n") {

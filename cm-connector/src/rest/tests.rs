@@ -1,6 +1,12 @@
 //! The adapter against scripted CMs over real mutual TLS.
 
-use acme::{account_key::PublicKey, revocation::RevocationReason};
+use std::path::PathBuf;
+
+use acme::{
+    account_key::PublicKey,
+    problem::{Problem, ProblemKind},
+    revocation::RevocationReason,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -303,12 +309,14 @@ async fn a_server_of_another_ca_is_refused() {
 
 #[tokio::test]
 async fn a_cm_that_refuses_our_certificate_is_left_alone() {
-    let (ours, theirs) = (Pki::new(), Pki::new());
-    let server = Server::start(&theirs, "127.0.0.1", |_, _| json_answer(200, &examples::registration())).await;
-    let settings = Settings { ca_file: theirs.settings(String::new()).ca_file, ..ours.settings(server.base_url()) };
-    let cm = RestCertificateManager::new(settings).unwrap();
-    assert_eq!(cm.submit(&realm(), &key(), b"{}", Duration::ZERO).await, Err(STRANGERS));
-    assert!(server.seen().is_empty());
+    for theirs in [Pki::new(), Pki::of("other clients")] {
+        let ours = Pki::new();
+        let server = Server::start(&theirs, "127.0.0.1", |_, _| json_answer(200, &examples::registration())).await;
+        let settings = Settings { ca_file: theirs.settings(String::new()).ca_file, ..ours.settings(server.base_url()) };
+        let cm = RestCertificateManager::new(settings).unwrap();
+        assert_eq!(cm.submit(&realm(), &key(), b"{}", Duration::ZERO).await, Err(STRANGERS));
+        assert!(server.seen().is_empty());
+    }
 }
 
 #[tokio::test]
@@ -351,6 +359,18 @@ async fn a_key_is_bound_even_if_the_first_answer_is_lost() {
     assert_eq!(seen[0].body, seen[1].body);
     let unbound = NewRegistration { external_account_binding: None, ..new_registration() };
     assert!(matches!(world.cm.bind_registration(&realm(), &unbound).await, Err(CmError::Internal { .. })));
+}
+
+#[tokio::test]
+async fn a_binding_whose_parent_cannot_be_read_may_be_done_all_the_same() {
+    let world = world(|request, _| match request.line.starts_with("POST") {
+        true => json_answer(201, &registration_with(|json| json["parent"] = json!("reg_PARENT"))),
+        false => problem_with(429, "retry-after: 60\r\n", json!({"code": "rate-limited", "scope": "gateway"})),
+    })
+    .await;
+    let bound = world.cm.bind_registration(&realm(), &new_registration()).await;
+    let expected = CmError::Unavailable { retry_after: Some(Duration::from_secs(60)), outcome: Outcome::Unknown };
+    assert_eq!(bound, Err(expected));
 }
 
 #[tokio::test]
@@ -564,6 +584,41 @@ async fn while_the_cm_does_not_answer_calls_fail_at_once_until_it_is_ready() {
 }
 
 #[tokio::test]
+async fn after_five_seconds_one_call_asks_for_health_first() {
+    let world = world(|request, before| match (request.line.ends_with("/health/ready"), before) {
+        (false, 0..5) => Reply::Octets(Vec::new()),
+        (true, 5) => answer(503, "", "text/html", "<html>"),
+        (true, _) => json_answer(503, &examples::health()),
+        (false, _) => json_answer(201, &examples::certificate_request()),
+    })
+    .await;
+    for _ in 0..5 {
+        assert_eq!(world.submit().await, Err(unknown()));
+    }
+    for probe_is_answered in [false, true] {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        tokio::time::resume();
+        assert_eq!(world.submit().await.is_ok(), probe_is_answered);
+    }
+    let lines = world.server.lines();
+    assert_eq!(lines[5..7], ["GET /cm/v1/health/ready", "GET /cm/v1/health/ready"]);
+    assert_eq!(lines.len(), 8, "the CM that serves something is asked");
+}
+
+#[tokio::test]
+async fn an_attempt_that_may_have_worked_is_not_forgotten_by_the_next() {
+    let world = world(|_, before| match before {
+        0 => Reply::Octets(Vec::new()),
+        _ => problem_with(429, "retry-after: 120\r\n", json!({"code": "rate-limited", "scope": "gateway"})),
+    })
+    .await;
+    let bound = world.cm.bind_registration(&realm(), &new_registration()).await;
+    let expected = CmError::Unavailable { retry_after: Some(Duration::from_secs(120)), outcome: Outcome::Unknown };
+    assert_eq!(bound, Err(expected));
+}
+
+#[tokio::test]
 async fn credentials_are_changed_only_if_the_cm_accepts_them() {
     let world = world(|request, _| match request.line.as_str() {
         "GET /cm/v1/whoami" => json_answer(200, &json!({"identity": "urn:cm:gateway:dmz-1"})),
@@ -592,10 +647,11 @@ async fn settings_that_do_not_do_are_named() {
         assert_eq!(refused, SetupError::BaseUrl, "{url}");
     }
     let good = || pki.settings(String::from("https://cm.example.net:9443/cm/v1/"));
-    assert_eq!(base_url(&good().base_url).unwrap(), "https://cm.example.net:9443/cm/v1");
-    let field = |settings: Settings| match RestCertificateManager::new(settings).unwrap_err() {
-        SetupError::File { field, .. } => field,
-        other => panic!("{other}"),
+    assert_eq!(settings::base_url(&good().base_url).unwrap(), "https://cm.example.net:9443/cm/v1");
+    let field = |settings: Settings| {
+        let refused = RestCertificateManager::new(settings).unwrap_err();
+        let SetupError::File { field, .. } = refused else { panic!("{refused}") };
+        field
     };
     let none = || PathBuf::from("/nonexistent/file.pem");
     assert_eq!(field(Settings { ca_file: none(), ..good() }), "ca_file");

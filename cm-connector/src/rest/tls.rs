@@ -91,6 +91,8 @@ const fn concerns_certificate(error: &rustls::Error) -> bool {
                     | Alert::UnknownCA
                     | Alert::AccessDenied
                     | Alert::CertificateRequired
+                    // A CA of the same name with another key.
+                    | Alert::DecryptError
             )
     )
 }

@@ -235,10 +235,8 @@ mod tests {
             json["problem"] = problem;
             json["certificate"] = json!(null);
         });
-        match ended.unwrap() {
-            RequestState::Refused { refusal, .. } => refusal,
-            other => panic!("{other:?}"),
-        }
+        let RequestState::Refused { refusal, .. } = ended.unwrap() else { panic!("{status}") };
+        refusal
     }
 
     #[test]

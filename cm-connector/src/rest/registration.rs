@@ -1,0 +1,121 @@
+//! What reading and writing registrations takes beyond one call: parents, versions, and the two
+//! meanings of "not active" (CM contract sections 3, 4.3 and 5).
+
+use acme::{
+    ids::{RealmName, RegistrationId},
+    problem::{Problem, ProblemKind},
+    registration::{Registration, RegistrationStatus},
+};
+
+use super::{
+    RestCertificateManager, broken,
+    client::{Answer, Call, Failure, decode},
+    lane::Lane,
+    refusal::{Code, Subject},
+    registration_path,
+    wire::registration::{RegistrationIn, under},
+};
+use crate::{CertificateManager, CmError, NewRegistration, Outcome, Registered};
+
+impl RestCertificateManager {
+    /// The registration of an answer, under its parent.
+    pub(super) async fn registration_of(&self, realm: &RealmName, answer: Answer) -> Result<Registration, Failure> {
+        let answered = decode::<RegistrationIn>(answer.json)?.convert(realm).map_err(Failure::Broken)?;
+        let Some(parent) = answered.parent else { return Ok(answered.registration) };
+        let parent = match self.find(Lane::Rest, registration_path(realm, &parent)).await? {
+            Some(answer) => {
+                let parent = decode::<RegistrationIn>(answer.json)?.convert(realm).map_err(Failure::Broken)?;
+                Some(parent.registration)
+            }
+            None => {
+                tracing::error!(registration = %answered.registration.id, "the CM does not know the parent it names");
+                None
+            }
+        };
+        Ok(under(answered.registration, parent))
+    }
+
+    pub(super) async fn registered(
+        &self,
+        realm: &RealmName,
+        request: &NewRegistration,
+        call: Call,
+    ) -> Result<Registered, CmError> {
+        let registered = async {
+            let answer = self.client.send(&call).await?;
+            let created = answer.status == reqwest::StatusCode::CREATED;
+            let registration = self.written(realm, answer).await?;
+            if registration.key.as_ref().is_none_or(|bound| bound.key != request.key) {
+                return Err(broken(String::from("the registration does not have the key it was made with")));
+            }
+            Ok(Registered { registration, created })
+        };
+        registered.await.map_err(|failure| failure.into_error(Subject::Registration))
+    }
+
+    /// A write that holds for one version only. If the registration has changed since, it is read
+    /// again: `done` tells whether the wish is fulfilled by now, else it is tried once more
+    /// (section 5, `precondition-failed`).
+    pub(super) async fn conditional(
+        &self,
+        realm: &RealmName,
+        registration: &Registration,
+        write: impl Fn(&Registration) -> Result<Call, CmError> + Send,
+        done: impl Fn(&Registration) -> bool + Send,
+    ) -> Result<Registration, CmError> {
+        let id = &registration.id;
+        match self.versioned(realm, id, write(registration)?).await {
+            Err(failure) if failure.is(Code::PreconditionFailed) => {}
+            Err(failure) => return Err(self.refused(realm, id, failure, Subject::Registration).await),
+            Ok(changed) => return Ok(changed),
+        }
+        let current = self.registration(realm, id).await?.ok_or_else(no_such_account)?;
+        if done(&current) {
+            return Ok(current);
+        }
+        match self.versioned(realm, id, write(&current)?).await {
+            Ok(changed) => Ok(changed),
+            Err(failure) => Err(self.refused(realm, id, failure, Subject::Registration).await),
+        }
+    }
+
+    async fn versioned(&self, realm: &RealmName, id: &RegistrationId, call: Call) -> Result<Registration, Failure> {
+        let answer = self.client.send(&call).await?;
+        let changed = self.written(realm, answer).await?;
+        if changed.id == *id { Ok(changed) } else { Err(broken(String::from("another registration was changed"))) }
+    }
+
+    /// As [`Self::registration_of`], after a write: whatever fails now, the write was done.
+    async fn written(&self, realm: &RealmName, answer: Answer) -> Result<Registration, Failure> {
+        self.registration_of(realm, answer).await.map_err(|failure| failure.after(Outcome::Unknown))
+    }
+
+    /// What a refusal means. `registration-not-active` has two meanings (section 5), and only the
+    /// registration itself tells which.
+    pub(super) async fn refused(
+        &self,
+        realm: &RealmName,
+        id: &RegistrationId,
+        failure: Failure,
+        subject: Subject,
+    ) -> CmError {
+        if failure.is(Code::RegistrationNotActive)
+            && let Ok(Some(registration)) = self.registration(realm, id).await
+        {
+            match registration.status {
+                RegistrationStatus::Deactivated | RegistrationStatus::Revoked => {
+                    return CmError::Refused(Problem::new(
+                        ProblemKind::AccountNotActive,
+                        "the account has been deactivated or revoked",
+                    ));
+                }
+                RegistrationStatus::Pending | RegistrationStatus::Active | RegistrationStatus::Suspended => {}
+            }
+        }
+        failure.into_error(subject)
+    }
+}
+
+fn no_such_account() -> CmError {
+    CmError::Refused(Problem::new(ProblemKind::AccountDoesNotExist, "there is no such account"))
+}
