@@ -61,8 +61,11 @@ fn open(folder: &str) -> Result<Store, Failure> {
 async fn child(folder: &str, from: u64) -> Result<(), Failure> {
     let store = open(folder)?;
     for number in from.. {
-        store.commit(one_order(&store, number).await?).await?;
-        acknowledge(number)?;
+        match store.commit(one_order(&store, number).await?).await {
+            // The last one before the plug was pulled may have got in without an answer.
+            Ok(()) | Err(CommitError::Conflict) => acknowledge(number)?,
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }

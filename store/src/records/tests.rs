@@ -101,6 +101,10 @@ fn records_of_version_1_are_read_and_written_as_ever() {
         "id": "j1", "due_at": "2026-11-22T10:00:00Z", "attempt": 2,
         "work": {"validate": {"authorization": "a1", "kind": "dns-01"}},
     }));
+    same_both_ways::<Job>(&json!({
+        "id": "j1", "due_at": "2026-11-22T10:00:00Z", "attempt": 0,
+        "work": {"confirm-delivery": {"realm": "r1", "request": "req_1"}},
+    }));
     for submission in [
         json!("not-sent"),
         json!({"may-have-been-sent": {"since": "2026-11-22T10:00:00Z"}}),
@@ -108,13 +112,13 @@ fn records_of_version_1_are_read_and_written_as_ever() {
     ] {
         same_both_ways::<Job>(&json!({
             "id": "j1", "due_at": "2026-11-22T10:00:00Z", "attempt": 0,
-            "work": {"issue": {"order": "o1", "realm": "r1", "idempotency_key": "k1", "request": "AP-_",
+            "work": {"issue": {"order": "o1", "realm": "r1", "idempotency_key": "k1", "csr": "MAA", "request": "AP-_",
                 "submission": submission}},
         }));
     }
 }
 
 fn same_both_ways<Record: Serialize + DeserializeOwned>(json: &serde_json::Value) {
-    let record: Record = serde_json::from_value(json.clone()).unwrap();
+    let record: Record = serde_json::from_value(json.clone()).unwrap_or_else(|why| panic!("{why}: {json}"));
     assert_eq!(serde_json::to_value(&record).unwrap(), *json);
 }
