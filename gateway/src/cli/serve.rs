@@ -17,8 +17,8 @@ use cm_connector::{
     cached::{self, CachedRegistrations},
     rest::{self, RestCertificateManager},
 };
-use store::{Store, backend};
 use ipnet::IpNet;
+use store::{Store, backend};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,

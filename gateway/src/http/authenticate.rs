@@ -61,7 +61,6 @@ pub(crate) struct SelfSigned<P> {
 }
 
 /// A revocation request: signed by an account or by the certificate's own key (RFC 8555 §7.6).
-#[expect(clippy::large_enum_variant, reason = "lives on the stack of one request")]
 pub(crate) enum RevocationSigned {
     ByAccount(AccountSigned<wire::revocation::Revocation>),
     ByKey(SelfSigned<wire::revocation::Revocation>),

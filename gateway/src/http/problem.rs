@@ -13,9 +13,7 @@ use crate::{jws, ra, ra::Refusal, random};
 /// Why a request was not done.
 #[derive(Debug)]
 pub(crate) struct HttpError {
-    refusal: Refusal,
-    /// `Location`, where the protocol wants one with an error.
-    pub(crate) location: Option<String>,
+    refusal: Box<Refusal>,
     /// `Allow`, with 405.
     pub(crate) allow: Option<&'static str>,
 }
@@ -37,22 +35,26 @@ impl HttpError {
     }
 }
 
+impl From<Refusal> for HttpError {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal: Box::new(refusal), allow: None }
+    }
+}
+
 impl From<Problem> for HttpError {
     fn from(problem: Problem) -> Self {
-        let refusal = Refusal { problem, retry_after: None, terms_of_service: None };
-        Self { refusal, location: None, allow: None }
+        Refusal { problem, retry_after: None, terms_of_service: None }.into()
     }
 }
 
 impl From<ra::Error> for HttpError {
     fn from(error: ra::Error) -> Self {
         match error {
-            ra::Error::Refused(refusal) => Self { refusal: *refusal, location: None, allow: None },
+            ra::Error::Refused(refusal) => Self { refusal, allow: None },
             ra::Error::Conflict => {
-                let problem =
-                    Problem::new(ProblemKind::Unavailable, "another request changed this at the same time; try again");
-                let refusal = Refusal { problem, retry_after: Some(Duration::from_secs(1)), terms_of_service: None };
-                Self { refusal, location: None, allow: None }
+                let detail = "another request changed this at the same time; try again";
+                let problem = Problem::new(ProblemKind::Unavailable, detail);
+                Refusal { problem, retry_after: Some(Duration::from_secs(1)), terms_of_service: None }.into()
             }
             ra::Error::Internal(error) => Self::internal(&error),
         }
@@ -65,12 +67,8 @@ impl HttpError {
         let reference: acme::ids::JobId = random::id();
         tracing::error!(%reference, error = format!("{error:#}"), "internal error");
         let detail = format!("internal error; tell the operator of this server the reference {reference}");
-        let refusal = Refusal {
-            problem: Problem::new(ProblemKind::ServerInternal, detail),
-            retry_after: Some(Duration::from_secs(60)),
-            terms_of_service: None,
-        };
-        Self { refusal, location: None, allow: None }
+        let problem = Problem::new(ProblemKind::ServerInternal, detail);
+        Refusal { problem, retry_after: Some(Duration::from_secs(60)), terms_of_service: None }.into()
     }
 }
 
@@ -99,9 +97,6 @@ impl ResponseError for HttpError {
         if let Some(terms) = &self.refusal.terms_of_service {
             document.instance = Some(terms.clone());
             response.append_header((header::LINK, format!("<{terms}>;rel=\"terms-of-service\"")));
-        }
-        if let Some(location) = &self.location {
-            response.insert_header((header::LOCATION, location.clone()));
         }
         if let Some(allow) = self.allow {
             response.insert_header((header::ALLOW, allow));
