@@ -1,2 +1,54 @@
-//! placeholder
-fn main() {}
+//! All automation of this repository: `cargo xtask <verb>`. Continuous integration calls the same verbs as people.
+//!
+//! It imports no crate of ours, so that it compiles in seconds and works when they do not compile.
+
+mod clients;
+mod interrupt;
+mod output;
+mod packages;
+mod quickstart;
+mod tally;
+mod test_command;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::output::say;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "All automation of this repository")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Build the gateway, start it against a sandbox, get a first certificate, and stay up until Ctrl-C
+    Quickstart(quickstart::Options),
+    /// Install what the tests need, then run every check: format, lints, documentation, tidy, tests, real clients
+    Test,
+    /// Run the scenarios with real ACME clients
+    Clients,
+    /// Check the rules of the house that no compiler checks
+    Tidy,
+    /// What continuous integration runs: the same as `test`
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Quickstart(options) => quickstart::run(&options),
+        Verb::Test | Verb::Ci => test_command::run(),
+        Verb::Clients => clients::run(),
+        Verb::Tidy => tidy::run(),
+    };
+    result.unwrap_or_else(|error| {
+        say!("");
+        say!("Error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,214 @@
+//! What to do with a quickstart that is up: commands to paste, for certbot and lego.
+
+use std::{net::SocketAddr, path::Path};
+
+use serde_json::Value;
+
+use super::{hooks, layout::Layout, ports::Ports, sandbox::Facts};
+
+/// The whole text. With a DNS server of the user's own there are no commands for dns-01: the hook scripts change the
+/// sandbox's DNS, which the gateway then does not ask.
+pub(crate) fn text(layout: &Layout, ports: &Ports, facts: &Facts, own_dns: Option<SocketAddr>) -> String {
+    let allowed = allowed_name(&facts.allowed);
+    let mut out = format!(
+        "Ready. Two ACME endpoints; certificates that they issue chain to {root}\n\n  \
+           {open}\n      anyone may have an account\n  \
+           {registered}\n      with external account key: kid {kid}\n                                 hmac {hmac}\n      \
+             for: {identifiers}\n\n",
+        root = layout.pki("root.pem").display(),
+        open = ports.directory("open"),
+        registered = ports.directory("registered"),
+        kid = facts.kid,
+        hmac = facts.hmac_key,
+        identifiers = list(&facts.allowed),
+    );
+    for command in [
+        certbot_http(layout, ports, "open", "certbot.quickstart.test", ""),
+        certbot_http(
+            layout,
+            ports,
+            "registered",
+            &allowed,
+            &format!(" --eab-kid {} --eab-hmac-key {}", facts.kid, facts.hmac_key),
+        ),
+        lego_http(layout, ports, "open", "lego.quickstart.test", ""),
+        lego_http(
+            layout,
+            ports,
+            "registered",
+            &allowed,
+            &format!(" --eab --kid {} --hmac {}", facts.kid, facts.hmac_key),
+        ),
+    ] {
+        out.push_str(&command);
+    }
+    match own_dns {
+        None => {
+            out.push_str(&certbot_dns(layout, ports));
+            out.push_str(&lego_dns(layout, ports));
+        }
+        Some(server) => out.push_str(&format!(
+            "Names are looked up at {server}: they must lead here, and dns-01 records belong there as well.\n\n"
+        )),
+    }
+    out.push_str(&format!(
+        "An external account key can be bound once: the second client that tries it is refused.\n\
+         All of this is also in {}; logs are in {}.\n\
+         Up until Ctrl-C.",
+        layout.description().display(),
+        layout.dir().join("logs").display(),
+    ));
+    out
+}
+
+fn certbot_http(layout: &Layout, ports: &Ports, endpoint: &str, name: &str, more: &str) -> String {
+    format!(
+        "certbot, http-01, endpoint {endpoint}:\n\n  \
+           REQUESTS_CA_BUNDLE={ca} certbot certonly --standalone --http-01-port {port} \\\n    \
+             --server {server}{more} \\\n    \
+             --config-dir {dir}/config --work-dir {dir}/work --logs-dir {dir}/logs \\\n    \
+             --non-interactive --agree-tos --register-unsafely-without-email -d {name}\n\n",
+        ca = quoted(&layout.pki("acme-ca.pem")),
+        port = ports.http_01,
+        server = ports.directory(endpoint),
+        dir = quoted(&layout.dir().join("certbot")),
+    )
+}
+
+fn certbot_dns(layout: &Layout, ports: &Ports) -> String {
+    format!(
+        "certbot, dns-01, a wildcard name:\n\n  \
+           REQUESTS_CA_BUNDLE={ca} certbot certonly --manual --preferred-challenges dns \\\n    \
+             --manual-auth-hook {set} --manual-cleanup-hook {clear} \\\n    \
+             --server {server} \\\n    \
+             --config-dir {dir}/config --work-dir {dir}/work --logs-dir {dir}/logs \\\n    \
+             --non-interactive --agree-tos --register-unsafely-without-email -d '*.wild.quickstart.test'\n\n",
+        ca = quoted(&layout.pki("acme-ca.pem")),
+        set = quoted(&layout.hook(hooks::SET)),
+        clear = quoted(&layout.hook(hooks::CLEAR)),
+        server = ports.directory("open"),
+        dir = quoted(&layout.dir().join("certbot")),
+    )
+}
+
+/// lego files its accounts by server, not by directory: each endpoint gets a folder.
+fn lego_http(layout: &Layout, ports: &Ports, endpoint: &str, name: &str, more: &str) -> String {
+    format!(
+        "lego, http-01, endpoint {endpoint}:\n\n  \
+           LEGO_CA_CERTIFICATES={ca} lego --server {server}{more} \\\n    \
+             --path {dir} --email you@quickstart.test --accept-tos \\\n    \
+             --http --http.port 127.0.0.1:{port} --domains {name} run\n\n",
+        ca = quoted(&layout.pki("acme-ca.pem")),
+        server = ports.directory(endpoint),
+        dir = quoted(&layout.dir().join("lego").join(endpoint)),
+        port = ports.http_01,
+    )
+}
+
+fn lego_dns(layout: &Layout, ports: &Ports) -> String {
+    format!(
+        "lego, dns-01, a wildcard name:\n\n  \
+           LEGO_CA_CERTIFICATES={ca} EXEC_PATH={hook} lego --server {server} \\\n    \
+             --path {dir} --email you@quickstart.test --accept-tos \\\n    \
+             --dns exec --dns.disable-cp --dns.resolvers {dns} --domains '*.lego.quickstart.test' run\n\n",
+        ca = quoted(&layout.pki("acme-ca.pem")),
+        hook = quoted(&layout.hook(hooks::LEGO)),
+        server = ports.directory("open"),
+        dir = quoted(&layout.dir().join("lego").join("open")),
+        dns = ports.dns(),
+    )
+}
+
+/// A name that the external account key may be used for.
+fn allowed_name(allowed: &[Value]) -> String {
+    let name = allowed.first().map(identifier).unwrap_or_else(|| "www.quickstart.test".to_owned());
+    match name.strip_prefix("*.").or_else(|| name.strip_prefix('.')) {
+        Some(parent) => format!("www.{parent}"),
+        None => name,
+    }
+}
+
+fn list(allowed: &[Value]) -> String {
+    if allowed.is_empty() {
+        return "any name".to_owned();
+    }
+    allowed.iter().map(identifier).collect::<Vec<_>>().join(", ")
+}
+
+/// An entry of the list: text, or a rule of the CM with its text in `value`.
+fn identifier(entry: &Value) -> String {
+    let text = entry.as_str().or_else(|| entry.get("value").and_then(Value::as_str));
+    text.map_or_else(|| entry.to_string(), str::to_owned)
+}
+
+/// A path as one word for a shell.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+' | ',' | ':' | '@');
+    if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, process::Command};
+
+    use serde_json::json;
+
+    use super::{super::layout::tests::folder, *};
+
+    fn facts() -> Facts {
+        Facts {
+            cm: "https://127.0.0.1:14001".to_owned(),
+            control: "http://127.0.0.1:14004".to_owned(),
+            kid: "kid-1".to_owned(),
+            hmac_key: "c2VjcmV0".to_owned(),
+            allowed: vec![json!({"type": "dns", "match": "suffix", "value": "registered.test"})],
+        }
+    }
+
+    #[test]
+    fn both_endpoints_and_both_clients_are_shown() {
+        let dir = folder("advice");
+        let layout = Layout::create(&dir).unwrap();
+        let ports = Ports::plan(14000, 5002, 5001).unwrap();
+        let text = text(&layout, &ports, &facts(), None);
+        assert_eq!(text.matches("certbot certonly").count(), 3);
+        assert_eq!(text.matches(" lego --server").count(), 3);
+        assert!(text.contains("--eab-kid kid-1 --eab-hmac-key c2VjcmV0") && text.contains("-d registered.test\n"));
+        assert!(text.contains("--eab --kid kid-1 --hmac c2VjcmV0"));
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn the_commands_are_such_that_a_shell_reads_each_path_as_one_word() {
+        let dir = folder("advice with 'quotes'");
+        let layout = Layout::create(&dir).unwrap();
+        let ports = Ports::plan(14000, 5002, 5001).unwrap();
+        let command = certbot_http(&layout, &ports, "open", "a.test", "");
+        let command =
+            command.split_once("\n\n").unwrap().1.replace("certbot certonly", "printf '%s\\n' \"$REQUESTS_CA_BUNDLE\"");
+        let script = format!("set -e\nREQUESTS_CA_BUNDLE=\n{}", command.replacen(" printf", "; printf", 1));
+        let output = Command::new("/bin/sh").args(["-c", &script]).output().unwrap();
+        let words = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(words.lines().next().unwrap(), layout.pki("acme-ca.pem").to_str().unwrap());
+        assert!(words.contains(&format!("\n{}/config\n", layout.dir().join("certbot").display())));
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn with_a_dns_server_of_ones_own_no_hooks_are_offered() {
+        let dir = folder("advice-dns");
+        let layout = Layout::create(&dir).unwrap();
+        let ports = Ports::plan(14000, 5002, 5001).unwrap();
+        let text = text(&layout, &ports, &facts(), Some("127.0.0.1:8053".parse().unwrap()));
+        assert!(!text.contains("hooks") && text.contains("127.0.0.1:8053"));
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_name_for_the_registered_endpoint_is_one_that_is_allowed() {
+        assert_eq!(allowed_name(&[json!("*.a.test")]), "www.a.test");
+        assert_eq!(allowed_name(&[json!("b.test"), json!("c.test")]), "b.test");
+        assert_eq!(allowed_name(&[]), "www.quickstart.test");
+    }
+}
