@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 
 use actix_web::{
     Error, HttpMessage,
-    body::{EitherBody, MessageBody},
+    body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method,
@@ -31,18 +31,14 @@ pub(crate) struct Noted {
 pub(crate) async fn dress<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+) -> Result<ServiceResponse<B>, Error> {
     let started = Instant::now();
     let Some(app) = request.app_data::<web::Data<App>>().map(|data| Arc::clone(data)) else {
-        return Ok(next.call(request).await?.map_into_left_body());
+        return next.call(request).await;
     };
     let method = request.method().clone();
     let with_origin = request.headers().contains_key(header::ORIGIN);
-    let plain = request.request().clone();
-    let mut response = match next.call(request).await {
-        Ok(response) => response.map_into_left_body(),
-        Err(error) => ServiceResponse::from_err(error, plain).map_into_right_body(),
-    };
+    let mut response = next.call(request).await?;
     let issue_nonce = method == Method::POST || is_new_nonce(&response);
     let index = index_link(&app, &response);
     let headers = response.headers_mut();
