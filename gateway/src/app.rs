@@ -13,7 +13,7 @@ use validation::Validator;
 use crate::{
     http::links::Links,
     nonce::Nonces,
-    ra::{catalogue::Catalogue, certificate::Chains},
+    ra::{catalogue::Catalogue, certificate::Downloads},
     seal::Sealer,
     settings::{self, Mode, Settings},
     telemetry::metrics::Metrics,
@@ -28,7 +28,7 @@ pub(crate) struct App {
     pub(crate) cm: Arc<dyn CertificateManager>,
     pub(crate) registrations: CachedRegistrations,
     pub(crate) catalogue: Catalogue,
-    pub(crate) chains: Chains,
+    pub(crate) downloads: Downloads,
     /// Roots that issued certificates must chain to, in DER.
     pub(crate) anchors: Vec<Vec<u8>>,
     pub(crate) validator: Validator,

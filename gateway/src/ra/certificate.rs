@@ -1,7 +1,8 @@
 //! Certificates: their sealed URLs, and downloading them (RFC 8555 §7.4.2).
 //!
-//! A certificate URL carries the CM's name of the certificate and the account, sealed. So every
-//! certificate ever issued can be downloaded again from the CM, whatever became of our store.
+//! A certificate URL carries the CM's name of the certificate, sealed. So every certificate ever
+//! issued can be downloaded again from the CM, whatever became of our store. Whose it is the CM
+//! knows.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use acme::{
+    base64url,
     certificate::{self, CertificateId},
     ids::RegistrationId,
     time::Timestamp,
@@ -23,12 +25,18 @@ use crate::{
 /// What sealed certificate handles are sealed for.
 const CONTEXT: &str = "certificate";
 
-/// The chains of one certificate in PEM, the default one first.
-pub(crate) type ChainList = Arc<[String]>;
+/// A certificate as its owner downloads it.
+#[derive(Debug, Clone)]
+pub(crate) struct Download {
+    pub(crate) owner: RegistrationId,
+    /// Its chains in PEM, the default one first.
+    pub(crate) chains: Arc<[String]>,
+}
 
-/// Makes the handle that a certificate's URL ends in.
-pub(crate) fn seal(sealer: &Sealer, certificate: &CertificateId, account: &RegistrationId) -> String {
-    sealer.seal(CONTEXT, format!("{certificate} {account}").as_bytes())
+/// Makes the handle that a certificate's URL ends in. Some clients' tables hold 200 characters of
+/// a URL, so the handle is packed.
+pub(crate) fn seal(sealer: &Sealer, certificate: &CertificateId) -> String {
+    sealer.seal(CONTEXT, &pack(certificate))
 }
 
 /// The chains of a certificate for its owner.
@@ -38,31 +46,18 @@ pub(crate) async fn download(
     account: &RegistrationId,
     handle: &str,
     now: Timestamp,
-) -> Result<ChainList, Error> {
-    let opened = app.sealer.open(CONTEXT, handle).and_then(|value| String::from_utf8(value).ok());
-    let parts = opened.as_deref().and_then(|value| value.split_once(' '));
-    let (id, owner) = parts.ok_or_else(|| Error::not_found("certificate"))?;
-    if owner != account.as_str() {
-        return Err(Error::not_yours("certificate"));
-    }
-    let id = CertificateId::parse(id).map_err(Error::internal)?;
-    match app.chains.get(&id) {
-        Some(chains) => Ok(chains),
-        None => fetch(app, endpoint, account, &id, now).await,
-    }
+) -> Result<Arc<[String]>, Error> {
+    let opened = app.sealer.open(CONTEXT, handle);
+    let id = opened.as_deref().and_then(unpack).ok_or_else(|| Error::not_found("certificate"))?;
+    let found = match app.downloads.get(&id) {
+        Some(found) => found,
+        None => fetch(app, endpoint, &id, now).await?,
+    };
+    if found.owner == *account { Ok(found.chains) } else { Err(Error::not_yours("certificate")) }
 }
 
-async fn fetch(
-    app: &App,
-    endpoint: &Endpoint,
-    account: &RegistrationId,
-    id: &CertificateId,
-    now: Timestamp,
-) -> Result<ChainList, Error> {
+async fn fetch(app: &App, endpoint: &Endpoint, id: &CertificateId, now: Timestamp) -> Result<Download, Error> {
     let found = app.cm.certificate(&endpoint.realm, id).await?.ok_or_else(|| Error::not_found("certificate"))?;
-    if found.registration != *account {
-        return Err(Error::not_yours("certificate"));
-    }
     let mut chains: Vec<_> = found.chains.iter().collect();
     chains.sort_by_key(|chain| !chain.is_default);
     let checked =
@@ -71,45 +66,84 @@ async fn fetch(
     if checked.is_empty() {
         return Err(Error::internal(anyhow::anyhow!("the CM sent no good chain for certificate {id}")));
     }
-    let chains: ChainList = checked.into();
-    app.chains.keep(id.clone(), chains.clone());
-    Ok(chains)
+    let download = Download { owner: found.registration, chains: checked.into() };
+    app.downloads.keep(id.clone(), download.clone());
+    Ok(download)
 }
 
-/// Chains of certificates that were issued or downloaded lately: most clients download right after
-/// finalize, and the CM need not be asked for what it just said.
+/// Key identifier and serial as octets where the id is made of them, else its text.
+fn pack(id: &CertificateId) -> Vec<u8> {
+    let parts = id.as_str().split_once('.').and_then(|(authority, serial)| {
+        let (authority, serial) = (base64url::decode(authority).ok()?, base64url::decode(serial).ok()?);
+        Some((u8::try_from(authority.len()).ok().filter(|length| *length > 0)?, authority, serial))
+    });
+    match parts {
+        Some((length, authority, serial)) => [&[length], authority.as_slice(), &serial].concat(),
+        None => [&[0], id.as_str().as_bytes()].concat(),
+    }
+}
+
+fn unpack(octets: &[u8]) -> Option<CertificateId> {
+    let text = match octets.split_first()? {
+        (0, text) => String::from_utf8(text.to_vec()).ok()?,
+        (length, rest) => {
+            let (authority, serial) = rest.split_at_checked(usize::from(*length))?;
+            format!("{}.{}", base64url::encode(authority), base64url::encode(serial))
+        }
+    };
+    CertificateId::parse(&text).ok()
+}
+
+/// Certificates that were issued or downloaded lately: most clients download right after finalize,
+/// and the CM need not be asked for what it just said.
 #[derive(Default)]
-pub(crate) struct Chains {
+pub(crate) struct Downloads {
     recent: Mutex<Recent>,
 }
 
 #[derive(Default)]
 struct Recent {
-    chains: HashMap<CertificateId, ChainList>,
+    downloads: HashMap<CertificateId, Download>,
     order: VecDeque<CertificateId>,
 }
 
-impl Chains {
+impl Downloads {
     /// Certificates remembered.
     const MOST: usize = 4096;
 
-    pub(crate) fn get(&self, id: &CertificateId) -> Option<ChainList> {
-        self.lock().chains.get(id).cloned()
+    pub(crate) fn get(&self, id: &CertificateId) -> Option<Download> {
+        self.lock().downloads.get(id).cloned()
     }
 
-    pub(crate) fn keep(&self, id: CertificateId, chains: ChainList) {
+    pub(crate) fn keep(&self, id: CertificateId, download: Download) {
         let mut recent = self.lock();
-        if recent.chains.insert(id.clone(), chains).is_none() {
+        if recent.downloads.insert(id.clone(), download).is_none() {
             recent.order.push_back(id);
         }
         while recent.order.len() > Self::MOST {
             if let Some(oldest) = recent.order.pop_front() {
-                recent.chains.remove(&oldest);
+                recent.downloads.remove(&oldest);
             }
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_a_certificate_id_go_into_a_handle_and_back() {
+        let by_digest = format!("sha256-{}", "0".repeat(64));
+        for text in ["H7DK09vx8N9sqX9XzokOmQ2YyCY.L-ITZvnF--QXqGeTLnlC4gFxjHA", &by_digest] {
+            let id = CertificateId::parse(text).unwrap();
+            assert_eq!(unpack(&pack(&id)), Some(id));
+        }
+        assert_eq!(unpack(&[]), None);
+        assert_eq!(unpack(&[9, 1]), None);
     }
 }

@@ -19,7 +19,7 @@ use acme::{
 use cm_connector::{Certificate, CmError, Delivery, RequestClaims, RequestState};
 use store::{Commit, Job, Stored, Submission, Work};
 
-use crate::{app::App, audit::Event, clock};
+use crate::{app::App, audit::Event, clock, ra::certificate::Download};
 
 /// How long the CM may keep a submission before it answers that it is pending.
 const SUBMIT_WAIT: Duration = Duration::from_secs(20);
@@ -150,7 +150,8 @@ async fn accept(
     }
     app.store.commit(commit).await?;
     let chains: Vec<String> = checked.into_iter().map(|chain| chain.chain_pem).collect();
-    app.chains.keep(certificate.id.clone(), chains.into());
+    let download = Download { owner: next.account.clone(), chains: chains.into() };
+    app.downloads.keep(certificate.id.clone(), download);
     app.metrics.certificates_issued.inc();
     app.waiters.wake(&next.id);
     Ok(())

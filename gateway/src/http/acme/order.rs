@@ -47,7 +47,7 @@ fn encode(app: &App, endpoint: &Endpoint, view: &OrderView, status: OrderStatus,
     let links = &endpoint.links;
     let certificate = match &order.progress {
         Progress::Issued { certificate, .. } => {
-            Some(links.certificate(&ra::certificate::seal(&app.sealer, certificate, &order.account)))
+            Some(links.certificate(&ra::certificate::seal(&app.sealer, certificate)))
         }
         Progress::Open | Progress::Finalizing { .. } | Progress::Failed { .. } => None,
     };
