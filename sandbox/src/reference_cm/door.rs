@@ -33,7 +33,7 @@ pub(crate) type Handler = fn(&ReferenceCm, &Call) -> Result<Answer, Problem>;
 
 /// How long a client may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(15);
-/// Longest path that is logged or looked at.
+/// What a proxy says for a CM that it cannot reach.
 const PROXY_PAGE: &str = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head>\
     <body><h1>Bad Gateway</h1><p>The proxy did not receive a valid answer.</p></body></html>";
 
@@ -121,6 +121,12 @@ async fn admit(
     let call = read_call(operation, parameters, request, connection, identity, now, request_id, fault).await?;
     if !operation.may_be_entered_by(call.identity.role) {
         let problem = Problem::new(Code::Forbidden, format!("the role {} may not do this", call.identity.role.name()));
+        return run(cm, move |cm, call| refuse(cm, call, problem), call).await;
+    }
+    // Once for all operations: no handler can forget that gateways have realms.
+    if call.parameters.contains_key("realm")
+        && let Err(problem) = cm.realm(&call)
+    {
         return run(cm, move |cm, call| refuse(cm, call, problem), call).await;
     }
     let wait = wait_of(&call);

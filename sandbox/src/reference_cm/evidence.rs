@@ -223,6 +223,7 @@ mod tests {
         let settings: Settings = toml::from_str(&first_file("gateway")).unwrap();
         let mut profile = settings.profiles["tls-server"].clone();
         profile.remote_perspectives_min = 2;
+        profile.caa = CaaPolicy::Required;
         profile
     }
 

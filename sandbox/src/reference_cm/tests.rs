@@ -1,1 +1,11 @@
-//! Tests of the whole CM.
+//! Tests of the whole CM over its own TLS listener, with the clients' signatures made for real.
+
+mod accounts;
+mod evil_gateway;
+mod faults;
+mod idempotency;
+mod issuance;
+mod people;
+mod relying_parties;
+mod roles;
+mod world;

@@ -1,0 +1,91 @@
+//! The role table over HTTP, and what every answer has.
+
+use http::Method;
+use serde_json::json;
+
+use super::super::identity::Role;
+use super::super::routes::ROUTES;
+use super::world::{World, method_of};
+
+#[tokio::test]
+async fn every_role_is_let_in_or_not_as_the_table_says() {
+    let world = World::start().await;
+    for (method, path, operation, _) in ROUTES {
+        let path = path
+            .replace("{realm}", "open")
+            .replace("{issuer}", "issuing-1")
+            .replace("{chain}", "default")
+            .replace("{profile}", "tls-server")
+            .replace("{id}", "reg_00000000000000000000000000")
+            .replace("{certId}", "aaaa.bbbb");
+        let method = method_of(*method);
+        for role in Role::ALL {
+            let body = (method != Method::GET).then(|| "{}".to_owned());
+            let reply = world.try_send(role, method.clone(), &path, &[], body).await.unwrap();
+            let let_in = reply.body["code"] != "forbidden";
+            // A gateway may look registrations and certificates up, but this is a search.
+            let searches =
+                role == Role::Gateway && ["findRegistrations", "findCertificates"].contains(&operation.name());
+            assert_eq!(
+                let_in,
+                operation.may_be_entered_by(role) && !searches,
+                "{} by {}: {}",
+                operation.name(),
+                role.name(),
+                reply.text
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_its_request_id_and_the_version_of_the_api() {
+    let world = World::start().await;
+    for (method, path, status) in [
+        (Method::GET, "/info", 200),
+        (Method::GET, "/realms/nowhere", 403),
+        (Method::GET, "/nowhere", 404),
+        (Method::DELETE, "/info", 404),
+    ] {
+        let reply = world.try_send(Role::Gateway, method, path, &[], None).await.unwrap().expect(status);
+        assert_eq!(reply.header("cm-api-version"), Some("1.3"));
+        let id = reply.header("cm-request-id").unwrap();
+        if status >= 400 {
+            assert_eq!(reply.body["requestId"], id);
+            assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_service_tells_what_it_is_and_who_calls() {
+    let world = World::start().await;
+    let info = world.get(Role::Gateway, "/info").await.expect(200).body;
+    assert!(info["capabilities"].as_array().unwrap().contains(&json!("bind-atomic")));
+    let me = world.get(Role::Gateway, "/whoami").await.expect(200).body;
+    assert_eq!((&me["identity"], &me["realms"]), (&json!("urn:cm:gateway:quickstart"), &json!(["open", "registered"])));
+    let ready = world.get(Role::Gateway, "/health/ready").await.expect(200).body;
+    assert_eq!((&ready["status"], &ready["serves"]["issuance"]), (&json!("ok"), &json!(true)));
+    let issuer = world.get(Role::Gateway, "/issuers/issuing-1").await.expect(200).body;
+    assert_eq!(issuer["ocsp"], json!([format!("{}/ocsp", world.status)]));
+    let chain = world.get(Role::Gateway, "/issuers/issuing-1/chains/default").await.expect(200);
+    assert!(chain.text.starts_with("-----BEGIN CERTIFICATE-----"));
+    let profiles = world.get(Role::Gateway, "/realms/registered/profiles").await.expect(200).body;
+    assert_eq!(profiles["items"].as_array().unwrap().len(), 2);
+    assert_eq!(profiles["items"][0]["validity"]["max"], "P90D");
+}
+
+#[tokio::test]
+async fn bodies_that_are_too_large_or_not_json_are_refused() {
+    let world = World::start().await;
+    let path = "/realms/open/registrations";
+    let large = format!("{{\"mode\":\"{}\"}}", "x".repeat(256 * 1024));
+    let reply = world.try_send(Role::Gateway, Method::POST, path, &[], Some(large)).await.unwrap();
+    assert_eq!(reply.refusal(), (413, "malformed"));
+    for body in ["", "[]", "{\"mode\":\"open\",\"mode\":\"open\"}", "{\"mode\":\"open\"} x"] {
+        let key = super::world::fresh_key();
+        let headers = [("idempotency-key", key.as_str())];
+        let reply = world.try_send(Role::Gateway, Method::POST, path, &headers, Some(body.to_owned())).await.unwrap();
+        assert_eq!(reply.refusal(), (400, "malformed"), "{body}");
+    }
+}
