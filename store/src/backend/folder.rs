@@ -70,8 +70,15 @@ impl Folder {
         self.path.join("ballast")
     }
 
-    /// Makes names durable: those in the database's folder, in this one and this one's own.
+    /// Makes what sled has written while opening durable, which it does not do itself: its files,
+    /// their names, and the folders above.
     pub(crate) fn sync(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.database())? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                File::open(entry.path())?.sync_all()?;
+            }
+        }
         sync_folder(&self.database())?;
         sync_folder(&self.path)?;
         match self.path.parent() {

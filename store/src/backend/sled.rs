@@ -12,7 +12,7 @@
 
 use std::{
     any::Any,
-    fs::File,
+    fs::{self, File},
     io::{self, ErrorKind},
     path::Path,
     thread,
@@ -77,6 +77,7 @@ impl Database {
     /// not in the middle of an order. sled may panic, so that happens in a thread of its own.
     pub(crate) fn open(folder: &Path, cache_octets: u64) -> Result<Recovered, OpenFailure> {
         let config = Config::default().path(folder).cache_capacity(cache_octets);
+        delete_unfinished_snapshots(folder).map_err(OpenFailure::Io)?;
         let was_filled = filled_mark(folder).exists();
         let opening = thread::Builder::new().name("store-open".into()).spawn(move || {
             let db = open_waiting_for_lock(&config)?;
@@ -183,6 +184,18 @@ fn piece_key(key: &Key, index: u16) -> Vec<u8> {
 
 fn first<'a>(key: &Key, octets: &'a [u8]) -> Result<First<'a>, Failure> {
     chunks::read_first(octets).ok_or_else(|| Failure::Broken(format!("{key} has a first piece that is too short")))
+}
+
+/// A snapshot that sled was writing when the power or the space went away lies beside the one it
+/// was to replace, and sled would take it for a good one and find it corrupt.
+fn delete_unfinished_snapshots(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 fn open_waiting_for_lock(config: &Config) -> Result<Db, Error> {

@@ -236,6 +236,28 @@ async fn a_database_of_another_format_is_moved_aside() {
     is_moved_aside_after(|database| fs::write(database.join("conf"), b"garbage garbage garbage").unwrap()).await;
 }
 
+/// What a power cut or a full disk leaves behind while sled opens.
+#[tokio::test]
+async fn a_snapshot_that_was_not_finished_is_no_damage() {
+    let folder = TestFolder::new();
+    let backend = opened(&folder);
+    backend.apply(put("a", b"x")).await.unwrap();
+    drop(backend);
+    fs::write(folder.path().join("sled/snap.FFFFFFFFFFFFFFFF.generating"), b"half").unwrap();
+    assert_eq!(value(&opened(&folder), "a").await, Some(b"x".to_vec()));
+}
+
+/// What a power cut leaves of a file that was never synced.
+#[tokio::test]
+async fn an_empty_configuration_of_sled_is_no_damage() {
+    let folder = TestFolder::new();
+    let backend = opened(&folder);
+    backend.apply(put("a", b"x")).await.unwrap();
+    drop(backend);
+    fs::write(folder.path().join("sled/conf"), b"").unwrap();
+    assert_eq!(value(&opened(&folder), "a").await, Some(b"x".to_vec()));
+}
+
 #[tokio::test]
 async fn a_folder_in_use_is_not_damaged() {
     let folder = TestFolder::new();
