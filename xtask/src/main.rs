@@ -16,8 +16,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::output::say;
-
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about = "All automation of this repository")]
 struct Cli {
@@ -47,8 +45,7 @@ fn main() -> ExitCode {
         Verb::Tidy => tidy::run(),
     };
     result.unwrap_or_else(|error| {
-        say!("");
-        say!("Error: {error:#}");
+        output::complain(&error);
         ExitCode::FAILURE
     })
 }

@@ -19,6 +19,13 @@ pub(crate) fn line(words: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{words}").and_then(|()| out.flush());
 }
 
+/// Says on standard error why a verb could not do what it should.
+pub(crate) fn complain(error: &anyhow::Error) {
+    use std::io::Write as _;
+    // As above.
+    let _ = writeln!(std::io::stderr(), "\nError: {error:#}");
+}
+
 /// Steps of a longer task, each with the seconds since the task began and since the step before it.
 pub(crate) struct Progress {
     start: Instant,

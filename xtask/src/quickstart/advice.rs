@@ -22,26 +22,12 @@ pub(crate) fn text(layout: &Layout, ports: &Ports, facts: &Facts, own_dns: Optio
         hmac = facts.hmac_key,
         identifiers = list(&facts.allowed),
     );
-    for command in [
-        certbot_http(layout, ports, "open", "certbot.quickstart.test", ""),
-        certbot_http(
-            layout,
-            ports,
-            "registered",
-            &allowed,
-            &format!(" --eab-kid {} --eab-hmac-key {}", facts.kid, facts.hmac_key),
-        ),
-        lego_http(layout, ports, "open", "lego.quickstart.test", ""),
-        lego_http(
-            layout,
-            ports,
-            "registered",
-            &allowed,
-            &format!(" --eab --kid {} --hmac {}", facts.kid, facts.hmac_key),
-        ),
-    ] {
-        out.push_str(&command);
-    }
+    let certbot_key = format!("    --eab-kid {} --eab-hmac-key {} \\\n", facts.kid, facts.hmac_key);
+    let lego_key = format!("    --eab --kid {} --hmac {} \\\n", facts.kid, facts.hmac_key);
+    out.push_str(&certbot_http(layout, ports, "open", "certbot.quickstart.test", ""));
+    out.push_str(&certbot_http(layout, ports, "registered", &allowed, &certbot_key));
+    out.push_str(&lego_http(layout, ports, "open", "lego.quickstart.test", ""));
+    out.push_str(&lego_http(layout, ports, "registered", &allowed, &lego_key));
     match own_dns {
         None => {
             out.push_str(&certbot_dns(layout, ports));
@@ -52,8 +38,7 @@ pub(crate) fn text(layout: &Layout, ports: &Ports, facts: &Facts, own_dns: Optio
         )),
     }
     out.push_str(&format!(
-        "An external account key can be bound once: the second client that tries it is refused.\n\
-         All of this is also in {}; logs are in {}.\n\
+        "All of this is also in {}; logs are in {}.\n\
          Up until Ctrl-C.",
         layout.description().display(),
         layout.dir().join("logs").display(),
@@ -61,11 +46,11 @@ pub(crate) fn text(layout: &Layout, ports: &Ports, facts: &Facts, own_dns: Optio
     out
 }
 
-fn certbot_http(layout: &Layout, ports: &Ports, endpoint: &str, name: &str, more: &str) -> String {
+fn certbot_http(layout: &Layout, ports: &Ports, endpoint: &str, name: &str, key: &str) -> String {
     format!(
         "certbot, http-01, endpoint {endpoint}:\n\n  \
            REQUESTS_CA_BUNDLE={ca} certbot certonly --standalone --http-01-port {port} \\\n    \
-             --server {server}{more} \\\n    \
+             --server {server} \\\n{key}    \
              --config-dir {dir}/config --work-dir {dir}/work --logs-dir {dir}/logs \\\n    \
              --non-interactive --agree-tos --register-unsafely-without-email -d {name}\n\n",
         ca = quoted(&layout.pki("acme-ca.pem")),
@@ -92,10 +77,11 @@ fn certbot_dns(layout: &Layout, ports: &Ports) -> String {
 }
 
 /// lego files its accounts by server, not by directory: each endpoint gets a folder.
-fn lego_http(layout: &Layout, ports: &Ports, endpoint: &str, name: &str, more: &str) -> String {
+fn lego_http(layout: &Layout, ports: &Ports, endpoint: &str, name: &str, key: &str) -> String {
     format!(
         "lego, http-01, endpoint {endpoint}:\n\n  \
-           LEGO_CA_CERTIFICATES={ca} lego --server {server}{more} \\\n    \
+           LEGO_CA_CERTIFICATES={ca} lego \\\n    \
+             --server {server} \\\n{key}    \
              --path {dir} --email you@quickstart.test --accept-tos \\\n    \
              --http --http.port 127.0.0.1:{port} --domains {name} run\n\n",
         ca = quoted(&layout.pki("acme-ca.pem")),
@@ -108,7 +94,8 @@ fn lego_http(layout: &Layout, ports: &Ports, endpoint: &str, name: &str, more: &
 fn lego_dns(layout: &Layout, ports: &Ports) -> String {
     format!(
         "lego, dns-01, a wildcard name:\n\n  \
-           LEGO_CA_CERTIFICATES={ca} EXEC_PATH={hook} lego --server {server} \\\n    \
+           LEGO_CA_CERTIFICATES={ca} EXEC_PATH={hook} lego \\\n    \
+             --server {server} \\\n    \
              --path {dir} --email you@quickstart.test --accept-tos \\\n    \
              --dns exec --dns.disable-cp --dns.resolvers {dns} --domains '*.lego.quickstart.test' run\n\n",
         ca = quoted(&layout.pki("acme-ca.pem")),
@@ -173,7 +160,7 @@ mod tests {
         let ports = Ports::plan(14000, 5002, 5001).unwrap();
         let text = text(&layout, &ports, &facts(), None);
         assert_eq!(text.matches("certbot certonly").count(), 3);
-        assert_eq!(text.matches(" lego --server").count(), 3);
+        assert_eq!(text.matches(" lego \\\n").count(), 3);
         assert!(text.contains("--eab-kid kid-1 --eab-hmac-key c2VjcmV0") && text.contains("-d registered.test\n"));
         assert!(text.contains("--eab --kid kid-1 --hmac c2VjcmV0"));
         fs::remove_dir_all(dir).unwrap();

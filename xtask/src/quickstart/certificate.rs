@@ -68,6 +68,7 @@ fn obtain(sandbox: &Path, layout: &Layout, ports: &Ports, name: &str, interrupt:
         .arg(layout.pki("acme-ca.pem"))
         .arg("--out")
         .arg(layout.certificates())
+        .env("NO_COLOR", "1")
         .stderr(errors);
     let (status, summary) = run_to_end("acme-sandbox first-certificate", &mut command, EXCHANGE_WITHIN, interrupt)?;
     if !status.success() {

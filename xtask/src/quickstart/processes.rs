@@ -42,6 +42,7 @@ impl Service {
         let out = File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
         let err = out.try_clone().with_context(|| format!("{} cannot be shared", log.display()))?;
         let child = command
+            .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)

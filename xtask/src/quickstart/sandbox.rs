@@ -5,7 +5,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
@@ -15,27 +15,12 @@ use serde_json::Value;
 use super::{
     layout::Layout,
     ports::Ports,
-    processes::{Service, run_to_end},
+    processes::{Service, run_to_end, tail},
 };
 use crate::{interrupt::Interrupt, output::Progress};
 
 /// How long making keys and books may take.
 const INIT_WITHIN: Duration = Duration::from_secs(60);
-/// Files that `init` leaves behind and a quickstart needs.
-const PKI_FILES: [&str; 11] = [
-    "infra-ca.pem",
-    "gateway.pem",
-    "gateway.key",
-    "officer.pem",
-    "officer.key",
-    "acme-ca.pem",
-    "acme-server.pem",
-    "acme-server.key",
-    "root.pem",
-    "issuing-1.pem",
-    "issuing-1.key",
-];
-
 /// What the sandbox says about itself in `sandbox.json` once it is up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Facts {
@@ -51,19 +36,19 @@ pub(crate) struct Facts {
     pub(crate) allowed: Vec<Value>,
 }
 
-/// Makes the PKI and the books of the reference CM, unless an earlier run did.
+/// Makes the PKI and the books of the reference CM; what an earlier run made stays.
 ///
 /// # Errors
 /// The sandbox cannot do it.
 pub(crate) fn init(program: &Path, layout: &Layout, progress: &Progress, interrupt: &Interrupt) -> anyhow::Result<()> {
-    if PKI_FILES.iter().all(|file| layout.pki(file).is_file()) {
-        return Ok(());
-    }
-    progress.begins("making a throwaway PKI");
+    progress.begins("making a throwaway PKI, or taking the one that is there");
+    let log = layout.log("sandbox-init");
+    let errors = fs::File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
     let mut command = Command::new(program);
-    command.arg("init").arg("--dir").arg(layout.sandbox()).stderr(Stdio::inherit());
+    command.arg("init").arg("--dir").arg(layout.sandbox()).env("NO_COLOR", "1").stderr(errors);
     let (status, _) = run_to_end("acme-sandbox init", &mut command, INIT_WITHIN, interrupt)?;
-    ensure!(status.success(), "acme-sandbox init failed ({status})");
+    let words = tail(&log).unwrap_or_default().join("\n  ");
+    ensure!(status.success(), "acme-sandbox init failed ({status}):\n  {words}");
     progress.done(format_args!("keys and certificates are in {}", layout.sandbox().join("pki").display()));
     Ok(())
 }
