@@ -1,1 +1,64 @@
-//! placeholder
+//! The harness of everything that proves the product from outside: a world of real processes on loopback, an ACME
+//! client that can be wrong on purpose, and whole responses as text.
+//!
+//! It imports nothing of the product. What it signs, parses and verifies it does with other libraries than the
+//! product uses where it can, so that the same mistake cannot sit on both sides. It panics where a test would: its
+//! callers are tests, and a panic with a sentence is their way of failing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "this whole crate is test code; a panic is how a test fails"
+)]
+
+pub mod binaries;
+pub mod client;
+pub mod csr;
+pub mod http;
+pub mod jws;
+pub mod key;
+pub mod officer;
+pub mod process;
+pub mod response;
+pub mod snapshot;
+pub mod weak_key;
+pub mod world;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+/// Pause between two looks at something that will become true.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// base64url without padding.
+#[must_use]
+pub fn base64url(octets: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(octets)
+}
+
+/// The octets of base64url without padding.
+#[must_use]
+pub fn from_base64url(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(text).expect("base64url without padding")
+}
+
+/// Waits until `look` finds something, looking again and again.
+///
+/// # Panics
+/// It finds nothing in time; the text says what was awaited.
+pub fn wait_for<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < within, "{what}: not within {} s", within.as_secs());
+        thread::sleep(LOOK_EVERY);
+    }
+}

@@ -1,0 +1,99 @@
+//! Power failures: whatever moment the gateway dies at, an order is finished once or not at all, and losing the whole
+//! store loses nothing but orders in flight.
+
+use std::{thread, time::Duration};
+
+use serde_json::{Value, json};
+use tests::{csr::Csr, key::Key, wait_for};
+
+use crate::fragile_world;
+
+#[test]
+fn a_gateway_killed_between_finalize_and_the_answer_of_the_cm_finishes_the_order_once() {
+    let mut world = fragile_world();
+    let client = world.account();
+    let name = "killed.example.test";
+    let order = client.ready_order(&[name]);
+    world.set_fault("requestCertificate", &json!({"kind": "delay-after-commit", "millis": 4000}));
+    let key = Key::p256();
+    let request = {
+        let (twin, order, csr) = (client.twin(), order.clone(), Csr::for_names(&[name]).text(&key));
+        // The answer never comes: that is the point.
+        thread::spawn(move || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| twin.finalize(&order, &csr))))
+    };
+    wait_for("the CM to issue", Duration::from_secs(20), || (world.certificates_of(&order.url) == 1).then_some(()));
+    world.kill_gateway();
+    assert!(request.join().unwrap().is_err(), "finalize was answered before the gateway was killed");
+    world.restart_gateway();
+    let done = client.twin().wait(&order, "valid");
+    assert_eq!(world.certificates_of(&order.url), 1);
+    let issued = client.twin().download(&done, key);
+    assert!(tests::client::public_key(&issued.leaf).public_eq(issued.key.pkey()));
+}
+
+#[test]
+fn a_gateway_killed_while_it_validates_goes_on_where_it_was() {
+    let mut world = fragile_world();
+    let client = world.account();
+    let order = client.order(&["validating.example.test"]);
+    let authorization = client.read(order.object["authorizations"][0].as_str().unwrap()).json();
+    let offered = client.provide(&authorization, "http-01");
+    let path = format!("/.well-known/acme-challenge/{}", offered["token"].as_str().unwrap());
+    let site = client.site();
+    site.control("/set-http01-behaviour", &json!({"path": path, "behaviour": {"kind": "silence"}}));
+    let _ = client.post(offered["url"].as_str().unwrap(), &json!({})).expect(200);
+    wait_for("the request of the validator", Duration::from_secs(10), || {
+        let seen = site.control("/http-request-history", &json!({}));
+        seen.as_array().unwrap().iter().any(|request| request["target"] == path.as_str()).then_some(())
+    });
+    world.kill_gateway();
+    site.control("/clear-http01-behaviour", &json!({"path": path}));
+    world.restart_gateway();
+    let _ = client.twin().wait(&order, "ready");
+}
+
+#[test]
+fn without_its_store_the_gateway_still_knows_accounts_and_certificates() {
+    let mut world = fragile_world();
+    let client = world.account();
+    let issued = client.issue(&["lost-store.example.test"]);
+    let lost = client.order(&["in-flight.example.test"]);
+    world.kill_gateway();
+    world.delete_store();
+    world.restart_gateway();
+
+    let client = client.twin();
+    assert_eq!(client.read(&issued.url).expect(200).text(), issued.pem, "the certificate is at its old URL");
+    let _ = client.read(&lost.url).assert_refused(404, "malformed");
+    let mut again = world.client_with("open", client.key.clone());
+    assert_eq!(again.register(&json!({"onlyReturnExisting": true})).expect(200).location(), client.account_url());
+    let renewed = client.issue(&["lost-store.example.test"]);
+    assert_ne!(renewed.pem, issued.pem);
+    let _ = client.revoke(&issued.leaf, Value::Null).expect(200);
+}
+
+#[test]
+fn a_registered_account_survives_the_loss_of_the_store() {
+    let mut world = fragile_world();
+    let allowed = json!({"mode": "listed", "rules": [{"type": "dns", "match": "suffix", "value": "kept.test"}]});
+    let (client, _) = world.registered_account(&allowed);
+    world.kill_gateway();
+    world.delete_store();
+    world.restart_gateway();
+    let client = client.twin();
+    let _ = client.issue(&["www.kept.test"]);
+    let _ = client.new_order(&["www.other.test"]).assert_refused(403, "rejectedIdentifier");
+}
+
+#[test]
+fn a_gateway_that_is_asked_to_end_does_so_and_keeps_its_orders() {
+    let mut world = fragile_world();
+    let client = world.account();
+    let order = client.ready_order(&["graceful.example.test"]);
+    assert_eq!(world.stop_gateway(), Some(0));
+    world.restart_gateway();
+    let client = client.twin();
+    let key = Key::p256();
+    let _ = client.finalize(&order, &Csr::for_names(&["graceful.example.test"]).text(&key)).expect(200);
+    let _ = client.wait(&order, "valid");
+}

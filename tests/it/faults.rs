@@ -1,0 +1,116 @@
+//! What becomes of an order when the CM is slow, away, or wrong: it is finished exactly once, or refused honestly.
+
+use serde_json::{Value, json};
+use tests::{
+    client::{Client, Order},
+    csr::Csr,
+    key::Key,
+    world::World,
+};
+
+use crate::fragile_world;
+
+/// Finalizes an order of `name` while the CM makes this fault. Answers what finalize answered.
+fn finalize_with(world: &World, client: &Client, name: &str, fault: &Value) -> (Order, tests::response::Response) {
+    let order = client.ready_order(&[name]);
+    world.set_fault("requestCertificate", fault);
+    let response = client.finalize(&order, &Csr::for_names(&[name]).text(&Key::p256())).expect(200);
+    (order, response)
+}
+
+#[test]
+fn an_order_is_finished_exactly_once_whatever_happens_to_the_answer_of_the_cm() {
+    let world = fragile_world();
+    let client = world.account();
+    for fault in [
+        json!({"kind": "unavailable"}),
+        json!({"kind": "unavailable", "retry_after_secs": 1}),
+        json!({"kind": "reset-before"}),
+        json!({"kind": "reset-after"}),
+        json!({"kind": "truncated-body"}),
+        json!({"kind": "html-page"}),
+        json!({"kind": "delay-before", "millis": 500}),
+    ] {
+        let (order, _) = finalize_with(&world, &client, "fault.example.test", &fault);
+        let _ = client.wait(&order, "valid");
+        assert_eq!(world.certificates_of(&order.url), 1, "{fault}");
+        assert_eq!(world.faults(), json!([]), "{fault} did not happen");
+    }
+}
+
+#[test]
+fn while_the_cm_works_the_order_is_processing_and_says_when_to_look_again() {
+    let world = fragile_world();
+    let client = world.account();
+    let (order, response) =
+        finalize_with(&world, &client, "slow.example.test", &json!({"kind": "pending", "millis": 6500}));
+    assert_eq!(response.member("status"), "processing", "finalize does not wait for ever");
+    assert_eq!(response.location(), order.url);
+    let seconds: u64 = response.header("retry-after").expect("Retry-After").parse().expect("whole seconds");
+    assert!((1..=60).contains(&seconds), "{response:?}");
+    let other = Csr::for_names(&["slow.example.test"]).text(&Key::p256());
+    let _ = client.finalize(&order, &other).assert_refused(403, "orderNotReady");
+    assert!(client.read(&order.url).header("retry-after").is_some());
+    let _ = client.wait(&order, "valid");
+    assert_eq!(world.certificates_of(&order.url), 1);
+}
+
+#[test]
+fn a_certificate_that_is_not_the_one_asked_for_is_withheld() {
+    let world = fragile_world();
+    let client = world.account();
+    for kind in ["wrong-key", "wrong-names", "wrong-chain"] {
+        let (order, _) = finalize_with(&world, &client, "withheld.example.test", &json!({"kind": kind}));
+        let order = client.wait(&order, "invalid");
+        assert_eq!(order.object["error"]["type"], "urn:ietf:params:acme:error:serverInternal", "{kind}: {order:?}");
+        assert!(order.object.get("certificate").is_none(), "{kind}");
+    }
+}
+
+#[test]
+fn an_order_that_the_cm_rejects_is_invalid() {
+    let world = fragile_world();
+    let client = world.account();
+    let (order, _) = finalize_with(&world, &client, "rejected.example.test", &json!({"kind": "rejected"}));
+    let order = client.wait(&order, "invalid");
+    assert_eq!(order.object["error"]["type"], "urn:ietf:params:acme:error:unauthorized", "{order:?}");
+}
+
+#[test]
+fn while_the_cm_is_away_new_accounts_are_told_to_come_back() {
+    let world = fragile_world();
+    for _ in 0..12 {
+        world.set_fault("createRegistration", &json!({"kind": "unavailable", "retry_after_secs": 2}));
+    }
+    let mut client = world.client("open");
+    let response = client.register(&json!({}));
+    let _ = response.assert_refused(503, "serverInternal");
+    assert!(response.header("retry-after").is_some(), "{response:?}");
+    world.clear_faults();
+    // The way to the CM was judged bad; it is tried again after a while.
+    tests::wait_for("a new account", std::time::Duration::from_secs(30), || {
+        (client.register(&json!({})).status == 201).then_some(())
+    });
+}
+
+#[test]
+fn a_lost_answer_to_newaccount_still_makes_one_account() {
+    let world = fragile_world();
+    world.set_fault("createRegistration", &json!({"kind": "reset-after"}));
+    let mut client = world.client("open");
+    let created = client.register(&json!({}));
+    assert!(matches!(created.status, 200 | 201), "{created:?}");
+    let account = client.account_url();
+    assert_eq!(client.register(&json!({})).expect(200).location(), account);
+}
+
+#[test]
+fn a_revocation_is_reported_only_when_the_cm_did_it() {
+    let world = fragile_world();
+    let client = world.account();
+    let issued = client.issue(&["revoke-fault.example.test"]);
+    world.set_fault("revokeCertificate", &json!({"kind": "reset-after"}));
+    let response = client.revoke(&issued.leaf, Value::Null);
+    assert!(matches!(response.status, 200 | 400 | 503), "{response:?}");
+    let _ = client.revoke(&issued.leaf, Value::Null).assert_refused(400, "alreadyRevoked");
+}

@@ -1,0 +1,104 @@
+//! newNonce and anti-replay nonces (RFC 8555 §6.5, §7.2).
+
+use std::{collections::BTreeSet, thread};
+
+use serde_json::json;
+use tests::{base64url, from_base64url, snapshot::assert_snapshot};
+
+use crate::world;
+
+#[test]
+fn head_is_answered_with_200_and_a_nonce() {
+    let site = world().site();
+    let response = site.send("HEAD", &site.url("open", "new-nonce"), &[], None);
+    assert_snapshot("nonce_head", &response.to_snapshot());
+}
+
+#[test]
+fn get_is_answered_with_204_and_a_nonce() {
+    let site = world().site();
+    assert_snapshot("nonce_get", &site.get(&site.url("open", "new-nonce")).to_snapshot());
+}
+
+#[test]
+fn a_signed_request_is_answered_like_a_get() {
+    let client = world().account();
+    assert_eq!(client.read(&client.url("new-nonce")).expect(204).all("replay-nonce").count(), 1);
+}
+
+#[test]
+fn nonces_differ_and_are_base64url_of_at_least_128_bits() {
+    let site = world().site();
+    let nonces: BTreeSet<_> = (0..50)
+        .map(|_| {
+            site.send("HEAD", &site.url("open", "new-nonce"), &[], None).header("replay-nonce").unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(nonces.len(), 50);
+    assert!(nonces.iter().all(|nonce| nonce.len() <= 128 && from_base64url(nonce).len() >= 16), "{nonces:?}");
+}
+
+#[test]
+fn a_nonce_is_good_once() {
+    let client = world().account();
+    let url = client.account_url();
+    let jws = client.draft(&url, "").sign();
+    let _ = client.send(&url, &jws).expect(200);
+    let detail = client.send(&url, &jws).assert_refused(400, "badNonce");
+    assert!(detail.contains("JWS has an invalid anti-replay nonce"), "a shell client looks for these words: {detail}");
+}
+
+#[test]
+fn after_a_bad_nonce_the_one_in_the_answer_is_good() {
+    let client = world().account();
+    let url = client.account_url();
+    for nonce in [base64url([7; 40]), String::new()] {
+        let bad = client.draft(&url, "").with("nonce", nonce);
+        let _ = client.send(&url, &bad.sign()).assert_refused(400, "badNonce");
+        let _ = client.read(&url).expect(200);
+    }
+    let without = client.draft(&url, "").without("nonce");
+    let _ = client.send(&url, &without.sign()).assert_refused(400, "badNonce");
+    let _ = client.read(&url).expect(200);
+}
+
+#[test]
+fn a_nonce_spent_on_a_forged_request_is_spent() {
+    let client = world().account();
+    let url = client.account_url();
+    let draft = client.draft(&url, "");
+    let mut forged = draft.sign();
+    forged["signature"] = json!(base64url([1; 64]));
+    let _ = client.send(&url, &forged).assert_refused(400, "malformed");
+    let _ = client.send(&url, &draft.sign()).assert_refused(400, "badNonce");
+}
+
+#[test]
+fn of_two_requests_at_once_with_one_nonce_exactly_one_is_done() {
+    let client = world().account();
+    let url = client.account_url();
+    let jws = client.draft(&url, "").sign();
+    let send = || {
+        let (twin, url, jws) = (client.twin(), url.clone(), jws.clone());
+        thread::spawn(move || twin.send(&url, &jws).status)
+    };
+    let racers = [send(), send(), send(), send()];
+    let mut statuses = racers.map(|racer| racer.join().unwrap());
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 400, 400, 400]);
+}
+
+#[test]
+fn a_nonce_of_one_directory_is_good_at_another() {
+    let client = world().account();
+    let site = client.site();
+    let nonce = site.get(&site.url("registered", "new-nonce")).header("replay-nonce").unwrap().to_owned();
+    let url = client.account_url();
+    let _ = client.send(&url, &client.draft(&url, "").with("nonce", nonce).sign()).expect(200);
+}
+
+#[test]
+fn an_unsigned_post_is_refused() {
+    let client = world().client("open");
+    let _ = client.send_octets(&client.url("new-nonce"), b"", &[]).assert_refused(415, "malformed");
+}

@@ -1,0 +1,107 @@
+//! Registrations that an officer made: what they allow is what clients get, and a refusal names its rule.
+
+use serde_json::{Value, json};
+use tests::snapshot::assert_snapshot;
+
+use crate::world;
+
+fn listed(rules: Value, exclude: Value) -> Value {
+    json!({"mode": "listed", "rules": rules, "exclude": exclude})
+}
+
+fn suffix(value: &str) -> Value {
+    json!({"type": "dns", "match": "suffix", "value": value})
+}
+
+#[test]
+fn an_allowed_name_is_certified() {
+    let (client, _) = world().registered_account(&listed(json!([suffix("allowed.test")]), json!([])));
+    let issued = client.issue(&["www.allowed.test", "allowed.test"]);
+    assert_eq!(world().certificates_of(&issued.order_url), 1);
+}
+
+#[test]
+fn a_name_outside_the_list_is_refused_and_the_rule_named() {
+    let (client, _) = world().registered_account(&listed(json!([suffix("allowed.test")]), json!([])));
+    assert_snapshot("registration_not_listed", &client.new_order(&["www.other.test"]).to_snapshot());
+}
+
+#[test]
+fn a_name_that_only_ends_like_an_allowed_one_is_refused() {
+    let (client, _) = world().registered_account(&listed(json!([suffix("allowed.test")]), json!([])));
+    for name in ["evilallowed.test", "allowed.test.evil.test", "xallowed.test", "*.evilallowed.test"] {
+        let _ = client.new_order(&[name]).assert_refused(403, "rejectedIdentifier");
+    }
+    let _ = client.order(&["a.b.allowed.test"]);
+    let _ = client.order(&["*.allowed.test"]);
+}
+
+#[test]
+fn one_refused_name_refuses_the_order_and_is_named() {
+    let (client, _) = world().registered_account(&listed(json!([suffix("allowed.test")]), json!([])));
+    let response = client.new_order(&["good.allowed.test", "bad.test", "worse.test"]);
+    let _ = response.assert_refused(403, "rejectedIdentifier");
+    let problem = response.json();
+    let named: Vec<_> =
+        problem["subproblems"].as_array().unwrap().iter().map(|one| &one["identifier"]["value"]).collect();
+    assert_eq!(named, ["bad.test", "worse.test"]);
+}
+
+#[test]
+fn exclusions_wildcards_and_addresses_are_told_apart() {
+    let rules = json!([
+        {"type": "dns", "match": "suffix", "value": "plain.test", "wildcards": false},
+        {"type": "dns", "match": "exact", "value": "only.exact.test"},
+        {"type": "dns", "match": "wildcard", "value": "*.dev.test"},
+        {"type": "ip", "match": "cidr", "value": "127.0.0.0/29"},
+    ]);
+    let (client, _) = world().registered_account(&listed(rules, json!([suffix("vpn.plain.test")])));
+    for name in ["a.plain.test", "plain.test", "only.exact.test", "*.dev.test"] {
+        let _ = client.order(&[name]);
+    }
+    for name in ["*.plain.test", "a.only.exact.test", "dev.test", "a.dev.test", "vpn.plain.test", "a.vpn.plain.test"] {
+        let detail = client.new_order(&[name]).assert_refused(403, "rejectedIdentifier");
+        assert!(detail.contains("identifier."), "the rule is named: {detail}");
+    }
+    let address =
+        |value: &str| client.post(&client.url("new-order"), &json!({"identifiers": [{"type": "ip", "value": value}]}));
+    let _ = address("127.0.0.7").expect(201);
+    let _ = address("127.0.0.8").assert_refused(403, "rejectedIdentifier");
+}
+
+#[test]
+fn a_suspended_registration_orders_nothing_and_still_revokes() {
+    let (client, id) = world().registered_account(&json!({"mode": "any"}));
+    let issued = client.issue(&["suspended.registration.test"]);
+    world().officer().set_status(&id, "suspended");
+    let detail = tests::wait_for("the gateway to hear of it", std::time::Duration::from_secs(30), || {
+        let response = client.new_order(&["suspended.registration.test"]);
+        (response.status != 201).then(|| response.assert_refused(403, "unauthorized"))
+    });
+    assert!(detail.contains("suspended"), "{detail}");
+    let _ = client.read(&client.account_url()).expect(200);
+    let _ = client.revoke(&issued.leaf, Value::Null).expect(200);
+}
+
+#[test]
+fn a_revoked_registration_signs_nothing_any_more() {
+    let (client, id) = world().registered_account(&json!({"mode": "any"}));
+    world().officer().set_status(&id, "revoked");
+    tests::wait_for("the gateway to hear of it", std::time::Duration::from_secs(30), || {
+        let response = client.read(&client.account_url());
+        (response.status != 200).then(|| response.assert_refused(401, "unauthorized"))
+    });
+}
+
+#[test]
+fn the_sample_registration_of_the_sandbox_allows_what_it_says() {
+    let facts = world().facts();
+    let secret = tests::from_base64url(facts["eab"]["hmac_key"].as_str().unwrap());
+    let mut client = world().client("registered");
+    let binding = client.binding(facts["eab"]["kid"].as_str().unwrap(), &secret);
+    let _ = client.register(&json!({"externalAccountBinding": binding})).expect(201);
+    for allowed in tests::client::strings(&facts["eab"]["allowed"]) {
+        let _ = client.order(&[&format!("www.{allowed}")]);
+        let _ = client.new_order(&[&format!("evil{allowed}")]).assert_refused(403, "rejectedIdentifier");
+    }
+}

@@ -1,0 +1,131 @@
+//! `acme-gateway check-config`: wrong settings are refused by name and with a way out, before anything listens.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tests::binaries;
+
+use crate::world;
+
+/// Success, standard output, standard error.
+fn check(file: &Path) -> (bool, String, String) {
+    let output = Command::new(binaries::gateway()).arg("check-config").arg("--config").arg(file).output().unwrap();
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
+/// The settings of the running world with a change.
+fn changed(name: &str, change: impl FnOnce(String) -> String) -> PathBuf {
+    let site = world().site();
+    let file = site.dir.join(format!("{name}.toml"));
+    fs::write(&file, change(fs::read_to_string(site.settings_file()).unwrap())).unwrap();
+    file
+}
+
+#[track_caller]
+fn assert_refused(name: &str, words: &[&str], change: impl FnOnce(String) -> String) {
+    let (good, _, error) = check(&changed(name, change));
+    assert!(!good, "{name} must be refused");
+    for word in words {
+        assert!(error.contains(word), "{name} must say {word:?}: {error}");
+    }
+}
+
+#[test]
+fn good_settings_are_good_and_dangers_are_pointed_out() {
+    let site = world().site();
+    let (good, out, error) = check(&site.settings_file());
+    assert!(good, "{error}");
+    assert!(out.contains(&site.url("open", "directory")) && out.contains("danger_allow_loopback"), "{out}");
+}
+
+#[test]
+fn a_misspelt_setting_is_named() {
+    assert_refused("table", &["serverr"], |text| text.replace("[server]", "[serverr]"));
+    assert_refused("name", &["bodytimeout"], |text| text.replace("body_timeout_secs", "bodytimeout"));
+    assert_refused("endpoint", &["modus"], |text| text.replace("mode = \"open\"", "modus = \"open\""));
+}
+
+#[test]
+fn a_value_that_cannot_be_is_named_with_its_setting() {
+    assert_refused("url", &["server.external_url", "https://"], |text| {
+        text.replace("\"https://localhost", "\"http://localhost")
+    });
+    assert_refused("mode", &["mode"], |text| text.replace("mode = \"open\"", "mode = \"closed\""));
+    assert_refused("resolver", &["validation.resolvers"], |text| {
+        text.replace("resolvers = [\"127", "resolvers = [\"x127")
+    });
+    assert_refused("attempts", &["validation.attempts_max"], |text| {
+        text.replace("attempts_max = 2", "attempts_max = 0")
+    });
+    assert_refused("seconds", &["server.body_timeout_secs"], |text| {
+        text.replace("body_timeout_secs = 2", "body_timeout_secs = 0")
+    });
+}
+
+#[test]
+fn a_seal_key_inside_the_store_is_refused() {
+    assert_refused("seal", &["secrets.seal_key_file", "outside"], |text| {
+        text.replace("gateway/seal.key", "gateway/store/seal.key")
+    });
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_with_its_setting() {
+    for (setting, file) in [
+        ("server.certificate_file", "acme-server.pem"),
+        ("server.key_file", "acme-server.key"),
+        ("cm.ca_file", "infra-ca.pem"),
+        ("cm.certificate_file", "pki/gateway.pem"),
+        ("cm.key_file", "pki/gateway.key"),
+        ("cm.issuer_roots_file", "root.pem"),
+    ] {
+        assert_refused("missing", &[setting, "missing.pem"], |text| text.replace(file, "missing.pem"));
+    }
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused_with_the_way_out() {
+    let site = world().site();
+    let open = site.dir.join("open.key");
+    fs::copy(site.pki("acme-server.key"), &open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).unwrap();
+    let old = format!("{:?}", site.pki("acme-server.key"));
+    assert_refused("readable", &["server.key_file", "chmod 600"], |text| text.replace(&old, &format!("{open:?}")));
+}
+
+#[test]
+fn a_key_of_another_certificate_is_refused() {
+    assert_refused("mismatch", &["do not belong together"], |text| text.replace("acme-server.key", "gateway.key"));
+}
+
+#[test]
+fn settings_that_are_not_there_are_refused() {
+    let (good, _, error) = check(Path::new("/nonexistent/gateway.toml"));
+    assert!(!good && error.contains("/nonexistent/gateway.toml"), "{error}");
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let output = Command::new(binaries::gateway())
+        .env("ACME_GATEWAY__SERVER__EXTERNAL_URL", "https://acme.example.com")
+        .arg("check-config")
+        .arg("--config")
+        .arg(world().site().settings_file())
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(out.contains("https://acme.example.com/acme/open/directory"), "{out}");
+}
+
+#[test]
+fn serve_refuses_what_check_config_refuses() {
+    let file = changed("serve", |text| text.replace("[ops]", "[opps]"));
+    let output = Command::new(binaries::gateway()).arg("serve").arg("--config").arg(file).output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("opps"));
+}

@@ -1,0 +1,286 @@
+//! The wire: TLS, HTTP/1.1 and its limits (RFC 8555 §6.1, RFC 9112), and what surrounds every answer.
+
+use std::time::{Duration, Instant};
+
+use openssl::ssl::SslVersion;
+use tests::{
+    client::JOSE,
+    http::{Connection, Tls, request},
+    response::Response,
+};
+
+use crate::world;
+
+/// One response to octets as they are.
+fn raw(octets: &[u8]) -> Response {
+    let mut connection = world().site().connect();
+    connection.send(octets).unwrap();
+    connection.receive("POST").unwrap()
+}
+
+#[test]
+fn header_names_are_written_in_title_case() {
+    let client = world().account();
+    let response = client.new_order(&["case.example.test"]).expect(201);
+    let names: Vec<_> = response.headers.iter().map(|(name, _)| name.as_str()).collect();
+    for name in ["Replay-Nonce", "Location", "Link", "Content-Type", "Content-Length", "Cache-Control"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+}
+
+#[test]
+fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
+    let site = world().site();
+    let ca_file = site.pki("acme-ca.pem");
+    let speak = |version| {
+        let tls = Tls { ca_file: Some(&ca_file), version: Some(version), ..Tls::default() };
+        let (mut connection, _) = Connection::tls(site.gateway, "localhost", &tls)?;
+        connection.send(request("GET", "/acme/open/directory", "localhost", &[], None))?;
+        connection.receive("GET")
+    };
+    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+        let _ = speak(version).unwrap().expect(200);
+    }
+    for version in [SslVersion::TLS1, SslVersion::TLS1_1] {
+        assert!(speak(version).is_err(), "{version:?}");
+    }
+}
+
+#[test]
+fn http_2_is_not_agreed_on() {
+    let site = world().site();
+    let ca_file = site.pki("acme-ca.pem");
+    let tls = Tls { ca_file: Some(&ca_file), alpn: Some(b"\x02h2\x08http/1.1"), ..Tls::default() };
+    let (_, agreed) = Connection::tls(site.gateway, "localhost", &tls).unwrap();
+    assert_eq!(agreed.as_deref(), Some("http/1.1"));
+}
+
+#[test]
+fn clients_are_served_under_an_address_too() {
+    let site = world().site();
+    let ca_file = site.pki("acme-ca.pem");
+    let tls = Tls { ca_file: Some(&ca_file), ..Tls::default() };
+    let (mut connection, _) = Connection::tls(site.gateway, "127.0.0.1", &tls).unwrap();
+    connection.send(request("GET", "/acme/open/directory", "127.0.0.1", &[], None)).unwrap();
+    let directory = connection.receive("GET").unwrap().expect(200).json();
+    let url = directory["newOrder"].as_str().unwrap();
+    assert!(url.starts_with(&site.external_url), "URLs come from the settings, never from Host: {url}");
+}
+
+#[test]
+fn plain_http_on_the_same_port_is_not_answered_with_acme() {
+    let site = world().site();
+    let mut connection = Connection::plain(site.gateway).unwrap();
+    connection.send(request("GET", "/acme/open/directory", "localhost", &[], None)).unwrap();
+    let rest = connection.receive_rest().unwrap_or_default();
+    assert!(!String::from_utf8_lossy(&rest).contains("newNonce"));
+}
+
+#[test]
+fn methods_that_a_resource_does_not_know_are_refused_with_those_it_knows() {
+    let client = world().account();
+    let site = client.site();
+    let order = client.order(&["method.example.test"]);
+    let authorization = order.object["authorizations"][0].as_str().unwrap().to_owned();
+    for (method, url, allowed) in [
+        ("GET", client.url("new-account"), "POST"),
+        ("GET", client.url("new-order"), "POST"),
+        ("GET", order.url.clone(), "POST"),
+        ("GET", authorization, "POST"),
+        ("GET", client.account_url(), "POST"),
+        ("GET", client.url("cert/x"), "POST"),
+        ("HEAD", order.url, "POST"),
+        ("PUT", client.url("directory"), "GET, HEAD, POST"),
+        ("DELETE", client.url("directory"), "GET, HEAD, POST"),
+        ("PUT", client.url("new-nonce"), "HEAD, GET, POST"),
+    ] {
+        let response = site.send(method, &url, &[], None);
+        assert_eq!(response.status, 405, "{method} {url}: {response:?}");
+        let allow: Vec<_> = response.header("allow").unwrap_or_default().split(", ").map(str::to_owned).collect();
+        assert!(
+            allowed.split(", ").all(|method| allow.iter().any(|one| one == method)),
+            "{method} {url}: {response:?}"
+        );
+        if method != "HEAD" {
+            let _ = response.assert_problem(405, "malformed");
+        }
+    }
+}
+
+#[test]
+fn every_answer_to_a_post_has_a_nonce_and_leads_back_to_the_directory() {
+    let client = world().account();
+    let directory = client.url("directory");
+    let responses = [
+        client.read(&client.account_url()),
+        client.read(&client.url("new-nonce")),
+        client.new_order(&["links.example.test"]),
+        client.new_order(&["bad name"]),
+        client.read(&client.url("nothing")),
+        client.send_octets(&client.url("new-order"), b"{}", &[]),
+        client.send_octets(&client.url("new-order"), &[b'x'; 100_000], &[("Content-Type", JOSE)]),
+    ];
+    for response in responses {
+        assert_eq!(response.all("replay-nonce").count(), 1, "{response:?}");
+        assert_eq!(response.link("index"), Some(directory.as_str()), "{response:?}");
+        assert_eq!(response.header("cache-control"), Some("no-store"), "{response:?}");
+    }
+}
+
+#[test]
+fn bodies_of_another_media_type_are_refused() {
+    let client = world().account();
+    let url = client.url("new-order");
+    let payload = r#"{"identifiers":[{"type":"dns","value":"media.example.test"}]}"#;
+    for headers in [vec![], vec![("Content-Type", "application/json")], vec![("Content-Type", "application/jose")]] {
+        let jws = client.draft(&url, payload).sign().to_string();
+        let _ = client.send_octets(&url, jws.as_bytes(), &headers).assert_refused(415, "malformed");
+    }
+    for good in ["application/jose+json", "Application/JOSE+JSON", "application/jose+json; charset=utf-8"] {
+        let jws = client.draft(&url, payload).sign().to_string();
+        let _ = client.send_octets(&url, jws.as_bytes(), &[("Content-Type", good)]).expect(201);
+    }
+}
+
+#[test]
+fn bodies_that_are_too_large_are_refused_whether_announced_or_not() {
+    let client = world().account();
+    let url = client.url("new-order");
+    let large = vec![b' '; 1_048_576];
+    let host = client.site().external_url.trim_start_matches("https://").to_owned();
+    let path = url.strip_prefix(&client.site().external_url).unwrap().to_owned();
+    let announced = request("POST", &path, &host, &[("Content-Type", JOSE), ("Content-Length", "1048576")], None);
+    let _ = raw(&announced).assert_refused(413, "malformed");
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {JOSE}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let mut connection = client.site().connect();
+    connection.send(head).unwrap();
+    for part in large.chunks(16_384) {
+        let chunk = [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat();
+        // The server may have answered and closed before everything is sent.
+        if connection.send(chunk).is_err() {
+            break;
+        }
+    }
+    if let Ok(response) = connection.receive("POST") {
+        let _ = response.assert_refused(413, "malformed");
+    }
+}
+
+#[test]
+fn chunked_bodies_are_taken() {
+    let client = world().account();
+    let url = client.url("new-order");
+    let payload = r#"{"identifiers":[{"type":"dns","value":"chunked.example.test"}]}"#;
+    let jws = client.draft(&url, payload).sign().to_string();
+    let host = client.site().external_url.trim_start_matches("https://");
+    let path = url.strip_prefix(&client.site().external_url).unwrap();
+    let mut octets =
+        format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {JOSE}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for part in jws.as_bytes().chunks(50) {
+        octets.push_str(&format!("{:x}\r\n{}\r\n", part.len(), String::from_utf8_lossy(part)));
+    }
+    octets.push_str("0\r\n\r\n");
+    let _ = raw(octets.as_bytes()).expect(201);
+}
+
+#[test]
+fn http_1_0_is_answered_and_the_connection_closed() {
+    let mut connection = world().site().connect();
+    connection.send("GET /acme/open/directory HTTP/1.0\r\n\r\n").unwrap();
+    let response = connection.receive("GET").unwrap().expect(200);
+    assert!(response.json()["newNonce"].is_string());
+    assert!(connection.receive_rest().unwrap().is_empty());
+}
+
+#[test]
+fn a_connection_serves_many_requests_until_the_client_is_done() {
+    let mut connection = world().site().connect();
+    for _ in 0..5 {
+        connection.send(request("GET", "/acme/open/directory", "localhost", &[], None)).unwrap();
+        let _ = connection.receive("GET").unwrap().expect(200);
+    }
+    connection.send(request("GET", "/acme/open/directory", "localhost", &[("Connection", "close")], None)).unwrap();
+    let response = connection.receive("GET").unwrap().expect(200);
+    assert!(response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")), "{response:?}");
+    assert!(connection.receive_rest().unwrap().is_empty());
+}
+
+#[test]
+fn a_client_that_waits_for_permission_to_send_its_body_gets_it() {
+    let client = world().account();
+    let url = client.url("new-order");
+    let payload = r#"{"identifiers":[{"type":"dns","value":"expect.example.test"}]}"#;
+    let jws = client.draft(&url, payload).sign().to_string();
+    let path = url.strip_prefix(&client.site().external_url).unwrap();
+    let length = jws.len().to_string();
+    let headers = [("Content-Type", JOSE), ("Content-Length", length.as_str()), ("Expect", "100-continue")];
+    let mut connection = client.site().connect();
+    connection.send(request("POST", path, "localhost", &headers, None)).unwrap();
+    let permission = connection.receive("HEAD").unwrap();
+    assert_eq!(permission.status, 100, "{permission:?}");
+    connection.send(jws).unwrap();
+    let _ = connection.receive("POST").unwrap().expect(201);
+}
+
+#[test]
+fn a_body_that_does_not_arrive_is_given_up() {
+    let client = world().account();
+    let path = "/acme/open/new-order";
+    let headers = [("Content-Type", JOSE), ("Content-Length", "1000")];
+    let mut connection = client.site().connect();
+    let start = Instant::now();
+    connection.send(request("POST", path, "localhost", &headers, None)).unwrap();
+    connection.send("{\"protected\":").unwrap();
+    if let Ok(response) = connection.receive("POST") {
+        let _ = response.assert_refused(408, "malformed");
+    }
+    assert!(start.elapsed() < Duration::from_secs(10), "after {:?}", start.elapsed());
+}
+
+#[test]
+fn a_head_that_does_not_end_is_given_up() {
+    let mut connection = world().site().connect();
+    let start = Instant::now();
+    connection.send("GET /acme/open/directory HTTP/1.1\r\nHost: loc").unwrap();
+    let rest = connection.receive_rest().unwrap_or_default();
+    assert!(!String::from_utf8_lossy(&rest).contains("HTTP/1.1 200"));
+    assert!(start.elapsed() < Duration::from_secs(10), "after {:?}", start.elapsed());
+}
+
+#[test]
+fn ambiguous_requests_are_refused() {
+    let both = "POST /acme/open/new-order HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/jose+json\r\n\
+        Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let two_lengths = "POST /acme/open/new-order HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/jose+json\r\n\
+        Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}";
+    for octets in [both, two_lengths] {
+        assert_eq!(raw(octets.as_bytes()).status, 400, "{octets}");
+    }
+}
+
+#[test]
+fn a_request_needs_no_user_agent() {
+    let mut connection = world().site().connect();
+    connection.send("GET /acme/open/directory HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let _ = connection.receive("GET").unwrap().expect(200);
+}
+
+#[test]
+fn nothing_is_compressed_and_no_cookie_set() {
+    let site = world().site();
+    let response =
+        site.send("GET", &site.url("open", "directory"), &[("Accept-Encoding", "gzip, br")], None).expect(200);
+    assert_eq!(response.header("content-encoding"), None);
+    assert_eq!(response.header("set-cookie"), None);
+    assert!(response.header("content-length").is_some());
+}
+
+#[test]
+fn what_is_outside_of_the_directories_is_not_found() {
+    let site = world().site();
+    for path in ["/", "/acme", "/acme/open/x/y/z", "/metrics", "/healthz", "/acme/open/../open/directory"] {
+        let response = site.send("GET", path, &[], None);
+        assert!(response.status == 404 || response.status == 400, "{path}: {response:?}");
+    }
+}

@@ -1,0 +1,88 @@
+//! What registration officers do, straight at the CM with an officer's own certificate (CM contract section 4.3).
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    from_base64url,
+    http::{Connection, Tls, request},
+    response::Response,
+};
+
+/// An officer of the realm `registered`.
+pub struct Officer {
+    cm: SocketAddr,
+    pki: PathBuf,
+}
+
+/// A registration without a key yet.
+pub struct Preregistration {
+    /// Its id.
+    pub id: String,
+    /// The external account key's id.
+    pub kid: String,
+    /// Its secret.
+    pub secret: Vec<u8>,
+}
+
+impl Officer {
+    /// `facts` is what the sandbox says about itself.
+    pub(crate) fn new(facts: &Value, pki: PathBuf) -> Self {
+        let port = facts["cm"].as_str().and_then(|url| url.rsplit(':').next()).and_then(|port| port.parse().ok());
+        let port: u16 = port.expect("sandbox.json names the CM with its port");
+        Self { cm: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), pki }
+    }
+
+    /// Pre-registers a client; `members` come on top of the least that is needed.
+    ///
+    /// # Panics
+    /// The CM refuses.
+    #[must_use]
+    pub fn preregister(&self, members: &Value) -> Preregistration {
+        let kid = crate::base64url(openssl::sha::sha256(format!("{:?}", std::time::Instant::now()).as_bytes()));
+        let kid = format!("kid-{}", kid.get(..16).unwrap_or_default());
+        let mut body = json!({
+            "mode": "preregistered",
+            "eab": {"kid": kid, "use": "once"},
+            "allowedIdentifiers": {"mode": "any"},
+            "owner": "tests",
+        });
+        for (name, value) in members.as_object().expect("members are an object") {
+            body[name] = value.clone();
+        }
+        let created = self.ask("POST", "registrations", &[], Some(&body)).expect(201).json();
+        let text = |pointer: &str| created.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Preregistration { id: text("/id"), kid: text("/eab/kid"), secret: from_base64url(&text("/eabSecret/hmacKey")) }
+    }
+
+    /// Sets a registration's status: `suspended`, `active`, `revoked`.
+    ///
+    /// # Panics
+    /// The CM refuses.
+    pub fn set_status(&self, id: &str, status: &str) {
+        let path = format!("registrations/{id}");
+        let version = self.ask("GET", &path, &[], None).expect(200);
+        let version = version.header("etag").expect("a registration has a version").to_owned();
+        let body = json!({"status": status, "reason": "a test"});
+        let _ = self.ask("POST", &format!("{path}/status"), &[("If-Match", &version)], Some(&body)).expect(200);
+    }
+
+    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Response {
+        let (ca, certificate, key) =
+            (self.pki.join("infra-ca.pem"), self.pki.join("officer.pem"), self.pki.join("officer.key"));
+        let tls = Tls { ca_file: Some(&ca), identity: Some((&certificate, &key)), ..Tls::default() };
+        let host = self.cm.ip().to_string();
+        let (mut connection, _) =
+            Connection::tls(self.cm, &host, &tls).expect("the CM takes the officer's certificate");
+        let mut headers = headers.to_vec();
+        headers.extend([("Content-Type", "application/json"), ("Connection", "close")]);
+        let path = format!("/cm/v1/realms/registered/{path}");
+        let body = body.map(|body| body.to_string().into_bytes());
+        connection.send(request(method, &path, &self.cm.to_string(), &headers, body.as_deref())).unwrap();
+        connection.receive(method).unwrap_or_else(|error| panic!("{method} {path} at the CM: {error}"))
+    }
+}

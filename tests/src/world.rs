@@ -1,0 +1,440 @@
+//! A world: the sandbox and the gateway as processes on loopback ports of their own, in a folder of their own.
+//!
+//! Nothing of it outlives the test process. The folder is removed at the end unless a test failed.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc, Mutex, Once,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    binaries,
+    client::Client,
+    http::{Connection, Tls, request},
+    key::Key,
+    officer::Officer,
+    process::{Process, tail},
+    response::Response,
+    wait_for,
+};
+
+/// How long a process may take to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// The endpoints beside `open` and `registered`: all in the realm `open`, each with something of its own.
+const MORE_ENDPOINTS: [(&str, &str); 2] =
+    [("terms", "terms_of_service = \"https://localhost/terms/v1\"\n"), ("web", "challenges = [\"http-01\"]\n")];
+
+/// Where things are; clients share it.
+pub struct Site {
+    /// The folder of this world.
+    pub dir: PathBuf,
+    /// `https://localhost:PORT`.
+    pub external_url: String,
+    /// Where the gateway listens.
+    pub gateway: SocketAddr,
+    /// The gateway's listener for operators.
+    pub ops: SocketAddr,
+    /// The sandbox's control server.
+    pub control: SocketAddr,
+    /// Where http-01 is dialled.
+    pub http_01_port: u16,
+}
+
+/// A running world.
+pub struct World {
+    site: Arc<Site>,
+    gateway: Process,
+    sandbox: Process,
+    /// What the sandbox says about itself.
+    facts: Value,
+}
+
+impl World {
+    /// Starts one with settings that make failures quick.
+    ///
+    /// # Panics
+    /// It does not get ready; the text has the ends of the logs.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one in which these settings (`table`, `name = value`) come on top.
+    ///
+    /// # Panics
+    /// It does not get ready; the text has the ends of the logs.
+    #[must_use]
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        let dir = new_folder();
+        let ports = free_ports();
+        let [acme, ops, cm, status, dns, control, http_01, tls_alpn_01] = ports;
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let external_url = format!("https://localhost:{acme}");
+        let site = Site {
+            dir,
+            external_url,
+            gateway: local(acme),
+            ops: local(ops),
+            control: local(control),
+            http_01_port: http_01,
+        };
+        run("acme-sandbox init", Command::new(binaries::sandbox()).arg("init").arg("--dir").arg(site.sandbox_dir()));
+        raise_limits(&site.sandbox_dir());
+        let mut arguments = vec!["serve".to_owned(), "--dir".to_owned(), site.sandbox_dir().display().to_string()];
+        for (flag, port) in [("--cm", cm), ("--status", status), ("--dns", dns), ("--control", control)] {
+            arguments.extend([flag.to_owned(), local(port).to_string()]);
+        }
+        for (flag, port) in [("--http-01-port", http_01), ("--tls-alpn-01-port", tls_alpn_01)] {
+            arguments.extend([flag.to_owned(), port.to_string()]);
+        }
+        let more = MORE_ENDPOINTS.iter().map(|(name, _)| ("open", *name));
+        for (realm, endpoint) in [("open", "open"), ("registered", "registered")].into_iter().chain(more) {
+            arguments.extend(["--acme-base".to_owned(), format!("{realm}={}/acme/{endpoint}", site.external_url)]);
+        }
+        let mut sandbox = Process::start("acme-sandbox", &binaries::sandbox(), &arguments, &site.log("sandbox"));
+        let file = site.sandbox_dir().join("sandbox.json");
+        let facts: Value = wait_for("sandbox.json", READY_WITHIN, || {
+            sandbox.check_alive();
+            fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok())
+        });
+        let text = settings_text(&site, &facts, local(dns), settings);
+        fs::write(site.settings_file(), text).unwrap();
+        let gateway = start_gateway(&site);
+        show_logs_on_failure(site.dir.clone());
+        Self { site: Arc::new(site), gateway, sandbox, facts }
+    }
+
+    /// Where things are.
+    #[must_use]
+    pub fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    /// A client with a fresh P-256 key and no account yet.
+    #[must_use]
+    pub fn client(&self, endpoint: &str) -> Client {
+        self.client_with(endpoint, Key::p256())
+    }
+
+    /// A client with this key and no account yet.
+    #[must_use]
+    pub fn client_with(&self, endpoint: &str, key: Key) -> Client {
+        Client::new(Arc::clone(&self.site), endpoint, key)
+    }
+
+    /// A client with an account at `open`.
+    #[must_use]
+    pub fn account(&self) -> Client {
+        let mut client = self.client("open");
+        let _ = client.register(&json!({"termsOfServiceAgreed": true})).expect(201);
+        client
+    }
+
+    /// A client with an account at `registered` whose registration allows these rules, and its registration's id.
+    #[must_use]
+    pub fn registered_account(&self, allowed_identifiers: &Value) -> (Client, String) {
+        let registration = self.officer().preregister(&json!({"allowedIdentifiers": allowed_identifiers}));
+        let mut client = self.client("registered");
+        let binding = client.binding(&registration.kid, &registration.secret);
+        let _ = client.register(&json!({"externalAccountBinding": binding})).expect(201);
+        (client, registration.id)
+    }
+
+    /// The registration officer of the realm `registered`.
+    #[must_use]
+    pub fn officer(&self) -> Officer {
+        Officer::new(&self.facts, self.site.sandbox_dir().join("pki"))
+    }
+
+    /// What the sandbox says about itself.
+    #[must_use]
+    pub const fn facts(&self) -> &Value {
+        &self.facts
+    }
+
+    /// Orders the next requests of a CM operation to go wrong.
+    pub fn set_fault(&self, operation: &str, fault: &Value) {
+        let _ = self.site.control("/faults", &json!({"operation": operation, "count": 1, "fault": fault}));
+    }
+
+    /// Faults that were ordered and did not happen yet.
+    #[must_use]
+    pub fn faults(&self) -> Value {
+        self.site.control_get("/faults")
+    }
+
+    /// Forgets faults that did not happen yet.
+    pub fn clear_faults(&self) {
+        self.site.clear_faults();
+    }
+
+    /// How many certificates the reference CM issued for this order.
+    #[must_use]
+    pub fn certificates_of(&self, order_url: &str) -> u64 {
+        let id = order_url.rsplit('/').next().unwrap_or_default();
+        self.books()["certificatesByOrderRef"][id].as_u64().unwrap_or(0)
+    }
+
+    /// What the reference CM has registered, issued and revoked.
+    #[must_use]
+    pub fn books(&self) -> Value {
+        self.site.control_get("/books")
+    }
+
+    /// Kills the gateway as a power failure would (SIGKILL).
+    pub fn kill_gateway(&mut self) {
+        self.gateway.kill();
+    }
+
+    /// Asks the gateway to end (SIGTERM) and tells its exit code.
+    pub fn stop_gateway(&mut self) -> Option<i32> {
+        self.gateway.terminate();
+        self.gateway.wait()
+    }
+
+    /// Starts the gateway again and waits until it is ready.
+    pub fn restart_gateway(&mut self) {
+        self.gateway = start_gateway(&self.site);
+    }
+
+    /// Deletes the gateway's store, while it is down.
+    ///
+    /// # Panics
+    /// The folder cannot be removed.
+    pub fn delete_store(&self) {
+        fs::remove_dir_all(self.site.dir.join("gateway/store")).unwrap();
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.gateway.kill();
+        self.sandbox.kill();
+    }
+}
+
+impl Site {
+    /// The folder of the sandbox.
+    #[must_use]
+    pub fn sandbox_dir(&self) -> PathBuf {
+        self.dir.join("sandbox")
+    }
+
+    /// A file of the throwaway PKI, such as `root.pem`.
+    #[must_use]
+    pub fn pki(&self, file: &str) -> PathBuf {
+        self.sandbox_dir().join("pki").join(file)
+    }
+
+    /// The gateway's settings.
+    #[must_use]
+    pub fn settings_file(&self) -> PathBuf {
+        self.dir.join("gateway.toml")
+    }
+
+    /// The log of a process.
+    #[must_use]
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.log"))
+    }
+
+    /// `https://localhost:PORT/acme/ENDPOINT/RESOURCE`.
+    #[must_use]
+    pub fn url(&self, endpoint: &str, resource: &str) -> String {
+        format!("{}/acme/{endpoint}/{resource}", self.external_url)
+    }
+
+    /// A TLS connection to the gateway.
+    ///
+    /// # Panics
+    /// There is none.
+    #[must_use]
+    pub fn connect(&self) -> Connection {
+        let ca_file = self.pki("acme-ca.pem");
+        let tls = Tls { ca_file: Some(&ca_file), ..Tls::default() };
+        Connection::tls(self.gateway, "localhost", &tls).unwrap_or_else(|error| panic!("no TLS: {error}")).0
+    }
+
+    /// One request to the gateway.
+    ///
+    /// # Panics
+    /// There is no response.
+    #[must_use]
+    pub fn send(&self, method: &str, url: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Response {
+        let path = url.strip_prefix(self.external_url.as_str()).unwrap_or(url);
+        let host = self.external_url.trim_start_matches("https://");
+        let mut connection = self.connect();
+        connection.send(request(method, path, host, headers, body)).unwrap();
+        connection.receive(method).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// GET without a signature.
+    #[must_use]
+    pub fn get(&self, url: &str) -> Response {
+        self.send("GET", url, &[], None)
+    }
+
+    /// A command of the control server.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn control(&self, path: &str, body: &Value) -> Value {
+        plain(self.control, "POST", path, Some(body.to_string().as_bytes())).expect(200).json()
+    }
+
+    /// Something that the control server tells.
+    ///
+    /// # Panics
+    /// It does not.
+    #[must_use]
+    pub fn control_get(&self, path: &str) -> Value {
+        plain(self.control, "GET", path, None).expect(200).json()
+    }
+
+    /// Forgets faults that were ordered.
+    ///
+    /// # Panics
+    /// The control server does not answer.
+    pub fn clear_faults(&self) {
+        let _ = plain(self.control, "DELETE", "/faults", None).expect(200);
+    }
+
+    /// A page of the gateway's listener for operators.
+    ///
+    /// # Panics
+    /// It does not answer.
+    #[must_use]
+    pub fn ops(&self, path: &str) -> Response {
+        plain(self.ops, "GET", path, None)
+    }
+}
+
+/// A request over plain HTTP.
+fn plain(address: SocketAddr, method: &str, path: &str, body: Option<&[u8]>) -> Response {
+    let ask = || {
+        let mut connection = Connection::plain(address)?;
+        connection.send(request(method, path, "localhost", &[("Connection", "close")], body))?;
+        connection.receive(method)
+    };
+    ask().unwrap_or_else(|error| panic!("{method} http://{address}{path}: {error}"))
+}
+
+fn start_gateway(site: &Site) -> Process {
+    let arguments = ["serve".to_owned(), "--config".to_owned(), site.settings_file().display().to_string()];
+    let mut gateway = Process::start("acme-gateway", &binaries::gateway(), &arguments, &site.log("gateway"));
+    wait_for("readiness of the gateway", READY_WITHIN, || {
+        gateway.check_alive();
+        let mut connection = Connection::plain(site.ops).ok()?;
+        connection.send(request("GET", "/readyz", "localhost", &[], None)).ok()?;
+        connection.receive("GET").ok().filter(|response| response.status == 200)
+    });
+    gateway
+}
+
+fn settings_text(site: &Site, facts: &Value, dns: SocketAddr, more: &[(&str, &str)]) -> String {
+    let pki = |file: &str| format!("{:?}", site.pki(file));
+    let store = format!("{:?}", site.dir.join("gateway/store"));
+    let seal_key = format!("{:?}", site.dir.join("gateway/seal.key"));
+    fs::create_dir_all(site.dir.join("gateway")).unwrap();
+    let cm = facts["cm"].as_str().expect("sandbox.json names the CM");
+    let settings = [
+        ("server", format!("external_url = {:?}", site.external_url)),
+        ("server", format!("listen = [{:?}]", site.gateway.to_string())),
+        ("server", format!("certificate_file = {}", pki("acme-server.pem"))),
+        ("server", format!("key_file = {}", pki("acme-server.key"))),
+        ("server", "body_timeout_secs = 2".to_owned()),
+        ("server", "head_timeout_secs = 2".to_owned()),
+        ("server", "handshake_timeout_secs = 2".to_owned()),
+        ("server", "shutdown_timeout_secs = 5".to_owned()),
+        ("ops", format!("listen = {:?}", site.ops.to_string())),
+        ("cm", format!("url = {cm:?}")),
+        ("cm", format!("ca_file = {}", pki("infra-ca.pem"))),
+        ("cm", format!("certificate_file = {}", pki("gateway.pem"))),
+        ("cm", format!("key_file = {}", pki("gateway.key"))),
+        ("cm", format!("issuer_roots_file = {}", pki("root.pem"))),
+        ("cm", "registration_cache_secs = 1".to_owned()),
+        ("store", format!("dir = {store}")),
+        ("store", "ballast_mib = 1".to_owned()),
+        ("secrets", format!("seal_key_file = {seal_key}")),
+        ("validation", format!("resolvers = [{:?}]", dns.to_string())),
+        ("validation", format!("http_port = {}", site.http_01_port)),
+        ("validation", "danger_allow_loopback = true".to_owned()),
+        ("validation", "attempts_max = 2".to_owned()),
+        ("issuance", "finalize_wait_secs = 5".to_owned()),
+        ("log", "level = \"info,gateway=debug\"".to_owned()),
+    ];
+    let mut all: Vec<(&str, &str)> = settings.iter().map(|(table, setting)| (*table, setting.as_str())).collect();
+    for (table, setting) in more {
+        let name = setting.split('=').next().unwrap_or_default();
+        all.retain(|(other, kept)| other != table || kept.split('=').next() != Some(name));
+        all.push((table, setting));
+    }
+    let mut tables: Vec<&str> = all.iter().map(|(table, _)| *table).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    let mut text = String::new();
+    for table in tables {
+        text.push_str(&format!("[{table}]\n"));
+        all.iter().filter(|(other, _)| *other == table).for_each(|(_, setting)| text.push_str(&format!("{setting}\n")));
+    }
+    text.push_str("[endpoints.open]\nmode = \"open\"\n[endpoints.registered]\nmode = \"registered\"\n");
+    for (name, settings) in MORE_ENDPOINTS {
+        text.push_str(&format!("[endpoints.{name}]\nrealm = \"open\"\nmode = \"open\"\n{settings}"));
+    }
+    text
+}
+
+/// Tests fail to bind on purpose and order more than a person does: limits that are not their subject are raised.
+fn raise_limits(sandbox: &Path) {
+    let file = sandbox.join("cm.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let raised = text.replace("eab_failures = 10\n", "eab_failures = 1000\n");
+    assert_ne!(raised, text, "{} has another form than expected", file.display());
+    fs::write(file, raised).unwrap();
+}
+
+/// Ports that are free on all loopback addresses right now.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let held: [TcpListener; N] =
+        std::array::from_fn(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("there is a free port"));
+    held.map(|listener| listener.local_addr().expect("a bound socket has an address").port())
+}
+
+fn new_folder() -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("acme-gateway-tests-{}-{count}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+fn run(what: &str, command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{what} cannot be run: {error}"));
+    assert!(output.status.success(), "{what} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// When a test panics, the ends of the logs come after its words.
+fn show_logs_on_failure(dir: PathBuf) {
+    static WORLDS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    static HOOK: Once = Once::new();
+    WORLDS.lock().unwrap().push(dir);
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            before(panic);
+            for dir in WORLDS.lock().map(|worlds| worlds.clone()).unwrap_or_default() {
+                eprintln!("{}", tail(&dir.join("gateway.log")));
+            }
+        }));
+    });
+}
