@@ -37,7 +37,15 @@ pub(crate) fn versions() -> Vec<(&'static str, String)> {
 }
 
 fn version(client: &str) -> Option<String> {
-    let output = Command::new(client).arg("--version").output().ok()?;
+    let words = first_line(Command::new(client).arg("--version"))?;
+    // Debian's lego calls itself "dev": there the package knows better.
+    let package = first_line(Command::new("dpkg-query").args(["--show", "--showformat", "${Version}", client]));
+    Some(package.map_or_else(|| words.clone(), |package| format!("{words} (Debian {package})")))
+}
+
+/// The first line of a program's output if it succeeds.
+fn first_line(command: &mut Command) -> Option<String> {
+    let output = command.output().ok().filter(|output| output.status.success())?;
     let words = if output.stdout.is_empty() { output.stderr } else { output.stdout };
     String::from_utf8_lossy(&words).lines().next().map(|line| line.trim().to_owned())
 }
@@ -50,5 +58,7 @@ mod tests {
     fn a_client_that_is_not_installed_has_no_version() {
         assert_eq!(version("/nowhere/certbot"), None);
         assert!(version("cargo").unwrap().starts_with("cargo "));
+        assert_eq!(first_line(Command::new("/bin/sh").args(["-c", "echo a >&2; echo b >&2"])).unwrap(), "a");
+        assert_eq!(first_line(Command::new("/bin/sh").args(["-c", "echo a; exit 1"])), None);
     }
 }

@@ -141,12 +141,13 @@ fn run_until(interrupt: &Interrupt, options: &Options) -> anyhow::Result<()> {
     ended
 }
 
-/// The address of the DNS server on the command line; the gateway's settings take addresses only.
+/// The address of the DNS server on the command line; the gateway's settings take addresses only. Of a name with both
+/// kinds of address, such as localhost, IPv4 is taken: more servers listen there.
 fn dns_server(text: &str) -> anyhow::Result<SocketAddr> {
-    let mut addresses = text
+    let addresses = text
         .to_socket_addrs()
         .with_context(|| format!("--dns {text}: give it as HOST:PORT, such as 127.0.0.1:8053"))?;
-    addresses.next().with_context(|| format!("--dns {text}: this name has no address"))
+    addresses.min_by_key(SocketAddr::is_ipv6).with_context(|| format!("--dns {text}: this name has no address"))
 }
 
 fn place_settings(layout: &Layout, values: &Values) -> anyhow::Result<()> {
@@ -197,6 +198,7 @@ mod tests {
     fn a_dns_server_is_an_address_or_a_name_with_a_port() {
         assert_eq!(dns_server("127.0.0.1:8053").unwrap(), "127.0.0.1:8053".parse().unwrap());
         assert_eq!(dns_server("[::1]:53").unwrap(), "[::1]:53".parse().unwrap());
+        assert!(dns_server("localhost:53").unwrap().ip().is_loopback());
         for refused in ["127.0.0.1", "", "127.0.0.1:99999"] {
             let error = format!("{:#}", dns_server(refused).unwrap_err());
             assert!(error.contains("HOST:PORT"), "{error}");
