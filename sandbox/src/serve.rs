@@ -16,6 +16,9 @@ use crate::faults::Faults;
 use crate::pki;
 use crate::reference_cm::{ReferenceCm, SAMPLE_ALLOWED};
 
+/// The file in DIR that says where everything listens.
+const ANNOUNCEMENT: &str = "sandbox.json";
+
 /// The arguments of `serve`. Ports may be 0; the ports taken are in `DIR/sandbox.json`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -47,6 +50,11 @@ pub(crate) struct Args {
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    // Whoever waits for the file must not find that of an earlier run.
+    let announced = args.dir.join(ANNOUNCEMENT);
+    if announced.exists() {
+        std::fs::remove_file(&announced)?;
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let api = bind(args.cm, "the CM").await?;
@@ -115,11 +123,11 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 /// The file holds the sample's secret, so it is for its owner only.
 fn announce(folder: &Path, announcement: &serde_json::Value) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(announcement)?;
-    pki::replace(&folder.join("sandbox.json"), &text, 0o600)?;
+    pki::replace(&folder.join(ANNOUNCEMENT), &text, 0o600)?;
     tracing::warn!("this is the ACME sandbox: NOT FOR PRODUCTION");
     #[expect(clippy::print_stdout, reason = "scripts wait for this line")]
     {
-        println!("acme-sandbox is ready: {}", folder.join("sandbox.json").display());
+        println!("acme-sandbox is ready: {}", folder.join(ANNOUNCEMENT).display());
     }
     Ok(())
 }

@@ -10,11 +10,12 @@ use super::authority::Authority;
 use super::call::{Answer, Call};
 use super::events;
 use super::issuance::sign_and_settle;
-use super::judgement::{is_blocked, validity};
+use super::judgement::is_blocked;
 use super::moment::Moment;
 use super::problem::{Code, Problem};
 use super::registrations;
 use super::requests::{self, CertificateRequest, RequestStatus, expired_problem};
+use super::validity::validity;
 use super::wire::check_text;
 
 /// The body may say why; it may also be missing.

@@ -127,18 +127,15 @@ impl Csr {
 }
 
 fn key_type(key: &PublicKey) -> Result<String, Problem> {
+    let rejected = |detail| Err(Problem::new(Code::CsrKeyRejected, detail));
     match key {
-        PublicKey::Ec { curve, .. } => Ok(match curve {
-            Curve::P256 => "EC-P256",
-            Curve::P384 => "EC-P384",
-            Curve::P521 => "EC-P521",
-        }
-        .to_owned()),
+        PublicKey::Ec { curve: Curve::P256, .. } => Ok("EC-P256".to_owned()),
+        PublicKey::Ec { curve: Curve::P384, .. } => Ok("EC-P384".to_owned()),
+        PublicKey::Ec { curve: Curve::P521, .. } => rejected("this CM does not certify P-521 keys"),
         PublicKey::Ed25519(_) => Ok("Ed25519".to_owned()),
         PublicKey::Rsa { modulus, .. } => {
-            let zeros = modulus.first().map_or(0, |first| first.leading_zeros());
-            if zeros > 0 {
-                return Err(Problem::new(Code::CsrKeyRejected, "the size of the RSA key is not a multiple of eight"));
+            if modulus.first().is_some_and(|first| first.leading_zeros() > 0) {
+                return rejected("the size of the RSA key is not a multiple of eight");
             }
             Ok(format!("RSA-{}", modulus.len() * 8))
         }

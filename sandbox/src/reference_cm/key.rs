@@ -252,4 +252,47 @@ mod tests {
             assert!(PublicKey::from_jwk(&jwk).is_err(), "{jwk}");
         }
     }
+
+    #[test]
+    fn each_algorithm_verifies_with_its_own_key_and_no_other_name() {
+        use aws_lc_rs::rand::SystemRandom;
+        use aws_lc_rs::signature::{
+            ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+            EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+        };
+        let (random, input) = (SystemRandom::new(), b"header.payload");
+        let mut cases: Vec<(&str, PublicKey, Vec<u8>)> = Vec::new();
+        for (name, curve, algorithm) in [
+            ("ES256", Curve::P256, &ECDSA_P256_SHA256_FIXED_SIGNING),
+            ("ES384", Curve::P384, &ECDSA_P384_SHA384_FIXED_SIGNING),
+            ("ES512", Curve::P521, &ECDSA_P521_SHA512_FIXED_SIGNING),
+        ] {
+            let pair = EcdsaKeyPair::generate(algorithm).unwrap();
+            let (x, y) = pair.public_key().as_ref()[1..].split_at(curve.coordinate_octets());
+            let key = PublicKey::Ec { curve, x: x.to_vec(), y: y.to_vec() };
+            cases.push((name, key, pair.sign(&random, input).unwrap().as_ref().to_vec()));
+        }
+        let pair = Ed25519KeyPair::generate().unwrap();
+        let key = PublicKey::Ed25519(pair.public_key().as_ref().to_vec());
+        cases.push(("EdDSA", key, pair.sign(input).as_ref().to_vec()));
+        let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+        let public = pair.public_key();
+        let key = PublicKey::rsa(
+            public.modulus().big_endian_without_leading_zero().to_vec(),
+            public.exponent().big_endian_without_leading_zero().to_vec(),
+        )
+        .unwrap();
+        let mut signature = vec![0; pair.public_modulus_len()];
+        pair.sign(&RSA_PKCS1_SHA256, &random, input, &mut signature).unwrap();
+        cases.push(("RS256", key, signature));
+
+        for (name, key, signature) in &cases {
+            for (other, _, _) in &cases {
+                assert_eq!(key.verify(other, input, signature).is_ok(), name == other, "{name} as {other}");
+            }
+            assert!(key.verify(name, b"other.payload", signature).is_err(), "{name}");
+            assert!(key.verify("none", input, &[]).is_err(), "{name}");
+            assert_eq!(PublicKey::from_jwk(&key.jwk()).as_ref(), Ok(key));
+        }
+    }
 }

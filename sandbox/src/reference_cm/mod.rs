@@ -44,6 +44,7 @@ mod status;
 mod status_listener;
 mod tls;
 mod update;
+mod validity;
 mod wire;
 
 #[cfg(test)]
@@ -109,6 +110,9 @@ pub(crate) fn init(folder: &Path, gateway_name: &str) -> anyhow::Result<()> {
     }
     std::fs::create_dir_all(folder.join("published"))?;
     let settings = Settings::load(&settings_file)?;
+    if !settings.gateways.contains_key(gateway_name) {
+        tracing::warn!(gateway_name, "cm.toml does not name this gateway; add [gateways.NAME] with its realms");
+    }
     let Some(realm) = settings.realms.get(SAMPLE_REALM) else {
         return Ok(());
     };

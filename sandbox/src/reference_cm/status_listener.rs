@@ -15,7 +15,6 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::ReferenceCm;
 use super::certificates;
-use super::database::{meta, set_meta};
 use super::moment::Moment;
 use super::ocsp::{self, REQUEST_OCTETS_MAX};
 
@@ -79,16 +78,12 @@ async fn get_crl(State(cm): State<Arc<ReferenceCm>>) -> Response {
     }
 }
 
-/// A list made now, under a number of its own (RFC 5280 section 5.2.3).
-pub(crate) fn revocation_list(cm: &ReferenceCm, now: Moment) -> anyhow::Result<Vec<u8>> {
-    let (number, revoked) = cm
-        .database
-        .write(|tx| {
-            let number = meta(tx, "crl-number")?.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0) + 1;
-            set_meta(tx, "crl-number", &number.to_string())?;
-            Ok((number, certificates::all_revoked(tx)?))
-        })
-        .map_err(|problem| anyhow::anyhow!(problem.detail().to_owned()))?;
+/// A list made now. Its number is the time in milliseconds, so that later lists have higher numbers
+/// (RFC 5280 section 5.2.3) and reading writes nothing.
+fn revocation_list(cm: &ReferenceCm, now: Moment) -> anyhow::Result<Vec<u8>> {
+    let revoked =
+        cm.database.read(certificates::all_revoked).map_err(|problem| anyhow::anyhow!(problem.detail().to_owned()))?;
+    let number = u64::try_from(now.millis())?;
     cm.authority.revocation_list(&revoked, number, now)
 }
 

@@ -1,9 +1,7 @@
 //! What a stolen gateway tries with its real certificate, and what it gets: nothing.
 
-use axum::routing::MethodFilter;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::Method;
 use serde_json::{Value, json};
 
 use super::super::identity::Role;

@@ -191,3 +191,29 @@ async fn renewal_information_lies_in_the_last_third_of_the_life() {
     assert!(time(&window["end"]) < end);
     world.get(Role::Gateway, "/realms/open/certificates/aaaa.bbbb/renewal-info").await.expect(404);
 }
+
+#[tokio::test]
+async fn every_key_type_of_the_profile_is_certified_with_a_fitting_usage() {
+    use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize};
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
+    let world = World::start().await;
+    let account = world.open_account().await;
+    for (key, encipherment) in [
+        (KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256), false),
+        (KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384), false),
+        (KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048), true),
+        (KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_3072), true),
+    ] {
+        let order = Order { key: key.unwrap(), ..Order::of(&["www.example.test"]) };
+        let issued = world.issue(&account, &order).await.expect(201).body;
+        let der = leaf_der(&issued["certificate"]);
+        let (_, leaf) = X509Certificate::from_der(&der).unwrap();
+        assert_eq!(leaf.public_key().raw, rcgen::PublicKeyData::subject_public_key_info(&order.key));
+        let usage = leaf.key_usage().unwrap().unwrap().value;
+        assert!(usage.digital_signature() && !usage.key_cert_sign());
+        assert_eq!(usage.key_encipherment(), encipherment);
+        assert!(leaf.extended_key_usage().unwrap().unwrap().value.server_auth);
+    }
+    let order = Order { key: KeyPair::generate_for(&PKCS_ED25519).unwrap(), ..Order::of(&["www.example.test"]) };
+    assert_eq!(world.issue(&account, &order).await.refusal(), (422, "csr-key-rejected"));
+}
