@@ -37,18 +37,16 @@ impl Database {
     /// Runs work in a transaction. It is committed if the work ends well, and also if it ends in
     /// a refusal that keeps its effects; otherwise nothing has happened.
     pub(crate) fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
-        let outcome = {
-            let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let outcome = work(&transaction);
-            match &outcome {
-                Ok(_) => transaction.commit()?,
-                Err(problem) if problem.keeps_effects() => transaction.commit()?,
-                Err(_) => transaction.rollback()?,
-            }
-            outcome
-        };
-        self.commits.send_modify(|count| *count = count.wrapping_add(1));
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let outcome = work(&transaction);
+        let is_kept = outcome.as_ref().err().is_none_or(Problem::keeps_effects);
+        if is_kept {
+            transaction.commit()?;
+            self.commits.send_modify(|count| *count = count.wrapping_add(1));
+        } else {
+            transaction.rollback()?;
+        }
         outcome
     }
 

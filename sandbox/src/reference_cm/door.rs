@@ -33,6 +33,8 @@ pub(crate) type Handler = fn(&ReferenceCm, &Call) -> Result<Answer, Problem>;
 
 /// How long a client may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(15);
+/// A connection is cut long before this time is over; a request on it must not stay for ever.
+const CUT_TIME: Duration = Duration::from_secs(5);
 /// What a proxy says for a CM that it cannot reach.
 const PROXY_PAGE: &str = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head>\
     <body><h1>Bad Gateway</h1><p>The proxy did not receive a valid answer.</p></body></html>";
@@ -92,7 +94,8 @@ async fn admit(
         Some(Fault::DelayBefore { millis }) => sleep(Duration::from_millis(*millis)).await,
         Some(Fault::ResetBefore) => {
             connection.cut();
-            std::future::pending::<()>().await;
+            sleep(CUT_TIME).await;
+            return Err(Problem::new(Code::Overloaded, "the connection was to be cut"));
         }
         Some(Fault::Unavailable { retry_after_secs }) => {
             let problem = Problem::new(Code::Overloaded, "the CM is told to be overloaded");
@@ -317,7 +320,8 @@ async fn distort(response: Response, fault: Option<Fault>, connection: &Connecti
         }
         Some(Fault::ResetAfter) => {
             connection.cut();
-            std::future::pending().await
+            sleep(CUT_TIME).await;
+            response
         }
         Some(Fault::TruncatedBody) => truncate(response).await,
         Some(Fault::HtmlPage) => {

@@ -28,8 +28,9 @@ use super::identity::Identity;
 const CONNECTIONS_MAX: usize = 1_024;
 /// How long a handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// How long a client may take to send its headers.
-const HEADER_TIME: Duration = Duration::from_secs(15);
+/// How long a client may take to send its headers; also how long an idle HTTP/1.1 connection lives,
+/// hence more than the 55 s after which gateways close theirs (contract section 6).
+const HEADER_TIME: Duration = Duration::from_secs(65);
 
 /// What a request knows of its connection.
 #[derive(Clone, Debug)]

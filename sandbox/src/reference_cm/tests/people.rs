@@ -113,3 +113,29 @@ async fn the_audit_trail_is_a_chain_and_a_changed_entry_shows() {
         .unwrap();
     assert_eq!(verify(), Err(2));
 }
+
+#[tokio::test]
+async fn a_restart_forgets_nothing() {
+    let world = World::start().await;
+    let cursor = world.get(Role::Gateway, "/realms/registered/events?after=now").await.body["next"].clone();
+    let account = account_for_approval(&world, "kid-a").await;
+    let request = ask(&world, &account).await;
+    let open = world.open_account().await;
+    let mut order = Order::of(&["www.example.test"]);
+    let key = super::world::fresh_key();
+    order.reference.push('R');
+    let body = open.request(&order);
+    let headers = [("idempotency-key", key.as_str())];
+    let issued = world.post(Role::Gateway, "/realms/open/certificate-requests", &headers, &body).await.expect(201);
+    let (books, sample) = (world.cm.books(), world.cm.sample_eab().unwrap());
+
+    let world = world.restart().await;
+    assert_eq!(world.cm.books(), books);
+    assert_eq!(world.cm.sample_eab().unwrap().hmac_key, sample.hmac_key);
+    let again = world.post(Role::Gateway, "/realms/open/certificate-requests", &headers, &body).await.expect(201);
+    assert_eq!((again.header("idempotency-replayed"), &again.body), (Some("true"), &issued.body));
+    let path = format!("/realms/registered/events?after={}", cursor.as_str().unwrap());
+    let events = world.get(Role::Gateway, &path).await.expect(200).body;
+    assert_eq!(events["items"][0]["type"], "registration.created");
+    assert_eq!(decide(&world, &request, "approve", None).await.expect(200).body["status"], "issued");
+}

@@ -35,7 +35,7 @@ pub(super) struct World {
     pub(super) api: String,
     pub(super) status: String,
     clients: Vec<(Role, reqwest::Client)>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// An answer, read whole.
@@ -99,6 +99,18 @@ impl World {
         pki::init(scratch.path(), "quickstart", time::OffsetDateTime::now_utc()).unwrap();
         let settings = change(super::super::settings::first_file("quickstart"));
         std::fs::write(scratch.path().join("cm.toml"), settings).unwrap();
+        Self::serve(scratch).await
+    }
+
+    /// Ends the CM and starts it again in the same folder.
+    pub(super) async fn restart(self) -> Self {
+        let Self { scratch, mut tasks, cm, .. } = self;
+        tasks.shutdown().await;
+        drop(cm);
+        Self::serve(scratch).await
+    }
+
+    async fn serve(scratch: Scratch) -> Self {
         reference_cm::init(scratch.path(), "quickstart").unwrap();
         let api = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let status = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -122,7 +134,7 @@ impl World {
                 (*role, client(tls(&folder, Some((&files.0, &files.1)))))
             })
             .collect();
-        Self { scratch, cm, faults, api: api_url, status: status_url, clients, _tasks: tasks }
+        Self { scratch, cm, faults, api: api_url, status: status_url, clients, tasks }
     }
 
     pub(super) fn client(&self, role: Role) -> &reqwest::Client {
