@@ -5,12 +5,15 @@
 //!   it is acknowledged;
 //! - `check DIR LAST` opens the store and tells how many of the orders 0 to LAST are lost, or torn
 //!   from what was committed with them;
+//! - `churn DIR SECONDS` commits orders, forgets all but the last thousand, and prints how large the
+//!   database grows, which must come to an end;
 //! - `fill DIR` commits until the disk is full, goes on trying and prints every change; `check`
 //!   tells whether an acknowledged order was lost.
 
 use std::{
     env,
     error::Error,
+    fs,
     io::{Write, stdout},
     path::Path,
     sync::Arc,
@@ -33,6 +36,8 @@ use store::{
 const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 /// The job of an order is finished so many orders later.
 const FINISHED_AFTER: u64 = 50;
+/// How many orders are kept while others come and go.
+const KEPT: u64 = 1000;
 /// Jobs carry requests of this size, so that values of several pieces are tried as well.
 const REQUEST_OCTETS: usize = 6000;
 
@@ -44,8 +49,9 @@ async fn main() -> Result<(), Failure> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["child", folder, rest @ ..] => child(folder, rest.first().map_or(Ok(0), |from| from.parse())?).await,
         ["check", folder, last] => check(folder, last.parse()?).await,
+        ["churn", folder, seconds] => churn(folder, Duration::from_secs(seconds.parse()?)).await,
         ["fill", folder] => fill(folder).await,
-        _ => Err("usage: power_probe child DIR [FROM] | check DIR LAST | fill DIR".into()),
+        _ => Err("usage: power_probe child DIR [FROM] | check DIR LAST | churn DIR SECONDS | fill DIR".into()),
     }
 }
 
@@ -65,6 +71,25 @@ async fn child(folder: &str, from: u64) -> Result<(), Failure> {
             // The last one before the plug was pulled may have got in without an answer.
             Ok(()) | Err(CommitError::Conflict) => acknowledge(number)?,
             Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+async fn churn(folder: &str, span: Duration) -> Result<(), Failure> {
+    let store = open(folder)?;
+    let started = Instant::now();
+    for number in 0.. {
+        store.commit(one_order(&store, number).await?).await?;
+        if let Some(forgotten) = number.checked_sub(KEPT) {
+            store.sweep(NOW.plus(Duration::from_secs(forgotten)), 10).await?;
+        }
+        if number % 1000 == 0 {
+            let octets = fs::metadata(Path::new(folder).join("sled/db"))?.len();
+            writeln!(stdout(), "{:?}: {number} orders, {} MiB", started.elapsed(), octets >> 20)?;
+        }
+        if started.elapsed() > span {
+            break;
         }
     }
     Ok(())
