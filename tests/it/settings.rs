@@ -45,7 +45,7 @@ fn good_settings_are_good_and_dangers_are_pointed_out() {
 
 #[test]
 fn a_misspelt_setting_is_named() {
-    assert_refused("table", &["serverr"], |text| text.replace("[server]", "[serverr]"));
+    assert_refused("table", &["serverr"], |text| format!("{text}[serverr]\nx = 1\n"));
     assert_refused("name", &["bodytimeout"], |text| text.replace("body_timeout_secs", "bodytimeout"));
     assert_refused("endpoint", &["modus"], |text| text.replace("mode = \"open\"", "modus = \"open\""));
 }

@@ -11,9 +11,10 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
 };
 
-/// Runs "$@" until it ends or standard input closes; tells its process id first.
+/// Runs "$@" until it ends or standard input closes; tells its process id first. Removes the folder of its world at
+/// the end, if it is given one and nobody wants to keep it.
 const GUARD: &str = r#"
-log=$1; shift
+log=$1; folder=$2; shift 2
 exec 3<&0
 "$@" >>"$log" 2>&1 </dev/null 3<&- &
 child=$!
@@ -23,6 +24,10 @@ exec >/dev/null
 guard=$!
 wait "$child"; code=$?
 kill "$guard" 2>/dev/null
+if [ -n "$folder" ] && ! [ -e "$folder/keep" ]; then
+    # Another process of the same world may be just about to end.
+    rm -rf "$folder" 2>/dev/null || { sleep 1; rm -rf "$folder"; }
+fi
 exit "$code"
 "#;
 
@@ -36,15 +41,17 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program` with its output appended to `log`.
+    /// Starts `program` with its output appended to `log`. When it has ended, `folder` is removed unless there is a
+    /// file `keep` in it.
     ///
     /// # Panics
     /// It cannot be started.
     #[must_use]
-    pub fn start(name: &'static str, program: &Path, arguments: &[String], log: &Path) -> Self {
+    pub fn start(name: &'static str, program: &Path, arguments: &[String], log: &Path, folder: Option<&Path>) -> Self {
         let mut shell = Command::new("/bin/sh")
             .args(["-c", GUARD, "sh"])
             .arg(log)
+            .arg(folder.unwrap_or(Path::new("")))
             .arg(program)
             .args(arguments)
             .stdin(Stdio::piped())

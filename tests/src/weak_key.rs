@@ -67,7 +67,7 @@ fn roca_prime(modulus: &BigNumRef, context: &mut BigNumContext) -> BigNum {
 }
 
 fn product_of_first_primes(count: usize) -> BigNum {
-    let is_prime = |number: &u32| (2..*number).take_while(|d| d * d <= *number).all(|d| number % d != 0);
+    let is_prime = |number: &u32| (2..*number).take_while(|d| d * d <= *number).all(|d| !number.is_multiple_of(d));
     let mut product = BigNum::from_u32(1).unwrap();
     for prime in (2..).filter(is_prime).take(count) {
         product.mul_word(prime).unwrap();

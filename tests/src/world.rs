@@ -46,6 +46,8 @@ pub struct Site {
     pub ops: SocketAddr,
     /// The sandbox's control server.
     pub control: SocketAddr,
+    /// The sandbox's name server.
+    pub dns: SocketAddr,
     /// Where http-01 is dialled.
     pub http_01_port: u16,
 }
@@ -86,6 +88,7 @@ impl World {
             gateway: local(acme),
             ops: local(ops),
             control: local(control),
+            dns: local(dns),
             http_01_port: http_01,
         };
         run("acme-sandbox init", Command::new(binaries::sandbox()).arg("init").arg("--dir").arg(site.sandbox_dir()));
@@ -101,13 +104,14 @@ impl World {
         for (realm, endpoint) in [("open", "open"), ("registered", "registered")].into_iter().chain(more) {
             arguments.extend(["--acme-base".to_owned(), format!("{realm}={}/acme/{endpoint}", site.external_url)]);
         }
-        let mut sandbox = Process::start("acme-sandbox", &binaries::sandbox(), &arguments, &site.log("sandbox"));
+        let mut sandbox =
+            Process::start("acme-sandbox", &binaries::sandbox(), &arguments, &site.log("sandbox"), Some(&site.dir));
         let file = site.sandbox_dir().join("sandbox.json");
         let facts: Value = wait_for("sandbox.json", READY_WITHIN, || {
             sandbox.check_alive();
             fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok())
         });
-        let text = settings_text(&site, &facts, local(dns), settings);
+        let text = settings_text(&site, &facts, settings);
         fs::write(site.settings_file(), text).unwrap();
         let gateway = start_gateway(&site);
         show_logs_on_failure(site.dir.clone());
@@ -154,6 +158,14 @@ impl World {
     #[must_use]
     pub fn officer(&self) -> Officer {
         Officer::new(&self.facts, self.site.sandbox_dir().join("pki"))
+    }
+
+    /// Keeps the folder after the end, because somebody will want to look.
+    ///
+    /// # Panics
+    /// It cannot be written to.
+    pub fn keep(&self) {
+        fs::write(self.site.dir.join("keep"), "").unwrap();
     }
 
     /// What the sandbox says about itself.
@@ -331,7 +343,7 @@ fn plain(address: SocketAddr, method: &str, path: &str, body: Option<&[u8]>) -> 
 
 fn start_gateway(site: &Site) -> Process {
     let arguments = ["serve".to_owned(), "--config".to_owned(), site.settings_file().display().to_string()];
-    let mut gateway = Process::start("acme-gateway", &binaries::gateway(), &arguments, &site.log("gateway"));
+    let mut gateway = Process::start("acme-gateway", &binaries::gateway(), &arguments, &site.log("gateway"), None);
     wait_for("readiness of the gateway", READY_WITHIN, || {
         gateway.check_alive();
         let mut connection = Connection::plain(site.ops).ok()?;
@@ -341,7 +353,7 @@ fn start_gateway(site: &Site) -> Process {
     gateway
 }
 
-fn settings_text(site: &Site, facts: &Value, dns: SocketAddr, more: &[(&str, &str)]) -> String {
+fn settings_text(site: &Site, facts: &Value, more: &[(&str, &str)]) -> String {
     let pki = |file: &str| format!("{:?}", site.pki(file));
     let store = format!("{:?}", site.dir.join("gateway/store"));
     let seal_key = format!("{:?}", site.dir.join("gateway/seal.key"));
@@ -366,7 +378,7 @@ fn settings_text(site: &Site, facts: &Value, dns: SocketAddr, more: &[(&str, &st
         ("store", format!("dir = {store}")),
         ("store", "ballast_mib = 1".to_owned()),
         ("secrets", format!("seal_key_file = {seal_key}")),
-        ("validation", format!("resolvers = [{:?}]", dns.to_string())),
+        ("validation", format!("resolvers = [{:?}]", site.dns.to_string())),
         ("validation", format!("http_port = {}", site.http_01_port)),
         ("validation", "danger_allow_loopback = true".to_owned()),
         ("validation", "attempts_max = 2".to_owned()),
@@ -423,7 +435,7 @@ fn run(what: &str, command: &mut Command) {
     assert!(output.status.success(), "{what} failed:\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// When a test panics, the ends of the logs come after its words.
+/// When a test panics, the ends of the logs come after its words, and their folder is kept.
 fn show_logs_on_failure(dir: PathBuf) {
     static WORLDS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
     static HOOK: Once = Once::new();
@@ -433,6 +445,8 @@ fn show_logs_on_failure(dir: PathBuf) {
         std::panic::set_hook(Box::new(move |panic| {
             before(panic);
             for dir in WORLDS.lock().map(|worlds| worlds.clone()).unwrap_or_default() {
+                // Kept, because somebody will want to look.
+                let _ = fs::write(dir.join("keep"), "");
                 eprintln!("{}", tail(&dir.join("gateway.log")));
             }
         }));

@@ -1,0 +1,120 @@
+//! Running other programs, with a bound and with their words kept.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::scenario::Failure;
+
+/// How long a program may take.
+const WITHIN: Duration = Duration::from_secs(150);
+/// Lines of a program's words that are shown when it failed.
+const WORDS_MAX: usize = 30;
+
+/// A program about to be run.
+pub(crate) struct Shell {
+    program: String,
+    command: Command,
+    words: PathBuf,
+}
+
+impl Shell {
+    /// `dir` is its folder, for what it writes where it stands.
+    pub(crate) fn new(program: &str, dir: &Path) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let words = dir.join(format!("words-{}.txt", COUNT.fetch_add(1, Ordering::Relaxed)));
+        let mut command = Command::new(program);
+        command.current_dir(dir);
+        Self { program: program.to_owned(), command, words }
+    }
+
+    /// One more argument.
+    pub(crate) fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// More arguments.
+    pub(crate) fn args(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// An environment variable.
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs it; it must succeed. Answers its words.
+    pub(crate) fn succeed(self) -> Result<String, Failure> {
+        let program = self.program.clone();
+        match self.run()? {
+            (true, words) => Ok(words),
+            (false, words) => Err(format!("{program} failed:\n{}", last_lines(&words))),
+        }
+    }
+
+    /// Runs it; it must fail. Answers its words.
+    pub(crate) fn fail(self) -> Result<String, Failure> {
+        let program = self.program.clone();
+        match self.run()? {
+            (false, words) => Ok(words),
+            (true, words) => Err(format!("{program} should have failed:\n{}", last_lines(&words))),
+        }
+    }
+
+    fn run(mut self) -> Result<(bool, String), Failure> {
+        let said = |error: std::io::Error| format!("{} cannot be run: {error}", self.program);
+        let out = File::create(&self.words).map_err(said)?;
+        let err = out.try_clone().map_err(said)?;
+        let mut child = self.command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().map_err(said)?;
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().map_err(said)? {
+                break status;
+            }
+            if start.elapsed() > WITHIN {
+                let _ = child.kill();
+                let _ = child.wait();
+                let words = fs::read_to_string(&self.words).unwrap_or_default();
+                return Err(format!(
+                    "{} did not end within {} s:\n{}",
+                    self.program,
+                    WITHIN.as_secs(),
+                    last_lines(&words)
+                ));
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        Ok((status.success(), fs::read_to_string(&self.words).unwrap_or_default()))
+    }
+}
+
+/// Fails unless `words` has each of `wanted`.
+pub(crate) fn expect_words(words: &str, wanted: &[&str]) -> Result<(), Failure> {
+    match wanted.iter().find(|one| !words.contains(**one)) {
+        None => Ok(()),
+        Some(missing) => Err(format!("nothing says {missing:?}:\n{}", last_lines(words))),
+    }
+}
+
+/// Writes a shell script that can be run.
+pub(crate) fn script(file: &Path, text: &str) -> Result<(), Failure> {
+    let write = || {
+        fs::write(file, format!("#!/bin/sh\nset -eu\n{text}"))?;
+        fs::set_permissions(file, fs::Permissions::from_mode(0o755))
+    };
+    write().map_err(|error| format!("{} cannot be written: {error}", file.display()))
+}
+
+fn last_lines(words: &str) -> String {
+    let lines: Vec<&str> = words.lines().collect();
+    lines[lines.len().saturating_sub(WORDS_MAX)..].join("\n")
+}

@@ -1,0 +1,167 @@
+//! lego, as administrators run it.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::json;
+use tests::world::World;
+
+use super::{
+    command::{Shell, expect_words, script},
+    openssl,
+    scenario::{Failure, Lane},
+};
+
+/// Clients that nobody knows beforehand.
+pub(crate) fn open(world: &World) -> Lane<'_> {
+    Lane::new(world, "lego-open", 21)
+        .with("lego", "http-01, ECDSA P-256", |lane| {
+            by_http(lane, "open", &["l1.quickstart.test"]).arg("run").succeed()?;
+            check(lane, "l1.quickstart.test", &["DNS:l1.quickstart.test", "prime256v1"])
+        })
+        .with("openssl", "OCSP says good (lego's certificate)", |lane| {
+            openssl::ocsp(lane, &file(lane, "l1.quickstart.test.crt"), "good")
+        })
+        .with("lego", "renew", |lane| {
+            let certificate = file(lane, "l1.quickstart.test.crt");
+            let before = openssl::serial(lane, &certificate)?;
+            by_http(lane, "open", &["l1.quickstart.test"])
+                .args(&["renew", "--days", "365", "--no-random-sleep"])
+                .succeed()?;
+            if openssl::serial(lane, &certificate)? == before {
+                return Err("it is the old certificate".to_owned());
+            }
+            check(lane, "l1.quickstart.test", &["DNS:l1.quickstart.test"])
+        })
+        .with("lego", "revoke", |lane| {
+            keep(lane, "l1.quickstart.test")?;
+            lego(lane, "open", &["l1.quickstart.test"]).arg("revoke").succeed().map(drop)
+        })
+        .with("openssl", "OCSP says revoked, CRL lists it (by lego)", |lane| revoked(lane, "l1.quickstart.test"))
+        .with("lego", "http-01, two names, RSA", |lane| {
+            let names = ["l2.quickstart.test", "m2.quickstart.test"];
+            by_http(lane, "open", &names).args(&["--key-type", "rsa2048", "run"]).succeed()?;
+            check(lane, "l2.quickstart.test", &["DNS:l2.quickstart.test", "DNS:m2.quickstart.test", "rsaEncryption"])
+        })
+        .with("lego", "http-01, must-staple", |lane| {
+            by_http(lane, "open", &["l3.quickstart.test"]).args(&["run", "--must-staple"]).succeed()?;
+            check(lane, "l3.quickstart.test", &["DNS:l3.quickstart.test", "status_request"])
+        })
+        .with("lego", "dns-01, wildcard and base, by hook", |lane| {
+            by_dns(lane, "open", &["*.lw.quickstart.test", "lw.quickstart.test"])?.arg("run").succeed()?;
+            check(lane, "_.lw.quickstart.test", &["DNS:*.lw.quickstart.test", "DNS:lw.quickstart.test"])
+        })
+        .with("lego", "http-01 fails with a reason", |lane| {
+            let body = json!({"host": "nobody-l.quickstart.test.", "addresses": ["127.0.0.98"]});
+            lane.world.site().control("/add-a", &body);
+            let words = http(lane, "open", &["nobody-l.quickstart.test"]).arg("run").fail()?;
+            expect_words(&words, &["urn:ietf:params:acme:error:connection", "127.0.0.98"])
+        })
+}
+
+/// Clients that an officer registered.
+pub(crate) fn registered(world: &World) -> Lane<'_> {
+    let allowed = json!({"mode": "listed", "rules": [{"type": "dns", "match": "suffix", "value": "lego.test"}]});
+    let registration = world.officer().preregister(&json!({"allowedIdentifiers": allowed}));
+    Lane::new(world, "lego-registered", 22)
+        .with_external_account(registration)
+        .with("lego", "registered: refused without external account", |lane| {
+            let words = by_http(lane, "registered", &["www.lego.test"]).arg("run").fail()?;
+            expect_words(&words.to_lowercase(), &["external account binding"])
+        })
+        .with("lego", "registered: an allowed name, with EAB", |lane| {
+            with_eab(lane, by_http(lane, "registered", &["www.lego.test"])).arg("run").succeed()?;
+            check(lane, "www.lego.test", &["DNS:www.lego.test"])
+        })
+        .with("lego", "registered: an allowed wildcard by dns-01", |lane| {
+            with_eab(lane, by_dns(lane, "registered", &["*.lego.test"])?).arg("run").succeed()?;
+            check(lane, "_.lego.test", &["DNS:*.lego.test"])
+        })
+        .with("lego", "registered: refused outside the list, rule named", |lane| {
+            let words = with_eab(lane, by_http(lane, "registered", &["www.other.test"])).arg("run").fail()?;
+            expect_words(&words, &["rejectedIdentifier", "www.other.test", "identifier.not-listed"])
+        })
+        .with("lego", "registered: refused for evil + an allowed name", |lane| {
+            let words = with_eab(lane, by_http(lane, "registered", &["evillego.test"])).arg("run").fail()?;
+            expect_words(&words, &["rejectedIdentifier", "evillego.test", "identifier.not-listed"])
+        })
+        .with("lego", "registered: revoke", |lane| {
+            keep(lane, "www.lego.test")?;
+            with_eab(lane, lego(lane, "registered", &["www.lego.test"])).arg("revoke").succeed().map(drop)
+        })
+        .with("openssl", "OCSP says revoked, CRL lists it (lego, registered)", |lane| revoked(lane, "www.lego.test"))
+}
+
+/// lego wants the external account key at every run, not just at the first.
+fn with_eab(lane: &Lane<'_>, shell: Shell) -> Shell {
+    let account = lane.external_account.as_ref().expect("the lane has an external account");
+    shell.args(&["--eab", "--kid", &account.kid, "--hmac", &tests::base64url(&account.secret)])
+}
+
+fn lego(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
+    let site = lane.world.site();
+    let mut shell = lane
+        .shell("lego")
+        .env("LEGO_CA_CERTIFICATES", site.pki("acme-ca.pem"))
+        .args(&["--server", &site.url(endpoint, "directory"), "--email", "admin@quickstart.test", "--accept-tos"])
+        .arg("--path")
+        .arg(lane.dir.join("lego"));
+    for name in names {
+        shell = shell.args(&["--domains", name]);
+    }
+    shell
+}
+
+fn by_http(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
+    lane.resolve(names);
+    http(lane, endpoint, names)
+}
+
+fn http(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
+    let address = format!("{}:{}", lane.address, lane.http_01_port());
+    lego(lane, endpoint, names).args(&["--http", "--http.port", &address])
+}
+
+/// dns-01 with a script that sets and removes the TXT record.
+fn by_dns(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Result<Shell, Failure> {
+    let site = lane.world.site();
+    let hook = lane.dir.join("hook.sh");
+    let control = site.control;
+    script(
+        &hook,
+        &format!(
+            "case $1 in\n\
+             present) curl -fsS -d \"{{\\\"host\\\":\\\"$2\\\",\\\"value\\\":\\\"$3\\\"}}\" http://{control}/set-txt;;\n\
+             cleanup) curl -fsS -d \"{{\\\"host\\\":\\\"$2\\\"}}\" http://{control}/clear-txt;;\n\
+             esac\n"
+        ),
+    )?;
+    let resolver = site.dns.to_string();
+    let shell = lego(lane, endpoint, names).env("EXEC_PATH", hook).env("EXEC_SEQUENCE_INTERVAL", "1");
+    Ok(shell.args(&["--dns", "exec", "--dns.disable-cp", "--dns.resolvers", &resolver]))
+}
+
+/// Keeps a certificate to be looked at after lego has moved it to its archive.
+fn keep(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
+    let certificate = file(lane, &format!("{name}.crt"));
+    fs::copy(&certificate, kept(lane, name)).map_err(|error| format!("{}: {error}", certificate.display())).map(drop)
+}
+
+fn revoked(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
+    openssl::ocsp(lane, &kept(lane, name), "revoked")?;
+    openssl::crl_lists(lane, &kept(lane, name))
+}
+
+/// The certificate chains to the root, and shows these words.
+fn check(lane: &Lane<'_>, name: &str, wanted: &[&str]) -> Result<(), Failure> {
+    let certificate = file(lane, &format!("{name}.crt"));
+    openssl::verify(lane, &certificate, &file(lane, &format!("{name}.issuer.crt")))?;
+    openssl::shows(lane, &certificate, wanted)
+}
+
+fn file(lane: &Lane<'_>, name: &str) -> PathBuf {
+    lane.dir.join("lego/certificates").join(name)
+}
+
+fn kept(lane: &Lane<'_>, name: &str) -> PathBuf {
+    lane.dir.join(format!("{name}.revoked.pem"))
+}

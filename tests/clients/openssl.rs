@@ -1,0 +1,73 @@
+//! What relying parties see, by the program `openssl`: chains, OCSP and CRL.
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    command::expect_words,
+    scenario::{Failure, Lane},
+};
+
+/// How long a revocation may take until everybody sees it.
+const SEEN_WITHIN: Duration = Duration::from_secs(20);
+
+/// The certificate chains to the root through what came with it.
+pub(crate) fn verify(lane: &Lane<'_>, certificate: &Path, chain: &Path) -> Result<(), Failure> {
+    let root = lane.world.site().pki("root.pem");
+    let verify = lane.shell("openssl").args(&["verify", "-purpose", "sslserver", "-CAfile"]).arg(root);
+    verify.arg("-untrusted").arg(chain).arg(certificate).succeed().map(drop)
+}
+
+/// OCSP says this of the certificate: `good` or `revoked`.
+pub(crate) fn ocsp(lane: &Lane<'_>, certificate: &Path, wanted: &str) -> Result<(), Failure> {
+    let url = lane.shell("openssl").args(&["x509", "-noout", "-ocsp_uri", "-in"]).arg(certificate).succeed()?;
+    let (root, issuer) = (lane.world.site().pki("root.pem"), lane.world.site().pki("issuing-1.pem"));
+    soon(|| {
+        let ask = lane.shell("openssl").args(&["ocsp", "-CAfile"]).arg(&root).arg("-issuer").arg(&issuer);
+        let said = ask.arg("-cert").arg(certificate).args(&["-url", url.trim()]).succeed()?;
+        expect_words(&said, &["Response verify OK", &format!(": {wanted}")])
+    })
+}
+
+/// The CRL that the certificate names is signed by its issuer and lists it.
+pub(crate) fn crl_lists(lane: &Lane<'_>, certificate: &Path) -> Result<(), Failure> {
+    let x509 = |what: &[&str]| {
+        lane.shell("openssl").args(&["x509", "-noout"]).args(what).arg("-in").arg(certificate).succeed()
+    };
+    let points = x509(&["-ext", "crlDistributionPoints"])?;
+    let url = points.split_whitespace().find_map(|word| word.strip_prefix("URI:"));
+    let url = url.ok_or_else(|| format!("the certificate names no CRL:\n{points}"))?.to_owned();
+    let serial = x509(&["-serial"])?.trim().trim_start_matches("serial=").to_owned();
+    let (file, issuer) = (lane.dir.join("issuer.crl"), lane.world.site().pki("issuing-1.pem"));
+    soon(|| {
+        lane.shell("curl").args(&["-fsS", "-o"]).arg(&file).arg(&url).succeed()?;
+        let read = lane.shell("openssl").args(&["crl", "-inform", "DER", "-noout", "-text", "-CAfile"]).arg(&issuer);
+        let said = read.arg("-in").arg(&file).succeed()?;
+        expect_words(&said, &["verify OK", &format!("Serial Number: {serial}")])
+    })
+}
+
+/// The serial number.
+pub(crate) fn serial(lane: &Lane<'_>, certificate: &Path) -> Result<String, Failure> {
+    lane.shell("openssl").args(&["x509", "-noout", "-serial", "-in"]).arg(certificate).succeed()
+}
+
+/// Text about the certificate has all of these words.
+pub(crate) fn shows(lane: &Lane<'_>, certificate: &Path, wanted: &[&str]) -> Result<(), Failure> {
+    let text = lane.shell("openssl").args(&["x509", "-noout", "-text", "-in"]).arg(certificate).succeed()?;
+    expect_words(&text, wanted)
+}
+
+/// Tries until it succeeds, with a bound.
+fn soon(mut attempt: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Err(_) if start.elapsed() < SEEN_WITHIN => thread::sleep(Duration::from_millis(200)),
+            done => return done,
+        }
+    }
+}
