@@ -282,3 +282,11 @@ fn key_change_is_refused_with_a_way_out() {
     let response = client.post(&client.url("key-change"), &json!({}));
     assert_snapshot("account_key_change", &response.to_snapshot());
 }
+
+#[test]
+fn where_anyone_may_create_accounts_a_binding_is_neither_needed_nor_claimed() {
+    let client = world().client("open");
+    let binding = client.binding("kid-of-nobody", &[7; 32]);
+    let account = new_account(&client, &json!({"externalAccountBinding": binding})).expect(201).json();
+    assert!(account.get("externalAccountBinding").is_none(), "{account}");
+}

@@ -301,3 +301,105 @@ fn the_web_server_is_asked_with_a_host_and_the_right_path() {
     assert_eq!(request["method"], "GET");
     assert!(request["host"].as_str().unwrap().starts_with("host.example.test"), "{request}");
 }
+
+#[test]
+fn a_challenge_that_is_being_validated_is_answered_at_once_and_says_when_to_look_again() {
+    let client = world().account();
+    let (order, url, authorization) = pending(&client, "silent.example.test");
+    let offered = client.provide(&authorization, "http-01");
+    behave(&client, &offered, &json!({"kind": "silence"}));
+    let start = std::time::Instant::now();
+    let response = client.post(&url_of(&offered), &json!({})).expect(200);
+    assert!(start.elapsed() < std::time::Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(response.member("status"), "processing");
+    assert!(response.header("retry-after").is_some(), "{response:?}");
+    assert_eq!(client.read(&url).member("status"), "pending", "an authorization is never processing");
+    assert_eq!(client.reread(&order).object["status"], "pending");
+    let found = client.wait_at(&url_of(&offered), "invalid");
+    assert_error(&found, "connection");
+}
+
+#[test]
+fn an_authorization_given_up_while_it_is_validated_stays_given_up() {
+    let client = world().account();
+    let (_, url, authorization) = pending(&client, "while.example.test");
+    let offered = client.provide(&authorization, "http-01");
+    behave(&client, &offered, &json!({"kind": "drip", "interval_millis": 10}));
+    let _ = client.post(&url_of(&offered), &json!({})).expect(200);
+    let _ = client.post(&url, &json!({"status": "deactivated"})).expect(200);
+    let path = format!("/.well-known/acme-challenge/{}", offered["token"].as_str().unwrap());
+    tests::wait_for("the end of the validation", std::time::Duration::from_secs(10), || {
+        let seen = client.site().control("/http-request-history", &json!({}));
+        let asked = seen.as_array().unwrap().iter().any(|request| request["target"] == path.as_str());
+        assert_eq!(client.read(&url).member("status"), "deactivated");
+        asked.then_some(())
+    });
+    assert_eq!(client.read(&url).member("status"), "deactivated");
+}
+
+#[test]
+fn a_dead_ipv6_address_does_not_hide_a_good_ipv4_address() {
+    let client = world().account();
+    let host = "two-families.example.test.";
+    client.site().control("/add-aaaa", &json!({"host": host, "addresses": ["::1"]}));
+    client.site().control("/add-a", &json!({"host": host, "addresses": ["127.0.0.1"]}));
+    let _ = client.ready_order(&["two-families.example.test"]);
+}
+
+#[test]
+fn ten_redirects_are_followed_and_eleven_are_not() {
+    let client = world().account();
+    let chain = |client: &Client, offered: &Value, redirects: usize| {
+        let token = offered["token"].as_str().unwrap();
+        let hop = |number: usize| format!("/hop-{number}-{token}");
+        let set = |path: String, behaviour: Value| {
+            client.site().control("/set-http01-behaviour", &json!({"path": path, "behaviour": behaviour}));
+        };
+        behave(client, offered, &json!({"kind": "redirect", "location": hop(1)}));
+        for number in 1..redirects {
+            set(hop(number), json!({"kind": "redirect", "location": hop(number + 1)}));
+        }
+        set(hop(redirects), json!({"kind": "content", "content": client.key_authorization(token)}));
+    };
+    let (order, _, authorization) = pending(&client, "ten.example.test");
+    let offered = client.provide(&authorization, "http-01");
+    chain(&client, &offered, 10);
+    let _ = client.post(&url_of(&offered), &json!({})).expect(200);
+    let _ = client.wait(&order, "ready");
+    let found = invalid(&client, "eleven.example.test", |offered| chain(&client, offered, 11));
+    assert_error(&found, "connection");
+}
+
+#[test]
+fn dns_01_follows_an_alias() {
+    let client = world().account();
+    let (order, _, authorization) = pending(&client, "*.alias.example.test");
+    let offered = challenge(&authorization, "dns-01");
+    let digest = openssl::sha::sha256(client.key_authorization(offered["token"].as_str().unwrap()).as_bytes());
+    let site = client.site();
+    site.control(
+        "/set-cname",
+        &json!({"host": "_acme-challenge.alias.example.test.", "target": "proofs.example.test."}),
+    );
+    site.control("/add-txt", &json!({"host": "proofs.example.test.", "value": tests::base64url(digest)}));
+    let _ = client.post(&url_of(&offered), &json!({})).expect(200);
+    let _ = client.wait(&order, "ready");
+}
+
+#[test]
+fn several_responses_at_once_start_one_validation() {
+    let client = world().account();
+    let (order, _, authorization) = pending(&client, "storm.example.test");
+    let offered = client.provide(&authorization, "http-01");
+    let respond = || {
+        let (twin, url) = (client.twin(), url_of(&offered));
+        std::thread::spawn(move || twin.post(&url, &json!({})).status)
+    };
+    let responses = [respond(), respond(), respond(), respond()];
+    assert_eq!(responses.map(|response| response.join().unwrap()), [200; 4]);
+    let _ = client.wait(&order, "ready");
+    let seen = client.site().control("/http-request-history", &json!({}));
+    let token = offered["token"].as_str().unwrap();
+    let asked = seen.as_array().unwrap().iter().filter(|request| request["target"].as_str().unwrap().contains(token));
+    assert_eq!(asked.count(), 1);
+}

@@ -1,10 +1,10 @@
 //! Power failures: whatever moment the gateway dies at, an order is finished once or not at all, and losing the whole
 //! store loses nothing but orders in flight.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{csr::Csr, key::Key, wait_for};
+use tests::{client::JOSE, csr::Csr, http::request, key::Key, wait_for};
 
 use crate::fragile_world;
 
@@ -16,14 +16,15 @@ fn a_gateway_killed_between_finalize_and_the_answer_of_the_cm_finishes_the_order
     let order = client.ready_order(&[name]);
     world.set_fault("requestCertificate", &json!({"kind": "delay-after-commit", "millis": 4000}));
     let key = Key::p256();
-    let request = {
-        let (twin, order, csr) = (client.twin(), order.clone(), Csr::for_names(&[name]).text(&key));
-        // The answer never comes: that is the point.
-        thread::spawn(move || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| twin.finalize(&order, &csr))))
-    };
+    let csr = Csr::for_names(&[name]).text(&key);
+    let url = order.object["finalize"].as_str().unwrap();
+    let jws = client.draft(url, json!({"csr": csr}).to_string()).sign().to_string();
+    let path = url.strip_prefix(&client.site().external_url).unwrap();
+    let mut connection = client.site().connect();
+    connection.send(request("POST", path, "localhost", &[("Content-Type", JOSE)], Some(jws.as_bytes()))).unwrap();
     wait_for("the CM to issue", Duration::from_secs(20), || (world.certificates_of(&order.url) == 1).then_some(()));
     world.kill_gateway();
-    assert!(request.join().unwrap().is_err(), "finalize was answered before the gateway was killed");
+    assert!(connection.receive("POST").is_err(), "finalize was answered before the gateway was killed");
     world.restart_gateway();
     let done = client.twin().wait(&order, "valid");
     assert_eq!(world.certificates_of(&order.url), 1);
@@ -96,4 +97,26 @@ fn a_gateway_that_is_asked_to_end_does_so_and_keeps_its_orders() {
     let key = Key::p256();
     let _ = client.finalize(&order, &Csr::for_names(&["graceful.example.test"]).text(&key)).expect(200);
     let _ = client.wait(&order, "valid");
+}
+
+#[test]
+fn a_request_that_is_being_worked_on_is_answered_before_the_gateway_ends() {
+    let mut world = fragile_world();
+    let client = world.account();
+    let name = "leaving.example.test";
+    let order = client.ready_order(&[name]);
+    world.set_fault("requestCertificate", &json!({"kind": "delay-before", "millis": 1500}));
+    let url = order.object["finalize"].as_str().unwrap();
+    let csr = Csr::for_names(&[name]).text(&Key::p256());
+    let jws = client.draft(url, json!({"csr": csr}).to_string()).sign().to_string();
+    let path = url.strip_prefix(&client.site().external_url).unwrap();
+    let mut connection = client.site().connect();
+    connection.send(request("POST", path, "localhost", &[("Content-Type", JOSE)], Some(jws.as_bytes()))).unwrap();
+    wait_for("the request to reach the CM", Duration::from_secs(10), || (world.faults() == json!([])).then_some(()));
+    assert_eq!(world.stop_gateway(), Some(0));
+    let response = connection.receive("POST").unwrap().expect(200);
+    assert!(matches!(response.member("status").as_str(), "processing" | "valid"), "{response:?}");
+    world.restart_gateway();
+    let _ = client.twin().wait(&order, "valid");
+    assert_eq!(world.certificates_of(&order.url), 1);
 }

@@ -110,7 +110,21 @@ fn a_revocation_is_reported_only_when_the_cm_did_it() {
     let client = world.account();
     let issued = client.issue(&["revoke-fault.example.test"]);
     world.set_fault("revokeCertificate", &json!({"kind": "reset-after"}));
-    let response = client.revoke(&issued.leaf, Value::Null);
-    assert!(matches!(response.status, 200 | 400 | 503), "{response:?}");
+    let _ = client.revoke(&issued.leaf, Value::Null).expect(200);
+    assert_eq!(world.faults(), json!([]), "the fault did not happen");
     let _ = client.revoke(&issued.leaf, Value::Null).assert_refused(400, "alreadyRevoked");
+}
+
+#[test]
+fn the_cm_is_told_which_certificates_were_taken_and_which_withheld() {
+    let world = fragile_world();
+    let client = world.account();
+    let count = |what: &str| world.books()["publications"][what].as_u64().unwrap_or(0);
+    let (published, withheld) = (count("published"), count("withheld"));
+    let _ = client.issue(&["delivery.example.test"]);
+    let soon = std::time::Duration::from_secs(20);
+    tests::wait_for("publication", soon, || (count("published") > published).then_some(()));
+    let (order, _) = finalize_with(&world, &client, "delivery.example.test", &json!({"kind": "wrong-key"}));
+    let _ = client.wait(&order, "invalid");
+    tests::wait_for("withholding", soon, || (count("withheld") > withheld).then_some(()));
 }

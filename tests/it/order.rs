@@ -222,3 +222,37 @@ fn a_url_with_a_slash_too_many_is_not_found() {
     let _ = client.read(&format!("{}/", order.url)).assert_refused(404, "malformed");
     let _ = client.read(&client.url("nothing")).assert_refused(404, "malformed");
 }
+
+#[test]
+fn an_order_of_one_directory_is_not_found_at_another() {
+    let client = world().account();
+    let order = client.order(&["elsewhere.example.test"]);
+    let mut elsewhere = world().client_with("web", client.key.clone());
+    let _ = elsewhere.register(&json!({})).expect(200);
+    let _ = elsewhere.read(&order.url.replace("/open/", "/web/")).assert_refused(404, "malformed");
+    let authorization = order.object["authorizations"][0].as_str().unwrap();
+    let _ = elsewhere.read(&authorization.replace("/open/", "/web/")).assert_refused(404, "malformed");
+}
+
+#[test]
+fn many_clients_at_once_all_get_their_certificates() {
+    let clients = (0..10).map(|number| {
+        std::thread::spawn(move || {
+            let client = world().account();
+            let issued = client.issue(&[&format!("many{number}.example.test"), "shared.example.test"]);
+            world().certificates_of(&issued.order_url)
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    let counts: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+    assert_eq!(counts, [1; 10]);
+}
+
+#[test]
+fn an_order_of_many_names_is_certified_whole() {
+    let client = world().account();
+    let names: Vec<_> = (0..40).map(|number| format!("whole{number:02}.example.test")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let issued = client.issue(&names);
+    assert_eq!(tests::client::dns_names(&issued.leaf), names);
+}

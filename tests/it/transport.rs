@@ -162,9 +162,7 @@ fn bodies_that_are_too_large_are_refused_whether_announced_or_not() {
             break;
         }
     }
-    if let Ok(response) = connection.receive("POST") {
-        let _ = response.assert_refused(413, "malformed");
-    }
+    let _ = connection.receive("POST").unwrap().assert_refused(413, "malformed");
 }
 
 #[test]
@@ -232,9 +230,7 @@ fn a_body_that_does_not_arrive_is_given_up() {
     let start = Instant::now();
     connection.send(request("POST", path, "localhost", &headers, None)).unwrap();
     connection.send("{\"protected\":").unwrap();
-    if let Ok(response) = connection.receive("POST") {
-        let _ = response.assert_refused(408, "malformed");
-    }
+    let _ = connection.receive("POST").unwrap().assert_refused(408, "malformed");
     assert!(start.elapsed() < Duration::from_secs(10), "after {:?}", start.elapsed());
 }
 
@@ -282,5 +278,40 @@ fn what_is_outside_of_the_directories_is_not_found() {
     for path in ["/", "/acme", "/acme/open/x/y/z", "/metrics", "/healthz", "/acme/open/../open/directory"] {
         let response = site.send("GET", path, &[], None);
         assert!(response.status == 404 || response.status == 400, "{path}: {response:?}");
+    }
+}
+
+#[test]
+fn a_handshake_that_does_not_come_is_given_up() {
+    let mut connection = Connection::plain(world().site().gateway).unwrap();
+    let start = Instant::now();
+    let rest = connection.receive_rest().unwrap_or_default();
+    assert!(rest.is_empty() && start.elapsed() < Duration::from_secs(10), "after {:?}", start.elapsed());
+}
+
+#[test]
+fn requests_sent_ahead_are_answered_in_their_order() {
+    let mut connection = world().site().connect();
+    let get = |path| request("GET", path, "localhost", &[], None);
+    connection
+        .send([get("/acme/open/directory"), get("/acme/open/new-nonce"), get("/acme/open/new-order")].concat())
+        .unwrap();
+    let statuses = [200, 204, 405].map(|_| connection.receive("GET").unwrap().status);
+    assert_eq!(statuses, [200, 204, 405]);
+}
+
+#[test]
+fn urls_are_short_and_plain() {
+    let client = world().account();
+    let issued = client.issue(&["urls.example.test"]);
+    let order = client.read(&issued.order_url).expect(200).json();
+    let authorization = client.read(order["authorizations"][0].as_str().unwrap()).expect(200).json();
+    let challenge = authorization["challenges"][0]["url"].as_str().unwrap().to_owned();
+    for url in
+        [issued.url, issued.order_url, order["finalize"].as_str().unwrap().to_owned(), challenge, client.account_url()]
+    {
+        assert!(url.len() <= 200, "{} characters: {url}", url.len());
+        let plain = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b'/' | b':');
+        assert!(url.bytes().all(plain) && !url.contains("/-"), "{url}");
     }
 }
