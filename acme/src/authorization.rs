@@ -56,6 +56,9 @@ pub enum ResponseRefused {
     /// The authorization is invalid, deactivated or expired.
     #[error("the authorization is no longer pending; create a new order")]
     AuthorizationFinal,
+    /// The authorization has no challenge of this kind.
+    #[error("this challenge is not offered; respond to one that the authorization lists")]
+    NotOffered,
 }
 
 /// What a client's response to a challenge leads to.
@@ -98,7 +101,7 @@ impl Authorization {
     /// another one changes nothing either: the first decides.
     ///
     /// # Errors
-    /// [`ResponseRefused`] if the authorization has come to its end.
+    /// [`ResponseRefused`] if the authorization has come to its end, or does not offer the challenge.
     pub fn respond(
         &self,
         kind: ChallengeKind,
@@ -112,6 +115,9 @@ impl Authorization {
             }
             AuthorizationStatus::Pending => {}
         }
+        if self.challenge(kind).is_none() {
+            return Err(ResponseRefused::NotOffered);
+        }
         let in_flight = |challenge: &Challenge| matches!(challenge.state, ChallengeState::Processing { .. });
         if self.challenges.iter().any(in_flight) {
             return Ok(Response::Unchanged);
@@ -121,15 +127,26 @@ impl Authorization {
     }
 
     /// Records that control was proven; the proof is good for `lifetime`.
+    ///
+    /// Nothing changes unless the challenge was being validated when the proof was seen and the
+    /// authorization was still pending: no proof leads out of a final status.
     #[must_use]
     pub fn record_valid(&self, kind: ChallengeKind, evidence: Evidence, lifetime: Duration) -> Self {
+        if !self.awaits(kind, evidence.at) {
+            return self.clone();
+        }
         let expires = evidence.at.plus(lifetime);
         Self { expires, ..self.with_state(kind, ChallengeState::Valid { evidence }) }
     }
 
     /// Records that the proof failed for good, which ends the authorization (RFC 8555 §7.1.6).
+    ///
+    /// Nothing changes unless the challenge is being validated and the authorization is pending.
     #[must_use]
     pub fn record_invalid(&self, kind: ChallengeKind, problem: Problem, now: Timestamp) -> Self {
+        if !self.awaits(kind, now) {
+            return self.clone();
+        }
         self.with_state(kind, ChallengeState::Invalid { at: now, problem })
     }
 
@@ -160,6 +177,12 @@ impl Authorization {
             ChallengeState::Invalid { problem, .. } => Some(problem),
             ChallengeState::Pending | ChallengeState::Processing { .. } | ChallengeState::Valid { .. } => None,
         })
+    }
+
+    /// Whether the outcome of validating this challenge decides the authorization.
+    fn awaits(&self, kind: ChallengeKind, now: Timestamp) -> bool {
+        let processing = |challenge: &Challenge| matches!(challenge.state, ChallengeState::Processing { .. });
+        self.status(now) == AuthorizationStatus::Pending && self.challenge(kind).is_some_and(processing)
     }
 
     fn with_state(&self, kind: ChallengeKind, state: ChallengeState) -> Self {

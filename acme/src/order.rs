@@ -132,7 +132,7 @@ impl Order {
     }
 
     fn status_while_open(&self, authorizations: &[Authorization], now: Timestamp) -> OrderStatus {
-        let mut all_valid = true;
+        let mut all_valid = !self.authorizations.is_empty(); // nothing proven is not everything proven
         for id in &self.authorizations {
             match authorizations.iter().find(|authorization| authorization.id == *id).map(|found| found.status(now)) {
                 Some(AuthorizationStatus::Valid) => {}
