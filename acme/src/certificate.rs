@@ -5,19 +5,20 @@
 //! asked for. That its serial was not seen before (second half of V8) is for the caller, who
 //! remembers.
 
-use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
+mod id;
+mod path;
+mod pem;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::{collections::BTreeSet, time::Duration};
+
 use sha2::{Digest, Sha256};
-use x509_parser::{
-    certificate::X509Certificate, extensions::ParsedExtension, pem::Pem, prelude::FromDer, x509::X509Version,
-};
+use x509_parser::{certificate::X509Certificate, extensions::KeyUsage, prelude::FromDer, x509::X509Version};
 
+pub use self::id::{CertificateId, NotACertificateId};
 use crate::{
-    base64url,
-    csr::TLS_FEATURE,
+    base64url, der, extension,
     identifier::Identifier,
-    signature::{self, SubjectKey, subject_key},
+    signature::{SubjectKey, subject_key},
     subject_names::SubjectNames,
     time::Timestamp,
 };
@@ -28,15 +29,6 @@ pub const CHAIN_OCTETS_MAX: usize = 64 * 1024;
 pub const CHAIN_CERTIFICATES_MAX: usize = 5;
 /// How far ahead of our clock a certificate may begin.
 const START_AHEAD_MAX: Duration = Duration::from_secs(300);
-
-/// The CM's name of a certificate: the CertID of RFC 9773 §4.1, or `sha256-` and hex.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CertificateId(Box<str>);
-
-/// The text is no certificate id of the CM contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a certificate id: base64url of the authority key identifier, a dot, base64url of the serial")]
-pub struct NotACertificateId;
 
 /// What a certificate must be.
 #[derive(Debug)]
@@ -151,7 +143,7 @@ pub fn check(
     claims: &Claims,
 ) -> Result<CheckedCertificate, Vec<FailedCheck>> {
     let form = |detail: String| vec![FailedCheck { check: Check::Form, detail }];
-    let ders = read_pem(chain_pem).map_err(form)?;
+    let ders = pem::read(chain_pem).map_err(form)?;
     let chain = ders.iter().map(|der| read_der(der)).collect::<Result<Vec<_>, _>>().map_err(form)?;
     let Some((leaf, issuers)) = chain.split_first() else {
         return Err(form(String::from("no certificate")));
@@ -160,7 +152,7 @@ pub fn check(
         return Err(form(String::from("no certificate")));
     };
 
-    let mut failed = Vec::new();
+    let mut failed: Vec<_> = path::check(leaf, issuers, expected.anchors, expected.now).err().into_iter().collect();
     let mut verdict = |check: Check, result: Result<(), String>| {
         if let Err(detail) = result {
             failed.push(FailedCheck { check, detail });
@@ -168,8 +160,7 @@ pub fn check(
     };
     verdict(Check::PublicKey, check_public_key(leaf, expected));
     verdict(Check::Names, check_names(leaf, expected));
-    verdict(Check::Chain, check_chain(leaf, issuers, expected.anchors, expected.now));
-    verdict(Check::Issuer, check_issuer(leaf, expected));
+    verdict(Check::Issuer, check_issuer(leaf, issuers.first(), expected));
     verdict(Check::Validity, check_validity(leaf, expected));
     verdict(Check::Usage, check_usage(leaf));
     verdict(Check::Serial, check_serial(leaf));
@@ -182,10 +173,10 @@ pub fn check(
         return Err(failed);
     }
     Ok(CheckedCertificate {
-        chain_pem: ders.iter().map(|der| to_pem(der)).collect(),
+        chain_pem: ders.iter().map(|der| pem::write(der)).collect(),
         sha256,
         serial,
-        authority_key_id: authority_key_id(leaf).unwrap_or_default(),
+        authority_key_id: path::authority_key_id(leaf).unwrap_or_default(),
         not_after: Timestamp::from_unix_secs(leaf.validity().not_after.timestamp()),
     })
 }
@@ -202,15 +193,15 @@ pub fn recheck(
     now: Timestamp,
 ) -> Result<String, Vec<FailedCheck>> {
     let failed = |check: Check| move |detail: String| vec![FailedCheck { check, detail }];
-    let ders = read_pem(chain_pem).map_err(failed(Check::Form))?;
+    let ders = pem::read(chain_pem).map_err(failed(Check::Form))?;
     let chain = ders.iter().map(|der| read_der(der)).collect::<Result<Vec<_>, _>>().map_err(failed(Check::Form))?;
     let (Some((leaf, issuers)), Some(leaf_der)) = (chain.split_first(), ders.first()) else {
         return Err(failed(Check::Form)(String::from("no certificate")));
     };
-    check_chain(leaf, issuers, anchors, now).map_err(failed(Check::Chain))?;
+    path::check(leaf, issuers, anchors, now).map_err(|failed| vec![failed])?;
     let sha256 = Sha256::digest(leaf_der).into();
     check_claims(sha256, &hex_of_serial(leaf), claims).map_err(failed(Check::Claims))?;
-    Ok(ders.iter().map(|der| to_pem(der)).collect())
+    Ok(ders.iter().map(|der| pem::write(der)).collect())
 }
 
 /// A certificate that a client presents for revocation.
@@ -243,28 +234,20 @@ impl PresentedCertificate {
     }
 }
 
-fn read_pem(chain: &[u8]) -> Result<Vec<Vec<u8>>, String> {
-    if chain.len() > CHAIN_OCTETS_MAX {
-        return Err(format!("the chain has {} octets", chain.len()));
-    }
-    let mut ders = Vec::new();
-    for block in Pem::iter_from_buffer(chain) {
-        let block = block.map_err(|error| format!("not PEM: {error}"))?;
-        if block.label != "CERTIFICATE" {
-            return Err(format!("a PEM block is labelled {}", block.label));
-        }
-        ders.push(block.contents);
-    }
-    if ders.len() > CHAIN_CERTIFICATES_MAX { Err(format!("{} certificates", ders.len())) } else { Ok(ders) }
-}
-
+/// V1: X.509 v3 in DER and nothing else, neither around it nor between its parts.
 fn read_der(der: &[u8]) -> Result<X509Certificate<'_>, String> {
-    let (rest, certificate) = X509Certificate::from_der(der).map_err(|error| format!("not a certificate: {error}"))?;
-    if !rest.is_empty() {
-        return Err(String::from("octets follow the certificate"));
+    if der::signed_parts(der).is_none() {
+        return Err(String::from("not exactly one certificate in DER"));
     }
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|error| format!("not a certificate: {error}"))?;
     if certificate.version() != X509Version::V3 {
         return Err(String::from("not version 3"));
+    }
+    if extension::any_twice(certificate.extensions()) {
+        return Err(String::from("an extension occurs twice"));
+    }
+    if let Some(bad) = certificate.extensions().iter().find(|extension| extension::is_malformed(extension)) {
+        return Err(format!("the extension {} is not well-formed", bad.oid.to_id_string()));
     }
     Ok(certificate)
 }
@@ -301,76 +284,25 @@ fn check_names(leaf: &X509Certificate<'_>, expected: &Expectation<'_>) -> Result
     stranger.map_or(Ok(()), |common| Err(format!("the common name {common:?} is not among the names")))
 }
 
-fn check_chain(
+/// What the leaf says about its issuer is only as good as the leaf: the issuer that is in the chain
+/// has to say the same.
+fn check_issuer(
     leaf: &X509Certificate<'_>,
-    issuers: &[X509Certificate<'_>],
-    anchors: &[Vec<u8>],
-    now: Timestamp,
+    issuer: Option<&X509Certificate<'_>>,
+    expected: &Expectation<'_>,
 ) -> Result<(), String> {
-    let anchors = anchors.iter().filter_map(|der| read_der(der).ok()).collect::<Vec<_>>();
-    let mut subject = leaf;
-    for (below, issuer) in issuers.iter().enumerate() {
-        check_issued_by(subject, issuer, below, now)?;
-        subject = issuer;
-    }
-    let anchored = anchors.iter().any(|anchor| {
-        anchor.as_raw() == subject.as_raw() || check_issued_by(subject, anchor, issuers.len(), now).is_ok()
-    });
-    if anchored { Ok(()) } else { Err(format!("no configured root issued {}", subject.subject())) }
-}
-
-/// `below` counts the CA certificates between the issuer and the leaf.
-fn check_issued_by(
-    subject: &X509Certificate<'_>,
-    issuer: &X509Certificate<'_>,
-    below: usize,
-    now: Timestamp,
-) -> Result<(), String> {
-    let fail = |reason: &str| Err(format!("{} by {}: {reason}", subject.subject(), issuer.subject()));
-    if subject.issuer() != issuer.subject() {
-        return fail("issuer and subject differ");
-    }
-    let Ok(Some(constraints)) = issuer.basic_constraints() else {
-        return fail("the issuer has no basic constraints");
-    };
-    if !constraints.value.ca {
-        return fail("the issuer is no CA");
-    }
-    if constraints.value.path_len_constraint.is_some_and(|most| u64::from(most) < below as u64) {
-        return fail("the issuer's path length is exceeded");
-    }
-    if issuer.key_usage().ok().flatten().is_some_and(|usage| !usage.value.key_cert_sign()) {
-        return fail("the issuer may not sign certificates");
-    }
-    let (start, end) = (issuer.validity().not_before.timestamp(), issuer.validity().not_after.timestamp());
-    if !(start..=end).contains(&now.unix_secs()) {
-        return fail("the issuer is not valid now");
-    }
-    signature::verify(
-        issuer.public_key(),
-        &subject.signature_algorithm,
-        &subject.signature_value.data,
-        subject.tbs_certificate.as_ref(),
-    )
-    .or_else(|error| fail(&error.to_string()))
-}
-
-fn authority_key_id(leaf: &X509Certificate<'_>) -> Option<Vec<u8>> {
-    leaf.extensions().iter().find_map(|extension| {
-        let ParsedExtension::AuthorityKeyIdentifier(authority) = extension.parsed_extension() else { return None };
-        authority.key_identifier.as_ref().map(|id| id.0.to_vec())
-    })
-}
-
-fn check_issuer(leaf: &X509Certificate<'_>, expected: &Expectation<'_>) -> Result<(), String> {
     if expected.issuer_key_ids.is_empty() {
         return Ok(());
     }
-    match authority_key_id(leaf) {
+    let check = |what: &str, id: Option<Vec<u8>>| match id {
         Some(found) if expected.issuer_key_ids.contains(&found) => Ok(()),
-        Some(found) => Err(format!("authority key identifier {} is not the profile's", base64url::encode(found))),
-        None => Err(String::from("no authority key identifier")),
-    }
+        Some(found) => Err(format!("{what} key identifier {} is not the profile's", base64url::encode(found))),
+        None => Err(format!("no {what} key identifier")),
+    };
+    check("authority", path::authority_key_id(leaf))?;
+    // One that did not issue the leaf is refused as V4.
+    let issuer = issuer.filter(|issuer| issuer.subject() == leaf.issuer());
+    issuer.map_or(Ok(()), |issuer| check("issuer's subject", path::subject_key_id(issuer)))
 }
 
 fn check_validity(leaf: &X509Certificate<'_>, expected: &Expectation<'_>) -> Result<(), String> {
@@ -404,37 +336,62 @@ fn check_usage(leaf: &X509Certificate<'_>) -> Result<(), String> {
         return Err(String::from("has name constraints"));
     }
     let usage = leaf.key_usage().map_err(|error| error.to_string())?;
-    if usage.is_some_and(|usage| usage.value.key_cert_sign() || usage.value.crl_sign()) {
+    if usage.as_ref().is_some_and(|usage| usage.value.key_cert_sign() || usage.value.crl_sign()) {
         return Err(String::from("may sign certificates or CRLs"));
+    }
+    let fits = |usage: &KeyUsage| match subject_key(leaf.public_key()) {
+        Some(SubjectKey::Rsa { .. }) => usage.digital_signature() || usage.key_encipherment(),
+        Some(SubjectKey::Ec(_) | SubjectKey::Ed25519) => usage.digital_signature(),
+        None => true, // refused as V9
+    };
+    if usage.is_some_and(|usage| !fits(usage.value)) {
+        return Err(String::from("the key usage does not fit the key: it cannot serve TLS"));
     }
     let extended = leaf.extended_key_usage().map_err(|error| error.to_string())?;
     match extended {
+        Some(extended) if extended.value.ocsp_signing => {
+            Err(String::from("may sign OCSP answers in its issuer's name"))
+        }
         Some(extended) if extended.value.server_auth => Ok(()),
         Some(_) | None => Err(String::from("extended key usage lacks serverAuth")),
     }
 }
 
 fn check_serial(leaf: &X509Certificate<'_>) -> Result<(), String> {
+    // Of 64 random bits the first eight are zero once in 256 times, the first sixteen hardly ever.
+    const SIGNIFICANT_MIN: usize = 7;
+    const OCTETS_MAX: usize = 20;
     let octets = leaf.raw_serial();
     let negative = octets.first().is_none_or(|first| *first >= 0x80);
     let significant = octets.iter().skip_while(|octet| **octet == 0).count();
-    if negative || octets.len() > 20 || significant < 8 {
+    if negative || octets.len() > OCTETS_MAX || significant < SIGNIFICANT_MIN {
         return Err(format!("serial {} is not a positive number of 64 random bits and at most 20 octets", hex(octets)));
     }
     Ok(())
 }
 
-fn check_key_strength(leaf: &X509Certificate<'_>) -> Result<(), String> {
-    match subject_key(leaf.public_key()) {
-        Some(SubjectKey::Rsa { n, .. }) if n.len() < 256 => Err(format!("RSA with {} octets", n.len())),
-        Some(SubjectKey::Rsa { .. } | SubjectKey::Ec(_) | SubjectKey::Ed25519) => Ok(()),
-        None => Err(String::from("unknown kind of key")),
+fn check_key_strength(certificate: &X509Certificate<'_>) -> Result<(), String> {
+    const RSA_BITS_MIN: usize = 2048;
+    match subject_key(certificate.public_key()) {
+        Some(SubjectKey::Rsa { n, .. }) => {
+            let unused = n.first().map_or(0, |first| first.leading_zeros() as usize);
+            let bits = (n.len() * 8).saturating_sub(unused);
+            if bits < RSA_BITS_MIN { Err(format!("an RSA key of {bits} bits")) } else { Ok(()) }
+        }
+        Some(SubjectKey::Ec(_) | SubjectKey::Ed25519) => Ok(()),
+        None => Err(String::from("an unknown kind of key")),
     }
 }
 
 fn check_must_staple(leaf: &X509Certificate<'_>, expected: &Expectation<'_>) -> Result<(), String> {
-    let found = leaf.extensions().iter().any(|extension| extension.oid.to_id_string() == TLS_FEATURE);
-    if found == expected.must_staple { Ok(()) } else { Err(format!("TLS feature extension: {found}")) }
+    let feature = leaf.extensions().iter().find(|extension| extension::is_tls_feature(extension));
+    match (feature, expected.must_staple) {
+        (None, false) => Ok(()),
+        (Some(feature), true) if extension::is_must_staple(feature) => Ok(()),
+        (Some(_), true) => Err(String::from("the TLS feature is another one than must-staple")),
+        (None, true) => Err(String::from("must-staple was asked for and is missing")),
+        (Some(_), false) => Err(String::from("must-staple was not asked for")),
+    }
 }
 
 fn check_claims(sha256: [u8; 32], serial: &str, claims: &Claims) -> Result<(), String> {
@@ -454,76 +411,4 @@ fn hex_of_serial(leaf: &X509Certificate<'_>) -> String {
 
 fn hex(octets: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(octets)
-}
-
-/// RFC 7468 §3, strict form: 64 characters a line, LF.
-fn to_pem(der: &[u8]) -> String {
-    const LINE: usize = 64;
-    let text = data_encoding::BASE64.encode(der);
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-    let mut rest = text.as_str();
-    while let Some((line, more)) = rest.split_at_checked(LINE) {
-        pem.push_str(line);
-        pem.push('\n');
-        rest = more;
-    }
-    if !rest.is_empty() {
-        pem.push_str(rest);
-        pem.push('\n');
-    }
-    pem.push_str("-----END CERTIFICATE-----\n");
-    pem
-}
-
-impl CertificateId {
-    /// Takes an id of the CM.
-    ///
-    /// # Errors
-    /// [`NotACertificateId`] for anything but the two forms of the contract.
-    pub fn parse(text: &str) -> Result<Self, NotACertificateId> {
-        const LENGTH_MAX: usize = 96;
-        let base64url = |part: &str| {
-            !part.is_empty() && part.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'))
-        };
-        let hexadecimal =
-            |part: &str| part.len() == 64 && part.bytes().all(|octet| matches!(octet, b'0'..=b'9' | b'a'..=b'f'));
-        let good = match (text.split_once('.'), text.strip_prefix("sha256-")) {
-            (Some((authority, serial)), _) => base64url(authority) && base64url(serial),
-            (None, Some(digest)) => hexadecimal(digest),
-            (None, None) => false,
-        };
-        if good && text.len() <= LENGTH_MAX { Ok(Self(text.into())) } else { Err(NotACertificateId) }
-    }
-
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for CertificateId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-impl FromStr for CertificateId {
-    type Err = NotACertificateId;
-
-    fn from_str(text: &str) -> Result<Self, NotACertificateId> {
-        Self::parse(text)
-    }
-}
-
-impl Serialize for CertificateId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for CertificateId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
 }

@@ -7,13 +7,16 @@
 use sha2::{Digest, Sha256};
 use x509_parser::{
     certification_request::X509CertificationRequest,
-    cri_attributes::ParsedCriAttribute,
+    cri_attributes::ExtensionRequest,
+    der_parser::{Oid, oid},
     extensions::{ParsedExtension, X509Extension},
     prelude::FromDer,
     x509::X509Version,
 };
 
 use crate::{
+    der::{self, Element},
+    extension::{any_twice, is_malformed, is_must_staple},
     order::CsrDigest,
     signature::{SignatureError, SubjectKey, subject_key, verify},
     subject_names::{SubjectNameError, SubjectNames},
@@ -22,10 +25,8 @@ use crate::{
 /// Largest CSR, in octets (CM contract section 3, Limits).
 pub const CSR_OCTETS_MAX: usize = 16 * 1024;
 
-/// id-pe-tlsfeature (RFC 7633).
-pub(crate) const TLS_FEATURE: &str = "1.3.6.1.5.5.7.1.24";
 /// extensionRequest (RFC 2985 §5.4.2) and Microsoft's equivalent.
-const EXTENSION_REQUESTS: [&str; 2] = ["1.2.840.113549.1.9.14", "1.3.6.1.4.1.311.2.1.14"];
+static EXTENSION_REQUESTS: [Oid<'static>; 2] = [oid!(1.2.840.113549.1.9.14), oid!(1.3.6.1.4.1.311.2.1.14)];
 
 /// A CSR whose signature holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub enum RequestedExtension {
     },
     /// Subject key identifier.
     SubjectKeyIdentifier,
-    /// TLS feature (must-staple).
+    /// TLS feature with status_request alone (must-staple).
     TlsFeature,
     /// Any other, by its object identifier.
     Other(String),
@@ -100,22 +101,21 @@ impl Csr {
         if der.len() > CSR_OCTETS_MAX {
             return Err(CsrError::TooLarge);
         }
-        let (rest, request) = X509CertificationRequest::from_der(der).map_err(|_| CsrError::NotPkcs10)?;
-        if !rest.is_empty() {
-            return Err(CsrError::NotPkcs10);
-        }
+        let attributes =
+            der::signed_parts(der).and_then(|[signed, ..]| attributes(signed)).ok_or(CsrError::NotPkcs10)?;
+        let (_, request) = X509CertificationRequest::from_der(der).map_err(|_| CsrError::NotPkcs10)?;
         let info = &request.certification_request_info;
         if info.version != X509Version::V1 {
             return Err(CsrError::Version);
         }
         let key = subject_key(&info.subject_pki).ok_or(CsrError::KeyKind)?;
-        verify(&info.subject_pki, &request.signature_algorithm, &request.signature_value.data, info.raw)?;
+        verify(&info.subject_pki, &request.signature_algorithm, &request.signature_value, info.raw)?;
 
         let mut names = SubjectNames::default();
         names.add_common_names(&info.subject);
         let mut extensions = Vec::new();
-        for extension in requested_extensions(&request)? {
-            extensions.push(read_extension(extension, &mut names)?);
+        for extension in requested_extensions(attributes)? {
+            extensions.push(read_extension(&extension, &mut names)?);
         }
         Ok(Self { der: der.to_vec(), spki_der: info.subject_pki.raw.to_vec(), key, names, extensions })
     }
@@ -163,23 +163,41 @@ impl Csr {
     }
 }
 
-fn requested_extensions<'a>(request: &'a X509CertificationRequest<'a>) -> Result<&'a [X509Extension<'a>], CsrError> {
-    let mut found: Option<&[X509Extension<'_>]> = None;
-    for attribute in request.certification_request_info.iter_attributes() {
-        if !EXTENSION_REQUESTS.contains(&attribute.oid.to_id_string().as_str()) {
+/// The list of extensions, found by the form of a CSR alone: x509-parser knows one of the two
+/// attributes only, and passes over all but the first value.
+fn requested_extensions(attributes: Vec<Element<'_>>) -> Result<Vec<X509Extension<'_>>, CsrError> {
+    let mut requests = Vec::new();
+    for attribute in attributes {
+        let Some([kind, values]) = attribute.parts() else { return Err(CsrError::NotPkcs10) };
+        let Some(wanted) = EXTENSION_REQUESTS.iter().find(|wanted| wanted.as_bytes() == kind.content) else {
             continue; // challengePassword and others mean nothing to an ACME server
-        }
-        let ParsedCriAttribute::ExtensionRequest(requested) = attribute.parsed_attribute() else {
-            return Err(CsrError::Extension(attribute.oid.to_id_string()));
         };
-        if found.replace(&requested.extensions).is_some() {
-            return Err(CsrError::ExtensionsTwice);
-        }
+        let values = der::all(values.content).filter(|values| !values.is_empty());
+        let values = values.ok_or_else(|| CsrError::Extension(wanted.to_id_string()))?;
+        requests.extend(values.into_iter().map(|value| (wanted, value)));
     }
-    let extensions = found.unwrap_or_default();
-    let twice =
-        |(index, one): (usize, &X509Extension<'_>)| extensions.iter().skip(index + 1).any(|other| other.oid == one.oid);
-    if extensions.iter().enumerate().any(twice) { Err(CsrError::ExtensionsTwice) } else { Ok(extensions) }
+    let (wanted, request) = match requests.as_slice() {
+        [] => return Ok(Vec::new()),
+        [only] => only,
+        [_, _, ..] => return Err(CsrError::ExtensionsTwice),
+    };
+    const PARTS_MAX: usize = 3; // what it is, whether it is critical, its value
+    let whole = |extension: &Element<'_>| der::all(extension.content).is_some_and(|parts| parts.len() <= PARTS_MAX);
+    let list = der::all(request.content)
+        .filter(|extensions| extensions.iter().all(whole))
+        .and_then(|_| ExtensionRequest::from_der(request.der).ok());
+    let (_, list) = list.ok_or_else(|| CsrError::Extension(wanted.to_id_string()))?;
+    if any_twice(&list.extensions) { Err(CsrError::ExtensionsTwice) } else { Ok(list.extensions) }
+}
+
+/// The attributes inside the signed part (RFC 2986 §4.1, §4.2); `None` if the parts are not those
+/// of a CSR. Some clients leave the attributes out instead of sending none.
+fn attributes(signed: Element<'_>) -> Option<Vec<Element<'_>>> {
+    match der::all(signed.content)?.as_slice() {
+        [_version, _subject, _key] => Some(Vec::new()),
+        [_version, _subject, _key, attributes] => der::all(attributes.content),
+        _ => None,
+    }
 }
 
 #[expect(
@@ -187,6 +205,9 @@ fn requested_extensions<'a>(request: &'a X509CertificationRequest<'a>) -> Result
     reason = "the enum is the parser's, not ours; what is unknown is named by its OID"
 )]
 fn read_extension(extension: &X509Extension<'_>, names: &mut SubjectNames) -> Result<RequestedExtension, CsrError> {
+    if is_malformed(extension) {
+        return Err(CsrError::Extension(extension.oid.to_id_string()));
+    }
     Ok(match extension.parsed_extension() {
         ParsedExtension::SubjectAlternativeName(alternative) => {
             alternative.general_names.iter().try_for_each(|name| names.add_alternative(name))?;
@@ -199,7 +220,7 @@ fn read_extension(extension: &X509Extension<'_>, names: &mut SubjectNames) -> Re
         ParsedExtension::BasicConstraints(constraints) => RequestedExtension::BasicConstraints { ca: constraints.ca },
         ParsedExtension::SubjectKeyIdentifier(_) => RequestedExtension::SubjectKeyIdentifier,
         ParsedExtension::ParseError { .. } => return Err(CsrError::Extension(extension.oid.to_id_string())),
-        _ if extension.oid.to_id_string() == TLS_FEATURE => RequestedExtension::TlsFeature,
+        _ if is_must_staple(extension) => RequestedExtension::TlsFeature,
         _ => RequestedExtension::Other(extension.oid.to_id_string()),
     })
 }

@@ -13,6 +13,7 @@ pub mod certificate;
 pub mod challenge;
 pub mod csr;
 mod der;
+mod extension;
 pub mod identifier;
 pub mod ids;
 pub mod order;

@@ -3,11 +3,13 @@
 //! SHA-1 and anything not listed is refused. (Signatures of JWS are not verified here.)
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
+    ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
     ECDSA_P521_SHA512_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
     RSA_PKCS1_2048_8192_SHA512, UnparsedPublicKey, VerificationAlgorithm,
 };
 use x509_parser::{
+    asn1_rs::{BitString, Class, Tag},
     public_key::PublicKey,
     x509::{AlgorithmIdentifier, SubjectPublicKeyInfo},
 };
@@ -65,24 +67,42 @@ pub(crate) fn subject_key(spki: &SubjectPublicKeyInfo<'_>) -> Option<SubjectKey>
 pub(crate) fn verify(
     signer: &SubjectPublicKeyInfo<'_>,
     algorithm: &AlgorithmIdentifier<'_>,
-    signature: &[u8],
+    signature: &BitString<'_>,
     data: &[u8],
 ) -> Result<(), SignatureError> {
     let key = subject_key(signer).ok_or(SignatureError::Algorithm)?;
+    // RFC 4055 §5, RFC 5758 §3.2, RFC 8410 §3: NULL with RSA, which some leave out, else nothing.
+    let parameters_good = match (&algorithm.parameters, &key) {
+        (None, _) => true,
+        (Some(any), SubjectKey::Rsa { .. }) => {
+            any.class() == Class::Universal && any.tag() == Tag::Null && any.data.is_empty()
+        }
+        (Some(_), SubjectKey::Ec(_) | SubjectKey::Ed25519) => false,
+    };
+    if !parameters_good {
+        return Err(SignatureError::Algorithm);
+    }
     let verification: &'static dyn VerificationAlgorithm = match (&key, algorithm.algorithm.to_id_string().as_str()) {
         (SubjectKey::Rsa { .. }, "1.2.840.113549.1.1.11") => &RSA_PKCS1_2048_8192_SHA256,
         (SubjectKey::Rsa { .. }, "1.2.840.113549.1.1.12") => &RSA_PKCS1_2048_8192_SHA384,
         (SubjectKey::Rsa { .. }, "1.2.840.113549.1.1.13") => &RSA_PKCS1_2048_8192_SHA512,
         (SubjectKey::Ec(Curve::P256), "1.2.840.10045.4.3.2") => &ECDSA_P256_SHA256_ASN1,
         (SubjectKey::Ec(Curve::P256), "1.2.840.10045.4.3.3") => &ECDSA_P256_SHA384_ASN1,
+        (SubjectKey::Ec(Curve::P256), "1.2.840.10045.4.3.4") => &ECDSA_P256_SHA512_ASN1,
         (SubjectKey::Ec(Curve::P384), "1.2.840.10045.4.3.2") => &ECDSA_P384_SHA256_ASN1,
         (SubjectKey::Ec(Curve::P384), "1.2.840.10045.4.3.3") => &ECDSA_P384_SHA384_ASN1,
+        (SubjectKey::Ec(Curve::P384), "1.2.840.10045.4.3.4") => &ECDSA_P384_SHA512_ASN1,
+        (SubjectKey::Ec(Curve::P521), "1.2.840.10045.4.3.2") => &ECDSA_P521_SHA256_ASN1,
+        (SubjectKey::Ec(Curve::P521), "1.2.840.10045.4.3.3") => &ECDSA_P521_SHA384_ASN1,
         (SubjectKey::Ec(Curve::P521), "1.2.840.10045.4.3.4") => &ECDSA_P521_SHA512_ASN1,
         (SubjectKey::Ed25519, ED25519_OID) => &ED25519,
         _ => return Err(SignatureError::Algorithm),
     };
+    if signature.unused_bits != 0 {
+        return Err(SignatureError::Invalid); // signatures are whole octets
+    }
     UnparsedPublicKey::new(verification, &signer.subject_public_key.data)
-        .verify(data, signature)
+        .verify(data, &signature.data)
         .map_err(|_| SignatureError::Invalid)
 }
 

@@ -1,0 +1,67 @@
+//! The CM's names of certificates (CM contract section 4.5, RFC 9773 §4.1).
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The CM's name of a certificate: the CertID of RFC 9773 §4.1, or `sha256-` and hex.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CertificateId(Box<str>);
+
+/// The text is no certificate id of the CM contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a certificate id: base64url of the authority key identifier, a dot, base64url of the serial")]
+pub struct NotACertificateId;
+
+impl CertificateId {
+    /// Takes an id of the CM.
+    ///
+    /// # Errors
+    /// [`NotACertificateId`] for anything but the two forms of the contract.
+    pub fn parse(text: &str) -> Result<Self, NotACertificateId> {
+        const LENGTH_MAX: usize = 96;
+        let base64url = |part: &str| {
+            !part.is_empty() && part.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'))
+        };
+        let hexadecimal =
+            |part: &str| part.len() == 64 && part.bytes().all(|octet| matches!(octet, b'0'..=b'9' | b'a'..=b'f'));
+        let good = match (text.split_once('.'), text.strip_prefix("sha256-")) {
+            (Some((authority, serial)), _) => base64url(authority) && base64url(serial),
+            (None, Some(digest)) => hexadecimal(digest),
+            (None, None) => false,
+        };
+        if good && text.len() <= LENGTH_MAX { Ok(Self(text.into())) } else { Err(NotACertificateId) }
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CertificateId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl FromStr for CertificateId {
+    type Err = NotACertificateId;
+
+    fn from_str(text: &str) -> Result<Self, NotACertificateId> {
+        Self::parse(text)
+    }
+}
+
+impl Serialize for CertificateId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for CertificateId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
