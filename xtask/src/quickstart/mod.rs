@@ -132,13 +132,14 @@ fn run_until(interrupt: &Interrupt, options: &Options) -> anyhow::Result<()> {
     say!("");
     say!("{}", advice::text(&layout, &ports, &facts, own_dns));
 
-    let ended = stay_up(&mut sandbox, &mut gateway, interrupt);
+    let (sandbox_again, gateway_again) = (sandbox.command_line(), gateway.command_line());
+    stay_up([(&mut sandbox, sandbox_again), (&mut gateway, gateway_again)], interrupt);
     drop(published);
     say!("");
     say!("Stopping the gateway and the sandbox.");
     gateway.stop();
     sandbox.stop();
-    ended
+    Ok(())
 }
 
 /// The address of the DNS server on the command line; the gateway's settings take addresses only. Of a name with both
@@ -181,13 +182,22 @@ fn start_gateway(program: &std::path::Path, layout: &Layout) -> anyhow::Result<S
     Service::start("acme-gateway", command, layout.log("gateway"))
 }
 
-fn stay_up(sandbox: &mut Service, gateway: &mut Service, interrupt: &Interrupt) -> anyhow::Result<()> {
+/// Until an interrupt. Somebody who ends the gateway to see what becomes of an order starts it again by hand, against
+/// the same sandbox; so the end of one process is told, with how to go on, and ends nothing else.
+fn stay_up(services: [(&mut Service, String); 2], interrupt: &Interrupt) {
+    let mut services = services.map(|(service, again)| (service, Some(again)));
     while !interrupt.came() {
-        sandbox.check_alive()?;
-        gateway.check_alive()?;
+        for (service, again) in &mut services {
+            if let Err(ended) = service.check_alive()
+                && let Some(again) = again.take()
+            {
+                say!("");
+                say!("{ended}");
+                say!("Start it again with:\n\n  {again}\n");
+            }
+        }
         thread::sleep(LOOK_EVERY);
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The processes that a quickstart starts, and only those: started with a log, watched, and stopped by their own id.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{Read as _, Seek as _, SeekFrom},
+    iter,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -29,6 +31,7 @@ const OUTPUT_OCTETS_MAX: u64 = 64 * 1024 * 1024;
 /// A process that stays up. Dropping it stops it.
 pub(crate) struct Service {
     name: &'static str,
+    command_line: String,
     child: Child,
     log: PathBuf,
 }
@@ -41,6 +44,9 @@ impl Service {
     pub(crate) fn start(name: &'static str, mut command: Command, log: PathBuf) -> anyhow::Result<Self> {
         let out = File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
         let err = out.try_clone().with_context(|| format!("{} cannot be shared", log.display()))?;
+        let words: Vec<_> =
+            iter::once(command.get_program()).chain(command.get_args()).map(OsStr::to_string_lossy).collect();
+        let command_line = words.join(" ");
         let child = command
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
@@ -49,12 +55,17 @@ impl Service {
             .process_group(0)
             .spawn()
             .with_context(|| format!("{name} cannot be started"))?;
-        Ok(Self { name, child, log })
+        Ok(Self { name, command_line, child, log })
     }
 
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What starts it again.
+    pub(crate) fn command_line(&self) -> String {
+        self.command_line.clone()
     }
 
     /// # Errors
