@@ -168,7 +168,9 @@ impl Csr {
 fn requested_extensions(attributes: Vec<Element<'_>>) -> Result<Vec<X509Extension<'_>>, CsrError> {
     let mut requests = Vec::new();
     for attribute in attributes {
-        let Some([kind, values]) = attribute.parts() else { return Err(CsrError::NotPkcs10) };
+        let Some([kind, values]) = attribute.parts().filter(|[kind, _]| kind.names()) else {
+            return Err(CsrError::NotPkcs10);
+        };
         let Some(wanted) = EXTENSION_REQUESTS.iter().find(|wanted| wanted.as_bytes() == kind.content) else {
             continue; // challengePassword and others mean nothing to an ACME server
         };
@@ -182,7 +184,10 @@ fn requested_extensions(attributes: Vec<Element<'_>>) -> Result<Vec<X509Extensio
         [_, _, ..] => return Err(CsrError::ExtensionsTwice),
     };
     const PARTS_MAX: usize = 3; // what it is, whether it is critical, its value
-    let whole = |extension: &Element<'_>| der::all(extension.content).is_some_and(|parts| parts.len() <= PARTS_MAX);
+    let whole = |extension: &Element<'_>| {
+        let parts = der::all(extension.content).filter(|parts| parts.len() <= PARTS_MAX);
+        parts.is_some_and(|parts| parts.first().is_some_and(Element::names))
+    };
     let list = der::all(request.content)
         .filter(|extensions| extensions.iter().all(whole))
         .and_then(|_| ExtensionRequest::from_der(request.der).ok());
@@ -190,14 +195,10 @@ fn requested_extensions(attributes: Vec<Element<'_>>) -> Result<Vec<X509Extensio
     if any_twice(&list.extensions) { Err(CsrError::ExtensionsTwice) } else { Ok(list.extensions) }
 }
 
-/// The attributes inside the signed part (RFC 2986 §4.1, §4.2); `None` if the parts are not those
-/// of a CSR. Some clients leave the attributes out instead of sending none.
+/// The attributes inside the signed part (RFC 2986 §4.1); `None` if the parts are not those of a CSR.
 fn attributes(signed: Element<'_>) -> Option<Vec<Element<'_>>> {
-    match der::all(signed.content)?.as_slice() {
-        [_version, _subject, _key] => Some(Vec::new()),
-        [_version, _subject, _key, attributes] => der::all(attributes.content),
-        _ => None,
-    }
+    let [_version, _subject, _key, attributes] = signed.parts()?;
+    der::all(attributes.content)
 }
 
 #[expect(

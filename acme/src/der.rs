@@ -35,13 +35,18 @@ impl<'a> Element<'a> {
     pub(crate) fn parts<const N: usize>(self) -> Option<[Element<'a>; N]> {
         all(self.content)?.try_into().ok()
     }
+
+    /// Whether it is an object identifier; x509-parser reads any tag as one.
+    pub(crate) fn names(&self) -> bool {
+        self.tag == OBJECT_IDENTIFIER
+    }
 }
 
 /// The parts of a certificate or CSR in DER: what is signed, the algorithm, the signature.
 pub(crate) fn signed_parts(der: &[u8]) -> Option<[Element<'_>; 3]> {
     let parts = one(der).filter(|whole| whole.tag == SEQUENCE && is_exact(der))?.parts()?;
     let [_, algorithm, _] = parts;
-    let named = all(algorithm.content)?.first().is_some_and(|name| name.tag == OBJECT_IDENTIFIER);
+    let named = all(algorithm.content)?.first().is_some_and(Element::names);
     (named && parts.map(|part| part.tag) == [SEQUENCE, SEQUENCE, BIT_STRING]).then_some(parts)
 }
 

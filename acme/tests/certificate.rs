@@ -316,6 +316,9 @@ const WRONG: &[Row] = &[
     }),
     ("a name with a zero octet", Check::Names, |case| case.leaf_names(&[dns("a.test"), dns("b.test\0.evil.test")])),
     ("a name with a final dot", Check::Names, |case| case.leaf_names(&[dns("a.test"), dns("b.test.")])),
+    ("an integer among the names", Check::Form, |case| {
+        case.leaf_names(&[dns("a.test"), dns("b.test"), tlv(0x02, b"b.test")]);
+    }),
     // V4: chain
     ("an unknown root", Check::Chain, |case| {
         case.anchors = vec![ca("root", &OTHER, "root", &OTHER).sign(&OTHER)];

@@ -380,6 +380,42 @@ fn wrong() -> Vec<Row> {
             CsrError::Extension(oids::BASIC_CONSTRAINTS.into()),
         ),
         ("an e-mail address", || asking_for(&[dns("a.test"), email("root@a.test")]), RFC822),
+        (
+            "an integer among the names",
+            || asking_for(&[dns("a.test"), tlv(0x02, b"b.test")]),
+            CsrError::Extension(oids::ALTERNATIVE_NAMES.into()),
+        ),
+        (
+            "an extension that is named by no object identifier",
+            || {
+                let mut list = names_of("a.test");
+                list[4] = 0x07;
+                with_attributes(vec![attribute(oids::EXTENSION_REQUEST, &[list])])
+            },
+            CsrError::Extension(oids::EXTENSION_REQUEST.into()),
+        ),
+        (
+            "an attribute that is named by no object identifier",
+            || {
+                let mut attribute = attribute(oids::EXTENSION_REQUEST, &[names_of("a.test")]);
+                attribute[2] = 0x07;
+                with_attributes(vec![attribute])
+            },
+            CsrError::NotPkcs10,
+        ),
+        (
+            "no attributes, not even an empty set",
+            || Request { no_attributes: true, ..Request::of(&KEY) }.sign(&KEY),
+            CsrError::NotPkcs10,
+        ),
+        (
+            "attributes in a SEQUENCE",
+            || {
+                let attributes = sequence(&[&attribute(oids::EXTENSION_REQUEST, &[names_of("a.test")])]);
+                Request { no_attributes: true, after_attributes: attributes, ..Request::of(&KEY) }.sign(&KEY)
+            },
+            CsrError::NotPkcs10,
+        ),
         ("a URI", || asking_for(&[uri("https://a.test/"), dns("a.test")]), URI),
         (
             "a directory name",
@@ -435,9 +471,13 @@ fn every_wrong_csr_is_refused_by_the_rule_that_it_breaks() {
 
 #[test]
 fn a_csr_may_have_16_kib() {
-    let padded =
-        |octets| asking(&[Extension { oid: oids::PRIVATE, critical: false, value: tlv(0x04, &vec![0; octets]) }]);
-    let exact = (CSR_OCTETS_MAX - 400..CSR_OCTETS_MAX).map(padded).find(|der| der.len() == CSR_OCTETS_MAX).unwrap();
+    // The length of an RSA signature does not vary.
+    let padded = |octets| {
+        let private = Extension { oid: oids::PRIVATE, critical: false, value: tlv(0x04, &vec![0; octets]) };
+        Request::asking(&RSA, &[private]).sign(&RSA)
+    };
+    let exact =
+        (CSR_OCTETS_MAX - 700..CSR_OCTETS_MAX - 500).map(padded).find(|der| der.len() == CSR_OCTETS_MAX).unwrap();
     assert!(Csr::parse(&exact).is_ok());
 }
 

@@ -251,6 +251,8 @@ pub(crate) struct Request {
     pub(crate) spki: Vec<u8>,
     /// Attributes in DER.
     pub(crate) attributes: Vec<Vec<u8>>,
+    /// Leaves out the field of the attributes.
+    pub(crate) no_attributes: bool,
     pub(crate) digest: MessageDigest,
     /// What follows the attributes inside the signed part.
     pub(crate) after_attributes: Vec<u8>,
@@ -265,6 +267,7 @@ impl Request {
             subject: name(&[]),
             spki: key.spki(),
             attributes: Vec::new(),
+            no_attributes: false,
             digest: MessageDigest::sha256(),
             after_attributes: Vec::new(),
             after_signature: Vec::new(),
@@ -280,7 +283,7 @@ impl Request {
             &tlv(0x02, &[self.version]),
             &self.subject,
             &self.spki,
-            &tlv(0xa0, &self.attributes.concat()),
+            &if self.no_attributes { Vec::new() } else { tlv(0xa0, &self.attributes.concat()) },
             &self.after_attributes,
         ]);
         let signature = key.sign(self.digest, &signed);
