@@ -1,12 +1,13 @@
 //! What every answer of an endpoint carries: a nonce, the way back to the directory, no caching
 //! (RFC 8555 §6.5, §7.1); and what every request leaves behind: one log line.
 
-use std::{sync::Arc, time::Instant};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage, ResponseError as _,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
+    error::InternalError,
     http::{
         Method,
         header::{self, HeaderName, HeaderValue},
@@ -14,6 +15,8 @@ use actix_web::{
     middleware::Next,
     web,
 };
+
+use futures_util::FutureExt as _;
 
 use super::problem::{HttpError, Sent};
 use crate::{app::App, clock};
@@ -38,7 +41,11 @@ pub(crate) async fn dress<B: MessageBody + 'static>(
     };
     let method = request.method().clone();
     let with_origin = request.headers().contains_key(header::ORIGIN);
-    let mut response = next.call(request).await?;
+    let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    let mut response = match answered {
+        Ok(answered) => answered?,
+        Err(_panic) => return Err(after_panic(&app)),
+    };
     let issue_nonce = method == Method::POST || is_new_nonce(&response);
     let index = index_link(&app, &response);
     let headers = response.headers_mut();
@@ -58,6 +65,16 @@ pub(crate) async fn dress<B: MessageBody + 'static>(
 
 fn is_new_nonce<B>(response: &ServiceResponse<B>) -> bool {
     response.status().is_success() && response.request().path().ends_with("/new-nonce")
+}
+
+/// A panic ends one request and nothing else; its client is told so and can go on.
+fn after_panic(app: &App) -> Error {
+    app.metrics.panics.inc();
+    let mut response = HttpError::internal(&anyhow::anyhow!("a request handler panicked")).error_response();
+    if let Ok(nonce) = HeaderValue::from_str(&app.nonces.issue(clock::now())) {
+        response.headers_mut().insert(REPLAY_NONCE, nonce);
+    }
+    InternalError::from_response("panic", response).into()
 }
 
 /// On everything but the directory itself.

@@ -63,7 +63,7 @@ impl From<ra::Error> for HttpError {
 
 impl HttpError {
     /// Logs what happened under a reference that the client can quote, and says no more outside.
-    fn internal(error: &anyhow::Error) -> Self {
+    pub(super) fn internal(error: &anyhow::Error) -> Self {
         let reference: acme::ids::JobId = random::id();
         tracing::error!(%reference, error = format!("{error:#}"), "internal error");
         let detail = format!("internal error; tell the operator of this server the reference {reference}");
