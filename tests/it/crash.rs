@@ -4,9 +4,25 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{client::JOSE, csr::Csr, http::request, key::Key, wait_for};
+use tests::{
+    client::{Client, JOSE, Order},
+    csr::Csr,
+    http::{Connection, request},
+    key::Key,
+    wait_for,
+};
 
 use crate::fragile_world;
+
+/// Sends finalize and does not wait for the answer.
+fn send_finalize(client: &Client, order: &Order, csr: &str) -> Connection {
+    let url = order.object["finalize"].as_str().unwrap();
+    let jws = client.draft(url, json!({"csr": csr}).to_string()).sign().to_string();
+    let path = url.strip_prefix(&client.site().external_url).unwrap();
+    let mut connection = client.site().connect();
+    connection.send(request("POST", path, "localhost", &[("Content-Type", JOSE)], Some(jws.as_bytes()))).unwrap();
+    connection
+}
 
 #[test]
 fn a_gateway_killed_between_finalize_and_the_answer_of_the_cm_finishes_the_order_once() {
@@ -17,11 +33,7 @@ fn a_gateway_killed_between_finalize_and_the_answer_of_the_cm_finishes_the_order
     world.set_fault("requestCertificate", &json!({"kind": "delay-after-commit", "millis": 4000}));
     let key = Key::p256();
     let csr = Csr::for_names(&[name]).text(&key);
-    let url = order.object["finalize"].as_str().unwrap();
-    let jws = client.draft(url, json!({"csr": csr}).to_string()).sign().to_string();
-    let path = url.strip_prefix(&client.site().external_url).unwrap();
-    let mut connection = client.site().connect();
-    connection.send(request("POST", path, "localhost", &[("Content-Type", JOSE)], Some(jws.as_bytes()))).unwrap();
+    let mut connection = send_finalize(&client, &order, &csr);
     wait_for("the CM to issue", Duration::from_secs(20), || (world.certificates_of(&order.url) == 1).then_some(()));
     world.kill_gateway();
     assert!(connection.receive("POST").is_err(), "finalize was answered before the gateway was killed");
@@ -30,6 +42,35 @@ fn a_gateway_killed_between_finalize_and_the_answer_of_the_cm_finishes_the_order
     assert_eq!(world.certificates_of(&order.url), 1);
     let issued = client.twin().download(&done, key);
     assert!(tests::client::public_key(&issued.leaf).public_eq(issued.key.pkey()));
+}
+
+/// Moments are counted in requests that the gateway answers meanwhile: more of them, later.
+#[test]
+fn at_whatever_moment_of_finalize_the_gateway_is_killed_the_order_gets_one_certificate() {
+    let mut world = fragile_world();
+    let name = "moment.example.test";
+    let account = world.account();
+    for moment in [0, 1, 2, 3, 5, 8, 12] {
+        // The nonces of a gateway die with it.
+        let client = account.twin();
+        let order = client.ready_order(&[name]);
+        let key = Key::p256();
+        let csr = Csr::for_names(&[name]).text(&key);
+        let _connection = send_finalize(&client, &order, &csr);
+        for _ in 0..moment {
+            let _ = client.site().ops("/healthz");
+        }
+        world.kill_gateway();
+        world.restart_gateway();
+        let client = account.twin();
+        // What was not written down is not done; then the client simply asks again.
+        if client.reread(&order).object["status"] == "ready" {
+            let _ = client.finalize(&order, &csr).expect(200);
+        }
+        let issued = client.download(&client.wait(&order, "valid"), key);
+        assert!(tests::client::public_key(&issued.leaf).public_eq(issued.key.pkey()), "moment {moment}");
+        assert_eq!(world.certificates_of(&order.url), 1, "moment {moment}");
+    }
 }
 
 #[test]
@@ -106,12 +147,8 @@ fn a_request_that_is_being_worked_on_is_answered_before_the_gateway_ends() {
     let name = "leaving.example.test";
     let order = client.ready_order(&[name]);
     world.set_fault("requestCertificate", &json!({"kind": "delay-before", "millis": 1500}));
-    let url = order.object["finalize"].as_str().unwrap();
     let csr = Csr::for_names(&[name]).text(&Key::p256());
-    let jws = client.draft(url, json!({"csr": csr}).to_string()).sign().to_string();
-    let path = url.strip_prefix(&client.site().external_url).unwrap();
-    let mut connection = client.site().connect();
-    connection.send(request("POST", path, "localhost", &[("Content-Type", JOSE)], Some(jws.as_bytes()))).unwrap();
+    let mut connection = send_finalize(&client, &order, &csr);
     wait_for("the request to reach the CM", Duration::from_secs(10), || (world.faults() == json!([])).then_some(()));
     assert_eq!(world.stop_gateway(), Some(0));
     let response = connection.receive("POST").unwrap().expect(200);

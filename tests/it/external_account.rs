@@ -139,3 +139,17 @@ fn onlyreturnexisting_needs_no_binding() {
     let mut client = world().client("registered");
     let _ = client.register(&json!({"onlyReturnExisting": true})).assert_refused(400, "accountDoesNotExist");
 }
+
+#[test]
+fn of_two_keys_that_use_a_single_use_key_at_once_one_gets_the_account() {
+    let account = world().officer().preregister(&json!({}));
+    let race = || {
+        let client = world().client("registered");
+        let binding = client.binding(&account.kid, &account.secret);
+        std::thread::spawn(move || bind(&client, &binding).status)
+    };
+    let racers = [race(), race(), race()];
+    let mut statuses = racers.map(|racer| racer.join().unwrap());
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 403, 403]);
+}

@@ -79,9 +79,7 @@ fn an_order_that_the_cm_rejects_is_invalid() {
 #[test]
 fn while_the_cm_is_away_new_accounts_are_told_to_come_back() {
     let world = fragile_world();
-    for _ in 0..12 {
-        world.set_fault("createRegistration", &json!({"kind": "unavailable", "retry_after_secs": 2}));
-    }
+    world.set_faults("createRegistration", 12, &json!({"kind": "unavailable", "retry_after_secs": 2}));
     let mut client = world.client("open");
     let response = client.register(&json!({}));
     let _ = response.assert_refused(503, "serverInternal");
@@ -127,4 +125,28 @@ fn the_cm_is_told_which_certificates_were_taken_and_which_withheld() {
     let (order, _) = finalize_with(&world, &client, "delivery.example.test", &json!({"kind": "wrong-key"}));
     let _ = client.wait(&order, "invalid");
     tests::wait_for("withholding", soon, || (count("withheld") > withheld).then_some(()));
+}
+
+#[test]
+fn while_the_cm_is_away_what_does_not_need_it_goes_on_and_the_rest_is_made_up_for() {
+    let world = fragile_world();
+    let client = world.account();
+    let issued = client.issue(&["away.example.test"]);
+    let order = client.ready_order(&["away-too.example.test"]);
+    world.set_faults("*", 60, &json!({"kind": "reset-before"}));
+    let _ = client.read(&client.account_url()).expect(200);
+    let _ = client.read(&issued.url).expect(200);
+    let _ = client.order(&["away.example.test"]);
+    let csr = Csr::for_names(&["away-too.example.test"]).text(&Key::p256());
+    assert_eq!(client.finalize(&order, &csr).expect(200).member("status"), "processing");
+    let refused = client.revoke(&issued.leaf, Value::Null);
+    let _ = refused.assert_refused(503, "serverInternal");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    let _ = world.site().ops("/healthz").expect(200);
+    world.clear_faults();
+    let _ = client.wait(&order, "valid");
+    assert_eq!(world.certificates_of(&order.url), 1);
+    tests::wait_for("the revocation", std::time::Duration::from_secs(30), || {
+        (client.revoke(&issued.leaf, Value::Null).status == 200).then_some(())
+    });
 }

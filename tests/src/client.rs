@@ -16,8 +16,8 @@ use crate::{
     jws::{Binding, Draft},
     key::Key,
     response::Response,
+    site::Site,
     wait_for,
-    world::Site,
 };
 
 /// How long validation, and then issuance, may take.

@@ -22,6 +22,7 @@ pub mod key;
 pub mod officer;
 pub mod process;
 pub mod response;
+pub mod site;
 pub mod snapshot;
 pub mod weak_key;
 pub mod world;

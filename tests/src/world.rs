@@ -19,11 +19,11 @@ use serde_json::{Value, json};
 use crate::{
     binaries,
     client::Client,
-    http::{Connection, Tls, request},
+    http::{Connection, request},
     key::Key,
     officer::Officer,
     process::{Process, tail},
-    response::Response,
+    site::Site,
     wait_for,
 };
 
@@ -33,24 +33,6 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// The endpoints beside `open` and `registered`: all in the realm `open`, each with something of its own.
 const MORE_ENDPOINTS: [(&str, &str); 2] =
     [("terms", "terms_of_service = \"https://localhost/terms/v1\"\n"), ("web", "challenges = [\"http-01\"]\n")];
-
-/// Where things are; clients share it.
-pub struct Site {
-    /// The folder of this world.
-    pub dir: PathBuf,
-    /// `https://localhost:PORT`.
-    pub external_url: String,
-    /// Where the gateway listens.
-    pub gateway: SocketAddr,
-    /// The gateway's listener for operators.
-    pub ops: SocketAddr,
-    /// The sandbox's control server.
-    pub control: SocketAddr,
-    /// The sandbox's name server.
-    pub dns: SocketAddr,
-    /// Where http-01 is dialled.
-    pub http_01_port: u16,
-}
 
 /// A running world.
 pub struct World {
@@ -174,9 +156,14 @@ impl World {
         &self.facts
     }
 
-    /// Orders the next requests of a CM operation to go wrong.
+    /// Orders the next request of a CM operation (`*`: of any) to go wrong.
     pub fn set_fault(&self, operation: &str, fault: &Value) {
-        let _ = self.site.control("/faults", &json!({"operation": operation, "count": 1, "fault": fault}));
+        self.set_faults(operation, 1, fault);
+    }
+
+    /// Orders the next `count` requests of a CM operation (`*`: of any) to go wrong.
+    pub fn set_faults(&self, operation: &str, count: u32, fault: &Value) {
+        let _ = self.site.control("/faults", &json!({"operation": operation, "count": count, "fault": fault}));
     }
 
     /// Faults that were ordered and did not happen yet.
@@ -233,112 +220,6 @@ impl Drop for World {
         self.gateway.kill();
         self.sandbox.kill();
     }
-}
-
-impl Site {
-    /// The folder of the sandbox.
-    #[must_use]
-    pub fn sandbox_dir(&self) -> PathBuf {
-        self.dir.join("sandbox")
-    }
-
-    /// A file of the throwaway PKI, such as `root.pem`.
-    #[must_use]
-    pub fn pki(&self, file: &str) -> PathBuf {
-        self.sandbox_dir().join("pki").join(file)
-    }
-
-    /// The gateway's settings.
-    #[must_use]
-    pub fn settings_file(&self) -> PathBuf {
-        self.dir.join("gateway.toml")
-    }
-
-    /// The log of a process.
-    #[must_use]
-    pub fn log(&self, name: &str) -> PathBuf {
-        self.dir.join(format!("{name}.log"))
-    }
-
-    /// `https://localhost:PORT/acme/ENDPOINT/RESOURCE`.
-    #[must_use]
-    pub fn url(&self, endpoint: &str, resource: &str) -> String {
-        format!("{}/acme/{endpoint}/{resource}", self.external_url)
-    }
-
-    /// A TLS connection to the gateway.
-    ///
-    /// # Panics
-    /// There is none.
-    #[must_use]
-    pub fn connect(&self) -> Connection {
-        let ca_file = self.pki("acme-ca.pem");
-        let tls = Tls { ca_file: Some(&ca_file), ..Tls::default() };
-        Connection::tls(self.gateway, "localhost", &tls).unwrap_or_else(|error| panic!("no TLS: {error}")).0
-    }
-
-    /// One request to the gateway.
-    ///
-    /// # Panics
-    /// There is no response.
-    #[must_use]
-    pub fn send(&self, method: &str, url: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Response {
-        let path = url.strip_prefix(self.external_url.as_str()).unwrap_or(url);
-        let host = self.external_url.trim_start_matches("https://");
-        let mut connection = self.connect();
-        connection.send(request(method, path, host, headers, body)).unwrap();
-        connection.receive(method).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
-    }
-
-    /// GET without a signature.
-    #[must_use]
-    pub fn get(&self, url: &str) -> Response {
-        self.send("GET", url, &[], None)
-    }
-
-    /// A command of the control server.
-    ///
-    /// # Panics
-    /// It is refused.
-    pub fn control(&self, path: &str, body: &Value) -> Value {
-        plain(self.control, "POST", path, Some(body.to_string().as_bytes())).expect(200).json()
-    }
-
-    /// Something that the control server tells.
-    ///
-    /// # Panics
-    /// It does not.
-    #[must_use]
-    pub fn control_get(&self, path: &str) -> Value {
-        plain(self.control, "GET", path, None).expect(200).json()
-    }
-
-    /// Forgets faults that were ordered.
-    ///
-    /// # Panics
-    /// The control server does not answer.
-    pub fn clear_faults(&self) {
-        let _ = plain(self.control, "DELETE", "/faults", None).expect(200);
-    }
-
-    /// A page of the gateway's listener for operators.
-    ///
-    /// # Panics
-    /// It does not answer.
-    #[must_use]
-    pub fn ops(&self, path: &str) -> Response {
-        plain(self.ops, "GET", path, None)
-    }
-}
-
-/// A request over plain HTTP.
-fn plain(address: SocketAddr, method: &str, path: &str, body: Option<&[u8]>) -> Response {
-    let ask = || {
-        let mut connection = Connection::plain(address)?;
-        connection.send(request(method, path, "localhost", &[("Connection", "close")], body))?;
-        connection.receive(method)
-    };
-    ask().unwrap_or_else(|error| panic!("{method} http://{address}{path}: {error}"))
 }
 
 fn start_gateway(site: &Site) -> Process {
