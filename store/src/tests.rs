@@ -1,3 +1,5 @@
+//! The typed store on the backend in memory: reads, commits, sweeping, and a model that random histories agree with.
+
 use std::collections::BTreeMap;
 
 use acme::{

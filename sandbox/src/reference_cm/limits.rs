@@ -36,7 +36,9 @@ struct Usage {
 
 /// Held while a request is worked on.
 #[derive(Debug)]
-pub(crate) struct InFlight(#[expect(dead_code, reason = "it counts by being alive")] Arc<()>);
+pub(crate) struct InFlight {
+    _counts_by_being_alive: Arc<()>,
+}
 
 impl Limiter {
     /// Counters with these limits.
@@ -65,7 +67,7 @@ impl Limiter {
             return Err(limited("too many requests of this gateway a second"));
         }
         usage.tokens -= 1.0;
-        Ok(InFlight(Arc::clone(&usage.in_flight)))
+        Ok(InFlight { _counts_by_being_alive: Arc::clone(&usage.in_flight) })
     }
 
     /// Whether a registration may ask for a certificate now; counts it if it may.

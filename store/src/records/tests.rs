@@ -1,3 +1,5 @@
+//! Stored records there and back, and what became of records that were written long ago.
+
 use acme::{authorization::Authorization, order::Order};
 use proptest::prelude::*;
 use serde_json::json;

@@ -52,7 +52,7 @@ pub(crate) fn check_leftovers(path: &str, code: &str) -> Vec<Finding> {
 fn is_test(path: &str) -> bool {
     let mut parts: Vec<&str> = path.split('/').collect();
     let name = parts.pop().unwrap_or_default();
-    parts.iter().any(|part| matches!(*part, "tests" | "benches" | "fuzz"))
+    parts.iter().any(|part| matches!(*part, "tests" | "testing" | "benches" | "fuzz"))
         || name == "tests.rs"
         || name.ends_with("_tests.rs")
 }

@@ -1,3 +1,5 @@
+//! The database of a node on a real disk: opening, quarantine, full disks, and that nothing shows before its barrier.
+
 use std::{
     fs,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},

@@ -1,3 +1,5 @@
+//! The writer thread by itself: groups, conflicts, failures of the disk.
+
 use std::fs;
 
 use super::*;
