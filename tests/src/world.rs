@@ -4,12 +4,12 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::Command,
     sync::{
         Arc, Mutex, Once,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -297,15 +297,35 @@ fn raise_limits(sandbox: &Path) {
     fs::write(file, raised).unwrap();
 }
 
-/// Ports that are free on all loopback addresses right now.
+/// Ports that are free on all loopback addresses right now. They lie below those that the system gives to outgoing
+/// connections, of which tests make thousands: a port that is bound late must not be gone by then.
 fn free_ports<const N: usize>() -> [u16; N] {
-    let held: [TcpListener; N] =
-        std::array::from_fn(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("there is a free port"));
-    held.map(|listener| listener.local_addr().expect("a bound socket has an address").port())
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 18_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Test programs that run side by side begin far from each other.
+    let mut candidates = std::iter::repeat_with(|| {
+        let offset = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        u16::try_from(FIRST + offset % COUNT).expect("ports have 16 bits")
+    });
+    let mut held = Vec::new();
+    std::array::from_fn(|_| {
+        let free = candidates.by_ref().take(COUNT as usize).find(|port| {
+            let everywhere = (Ipv4Addr::UNSPECIFIED, *port);
+            match (TcpListener::bind(everywhere), UdpSocket::bind(everywhere)) {
+                (Ok(tcp), Ok(udp)) => {
+                    held.push((tcp, udp));
+                    true
+                }
+                (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
+            }
+        });
+        free.expect("there is a free port")
+    })
 }
 
 fn new_folder() -> PathBuf {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let dir = std::env::temp_dir().join(format!("acme-gateway-tests-{}-{count}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
