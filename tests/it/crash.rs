@@ -1,7 +1,7 @@
 //! Power failures: whatever moment the gateway dies at, an order is finished once or not at all, and losing the whole
 //! store loses nothing but orders in flight.
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use tests::{
@@ -156,4 +156,58 @@ fn a_request_that_is_being_worked_on_is_answered_before_the_gateway_ends() {
     world.restart_gateway();
     let _ = client.twin().wait(&order, "valid");
     assert_eq!(world.certificates_of(&order.url), 1);
+}
+
+#[test]
+fn without_its_seal_key_the_gateway_forgets_certificate_urls_and_nothing_else() {
+    let mut world = fragile_world();
+    let client = world.account();
+    let issued = client.issue(&["sealed.example.test"]);
+    let order = client.ready_order(&["not-sealed.example.test"]);
+    world.kill_gateway();
+    fs::remove_file(world.site().dir.join("gateway/seal.key")).unwrap();
+    world.restart_gateway();
+    let client = client.twin();
+    let _ = client.read(&issued.url).assert_refused(404, "malformed");
+    let again = client.read(&issued.order_url).expect(200).member("certificate");
+    assert_eq!(client.read(&again).expect(200).text(), issued.pem, "the order knows the new URL");
+    let key = Key::p256();
+    let _ = client.finalize(&order, &Csr::for_names(&["not-sealed.example.test"]).text(&key)).expect(200);
+    let _ = client.wait(&order, "valid");
+}
+
+#[test]
+fn a_damaged_store_is_moved_aside_and_the_service_goes_on() {
+    let mut world = fragile_world();
+    let client = world.account();
+    let issued = client.issue(&["damaged.example.test"]);
+    world.kill_gateway();
+    let store = world.site().dir.join("gateway/store");
+    damage(&store.join("sled"));
+    world.restart_gateway();
+    let metrics = world.site().ops("/metrics").expect(200).text();
+    assert!(metrics.lines().any(|line| line == "acme_gateway_store_quarantined 1"), "{metrics}");
+    let aside = fs::read_dir(&store).unwrap().filter_map(Result::ok);
+    let aside: Vec<_> =
+        aside.filter(|entry| entry.file_name().to_string_lossy().starts_with("sled.damaged-")).collect();
+    assert_eq!(aside.len(), 1);
+    let client = client.twin();
+    assert_eq!(client.read(&issued.url).expect(200).text(), issued.pem);
+    let _ = client.issue(&["damaged.example.test"]);
+    // The next start finds a good store.
+    world.kill_gateway();
+    aside.iter().for_each(|entry| fs::remove_dir_all(entry.path()).unwrap());
+    world.restart_gateway();
+}
+
+/// Overwrites every file with nonsense of the same length.
+fn damage(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap().filter_map(Result::ok) {
+        if entry.path().is_dir() {
+            damage(&entry.path());
+        } else {
+            let length = usize::try_from(entry.metadata().unwrap().len()).unwrap();
+            fs::write(entry.path(), vec![0xa5; length]).unwrap();
+        }
+    }
 }

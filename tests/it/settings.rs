@@ -4,7 +4,8 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
+    time::Duration,
 };
 
 use tests::binaries;
@@ -128,4 +129,24 @@ fn serve_refuses_what_check_config_refuses() {
     let output = Command::new(binaries::gateway()).arg("serve").arg("--config").arg(file).output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("opps"));
+}
+
+#[test]
+fn serve_ends_when_the_cm_does_not_know_a_realm() {
+    let site = world().site();
+    let anywhere = |text: String, address: std::net::SocketAddr| text.replace(&address.to_string(), "127.0.0.1:0");
+    let file = changed("realm", |text| {
+        let text = anywhere(anywhere(text, site.gateway), site.ops).replace("gateway/store", "realm/store");
+        text.replace("[endpoints.registered]", "[endpoints.registered]\nrealm = \"unknown\"")
+    });
+    let mut serve = Command::new(binaries::gateway());
+    let mut serve =
+        serve.arg("serve").arg("--config").arg(file).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        tests::wait_for("the end of serve", Duration::from_secs(30), || serve.try_wait().unwrap())
+    }));
+    let _ = serve.kill();
+    let output = serve.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(ended.is_ok_and(|status| !status.success()) && words.contains("unknown"), "{words}");
 }
