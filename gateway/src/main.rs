@@ -12,6 +12,8 @@ mod random;
 mod seal;
 mod settings;
 mod telemetry;
+#[cfg(test)]
+mod testing;
 mod workers;
 
 use std::process::ExitCode;

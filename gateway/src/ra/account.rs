@@ -181,3 +181,6 @@ pub(crate) async fn deactivate(
         .await?;
     Ok(ended)
 }
+
+#[cfg(test)]
+mod tests;

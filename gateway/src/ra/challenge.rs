@@ -42,3 +42,6 @@ pub(crate) async fn respond(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,3 +134,6 @@ fn octets(app: &App, order: &Order, authorizations: &[Authorization], request: &
     };
     Ok(app.cm.certificate_request(&request)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use config::{Config, Environment, File, FileFormat};
+use config::{Config, Environment, File, FileFormat, Source};
 
 use super::{Settings, SettingsError};
 
@@ -16,6 +16,16 @@ const ENVIRONMENT_PREFIX: &str = "ACME_GATEWAY";
 /// # Errors
 /// [`SettingsError`] naming the setting and the fix.
 pub(crate) fn load(file: &Path) -> Result<Settings, SettingsError> {
+    read(File::from(file).format(FileFormat::Toml))
+}
+
+/// Settings for tests: the defaults and what this text says instead.
+#[cfg(test)]
+pub(crate) fn from_text(text: &str) -> Result<Settings, SettingsError> {
+    read(File::from_str(text, FileFormat::Toml))
+}
+
+fn read(own: impl Source + Send + Sync + 'static) -> Result<Settings, SettingsError> {
     let environment = Environment::with_prefix(ENVIRONMENT_PREFIX)
         .prefix_separator("__")
         .separator("__")
@@ -27,7 +37,7 @@ pub(crate) fn load(file: &Path) -> Result<Settings, SettingsError> {
         .with_list_parse_key("validation.never");
     let sources = Config::builder()
         .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
-        .add_source(File::from(file).format(FileFormat::Toml))
+        .add_source(own)
         .add_source(environment)
         .build()?;
     let settings: Settings = with_endpoint_defaults(sources)?.try_deserialize()?;

@@ -17,6 +17,8 @@ use serde::Deserialize;
 
 pub(crate) use check::SettingsError;
 pub(crate) use files::{require_private, require_readable};
+#[cfg(test)]
+pub(crate) use load::from_text;
 pub(crate) use load::load;
 use values::{ExternalUrl, Seconds, optional_id, optional_text};
 

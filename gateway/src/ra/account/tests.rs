@@ -1,0 +1,199 @@
+//! Accounts: found, created, refused, and what the CM is asked for it.
+
+use std::time::Duration;
+
+use acme::registration::RegistrationStatus;
+use cm_connector::Outcome;
+
+use super::*;
+use crate::{
+    clock,
+    testing::{self, Fault, Gateway, Moment, Operation, away, new_key, new_registration, told},
+};
+
+fn request(key: &PublicKey) -> NewAccount {
+    NewAccount {
+        key: key.clone(),
+        contacts: vec![String::from("mailto:admin@example.org")],
+        terms_of_service_agreed: false,
+        only_return_existing: false,
+        external_account: None,
+        client: testing::client(),
+        proof: testing::proof(),
+    }
+}
+
+async fn created(gateway: &Gateway, endpoint: &str, request: NewAccount) -> Result<Account, Error> {
+    create(&gateway.app, &gateway.endpoint(endpoint), request, clock::now()).await
+}
+
+fn count(gateway: &Gateway, operation: Operation) -> usize {
+    gateway.cm.calls(operation).len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_key_gets_an_account_and_then_the_same_one() {
+    let gateway = Gateway::new().await;
+    let key = new_key();
+    let first = created(&gateway, "open", request(&key)).await.unwrap();
+    let again = created(&gateway, "open", request(&key)).await.unwrap();
+    assert!(first.created && !again.created);
+    assert_eq!(first.registration.id, again.registration.id);
+    assert_eq!(gateway.cm.registrations().len(), 1);
+    assert_eq!(gateway.audited().await, ["account.created"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_existing_account_is_returned_unchanged_whatever_else_the_request_says() {
+    let gateway = Gateway::new().await;
+    let registration = gateway.registration();
+    let key = registration.key.as_ref().unwrap().key.clone();
+    let odd = NewAccount {
+        contacts: vec![String::from("tel:+15551234"); 99],
+        external_account: Some(testing::jws()),
+        ..request(&key)
+    };
+    let found = created(&gateway, "terms", odd).await.unwrap();
+    assert!(!found.created);
+    assert_eq!(*found.registration, registration);
+    assert_eq!(gateway.cm.registrations(), [registration]);
+    let writes = [Operation::CreateRegistration, Operation::BindRegistration, Operation::UpdateContacts];
+    assert_eq!(writes.map(|operation| count(&gateway, operation)), [0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_somebody_else_created_at_the_same_moment_is_found() {
+    for endpoint in ["open", "registered"] {
+        let gateway = Gateway::new().await;
+        let key = new_key();
+        let rival = new_registration(key.clone());
+        gateway.cm.put_just_before_the_next(rival.clone());
+        let request = NewAccount { external_account: Some(testing::jws()), ..request(&key) };
+        let found = created(&gateway, endpoint, request).await.unwrap();
+        assert_eq!((found.created, &found.registration.id), (false, &rival.id), "{endpoint}");
+        assert_eq!(gateway.cm.registrations().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_whose_answer_was_lost_is_found_when_the_client_repeats_it() {
+    let gateway = Gateway::new().await;
+    let key = new_key();
+    gateway.cm.next(Operation::CreateRegistration, Fault::AnswerLost(Moment::AfterTheEffect));
+    assert_eq!(told(created(&gateway, "open", request(&key)).await).kind, ProblemKind::Unavailable);
+    assert!(!created(&gateway, "open", request(&key)).await.unwrap().created);
+    assert_eq!(gateway.cm.registrations().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_return_existing_creates_nothing() {
+    let gateway = Gateway::new().await;
+    let asked = NewAccount { only_return_existing: true, ..request(&new_key()) };
+    assert_eq!(told(created(&gateway, "open", asked).await).kind, ProblemKind::AccountDoesNotExist);
+    assert_eq!(gateway.cm.registrations(), []);
+    let registration = gateway.registration();
+    let key = &registration.key.as_ref().unwrap().key;
+    let asked = NewAccount { only_return_existing: true, ..request(key) };
+    assert_eq!(*created(&gateway, "open", asked).await.unwrap().registration, registration);
+}
+
+#[tokio::test(start_paused = true)]
+async fn registered_mode_needs_a_binding_and_hands_it_to_the_cm() {
+    let gateway = Gateway::new().await;
+    let key = new_key();
+    let without = created(&gateway, "registered", request(&key)).await;
+    assert_eq!(told(without).kind, ProblemKind::ExternalAccountRequired);
+    assert_eq!(gateway.cm.registrations(), []);
+    let with = NewAccount { external_account: Some(testing::jws()), ..request(&key) };
+    assert!(created(&gateway, "registered", with).await.unwrap().created);
+    assert_eq!((count(&gateway, Operation::BindRegistration), count(&gateway, Operation::CreateRegistration)), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_mode_ignores_a_binding() {
+    let gateway = Gateway::new().await;
+    let with = NewAccount { external_account: Some(testing::jws()), ..request(&new_key()) };
+    let account = created(&gateway, "open", with).await.unwrap();
+    assert_eq!((account.created, account.registration.external_account.clone()), (true, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_contacts_weak_keys_and_terms_not_agreed_to_are_refused_before_the_cm_is_asked() {
+    let gateway = Gateway::new().await;
+    let contacts = NewAccount { contacts: vec![String::from("tel:+15551234")], ..request(&new_key()) };
+    assert_eq!(told(created(&gateway, "open", contacts).await).kind, ProblemKind::UnsupportedContact);
+    let weak = PublicKey::Rsa { n: vec![0xc5; 128], e: vec![1, 0, 1] };
+    assert_eq!(told(created(&gateway, "open", request(&weak)).await).kind, ProblemKind::BadPublicKey);
+    match created(&gateway, "terms", request(&new_key())).await {
+        Err(Error::Refused(refusal)) => {
+            assert_eq!(refusal.problem.kind, ProblemKind::UserActionRequired);
+            assert_eq!(refusal.terms_of_service.as_deref(), Some("https://example.com/terms"));
+        }
+        _ => panic!("not refused"),
+    }
+    assert_eq!(count(&gateway, Operation::CreateRegistration), 0);
+    let agreed = NewAccount { terms_of_service_agreed: true, ..request(&new_key()) };
+    let account = created(&gateway, "terms", agreed).await.unwrap();
+    assert!(account.registration.terms_of_service_agreed_at.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_account_is_shown_and_can_change_nothing() {
+    let gateway = Gateway::new().await;
+    let registration = Registration { status: RegistrationStatus::Suspended, ..gateway.registration() };
+    gateway.cm.put(registration.clone());
+    let key = &registration.key.as_ref().unwrap().key;
+    assert_eq!(*created(&gateway, "open", request(key)).await.unwrap().registration, registration);
+    let endpoint = gateway.endpoint("open");
+    let updated = update_contacts(&gateway.app, &endpoint, &registration, &[], &testing::proof()).await;
+    assert_eq!(told(updated).kind, ProblemKind::Unauthorized);
+    assert_eq!(count(&gateway, Operation::UpdateContacts), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_has_ended_is_not_returned() {
+    for status in [RegistrationStatus::Deactivated, RegistrationStatus::Revoked] {
+        let gateway = Gateway::new().await;
+        let registration = Registration { status, ..gateway.registration() };
+        gateway.cm.put(registration.clone());
+        let key = &registration.key.as_ref().unwrap().key;
+        assert_eq!(told(created(&gateway, "open", request(key)).await).kind, ProblemKind::AccountNotActive);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_cm_is_away_known_accounts_are_found_and_new_ones_are_put_off() {
+    let gateway = Gateway::new().await;
+    let key = new_key();
+    created(&gateway, "open", request(&key)).await.unwrap();
+    gateway.cm.is_away(true);
+    tokio::time::advance(Duration::from_secs(600)).await;
+    assert!(!created(&gateway, "open", request(&key)).await.unwrap().created);
+    assert_eq!(told(created(&gateway, "open", request(&new_key())).await).kind, ProblemKind::Unavailable);
+    tokio::time::advance(Duration::from_secs(600)).await;
+    let too_old = created(&gateway, "open", request(&key)).await;
+    assert_eq!(told(too_old).kind, ProblemKind::Unavailable, "twenty minutes are too long to go by memory");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deactivated_account_is_ended_at_once_also_for_requests_that_are_served_from_memory() {
+    let gateway = Gateway::new().await;
+    let key = new_key();
+    let account = created(&gateway, "open", request(&key)).await.unwrap();
+    let endpoint = gateway.endpoint("open");
+    deactivate(&gateway.app, &endpoint, &account.registration, &testing::proof(), clock::now()).await.unwrap();
+    assert_eq!(told(created(&gateway, "open", request(&key)).await).kind, ProblemKind::AccountNotActive);
+    assert_eq!(gateway.audited().await, ["account.created", "account.deactivated"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_went_wrong_inside_the_cm_is_not_told() {
+    let gateway = Gateway::new().await;
+    let broken = CmError::Internal { outcome: Outcome::Unknown, detail: String::from("table ACCOUNTS is missing") };
+    gateway.cm.next(Operation::CreateRegistration, Fault::Answers(broken));
+    let refused = created(&gateway, "open", request(&new_key())).await;
+    assert!(matches!(refused, Err(Error::Internal(_))));
+    gateway.cm.next(Operation::CreateRegistration, Fault::Answers(away(Outcome::NotSent)));
+    let problem = told(created(&gateway, "open", request(&new_key())).await);
+    assert!(problem.detail.starts_with("the certificate authority behind this server"), "{}", problem.detail);
+}

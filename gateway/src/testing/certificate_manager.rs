@@ -1,0 +1,559 @@
+//! A Certificate Manager that does what its script says, and otherwise what the CM contract says.
+//!
+//! Its certificates are real. It remembers every call, knows octets and keys again as section 3
+//! of the contract demands, and can fail before or after the effect of any call. It shares no
+//! code with the adapters.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+
+use acme::{
+    account_key::Thumbprint,
+    base64url,
+    certificate::CertificateId,
+    csr::Csr,
+    identifier::Identifier,
+    ids::{CertificateRequestId, IdempotencyKey, IssuerName, OrderId, ProfileName, RealmName, RegistrationId},
+    problem::{Problem, ProblemKind},
+    profile::Profile,
+    registration::{AccountKeyRecord, AllowedIdentifiers, Registration, RegistrationStatus},
+};
+use async_trait::async_trait;
+use cm_connector::{
+    Certificate, CertificateManager, CertificateRequest, CertificateStatus, Chain, CmError, Delivery, Identity, Issuer,
+    NewRegistration, Outcome, Proof, Refusal, Registered, RequestClaims, RequestState, Revocation, RevocationRecord,
+    Revoked,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Moment,
+    authority::{Authority, Leaf, sha256},
+    script::{Call, Fault, Flaw, Operation, Ruling},
+};
+use crate::{clock, random};
+
+/// The CM.
+pub(crate) struct ScriptedCm {
+    /// Signs what the profiles name as their issuer.
+    pub(crate) authority: Authority,
+    /// A root that the gateway trusts and no profile names.
+    pub(crate) other: Authority,
+    stranger: Authority,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    registrations: BTreeMap<RegistrationId, Registration>,
+    /// Comes into being while somebody else asks for a registration with its key.
+    rival: Option<Registration>,
+    profiles: Vec<Profile>,
+    requests: Vec<Request>,
+    certificates: Vec<Certificate>,
+    deliveries: Vec<Delivery>,
+    last_serial: Option<[u8; 16]>,
+    octets_made: u32,
+    calls: Vec<Call>,
+    is_away: bool,
+    faults: BTreeMap<Operation, VecDeque<Fault>>,
+    rulings: VecDeque<Ruling>,
+}
+
+struct Request {
+    id: CertificateRequestId,
+    key: IdempotencyKey,
+    octets: Vec<u8>,
+    asked: Asked,
+    ruling: Option<Ruling>,
+    issued: Option<Certificate>,
+}
+
+/// What a submission says. `made` differs each time octets are made.
+#[derive(Clone, Serialize, Deserialize)]
+struct Asked {
+    made: u32,
+    registration: RegistrationId,
+    order: OrderId,
+    csr: String,
+    identifiers: Vec<Identifier>,
+    validations: Vec<cm_connector::Validation>,
+}
+
+impl ScriptedCm {
+    pub(crate) fn new() -> Self {
+        let state = State { profiles: vec![profile("tls-server", true), profile("short", false)], ..State::default() };
+        Self {
+            authority: Authority::new("issuing 1"),
+            other: Authority::new("issuing 2"),
+            stranger: Authority::new("issuing 1"),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The next call of this kind meets this fault; several queue up.
+    pub(crate) fn next(&self, operation: Operation, fault: Fault) {
+        self.state().faults.entry(operation).or_default().push_back(fault);
+    }
+
+    /// Whether a fault was scripted that no call has met.
+    pub(crate) fn forget_faults(&self) -> bool {
+        let faults = std::mem::take(&mut self.state().faults);
+        faults.values().any(|faults| !faults.is_empty())
+    }
+
+    /// The next new certificate request is ruled on like this.
+    pub(crate) fn rule(&self, ruling: Ruling) {
+        self.state().rulings.push_back(ruling);
+    }
+
+    /// Nothing reaches it, or everything does again.
+    pub(crate) fn is_away(&self, is_away: bool) {
+        self.state().is_away = is_away;
+    }
+
+    /// Puts a registration there, or in place of an earlier state of it.
+    pub(crate) fn put(&self, registration: Registration) {
+        self.state().registrations.insert(registration.id.clone(), registration);
+    }
+
+    /// This registration comes into being right before the next one is created.
+    pub(crate) fn put_just_before_the_next(&self, registration: Registration) {
+        self.state().rival = Some(registration);
+    }
+
+    /// Changes a registration, as an officer does.
+    pub(crate) fn change(&self, id: &RegistrationId, change: impl FnOnce(&mut Registration)) {
+        change(self.state().registrations.get_mut(id).unwrap());
+    }
+
+    pub(crate) fn withdraw_profiles(&self) {
+        self.state().profiles.clear();
+    }
+
+    pub(crate) fn registrations(&self) -> Vec<Registration> {
+        self.state().registrations.values().cloned().collect()
+    }
+
+    pub(crate) fn certificates(&self) -> Vec<Certificate> {
+        self.state().certificates.clone()
+    }
+
+    pub(crate) fn deliveries(&self) -> Vec<Delivery> {
+        self.state().deliveries.clone()
+    }
+
+    pub(crate) fn calls(&self, operation: Operation) -> Vec<Call> {
+        self.state().calls.iter().filter(|call| call.operation == operation).cloned().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    async fn at<T>(
+        &self,
+        operation: Operation,
+        work: impl FnOnce(&Self, &mut State) -> Result<T, CmError>,
+    ) -> Result<T, CmError> {
+        self.at_with(Call { operation, key: None, octets: Vec::new() }, work).await
+    }
+
+    /// Remembers the call, lets it meet its fault, and does its work.
+    async fn at_with<T>(
+        &self,
+        call: Call,
+        work: impl FnOnce(&Self, &mut State) -> Result<T, CmError>,
+    ) -> Result<T, CmError> {
+        let fault = {
+            let mut state = self.state();
+            let fault = state.faults.get_mut(&call.operation).and_then(VecDeque::pop_front);
+            state.calls.push(call);
+            if state.is_away { Some(Fault::Answers(away(Outcome::NotSent))) } else { fault }
+        };
+        match fault {
+            None => work(self, &mut self.state()),
+            Some(Fault::AnswerLost(moment)) => {
+                if moment == Moment::AfterTheEffect {
+                    work(self, &mut self.state())?;
+                }
+                Err(away(Outcome::Unknown))
+            }
+            Some(Fault::Hangs(moment)) => {
+                if moment == Moment::AfterTheEffect {
+                    work(self, &mut self.state())?;
+                }
+                std::future::pending().await
+            }
+            Some(Fault::Answers(error)) => Err(error),
+            Some(Fault::Panics) => panic!("the script says so"),
+        }
+    }
+
+    fn state_of(&self, state: &mut State, index: usize) -> RequestState {
+        let id = state.requests[index].id.clone();
+        match &mut state.requests[index].ruling {
+            Some(Ruling::IssuedAfter(looks @ 1..) | Ruling::RefusedAfter(looks @ 1.., _)) => {
+                *looks -= 1;
+                return RequestState::Pending { id, retry_after: None, approval: true };
+            }
+            Some(Ruling::RefusedAfter(0, problem)) => {
+                let refusal = Refusal { problem: problem.clone(), evidence_refused: false };
+                return RequestState::Refused { id, refusal };
+            }
+            Some(Ruling::IssuedAfter(0) | Ruling::Wrong(_)) | None => {}
+        }
+        let flaw = match &state.requests[index].ruling {
+            Some(Ruling::Wrong(flaw)) => Some(*flaw),
+            Some(Ruling::IssuedAfter(_) | Ruling::RefusedAfter(..)) | None => None,
+        };
+        let asked = state.requests[index].asked.clone();
+        let certificate = match state.requests[index].issued.clone() {
+            Some(certificate) => certificate,
+            None => {
+                let certificate = self.issue(state, &asked, flaw);
+                state.certificates.push(certificate.clone());
+                state.requests[index].issued = Some(certificate.clone());
+                certificate
+            }
+        };
+        let csr_digest = if flaw == Some(Flaw::FalseCsr) { [0; 32] } else { sha256(&asked.csr()) };
+        let claims = RequestClaims {
+            registration: asked.registration,
+            order_ref: Some(asked.order),
+            csr_sha256: Some(csr_digest),
+        };
+        RequestState::Issued { id, certificate: Box::new(certificate), claims }
+    }
+
+    fn issue(&self, state: &mut State, asked: &Asked, flaw: Option<Flaw>) -> Certificate {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let csr = Csr::parse(&asked.csr()).unwrap();
+        let mut names: Vec<String> = asked.identifiers.iter().map(ToString::to_string).collect();
+        let mut spki_der = csr.spki_der().to_vec();
+        let (mut signer, mut days, mut serial) = (&self.authority, 30, random::octets::<16>());
+        serial[0] = serial[0] & 0x3f | 0x40;
+        match flaw {
+            Some(Flaw::OtherKey) => spki_der = super::new_csr(&["a.test"]).spki_der().to_vec(),
+            Some(Flaw::OtherName) => names.push(String::from("other.test")),
+            Some(Flaw::UnknownRoot) => signer = &self.stranger,
+            Some(Flaw::OtherIssuer) => signer = &self.other,
+            Some(Flaw::TooLong) => days = 91,
+            Some(Flaw::OldSerial) => serial = state.last_serial.unwrap(),
+            Some(
+                Flaw::NotForServers
+                | Flaw::FalseFingerprint
+                | Flaw::FalseRegistration
+                | Flaw::FalseOrder
+                | Flaw::FalseCsr
+                | Flaw::NoChain
+                | Flaw::UnknownAlternate,
+            )
+            | None => {}
+        }
+        let now = clock::now();
+        let leaf = Leaf {
+            spki_der: &spki_der,
+            names,
+            serial,
+            not_before: now.minus(DAY),
+            not_after: now.plus(DAY * days),
+            for_servers: flaw != Some(Flaw::NotForServers),
+        };
+        state.last_serial = Some(serial);
+        let signed = signer.sign(&leaf);
+        let chain = |name: &str, pem| Chain { name: name.to_owned(), is_default: name == "default", pem };
+        let mut certificate = Certificate {
+            id: signed.id,
+            status: CertificateStatus::Good,
+            registration: asked.registration.clone(),
+            issuer: IssuerName::parse("issuing-1").unwrap(),
+            profile: None,
+            order_ref: Some(asked.order.clone()),
+            identifiers: asked.identifiers.clone(),
+            not_before: leaf.not_before,
+            not_after: leaf.not_after,
+            chains: vec![chain("default", signed.pem)],
+            claims: signed.claims,
+            spki_sha256: sha256(&spki_der),
+            revocation: None,
+        };
+        match flaw {
+            Some(Flaw::FalseFingerprint) => certificate.claims.sha256 = [0; 32],
+            Some(Flaw::FalseRegistration) => certificate.registration = RegistrationId::parse("reg_other").unwrap(),
+            Some(Flaw::FalseOrder) => certificate.order_ref = Some(OrderId::parse("other").unwrap()),
+            Some(Flaw::NoChain) => certificate.chains.clear(),
+            Some(Flaw::UnknownAlternate) => {
+                certificate.chains.insert(0, chain("alternate", self.stranger.sign(&leaf).pem));
+            }
+            Some(
+                Flaw::OtherKey
+                | Flaw::OtherName
+                | Flaw::UnknownRoot
+                | Flaw::OtherIssuer
+                | Flaw::TooLong
+                | Flaw::NotForServers
+                | Flaw::OldSerial
+                | Flaw::FalseCsr,
+            )
+            | None => {}
+        }
+        certificate
+    }
+}
+
+impl Asked {
+    fn csr(&self) -> Vec<u8> {
+        base64url::decode(&self.csr).unwrap()
+    }
+}
+
+impl State {
+    /// The answer to newAccount; a key that is bound already has its registration.
+    fn register(&mut self, request: &NewRegistration) -> Result<Registered, CmError> {
+        if let Some(rival) = self.rival.take() {
+            let id = rival.id.clone();
+            self.registrations.insert(id.clone(), rival);
+            return Err(CmError::KeyInUse { registration: Some(id) });
+        }
+        let thumbprint = request.key.thumbprint();
+        if let Some(known) = self.by_key(&thumbprint) {
+            return Ok(Registered { registration: known, created: false });
+        }
+        let registration = Registration {
+            id: random::id(),
+            version: 1,
+            status: RegistrationStatus::Active,
+            key: Some(AccountKeyRecord { key: request.key.clone(), thumbprint }),
+            contacts: request.contacts.clone(),
+            terms_of_service_agreed_at: request.terms_of_service_agreed_at,
+            external_account: request.external_account_binding.as_ref().map(|_| String::from("kid-1")),
+            allowed_identifiers: AllowedIdentifiers::Any { exclude: Vec::new() },
+            allowed_profiles: Vec::new(),
+        };
+        self.registrations.insert(registration.id.clone(), registration.clone());
+        Ok(Registered { registration, created: true })
+    }
+
+    fn by_key(&self, key: &Thumbprint) -> Option<Registration> {
+        let has_key = |found: &&Registration| found.key.as_ref().is_some_and(|record| record.thumbprint == *key);
+        self.registrations.values().find(has_key).cloned()
+    }
+
+    /// Sections 3 and 4.4: known keys first, then the registration, then whether the order has its
+    /// certificate. Says where the request is.
+    fn take(&mut self, key: &IdempotencyKey, octets: &[u8]) -> Result<usize, CmError> {
+        if let Some(index) = self.requests.iter().position(|request| request.key == *key) {
+            let is_same = self.requests[index].octets == octets;
+            return if is_same { Ok(index) } else { Err(internal("the idempotency key is reused for other octets")) };
+        }
+        let asked: Asked = serde_json::from_slice(octets).unwrap();
+        let registration = self.registrations.get(&asked.registration).unwrap();
+        if registration.status != RegistrationStatus::Active {
+            let refused = Problem::new(ProblemKind::Unauthorized, "the CM says that the registration is not active");
+            return Err(CmError::Refused(refused));
+        }
+        assert_eq!(asked.validations.len(), asked.identifiers.len(), "one piece of evidence an identifier");
+        let issued = |certificate: &&Certificate| certificate.order_ref.as_ref() == Some(&asked.order);
+        if let Some(certificate) = self.certificates.iter().find(issued) {
+            return Err(CmError::AlreadyIssued(Box::new(certificate.clone())));
+        }
+        let ruling = self.rulings.pop_front();
+        let (id, key, octets) = (random::id(), key.clone(), octets.to_vec());
+        self.requests.push(Request { id, key, octets, asked, ruling, issued: None });
+        Ok(self.requests.len() - 1)
+    }
+}
+
+#[async_trait]
+impl CertificateManager for ScriptedCm {
+    async fn check_identity(&self, realms: &[RealmName]) -> Result<Identity, CmError> {
+        Ok(Identity {
+            name: String::from("urn:cm:gateway:test"),
+            roles: BTreeSet::from([String::from("gateway")]),
+            realms: realms.iter().cloned().collect(),
+            certificate_not_after: None,
+            time: clock::now(),
+            capabilities: BTreeSet::new(),
+            product: String::from("a scripted CM"),
+        })
+    }
+
+    async fn ready(&self) -> Result<(), CmError> {
+        if self.state().is_away { Err(away(Outcome::NotSent)) } else { Ok(()) }
+    }
+
+    async fn registration(&self, _: &RealmName, id: &RegistrationId) -> Result<Option<Registration>, CmError> {
+        self.at(Operation::Registration, |_, state| Ok(state.registrations.get(id).cloned())).await
+    }
+
+    async fn registration_by_key(&self, _: &RealmName, key: &Thumbprint) -> Result<Option<Registration>, CmError> {
+        self.at(Operation::RegistrationByKey, |_, state| Ok(state.by_key(key))).await
+    }
+
+    async fn create_registration(&self, _: &RealmName, request: &NewRegistration) -> Result<Registered, CmError> {
+        assert!(request.external_account_binding.is_none(), "nothing can be bound in open mode");
+        self.at(Operation::CreateRegistration, |_, state| state.register(request)).await
+    }
+
+    async fn bind_registration(&self, _: &RealmName, request: &NewRegistration) -> Result<Registered, CmError> {
+        assert!(request.external_account_binding.is_some(), "there must be a binding");
+        self.at(Operation::BindRegistration, |_, state| state.register(request)).await
+    }
+
+    async fn update_contacts(
+        &self,
+        _: &RealmName,
+        registration: &Registration,
+        contacts: &[String],
+        _: &Proof,
+    ) -> Result<Registration, CmError> {
+        self.at(Operation::UpdateContacts, |_, state| {
+            let found = state.registrations.get_mut(&registration.id).unwrap();
+            found.contacts = contacts.to_vec();
+            Ok(found.clone())
+        })
+        .await
+    }
+
+    async fn deactivate(&self, _: &RealmName, registration: &Registration, _: &Proof) -> Result<Registration, CmError> {
+        self.at(Operation::Deactivate, |_, state| {
+            let found = state.registrations.get_mut(&registration.id).unwrap();
+            found.status = RegistrationStatus::Deactivated;
+            Ok(found.clone())
+        })
+        .await
+    }
+
+    fn certificate_request(&self, request: &CertificateRequest) -> Result<Vec<u8>, CmError> {
+        let mut state = self.state();
+        state.octets_made += 1;
+        let asked = Asked {
+            made: state.octets_made,
+            registration: request.registration.clone(),
+            order: request.order.clone(),
+            csr: base64url::encode(&request.csr_der),
+            identifiers: request.identifiers.clone(),
+            validations: request.validations.clone(),
+        };
+        Ok(serde_json::to_vec(&asked).unwrap())
+    }
+
+    async fn submit(
+        &self,
+        _: &RealmName,
+        key: &IdempotencyKey,
+        request: &[u8],
+        _: Duration,
+    ) -> Result<RequestState, CmError> {
+        let call = Call { operation: Operation::Submit, key: Some(key.clone()), octets: request.to_vec() };
+        self.at_with(call, |cm, state| {
+            let index = state.take(key, request)?;
+            Ok(cm.state_of(state, index))
+        })
+        .await
+    }
+
+    async fn request_by_key(&self, _: &RealmName, key: &IdempotencyKey) -> Result<Option<RequestState>, CmError> {
+        let call = Call { operation: Operation::RequestByKey, key: Some(key.clone()), octets: Vec::new() };
+        self.at_with(call, |cm, state| {
+            let found = state.requests.iter().position(|request| request.key == *key);
+            Ok(found.map(|index| cm.state_of(state, index)))
+        })
+        .await
+    }
+
+    async fn request(&self, _: &RealmName, id: &CertificateRequestId) -> Result<RequestState, CmError> {
+        self.at(Operation::Request, |cm, state| {
+            let found = state.requests.iter().position(|request| request.id == *id);
+            Ok(cm.state_of(state, found.unwrap()))
+        })
+        .await
+    }
+
+    async fn cancel(&self, _: &RealmName, _: &CertificateRequestId) -> Result<(), CmError> {
+        Err(internal("nothing is cancelled here"))
+    }
+
+    async fn confirm_delivery(
+        &self,
+        _: &RealmName,
+        _: &CertificateRequestId,
+        outcome: &Delivery,
+    ) -> Result<(), CmError> {
+        self.at(Operation::ConfirmDelivery, |_, state| {
+            state.deliveries.push(outcome.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn certificate(&self, _: &RealmName, id: &CertificateId) -> Result<Option<Certificate>, CmError> {
+        self.at(Operation::Certificate, |_, state| {
+            Ok(state.certificates.iter().find(|certificate| certificate.id == *id).cloned())
+        })
+        .await
+    }
+
+    async fn find_certificate(&self, _: &RealmName, sha256: &[u8; 32]) -> Result<Option<Certificate>, CmError> {
+        self.at(Operation::Certificate, |_, state| {
+            Ok(state.certificates.iter().find(|certificate| certificate.claims.sha256 == *sha256).cloned())
+        })
+        .await
+    }
+
+    async fn revoke(&self, _: &RealmName, request: &Revocation, key: &IdempotencyKey) -> Result<Revoked, CmError> {
+        let call = Call { operation: Operation::Revoke, key: Some(key.clone()), octets: Vec::new() };
+        self.at_with(call, |_, state| {
+            let at = clock::now();
+            let found = state.certificates.iter_mut().find(|certificate| certificate.id == request.certificate);
+            found.unwrap().revocation = Some(RevocationRecord { at, reason: format!("{:?}", request.reason) });
+            Ok(Revoked { at })
+        })
+        .await
+    }
+
+    async fn profiles(&self, _: &RealmName) -> Result<Vec<Profile>, CmError> {
+        self.at(Operation::Profiles, |_, state| Ok(state.profiles.clone())).await
+    }
+
+    async fn issuer(&self, name: &IssuerName) -> Result<Issuer, CmError> {
+        Ok(Issuer {
+            name: name.clone(),
+            is_active: true,
+            not_after: clock::now().plus(Duration::from_secs(86_400)),
+            subject_key_id: Some(self.authority.key_id.clone()),
+            caa_identities: Vec::new(),
+        })
+    }
+}
+
+/// The CM cannot be reached.
+pub(crate) const fn away(outcome: Outcome) -> CmError {
+    CmError::Unavailable { retry_after: None, outcome }
+}
+
+fn internal(detail: &str) -> CmError {
+    CmError::Internal { outcome: Outcome::NotSent, detail: detail.to_owned() }
+}
+
+fn profile(name: &str, is_default: bool) -> Profile {
+    Profile {
+        name: ProfileName::parse(name).unwrap(),
+        description: String::from("TLS server"),
+        is_default,
+        issuer: IssuerName::parse("issuing-1").unwrap(),
+        dns: true,
+        ip: true,
+        wildcards: true,
+        identifiers_max: 100,
+        key_types: vec![String::from("EC-P256")],
+        validity_max: Some(Duration::from_secs(90 * 86_400)),
+        client_may_choose_validity: true,
+        approval_timeout: None,
+        must_staple_allowed: false,
+    }
+}
