@@ -50,10 +50,7 @@ pub(crate) async fn create(
     policies::profile::check_validity(not_before, not_after, profile, now)?;
 
     let expires = now.plus(app.settings.orders.lifetime.duration());
-    let authorizations = identifiers
-        .iter()
-        .map(|identifier| new_authorization(endpoint, registration, identifier, expires))
-        .collect::<Result<Vec<_>, _>>()?;
+    let authorizations = new_authorizations(endpoint, registration, &identifiers, expires)?;
     let order = Order {
         id: random::id(),
         endpoint: endpoint.name.clone(),
@@ -170,12 +167,32 @@ fn parse_time(member: &str, text: Option<&str>) -> Result<Option<Timestamp>, Err
         .map_err(|error| Error::refused(ProblemKind::Malformed, format!("{member} is {error}")))
 }
 
+fn new_authorizations(
+    endpoint: &Endpoint,
+    registration: &Registration,
+    identifiers: &[Identifier],
+    expires: Timestamp,
+) -> Result<Vec<Authorization>, Error> {
+    let (mut authorizations, mut refused) = (Vec::new(), Vec::new());
+    for identifier in identifiers {
+        match new_authorization(endpoint, registration, identifier, expires) {
+            Ok(authorization) => authorizations.push(authorization),
+            Err(subproblem) => refused.push(subproblem),
+        }
+    }
+    if refused.is_empty() {
+        Ok(authorizations)
+    } else {
+        Err(Problem::about_identifiers(refused, identifiers.len()).into())
+    }
+}
+
 fn new_authorization(
     endpoint: &Endpoint,
     registration: &Registration,
     identifier: &Identifier,
     expires: Timestamp,
-) -> Result<Authorization, Error> {
+) -> Result<Authorization, Subproblem> {
     let offered = |kind: &ChallengeKind| kind.can_prove(identifier) && fits(*kind, identifier);
     let token = random::token();
     let challenges: Vec<_> = (endpoint.challenges.iter().copied())
@@ -184,8 +201,7 @@ fn new_authorization(
         .collect();
     if challenges.is_empty() {
         let detail = "no challenge on offer here can prove control of it (rule challenge.none-offered); ask the operator to offer dns-01 for wildcards or http-01 for addresses";
-        let refused = Subproblem::new(ProblemKind::RejectedIdentifier, identifier, detail);
-        return Err(Problem::about_identifiers(vec![refused], 1).into());
+        return Err(Subproblem::new(ProblemKind::RejectedIdentifier, identifier, detail));
     }
     Ok(Authorization {
         id: random::id(),
@@ -204,3 +220,6 @@ fn fits(kind: ChallengeKind, identifier: &Identifier) -> bool {
         ChallengeKind::Dns01 => identifier.without_wildcard().to_string().len() <= DNS_01_NAME_OCTETS_MAX,
     }
 }
+
+#[cfg(test)]
+mod tests;
