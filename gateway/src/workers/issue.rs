@@ -6,20 +6,27 @@
 //! before anything is sent again, and only ever the same octets under the same key
 //! (CM contract sections 3 and 8).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use acme::{
     certificate::{self, Check, CheckedCertificate, Expectation, FailedCheck},
     csr::Csr,
+    identifier::Identifier,
     ids::{CertificateRequestId, RealmName},
     order::{Order, Progress},
-    problem::{Problem, ProblemKind},
+    problem::{Problem, ProblemKind, Subproblem},
     time::Timestamp,
 };
 use cm_connector::{Certificate, CmError, Delivery, RequestClaims, RequestState};
+use policies::identifier::{Verdict, allowed};
 use store::{Commit, Job, Stored, Submission, Work};
 
-use crate::{app::App, audit::Event, clock, ra::certificate::Download};
+use crate::{
+    app::App,
+    audit::Event,
+    clock,
+    ra::{catalogue::Offer, certificate::Download},
+};
 
 /// How long the CM may keep a submission before it answers that it is pending.
 const SUBMIT_WAIT: Duration = Duration::from_secs(20);
@@ -51,7 +58,7 @@ pub(super) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
     };
     let mut issuance = Issuance { job, order, realm, key: idempotency_key, csr, octets: request, submission };
     if matches!(issuance.submission, Submission::NotSent) {
-        if let Some(problem) = refused_meanwhile(app, &issuance.order.value).await {
+        if let Some(problem) = refused_meanwhile(app, &issuance.realm, &issuance.order.value).await {
             return fail(app, &issuance, problem).await;
         }
         note_intent(app, &mut issuance).await?;
@@ -90,10 +97,17 @@ pub(super) async fn confirm_delivery(
 
 /// The registration may have been suspended, or its list narrowed, since finalize. While the CM is
 /// away its last word holds: it judges again when the request arrives.
-async fn refused_meanwhile(app: &App, order: &Order) -> Option<Problem> {
-    let endpoint = app.endpoints.get(&order.endpoint)?;
-    let registration = app.registrations.registration(&endpoint.realm, &order.account).await.ok()??;
-    policies::registration::may_order(registration.status).err()
+async fn refused_meanwhile(app: &App, realm: &RealmName, order: &Order) -> Option<Problem> {
+    let registration = app.registrations.registration(realm, &order.account).await.ok()??;
+    if let Err(problem) = policies::registration::may_order(registration.status) {
+        return Some(problem);
+    }
+    let refused = |identifier: &Identifier| match allowed(identifier, &registration.allowed_identifiers) {
+        Verdict::Allowed { .. } => None,
+        Verdict::Refused(refusal) => Some(Subproblem::new(ProblemKind::RejectedIdentifier, identifier, refusal.detail)),
+    };
+    let refused: Vec<_> = order.identifiers.iter().filter_map(refused).collect();
+    (!refused.is_empty()).then(|| Problem::about_identifiers(refused, order.identifiers.len()))
 }
 
 /// From here on the octets may have reached the CM, whatever happens to us.
@@ -168,10 +182,10 @@ async fn check(
 ) -> anyhow::Result<Result<Vec<CheckedCertificate>, Vec<FailedCheck>>> {
     let order = &issuance.order.value;
     let csr = Csr::parse(&issuance.csr)?;
-    let offer = app.endpoints.get(&order.endpoint).and_then(|endpoint| app.catalogue.offer(&endpoint.realm).ok());
-    let profile = offer.as_ref().and_then(|offer| offer.profiles.iter().find(|profile| profile.name == order.profile));
-    let issuer_key_ids: Vec<Vec<u8>> = (offer.as_ref().zip(profile))
-        .and_then(|(offer, profile)| offer.issuers.get(&profile.issuer))
+    let offer = offer(app, &issuance.realm).await?;
+    let profile = offer.profiles.iter().find(|profile| profile.name == order.profile);
+    let issuer_key_ids: Vec<Vec<u8>> = profile
+        .and_then(|profile| offer.issuers.get(&profile.issuer))
         .and_then(|issuer| issuer.subject_key_id.clone())
         .into_iter()
         .collect();
@@ -195,6 +209,9 @@ async fn check(
     let mut chains: Vec<_> = certificate.chains.iter().collect();
     chains.sort_by_key(|chain| !chain.is_default);
     let mut checked = Vec::new();
+    if chains.is_empty() {
+        failed.push(FailedCheck { check: Check::Form, detail: String::from("the CM sent no chain") });
+    }
     for (index, chain) in chains.into_iter().enumerate() {
         match certificate::check(chain.pem.as_bytes(), &expected, &certificate.claims) {
             Ok(good) => checked.push(good),
@@ -214,6 +231,16 @@ async fn check(
         }
     }
     Ok(if failed.is_empty() { Ok(checked) } else { Err(failed) })
+}
+
+/// What the CM offers, asked for now if it was away since the start: without it nobody knows the
+/// issuer (V5) and the longest validity (V6).
+async fn offer(app: &App, realm: &RealmName) -> anyhow::Result<Arc<Offer>> {
+    if let Ok(offer) = app.catalogue.offer(realm) {
+        return Ok(offer);
+    }
+    app.catalogue.refresh(app.cm.as_ref(), realm).await?;
+    Ok(app.catalogue.offer(realm)?)
 }
 
 /// A wrong certificate is reported to the CM and shown to nobody.
@@ -322,3 +349,6 @@ async fn finish(app: &App, job: &Stored<Job>) -> anyhow::Result<()> {
     commit.finish_job(job);
     Ok(app.store.commit(commit).await?)
 }
+
+#[cfg(test)]
+mod tests;
