@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use acme::ids::{JobId, RegistrationId};
+use acme::{
+    ids::{JobId, RegistrationId},
+    time::Timestamp,
+};
 use store::{Commit, Job, ReadError, Stored, Work};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -93,7 +96,7 @@ impl Runner {
                 continue;
             }
             if let Some(slot) = self.take_slot(&job.value).await? {
-                tokio::spawn(supervise(slot, job));
+                tokio::spawn(supervise(slot, now));
             }
         }
         let next = self.app.store.next_due().await?;
@@ -145,8 +148,19 @@ impl Drop for Slot {
 }
 
 /// Runs one job in a task of its own, so that a panic ends this job's attempt and nothing else.
-async fn supervise(slot: Slot, job: Stored<Job>) {
+///
+/// The job is read now that nobody else here runs it: since it was found due, an attempt that was
+/// under way may have finished it or put it off.
+async fn supervise(slot: Slot, now: Timestamp) {
     let app = slot.runner.app.clone();
+    let job = match app.store.job(&slot.job).await {
+        Ok(Some(job)) if job.value.due_at <= now => job,
+        Ok(Some(_) | None) => return,
+        Err(error) => {
+            tracing::error!(job = %slot.job, error = %error, "cannot read a due job; it stays due");
+            return tokio::time::sleep(PAUSE_MAX).await;
+        }
+    };
     let timer = app.metrics.job_seconds.start_timer();
     let attempt = tokio::spawn(perform(app.clone(), job.clone())).await;
     timer.observe_duration();
@@ -190,3 +204,6 @@ async fn retry_later(app: &App, id: &JobId) {
         tokio::time::sleep(PAUSE_MAX).await;
     }
 }
+
+#[cfg(test)]
+mod tests;
