@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use acme::{
-    authorization::Authorization,
+    authorization::{Authorization, AuthorizationStatus},
     challenge::{Challenge, ChallengeKind, ChallengeState, Evidence, KeyAuthorization},
     ids::AuthorizationId,
     problem::Problem,
@@ -46,7 +46,7 @@ async fn in_progress(
     kind: ChallengeKind,
 ) -> anyhow::Result<Option<(Stored<Authorization>, Challenge, KeyAuthorization)>> {
     let Some(stored) = app.store.authorization(id).await? else { return Ok(None) };
-    if stored.value.deactivated_at.is_some() {
+    if stored.value.status(clock::now()) != AuthorizationStatus::Pending {
         return Ok(None);
     }
     let Some(challenge) = stored.value.challenge(kind).cloned() else { return Ok(None) };
@@ -102,7 +102,9 @@ async fn record(
         commit.update_authorization(&stored, next, app.keep_until(stored.value.expires));
         commit.finish_job(job);
         match app.store.commit(commit).await {
-            Err(CommitError::Conflict) => {} // deactivated meanwhile, perhaps: look again
+            // Deactivated meanwhile, perhaps: look again. Whoever changed the job has taken it over.
+            Err(CommitError::Conflict) if app.store.job(&job.value.id).await?.as_ref() == Some(job) => {}
+            Err(CommitError::Conflict) => return Ok(()),
             done => return Ok(done?),
         }
     }
@@ -113,3 +115,6 @@ async fn finish(app: &App, job: &Stored<Job>) -> anyhow::Result<()> {
     commit.finish_job(job);
     Ok(app.store.commit(commit).await?)
 }
+
+#[cfg(test)]
+mod tests;
