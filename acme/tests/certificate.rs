@@ -323,6 +323,10 @@ const WRONG: &[Row] = &[
     ("an unknown root", Check::Chain, |case| {
         case.anchors = vec![ca("root", &OTHER, "root", &OTHER).sign(&OTHER)];
     }),
+    ("an impostor of the root", Check::Chain, |case| {
+        let impostor = ca("root", &OTHER, "root", &OTHER).sign(&OTHER);
+        case.issuers = vec![ca("issuing", &ISSUING, "root", &OTHER).sign(&OTHER), impostor];
+    }),
     ("no root at all", Check::Chain, |case| case.anchors.clear()),
     ("no intermediate", Check::Chain, |case| case.issuers.clear()),
     ("a leaf that somebody else signed", Check::Chain, |case| case.leaf_signer = OTHER.clone()),
