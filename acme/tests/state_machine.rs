@@ -250,6 +250,8 @@ fn assert_facts(before: &World, world: &World) -> Result<(), TestCaseError> {
     prop_assert_eq!(status == OrderStatus::Ready, open && proven);
     let issued = matches!(&world.order.progress, Progress::Issued { certificate: id, .. } if *id == certificate());
     prop_assert_eq!(status == OrderStatus::Valid, issued);
+    let finalizing = matches!(world.order.progress, Progress::Finalizing { .. });
+    prop_assert_eq!(world.order.record_issued(certificate()).is_some(), finalizing);
     let problem = world.order.error(&world.authorizations, world.now);
     prop_assert_eq!(status == OrderStatus::Invalid, problem.is_some());
 
