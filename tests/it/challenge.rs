@@ -403,3 +403,30 @@ fn several_responses_at_once_start_one_validation() {
     let asked = seen.as_array().unwrap().iter().filter(|request| request["target"].as_str().unwrap().contains(token));
     assert_eq!(asked.count(), 1);
 }
+
+#[test]
+fn an_answer_of_the_name_server_that_does_not_fit_is_asked_for_again_over_tcp() {
+    let client = world().account();
+    let order = client.order(&["*.truncated.example.test"]);
+    let authorization = client.read(order.object["authorizations"][0].as_str().unwrap()).json();
+    let offered = client.provide(&authorization, "dns-01");
+    let host = "_acme-challenge.truncated.example.test.";
+    client.site().control("/set-outcome", &json!({"host": host, "outcome": "truncated"}));
+    let _ = client.post(&url_of(&offered), &json!({})).expect(200);
+    let _ = client.wait(&order, "ready");
+    let queries = client.site().control("/dns-request-history", &json!({"host": host}));
+    assert!(queries.as_array().unwrap().iter().any(|query| query["transport"] == "tcp"), "{queries}");
+}
+
+#[test]
+fn an_ipv6_address_is_proven_on_itself() {
+    let client = world().account();
+    let site = client.site();
+    site.control("/http-01/listen", &json!({"address": format!("[::1]:{}", site.http_01_port)}));
+    let payload = json!({"identifiers": [{"type": "ip", "value": "::1"}]});
+    let response = client.post(&client.url("new-order"), &payload).expect(201);
+    let _ = client.prove(&Order { url: response.location(), object: response.json() });
+    let seen = site.control("/http-request-history", &json!({}));
+    let host = |request: &Value| request["host"].as_str().unwrap_or_default().starts_with("[::1]");
+    assert!(seen.as_array().unwrap().iter().any(host), "{seen}");
+}

@@ -95,6 +95,20 @@ fn a_gateway_killed_while_it_validates_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_client_that_hangs_up_during_finalize_finds_its_certificate_later() {
+    let world = fragile_world();
+    let client = world.account();
+    let name = "hung-up.example.test";
+    let order = client.ready_order(&[name]);
+    world.set_fault("requestCertificate", &json!({"kind": "delay-before", "millis": 500}));
+    let connection = send_finalize(&client, &order, &Csr::for_names(&[name]).text(&Key::p256()));
+    wait_for("the request to reach the CM", Duration::from_secs(10), || (world.faults() == json!([])).then_some(()));
+    drop(connection);
+    let _ = client.wait(&order, "valid");
+    assert_eq!(world.certificates_of(&order.url), 1);
+}
+
+#[test]
 fn without_its_store_the_gateway_still_knows_accounts_and_certificates() {
     let mut world = fragile_world();
     let client = world.account();

@@ -1,7 +1,12 @@
 //! Registrations that an officer made: what they allow is what clients get, and a refusal names its rule.
 
 use serde_json::{Value, json};
-use tests::snapshot::assert_snapshot;
+use tests::{
+    client::{Client, Order},
+    csr::Csr,
+    key::Key,
+    snapshot::assert_snapshot,
+};
 
 use crate::world;
 
@@ -104,4 +109,62 @@ fn the_sample_registration_of_the_sandbox_allows_what_it_says() {
         let _ = client.order(&[&format!("www.{allowed}")]);
         let _ = client.new_order(&[&format!("evil{allowed}")]).assert_refused(403, "rejectedIdentifier");
     }
+}
+
+#[test]
+fn a_registration_suspended_after_the_proof_gets_no_certificate_until_it_is_resumed() {
+    let (client, id) = world().registered_account(&json!({"mode": "any"}));
+    let name = "resumed.registration.test";
+    let order = client.ready_order(&[name]);
+    world().officer().set_status(&id, "suspended");
+    let soon = std::time::Duration::from_secs(30);
+    tests::wait_for("the gateway to hear of it", soon, || (client.new_order(&[name]).status == 403).then_some(()));
+    let csr = Csr::for_names(&[name]).text(&Key::p256());
+    let _ = client.finalize(&order, &csr).assert_refused(403, "unauthorized");
+    world().officer().set_status(&id, "active");
+    tests::wait_for("the gateway to hear of it", soon, || (client.new_order(&[name]).status == 201).then_some(()));
+    let _ = client.finalize(&order, &csr).expect(200);
+    let _ = client.wait(&order, "valid");
+}
+
+/// A finalized order that a person has to decide.
+fn waiting_for_approval(name: &str) -> (Client, Order) {
+    let members = json!({"allowedProfiles": ["tls-server", "tls-server-approval"]});
+    let (client, _) = world().registered_account_with(&members);
+    let payload = json!({"identifiers": [{"type": "dns", "value": name}], "profile": "tls-server-approval"});
+    let response = client.post(&client.url("new-order"), &payload).expect(201);
+    let order = client.prove(&Order { url: response.location(), object: response.json() });
+    let response = client.finalize(&order, &Csr::for_names(&[name]).text(&Key::p256())).expect(200);
+    assert_eq!(response.member("status"), "processing");
+    let seconds: u64 = response.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&seconds), "{response:?}");
+    (client, order)
+}
+
+#[test]
+fn an_order_that_needs_approval_is_processing_until_a_person_approves_it() {
+    let (client, order) = waiting_for_approval("approved.registration.test");
+    assert_eq!(client.reread(&order).object["status"], "processing");
+    world().officer().decide(&order.url, "approve");
+    let _ = client.wait(&order, "valid");
+    assert_eq!(world().certificates_of(&order.url), 1);
+}
+
+#[test]
+fn an_order_that_a_person_rejects_is_invalid_and_says_why() {
+    let (client, order) = waiting_for_approval("disapproved.registration.test");
+    world().officer().decide(&order.url, "reject");
+    let order = client.wait(&order, "invalid");
+    assert_eq!(order.object["error"]["type"], "urn:ietf:params:acme:error:unauthorized");
+    assert!(order.object["error"]["detail"].as_str().unwrap().contains("the test says so"), "{order:?}");
+}
+
+#[test]
+fn a_profile_that_the_registration_may_not_use_is_refused() {
+    let (client, _) = world().registered_account(&json!({"mode": "any"}));
+    let payload = json!({
+        "identifiers": [{"type": "dns", "value": "profile.registration.test"}],
+        "profile": "tls-server-approval",
+    });
+    let _ = client.post(&client.url("new-order"), &payload).assert_refused(400, "invalidProfile");
 }

@@ -1,4 +1,5 @@
-//! What registration officers do, straight at the CM with an officer's own certificate (CM contract section 4.3).
+//! What registration officers and approvers do, straight at the CM with certificates of their own (CM contract
+//! sections 4.3 and 4.4).
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -71,13 +72,32 @@ impl Officer {
         let _ = self.ask("POST", &format!("{path}/status"), &[("If-Match", &version)], Some(&body)).expect(200);
     }
 
+    /// Decides a certificate request that waits for a person, as an approver does: `approve` or `reject`.
+    ///
+    /// # Panics
+    /// There is no such request, or the CM refuses.
+    pub fn decide(&self, order_url: &str, decision: &str) {
+        let order = order_url.rsplit('/').next().unwrap_or_default();
+        let path = format!("certificate-requests?orderRef={order}");
+        let found = self.ask_as("approver", "GET", &path, &[], None).expect(200).json();
+        let id = found.pointer("/items/0/id").and_then(Value::as_str).expect("the order has a request").to_owned();
+        let body = json!({"reason": "the test says so"});
+        let path = format!("certificate-requests/{id}/{decision}");
+        let _ = self.ask_as("approver", "POST", &path, &[], Some(&body)).expect(200);
+    }
+
     fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Response {
+        self.ask_as("officer", method, path, headers, body)
+    }
+
+    fn ask_as(&self, role: &str, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Response {
+        let file = |name: String| self.pki.join(name);
         let (ca, certificate, key) =
-            (self.pki.join("infra-ca.pem"), self.pki.join("officer.pem"), self.pki.join("officer.key"));
+            (file("infra-ca.pem".to_owned()), file(format!("{role}.pem")), file(format!("{role}.key")));
         let tls = Tls { ca_file: Some(&ca), identity: Some((&certificate, &key)), ..Tls::default() };
         let host = self.cm.ip().to_string();
         let (mut connection, _) =
-            Connection::tls(self.cm, &host, &tls).expect("the CM takes the officer's certificate");
+            Connection::tls(self.cm, &host, &tls).expect("the CM takes the certificate of the role");
         let mut headers = headers.to_vec();
         headers.extend([("Content-Type", "application/json"), ("Connection", "close")]);
         let path = format!("/cm/v1/realms/registered/{path}");

@@ -129,7 +129,13 @@ impl World {
     /// A client with an account at `registered` whose registration allows these rules, and its registration's id.
     #[must_use]
     pub fn registered_account(&self, allowed_identifiers: &Value) -> (Client, String) {
-        let registration = self.officer().preregister(&json!({"allowedIdentifiers": allowed_identifiers}));
+        self.registered_account_with(&json!({"allowedIdentifiers": allowed_identifiers}))
+    }
+
+    /// The same for a registration with these members.
+    #[must_use]
+    pub fn registered_account_with(&self, members: &Value) -> (Client, String) {
+        let registration = self.officer().preregister(members);
         let mut client = self.client("registered");
         let binding = client.binding(&registration.kid, &registration.secret);
         let _ = client.register(&json!({"externalAccountBinding": binding})).expect(201);
