@@ -49,7 +49,9 @@ pub(crate) async fn create(
     let not_after = parse_time("notAfter", request.not_after.as_deref())?;
     policies::profile::check_validity(not_before, not_after, profile, now)?;
 
-    let expires = now.plus(app.settings.orders.lifetime.duration());
+    // Who approves requests has that long; the order waits for it (CM contract section 8).
+    let lifetime = app.settings.orders.lifetime.duration().max(profile.approval_timeout.unwrap_or_default());
+    let expires = now.plus(lifetime);
     let authorizations = new_authorizations(endpoint, registration, &identifiers, expires)?;
     let order = Order {
         id: random::id(),

@@ -130,6 +130,11 @@ impl ScriptedCm {
         change(self.state().registrations.get_mut(id).unwrap());
     }
 
+    /// Changes every profile that it offers.
+    pub(crate) fn change_profiles(&self, change: impl Fn(&mut Profile)) {
+        self.state().profiles.iter_mut().for_each(change);
+    }
+
     pub(crate) fn withdraw_profiles(&self) {
         self.state().profiles.clear();
     }
@@ -474,8 +479,17 @@ impl CertificateManager for ScriptedCm {
         .await
     }
 
-    async fn cancel(&self, _: &RealmName, _: &CertificateRequestId) -> Result<(), CmError> {
-        Err(internal("nothing is cancelled here"))
+    async fn cancel(&self, _: &RealmName, id: &CertificateRequestId) -> Result<(), CmError> {
+        self.at(Operation::Cancel, |cm, state| {
+            let index = state.requests.iter().position(|request| request.id == *id).unwrap();
+            if let RequestState::Issued { certificate, .. } = cm.state_of(state, index) {
+                return Err(CmError::AlreadyIssued(certificate));
+            }
+            let cancelled = Problem::new(ProblemKind::ServerInternal, "the request was cancelled");
+            state.requests[index].ruling = Some(Ruling::RefusedAfter(0, cancelled));
+            Ok(())
+        })
+        .await
     }
 
     async fn confirm_delivery(

@@ -18,6 +18,7 @@ pub(crate) enum Operation {
     Submit,
     RequestByKey,
     Request,
+    Cancel,
     ConfirmDelivery,
     Certificate,
     Revoke,

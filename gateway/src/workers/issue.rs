@@ -58,6 +58,9 @@ pub(super) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
     };
     let mut issuance = Issuance { job, order, realm, key: idempotency_key, csr, octets: request, submission };
     if matches!(issuance.submission, Submission::NotSent) {
+        if issuance.is_over() {
+            return fail(app, &issuance, over()).await;
+        }
         if let Some(problem) = refused_meanwhile(app, &issuance.realm, &issuance.order.value).await {
             return fail(app, &issuance, problem).await;
         }
@@ -67,19 +70,24 @@ pub(super) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
         Ok(RequestState::Issued { id, certificate, claims }) => {
             accept(app, &issuance, Some(&id), &certificate, &claims).await
         }
+        Ok(RequestState::Pending { id, .. }) if issuance.is_over() => withdraw(app, &issuance, &id).await,
         Ok(RequestState::Pending { id, retry_after, .. }) => wait(app, &issuance, id, retry_after).await,
         Ok(RequestState::Refused { refusal, .. }) => fail(app, &issuance, refusal.problem).await,
         Err(CmError::Refused(problem) | CmError::EvidenceRefused(problem)) => fail(app, &issuance, problem).await,
         // The order has its certificate already, under whatever key (CM contract section 3, rule 7).
         Err(CmError::AlreadyIssued(certificate)) => {
-            let claims = RequestClaims {
-                registration: certificate.registration.clone(),
-                order_ref: certificate.order_ref.clone(),
-                csr_sha256: None,
-            };
-            accept(app, &issuance, None, &certificate, &claims).await
+            accept(app, &issuance, None, &certificate, &claims_of(&certificate)).await
         }
         Err(error) => come_back(app, &issuance, &error).await,
+    }
+}
+
+/// What a certificate says about the request that it answers.
+fn claims_of(certificate: &Certificate) -> RequestClaims {
+    RequestClaims {
+        registration: certificate.registration.clone(),
+        order_ref: certificate.order_ref.clone(),
+        csr_sha256: None,
     }
 }
 
@@ -128,6 +136,7 @@ async fn ask(app: &App, issuance: &Issuance) -> Result<RequestState, CmError> {
         Submission::NotSent => submit().await,
         Submission::MayHaveBeenSent { .. } => match app.cm.request_by_key(&issuance.realm, &issuance.key).await? {
             Some(state) => Ok(state),
+            None if issuance.is_over() => Err(CmError::Refused(over())),
             None => submit().await,
         },
         Submission::Accepted { request, .. } => app.cm.request(&issuance.realm, request).await,
@@ -295,6 +304,23 @@ async fn wait(
     put_off(app, issuance, Submission::Accepted { request, since }, pause, 0).await
 }
 
+/// The order's time is over and nothing was decided: the CM is told that nobody waits any more
+/// (CM contract section 8). It may have decided meanwhile.
+async fn withdraw(app: &App, issuance: &Issuance, request: &CertificateRequestId) -> anyhow::Result<()> {
+    match app.cm.cancel(&issuance.realm, request).await {
+        Ok(()) => fail(app, issuance, over()).await,
+        Err(CmError::AlreadyIssued(certificate)) => {
+            accept(app, issuance, Some(request), &certificate, &claims_of(&certificate)).await
+        }
+        Err(error) => come_back(app, issuance, &error).await,
+    }
+}
+
+fn over() -> Problem {
+    let detail = "the certificate authority did not issue before the order expired; create a new order";
+    Problem::new(ProblemKind::ServerInternal, detail)
+}
+
 /// Nothing was decided; come back, asking first what became of the request.
 async fn come_back(app: &App, issuance: &Issuance, error: &CmError) -> anyhow::Result<()> {
     let attempt = issuance.job.value.attempt;
@@ -331,6 +357,11 @@ async fn put_off(
 }
 
 impl Issuance {
+    /// Whether the order has expired. What the CM has issued by then counts all the same.
+    fn is_over(&self) -> bool {
+        self.order.value.expires <= clock::now()
+    }
+
     fn job_with(&self, submission: Submission, due_at: Timestamp, attempt: u32) -> Job {
         let work = Work::Issue {
             order: self.order.value.id.clone(),

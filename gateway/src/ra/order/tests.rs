@@ -160,6 +160,15 @@ async fn an_order_and_its_authorizations_are_remembered_for_a_while_after_their_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_waits_as_long_as_its_profile_gives_people_to_approve() {
+    let gateway = Gateway::with("orders.lifetime_secs = 86400").await;
+    gateway.cm.change_profiles(|profile| profile.approval_timeout = Some(DAY * 30));
+    let gateway = gateway.restarted_with_catalogue().await;
+    let view = gateway.order(&gateway.registration(), &["a.test"]).await.unwrap();
+    assert!(view.order.expires > clock::now().plus(DAY * 29));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_list_of_orders_comes_in_pages_and_has_each_order_once() {
     const ORDERS: usize = 201;
     let gateway = Gateway::new().await;

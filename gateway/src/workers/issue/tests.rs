@@ -67,6 +67,15 @@ impl Case {
         submission
     }
 
+    /// The order's time is over.
+    async fn expire(&self) {
+        let stored = self.gateway.app.store.order(&self.order).await.unwrap().unwrap();
+        let expired = Order { expires: clock::now(), ..stored.value.clone() };
+        let mut commit = Commit::new();
+        commit.update_order(&stored, expired, self.gateway.app.keep_until(clock::now()));
+        self.gateway.app.store.commit(commit).await.unwrap();
+    }
+
     fn count(&self, operation: Operation) -> usize {
         self.gateway.cm.calls(operation).len()
     }
@@ -270,6 +279,49 @@ async fn an_answer_that_breaks_the_contract_decides_nothing() {
     assert_eq!(case.status().await, OrderStatus::Processing);
     case.run().await;
     case.assert_issued_once().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_order_that_the_cm_never_heard_of_ends_and_nothing_is_sent() {
+    let never_sent = Case::new().await;
+    let never_arrived = Case::new().await;
+    never_arrived.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::BeforeTheEffect));
+    never_arrived.attempt().await.unwrap();
+    for (case, submissions) in [(never_sent, 0), (never_arrived, 1)] {
+        case.expire().await;
+        case.run().await;
+        assert_eq!((case.status().await, case.problem().await), (OrderStatus::Invalid, over()));
+        assert_eq!(case.count(Operation::Submit), submissions);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_still_pending_when_its_order_expires_is_withdrawn() {
+    let case = Case::new().await;
+    case.gateway.cm.rule(Ruling::IssuedAfter(1000));
+    case.attempt().await.unwrap();
+    case.expire().await;
+    case.gateway.cm.next(Operation::Cancel, Fault::AnswerLost(Moment::BeforeTheEffect));
+    case.attempt().await.unwrap();
+    assert_eq!(case.status().await, OrderStatus::Processing, "the CM may still issue");
+    case.run().await;
+    assert_eq!((case.status().await, case.problem().await), (OrderStatus::Invalid, over()));
+    assert_eq!((case.count(Operation::Cancel), case.gateway.cm.certificates().len()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_was_issued_before_its_order_could_be_ended_is_delivered() {
+    let lost = Case::new().await;
+    lost.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::AfterTheEffect));
+    let approved_late = Case::new().await;
+    approved_late.gateway.cm.rule(Ruling::IssuedAfter(2)); // the last look finds it pending, the withdrawal issued
+    for case in [lost, approved_late] {
+        case.attempt().await.unwrap();
+        case.expire().await;
+        run_all(&case.gateway).await;
+        case.assert_issued_once().await;
+        assert_eq!(case.gateway.cm.deliveries(), [Delivery::Accepted]);
+    }
 }
 
 /// Submits the octets of the case's job under another key, as a gateway restored from an old
