@@ -1,16 +1,12 @@
 //! What the gateway takes from a CM and what it does not: the checks of CM contract section 7,
 //! one wrong certificate a row, each refused by the one check that is meant to see it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests say what must hold by panicking"
-)]
-
-mod made;
 
 use std::{sync::LazyLock, time::Duration};
 
+use crate::made::{
+    Certificate, Extension, Key, alternative_names, authority_key_id, basic_constraints, dns, email,
+    extended_key_usage, ip, key_usage, name, name_constraints, oids, subject_key_id, tls_feature, tlv, uri, usage,
+};
 use acme::{
     certificate::{
         CHAIN_OCTETS_MAX, CertificateId, Check, CheckedCertificate, Claims, Expectation, NotACertificateId,
@@ -20,10 +16,6 @@ use acme::{
     time::Timestamp,
 };
 use data_encoding::{BASE64, HEXLOWER};
-use made::{
-    Certificate, Extension, Key, alternative_names, authority_key_id, basic_constraints, dns, email,
-    extended_key_usage, ip, key_usage, name, name_constraints, oids, subject_key_id, tls_feature, tlv, uri, usage,
-};
 use openssl::{hash::MessageDigest, nid::Nid, x509::X509};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -193,7 +185,7 @@ const WRONG: &[Row] = &[
     ("a leaf that is cut short", Check::Form, |case| case.leaf_der = |der| der[..der.len() - 1].to_vec()),
     ("an octet after an issuer's DER", Check::Form, |case| case.issuers[0].push(0)),
     ("a CSR in place of a certificate", Check::Form, |case| {
-        case.leaf_der = |_| made::Request::of(&LEAF).sign(&LEAF);
+        case.leaf_der = |_| crate::made::Request::of(&LEAF).sign(&LEAF);
     }),
     ("version 1", Check::Form, |case| {
         case.leaf.version = None;
@@ -299,7 +291,7 @@ const WRONG: &[Row] = &[
         case.leaf_names(&[dns("a.test"), dns("b.test"), tlv(0xa4, &name(&["a.test"]))]);
     }),
     ("a user principal name", Check::Names, |case| {
-        let principal = [made::oid("1.3.6.1.4.1.311.20.2.3"), tlv(0xa0, &tlv(0x0c, b"root@a.test"))].concat();
+        let principal = [crate::made::oid("1.3.6.1.4.1.311.20.2.3"), tlv(0xa0, &tlv(0x0c, b"root@a.test"))].concat();
         case.leaf_names(&[dns("a.test"), dns("b.test"), tlv(0xa0, &principal)]);
     }),
     ("an address as dNSName", Check::Names, |case| {
@@ -462,9 +454,9 @@ const WRONG: &[Row] = &[
     ("RSA of 2047 bits", Check::Algorithm, |case| {
         let mut modulus = vec![0x7f];
         modulus.extend([0xab; 255]);
-        let key = made::sequence(&[&tlv(0x02, &modulus), &tlv(0x02, &[1, 0, 1])]);
-        let rsa = made::sequence(&[&made::oid("1.2.840.113549.1.1.1"), &[0x05, 0x00]]);
-        case.leaf.spki = made::sequence(&[&rsa, &made::bit_string(&key)]);
+        let key = crate::made::sequence(&[&tlv(0x02, &modulus), &tlv(0x02, &[1, 0, 1])]);
+        let rsa = crate::made::sequence(&[&crate::made::oid("1.2.840.113549.1.1.1"), &[0x05, 0x00]]);
+        case.leaf.spki = crate::made::sequence(&[&rsa, &crate::made::bit_string(&key)]);
         case.spki = case.leaf.spki.clone();
     }),
     ("an intermediate with RSA of 1024 bits", Check::Algorithm, |case| {

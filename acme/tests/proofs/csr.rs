@@ -1,26 +1,18 @@
 //! CSRs as clients make them, and as nobody should: what `Csr::parse` reads out of each, and by
 //! which rule it refuses the others.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests say what must hold by panicking"
-)]
-
-mod made;
 
 use std::sync::LazyLock;
 
+use crate::made::{
+    Extension, Key, Request, alternative_names, attribute, basic_constraints, dns, email, extended_key_usage,
+    extension_list, ip, key_usage, name, oids, sequence, subject_key_id, tls_feature, tlv, uri, usage,
+};
 use acme::{
     account_key::Curve,
     csr::{CSR_OCTETS_MAX, Csr, CsrError, RequestedExtension},
     identifier::{Identifier, IdentifierError},
     signature::{SignatureError, SubjectKey},
     subject_names::SubjectNameError,
-};
-use made::{
-    Extension, Key, Request, alternative_names, attribute, basic_constraints, dns, email, extended_key_usage,
-    extension_list, ip, key_usage, name, oids, sequence, subject_key_id, tls_feature, tlv, uri, usage,
 };
 use openssl::{
     hash::MessageDigest,
@@ -140,7 +132,7 @@ fn requested_extensions_are_told_apart() {
         (subject_key_id(&[7; 20]), RequestedExtension::SubjectKeyIdentifier),
         (tls_feature(5), RequestedExtension::TlsFeature),
         (tls_feature(17), RequestedExtension::Other(oids::TLS_FEATURE.into())),
-        (made::name_constraints("a.test"), RequestedExtension::Other(oids::NAME_CONSTRAINTS.into())),
+        (crate::made::name_constraints("a.test"), RequestedExtension::Other(oids::NAME_CONSTRAINTS.into())),
         (private, RequestedExtension::Other(oids::PRIVATE.into())),
     ];
     for (extension, read) in table {
@@ -194,7 +186,7 @@ fn names_of(text: &str) -> Vec<u8> {
 }
 
 fn of_spki(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
-    Request { spki: sequence(&[algorithm, &made::bit_string(key)]), ..Request::of(&KEY) }.sign(&KEY)
+    Request { spki: sequence(&[algorithm, &crate::made::bit_string(key)]), ..Request::of(&KEY) }.sign(&KEY)
 }
 
 const RFC822: CsrError = CsrError::SubjectName(SubjectNameError::Type("rfc822Name"));
@@ -272,15 +264,19 @@ fn wrong() -> Vec<Row> {
             },
             CsrError::KeyKind,
         ),
-        ("a DSA key", || of_spki(&sequence(&[&made::oid("1.2.840.10040.4.1")]), &tlv(0x02, &[7])), CsrError::KeyKind),
+        (
+            "a DSA key",
+            || of_spki(&sequence(&[&crate::made::oid("1.2.840.10040.4.1")]), &tlv(0x02, &[7])),
+            CsrError::KeyKind,
+        ),
         (
             "a curve written out in parameters",
-            || of_spki(&sequence(&[&made::oid("1.2.840.10045.2.1"), &sequence(&[])]), &[4; 65]),
+            || of_spki(&sequence(&[&crate::made::oid("1.2.840.10045.2.1"), &sequence(&[])]), &[4; 65]),
             CsrError::KeyKind,
         ),
         (
             "an RSA key that is no RSA key",
-            || of_spki(&sequence(&[&made::oid("1.2.840.113549.1.1.1"), &[5, 0]]), &[7; 20]),
+            || of_spki(&sequence(&[&crate::made::oid("1.2.840.113549.1.1.1"), &[5, 0]]), &[7; 20]),
             CsrError::KeyKind,
         ),
         (
@@ -343,13 +339,19 @@ fn wrong() -> Vec<Row> {
         ),
         (
             "an attribute of three parts",
-            || with_attributes(vec![sequence(&[&made::oid(oids::PRIVATE), &made::set(&[]), &tlv(0x05, &[])])]),
+            || {
+                with_attributes(vec![sequence(&[
+                    &crate::made::oid(oids::PRIVATE),
+                    &crate::made::set(&[]),
+                    &tlv(0x05, &[]),
+                ])])
+            },
             CsrError::NotPkcs10,
         ),
         (
             "an extension of four parts",
             || {
-                let kind = made::oid(oids::PRIVATE);
+                let kind = crate::made::oid(oids::PRIVATE);
                 let extension = sequence(&[&kind, &[1, 1, 0xff], &tlv(0x04, &[5, 0]), &tlv(0x04, &[5, 0])]);
                 with_attributes(vec![attribute(oids::EXTENSION_REQUEST, &[sequence(&[&extension])])])
             },

@@ -1,7 +1,6 @@
 //! Certificates and CSRs put together octet by octet, so that they can be wrong in any one way.
 //!
 //! Nothing of the crate under test is used to make them; keys and signatures are OpenSSL's.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 use acme::time::Timestamp;
 use openssl::{

@@ -1,6 +1,5 @@
 //! Orders and authorizations through arbitrary histories: whatever happens in whatever order,
 //! statuses change only along the arrows of RFC 8555 §7.1.6.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests say what must hold by panicking")]
 
 use std::time::Duration;
 
