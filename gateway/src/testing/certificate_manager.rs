@@ -130,6 +130,11 @@ impl ScriptedCm {
         change(self.state().registrations.get_mut(id).unwrap());
     }
 
+    /// Loses a registration, as one restored from a backup does.
+    pub(crate) fn lose(&self, id: &RegistrationId) {
+        self.state().registrations.remove(id);
+    }
+
     /// Changes every profile that it offers.
     pub(crate) fn change_profiles(&self, change: impl Fn(&mut Profile)) {
         self.state().profiles.iter_mut().for_each(change);

@@ -106,7 +106,9 @@ pub(super) async fn confirm_delivery(
 /// The registration may have been suspended, or its list narrowed, since finalize. While the CM is
 /// away its last word holds: it judges again when the request arrives.
 async fn refused_meanwhile(app: &App, realm: &RealmName, order: &Order) -> Option<Problem> {
-    let registration = app.registrations.registration(realm, &order.account).await.ok()??;
+    let Some(registration) = app.registrations.registration(realm, &order.account).await.ok()? else {
+        return Some(Problem::new(ProblemKind::AccountDoesNotExist, "this account does not exist any more"));
+    };
     if let Err(problem) = policies::registration::may_order(registration.status) {
         return Some(problem);
     }

@@ -7,7 +7,7 @@ use acme::{
     authorization::{Authorization, AuthorizationStatus},
     challenge::{Challenge, ChallengeKind, ChallengeState, Evidence, KeyAuthorization},
     ids::AuthorizationId,
-    problem::Problem,
+    problem::{Problem, ProblemKind},
 };
 use store::{Commit, CommitError, Job, Stored};
 use validation::Failure;
@@ -59,14 +59,17 @@ async fn in_progress(
 /// the order. While the CM is away its last word holds: it judges again before it issues.
 async fn still_allowed(app: &App, authorization: &Authorization) -> Option<Problem> {
     let endpoint = app.endpoints.get(&authorization.endpoint)?;
-    let registration = app.registrations.registration(&endpoint.realm, &authorization.account).await.ok()??;
+    let found = app.registrations.registration(&endpoint.realm, &authorization.account).await.ok()?;
+    let Some(registration) = found else {
+        return Some(Problem::new(ProblemKind::AccountDoesNotExist, "this account does not exist any more"));
+    };
     if let Err(problem) = policies::registration::may_order(registration.status) {
         return Some(problem);
     }
     match policies::identifier::allowed(&authorization.identifier, &registration.allowed_identifiers) {
         policies::identifier::Verdict::Allowed { .. } => None,
         policies::identifier::Verdict::Refused(refusal) => {
-            Some(Problem::new(acme::problem::ProblemKind::RejectedIdentifier, refusal.detail))
+            Some(Problem::new(ProblemKind::RejectedIdentifier, refusal.detail))
         }
     }
 }

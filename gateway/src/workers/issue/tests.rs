@@ -435,6 +435,15 @@ async fn a_registration_suspended_since_finalize_is_refused_and_nothing_is_sent(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_registration_that_is_gone_since_finalize_is_refused_and_nothing_is_sent() {
+    let case = Case::new().await;
+    case.gateway.cm.lose(&case.registration.id);
+    case.run().await;
+    assert_eq!(case.problem().await.kind, ProblemKind::AccountDoesNotExist);
+    assert_eq!(case.count(Operation::Submit), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_name_taken_off_the_list_since_finalize_is_refused_and_nothing_is_sent() {
     let case = Case::new().await;
     let none = AllowedIdentifiers::Listed { rules: Vec::new(), exclude: Vec::new() };

@@ -5,7 +5,6 @@ use acme::{
     authorization::AuthorizationStatus,
     ids::OrderId,
     order::OrderStatus,
-    problem::ProblemKind,
     registration::{AllowedIdentifiers, Registration, RegistrationStatus},
 };
 
@@ -136,11 +135,27 @@ async fn what_the_registration_may_not_have_any_more_is_never_contacted() {
     suspended.gateway.cm.change(&suspended.registration.id, change);
     let narrowed = Case::new().await;
     narrowed.gateway.cm.change(&narrowed.registration.id, |found| found.allowed_identifiers = nothing);
-    for (case, kind) in [(suspended, ProblemKind::Unauthorized), (narrowed, ProblemKind::RejectedIdentifier)] {
+    let gone = Case::new().await;
+    gone.gateway.cm.lose(&gone.registration.id);
+    let cases = [
+        (suspended, ProblemKind::Unauthorized),
+        (narrowed, ProblemKind::RejectedIdentifier),
+        (gone, ProblemKind::AccountDoesNotExist),
+    ];
+    for (case, kind) in cases {
         case.prove().await;
         case.attempt().await.unwrap();
         assert_eq!((case.failure().await.kind, case.web.requests()), (kind, 0));
     }
+}
+
+#[tokio::test]
+async fn while_the_cm_is_away_its_last_word_holds_and_proofs_are_looked_at() {
+    let case = Case::new().await;
+    case.prove().await;
+    case.gateway.cm.is_away(true);
+    case.attempt().await.unwrap();
+    assert_eq!(case.status().await, AuthorizationStatus::Valid);
 }
 
 #[tokio::test]
