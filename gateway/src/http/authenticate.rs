@@ -315,6 +315,9 @@ async fn read(app: &App, request: &HttpRequest, mut body: dev::Payload) -> Resul
 
 /// Parameters such as a charset are ignored (RFC 8555 §6.2).
 fn require_jose(request: &HttpRequest) -> Result<(), HttpError> {
+    if request.headers().get_all(header::CONTENT_TYPE).count() > 1 {
+        return Err(HttpError::malformed("the request has several Content-Type fields; send one"));
+    }
     let given = text_header(request, &header::CONTENT_TYPE).unwrap_or_default();
     let media_type = given.split(';').next().unwrap_or_default().trim();
     if media_type.eq_ignore_ascii_case("application/jose+json") {

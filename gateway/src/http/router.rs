@@ -11,45 +11,32 @@ use super::{acme::*, headers::not_found, problem::HttpError};
 
 /// One resource, the methods it knows, and 405 for the others.
 macro_rules! resource {
-    ($path:literal: $($method:ident => $handler:path),+) => {
-        web::resource($path)$(.route($method().to($handler)))+.default_service(web::route().to(|request: HttpRequest| {
-            other_method(request, concat!($(allowed!($method), ", "),+, "OPTIONS"))
-        }))
-    };
-}
-
-macro_rules! allowed {
-    (get) => {
-        "GET, HEAD"
-    };
-    (head) => {
-        "HEAD"
-    };
-    (post) => {
-        "POST"
+    ($path:literal, $allow:literal: $($method:ident => $handler:path),+) => {
+        web::resource($path)$(.route($method().to($handler)))+
+            .default_service(web::route().to(|request: HttpRequest| other_method(request, $allow)))
     };
 }
 
 /// All routes.
 pub(crate) fn routes(config: &mut ServiceConfig) {
     config
-        .service(resource!("/acme/{endpoint}/directory": get => directory::get, head => directory::get, post => directory::post))
-        .service(resource!("/acme/{endpoint}/directory/": get => directory::get, head => directory::get))
-        .service(resource!("/acme/{endpoint}": get => directory::get, head => directory::get))
-        .service(resource!("/acme/{endpoint}/": get => directory::get, head => directory::get))
-        .service(resource!("/acme/{endpoint}/new-nonce": head => new_nonce::head, get => new_nonce::get, post => new_nonce::post))
-        .service(resource!("/acme/{endpoint}/new-account": post => new_account::post))
-        .service(resource!("/acme/{endpoint}/new-order": post => new_order::post))
-        .service(resource!("/acme/{endpoint}/revoke-cert": post => revoke_certificate::post))
-        .service(resource!("/acme/{endpoint}/key-change": post => key_change::post))
-        .service(resource!("/acme/{endpoint}/acct/{account}": post => account::post))
-        .service(resource!("/acme/{endpoint}/acct/{account}/orders": post => account::orders))
-        .service(resource!("/acme/{endpoint}/order/{order}": post => order::post))
-        .service(resource!("/acme/{endpoint}/order/{order}/finalize": post => finalize::post))
-        .service(resource!("/acme/{endpoint}/authz/{authorization}": post => authorization::post))
-        .service(resource!("/acme/{endpoint}/chall/{authorization}/{kind}": post => challenge::post))
-        .service(resource!("/acme/{endpoint}/cert/{certificate}": post => certificate::post))
-        .service(resource!("/acme/{endpoint}/cert/{certificate}/{chain}": post => certificate::post_alternate))
+        .service(resource!("/acme/{endpoint}/directory", "GET, HEAD, POST": get => directory::get, head => directory::get, post => directory::post))
+        .service(resource!("/acme/{endpoint}/directory/", "GET, HEAD": get => directory::get, head => directory::get))
+        .service(resource!("/acme/{endpoint}", "GET, HEAD": get => directory::get, head => directory::get))
+        .service(resource!("/acme/{endpoint}/", "GET, HEAD": get => directory::get, head => directory::get))
+        .service(resource!("/acme/{endpoint}/new-nonce", "GET, HEAD, POST": head => new_nonce::head, get => new_nonce::get, post => new_nonce::post))
+        .service(resource!("/acme/{endpoint}/new-account", "POST": post => new_account::post))
+        .service(resource!("/acme/{endpoint}/new-order", "POST": post => new_order::post))
+        .service(resource!("/acme/{endpoint}/revoke-cert", "POST": post => revoke_certificate::post))
+        .service(resource!("/acme/{endpoint}/key-change", "POST": post => key_change::post))
+        .service(resource!("/acme/{endpoint}/acct/{account}", "POST": post => account::post))
+        .service(resource!("/acme/{endpoint}/acct/{account}/orders", "POST": post => account::orders))
+        .service(resource!("/acme/{endpoint}/order/{order}", "POST": post => order::post))
+        .service(resource!("/acme/{endpoint}/order/{order}/finalize", "POST": post => finalize::post))
+        .service(resource!("/acme/{endpoint}/authz/{authorization}", "POST": post => authorization::post))
+        .service(resource!("/acme/{endpoint}/chall/{authorization}/{kind}", "POST": post => challenge::post))
+        .service(resource!("/acme/{endpoint}/cert/{certificate}", "POST": post => certificate::post))
+        .service(resource!("/acme/{endpoint}/cert/{certificate}/{chain}", "POST": post => certificate::post_alternate))
         .default_service(web::route().to(not_found));
 }
 

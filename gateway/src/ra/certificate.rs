@@ -24,6 +24,8 @@ use crate::{
 
 /// What sealed certificate handles are sealed for.
 const CONTEXT: &str = "certificate";
+/// First character of every handle, so that none begins with a hyphen, which shells read as an option.
+const MARK: char = 'c';
 
 /// A certificate as its owner downloads it.
 #[derive(Debug, Clone)]
@@ -36,7 +38,7 @@ pub(crate) struct Download {
 /// Makes the handle that a certificate's URL ends in. Some clients' tables hold 200 characters of
 /// a URL, so the handle is packed.
 pub(crate) fn seal(sealer: &Sealer, certificate: &CertificateId) -> String {
-    sealer.seal(CONTEXT, &pack(certificate))
+    format!("{MARK}{}", sealer.seal(CONTEXT, &pack(certificate)))
 }
 
 /// The chains of a certificate for its owner.
@@ -47,7 +49,7 @@ pub(crate) async fn download(
     handle: &str,
     now: Timestamp,
 ) -> Result<Arc<[String]>, Error> {
-    let opened = app.sealer.open(CONTEXT, handle);
+    let opened = handle.strip_prefix(MARK).and_then(|sealed| app.sealer.open(CONTEXT, sealed));
     let id = opened.as_deref().and_then(unpack).ok_or_else(|| Error::not_found("certificate"))?;
     let found = match app.downloads.get(&id) {
         Some(found) => found,

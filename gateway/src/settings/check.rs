@@ -7,10 +7,17 @@ use super::Settings;
 pub(crate) enum SettingsError {
     /// Not readable, unknown, or of the wrong type; the text names the setting.
     #[error("{0}")]
-    Unreadable(#[from] config::ConfigError),
+    Unreadable(String),
     /// Readable, but not sound.
     #[error("{setting}: {reason}")]
     Unsound { setting: String, reason: String },
+}
+
+impl From<config::ConfigError> for SettingsError {
+    /// As text: its causes say the same again.
+    fn from(error: config::ConfigError) -> Self {
+        Self::Unreadable(error.to_string())
+    }
 }
 
 impl Settings {
@@ -18,6 +25,9 @@ impl Settings {
         let refuse = |setting: &str, reason: &str| {
             Err(SettingsError::Unsound { setting: setting.to_owned(), reason: reason.to_owned() })
         };
+        if let Err(reason) = self.server.external_url.check() {
+            return refuse("server.external_url", &format!("{reason}; give it as https://acme.example.com"));
+        }
         if self.endpoints.is_empty() {
             return refuse(
                 "endpoints",

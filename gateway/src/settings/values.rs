@@ -37,25 +37,31 @@ impl ExternalUrl {
     }
 }
 
+impl ExternalUrl {
+    /// What is wrong with it. Judged after everything was read, so that a misspelt table is told
+    /// before the setting that is missing because of it.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let Some(authority) = self.0.strip_prefix("https://") else {
+            return Err("it must begin with https:// (RFC 8555 section 6.1)");
+        };
+        let Ok(uri) = http::Uri::from_str(&self.0) else { return Err("it is not a URL") };
+        if authority.is_empty() || authority.contains('/') || uri.query().is_some() {
+            return Err("it must have a host and no path");
+        }
+        if authority.contains('@') || authority.bytes().any(|octet| octet.is_ascii_uppercase()) {
+            return Err("the host must be in lower case and without a user name");
+        }
+        if uri.port_u16() == Some(443) {
+            return Err("port 443 is understood; leave it out");
+        }
+        Ok(())
+    }
+}
+
 impl<'de> Deserialize<'de> for ExternalUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let refuse = |reason: &str| Err(D::Error::custom(format!("{reason}; give it as https://acme.example.com")));
-        let trimmed = text.strip_suffix('/').unwrap_or(&text);
-        let Some(authority) = trimmed.strip_prefix("https://") else {
-            return refuse("it must begin with https:// (RFC 8555 section 6.1)");
-        };
-        let Ok(uri) = http::Uri::from_str(trimmed) else { return refuse("it is not a URL") };
-        if authority.is_empty() || authority.contains('/') || uri.query().is_some() {
-            return refuse("it must have a host and no path");
-        }
-        if authority.contains('@') || authority.bytes().any(|octet| octet.is_ascii_uppercase()) {
-            return refuse("the host must be in lower case and without a user name");
-        }
-        if uri.port_u16() == Some(443) {
-            return refuse("port 443 is understood; leave it out");
-        }
-        Ok(Self(trimmed.to_owned()))
+        Ok(Self(text.strip_suffix('/').unwrap_or(&text).to_owned()))
     }
 }
 
