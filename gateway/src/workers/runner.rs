@@ -16,8 +16,13 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use super::{issue, validate};
 use crate::{app::App, clock};
 
-/// Jobs looked at in one round.
-const ROUND: usize = 1024;
+/// Jobs looked at in one round, and the most rounds before others may have their turn.
+const ROUND: usize = 512;
+const ROUNDS_MAX: usize = 16;
+/// Jobs put off in one commit.
+const PUT_OFF_BATCH: usize = 32;
+/// How long a job without a slot is put off while a round is full of such jobs.
+const PUT_OFF_BY: Duration = Duration::from_secs(5);
 /// Longest pause between two looks at the store: the truth, where waking is only faster.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Shortest pause while due jobs wait for slots.
@@ -91,16 +96,40 @@ impl Runner {
     /// Starts what is due and has a slot; says how long to pause.
     async fn start_due(self: &Arc<Self>) -> Result<Duration, ReadError> {
         let now = clock::now();
-        for job in self.app.store.due_jobs(now, ROUND).await? {
-            if self.lock().jobs.contains(&job.value.id) {
-                continue;
+        for _ in 0..ROUNDS_MAX {
+            let due = self.app.store.due_jobs(now, ROUND).await?;
+            let full = due.len() == ROUND;
+            let mut without_slot = Vec::new();
+            for job in due {
+                if self.lock().jobs.contains(&job.value.id) {
+                    continue;
+                }
+                match self.take_slot(&job.value).await? {
+                    Some(slot) => drop(tokio::spawn(supervise(slot, now))),
+                    None => without_slot.push(job),
+                }
             }
-            if let Some(slot) = self.take_slot(&job.value).await? {
-                tokio::spawn(supervise(slot, now));
+            if !full || without_slot.is_empty() {
+                break;
             }
+            // One account with very many slow targets must not hide the jobs of all others.
+            self.put_off(&without_slot, now).await;
         }
         let next = self.app.store.next_due().await?;
         Ok(next.map_or(PAUSE_MAX, |due| due.since(now)).clamp(PAUSE_MIN, PAUSE_MAX))
+    }
+
+    async fn put_off(&self, jobs: &[Stored<Job>], now: Timestamp) {
+        for batch in jobs.chunks(PUT_OFF_BATCH) {
+            let mut commit = Commit::new();
+            for job in batch {
+                commit.update_job(job, Job { due_at: now.plus(PUT_OFF_BY), ..job.value.clone() });
+            }
+            // A job that changed meanwhile keeps its batch in place: the next round finds it again.
+            if let Err(error) = self.app.store.commit(commit).await {
+                tracing::debug!(error = %error, "some jobs without a slot stay due");
+            }
+        }
     }
 
     async fn take_slot(self: &Arc<Self>, job: &Job) -> Result<Option<Slot>, ReadError> {

@@ -57,6 +57,24 @@ async fn one_account_cannot_take_all_slots() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_with_very_many_slow_targets_does_not_hide_the_jobs_of_others() {
+    let gateway = Gateway::with("validation.concurrent_per_account_max = 2").await;
+    gateway.cm.is_away(true);
+    let (many, one) = (gateway.registration(), gateway.registration());
+    for network in 0..ROUND.div_ceil(100) {
+        let addresses: Vec<_> = (0..100).map(|host| format!("192.0.{network}.{host}")).collect();
+        let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
+        respond(&gateway, &many, &addresses).await;
+    }
+    respond(&gateway, &one, &["198.51.100.5"]).await;
+    let runner = Runner::new(gateway.app.clone());
+    runner.start_due().await.unwrap();
+    let running = runner.lock().validations_of.clone();
+    assert_eq!(running, HashMap::from([(many.id.clone(), 2), (one.id.clone(), 1)]));
+    ended(&runner).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_more_attempts_run_than_there_are_slots() {
     let gateway = Gateway::with("validation.concurrent_max = 3\nissuance.concurrent_max = 1").await;
     for last in 1..=5 {
