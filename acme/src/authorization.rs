@@ -2,8 +2,6 @@
 //!
 //! The six statuses are computed from facts; reading an authorization never changes it.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -28,7 +26,7 @@ pub struct Authorization {
     pub identifier: Identifier,
     /// The challenges on offer; one that is valid suffices.
     pub challenges: Vec<Challenge>,
-    /// End of the time to prove, then of the proof.
+    /// End of the time to prove, and of the proof.
     pub expires: Timestamp,
     /// When its owner gave it up, if so.
     pub deactivated_at: Option<Timestamp>,
@@ -126,17 +124,17 @@ impl Authorization {
         Ok(Response::Started(Box::new(self.with_state(kind, processing))))
     }
 
-    /// Records that control was proven; the proof is good for `lifetime`.
+    /// Records that control was proven. The proof is good until the authorization expires, which is
+    /// when its order does: whoever proved control in time can finalize in time.
     ///
     /// Nothing changes unless the challenge was being validated when the proof was seen and the
     /// authorization was still pending: no proof leads out of a final status.
     #[must_use]
-    pub fn record_valid(&self, kind: ChallengeKind, evidence: Evidence, lifetime: Duration) -> Self {
+    pub fn record_valid(&self, kind: ChallengeKind, evidence: Evidence) -> Self {
         if !self.awaits(kind, evidence.at) {
             return self.clone();
         }
-        let expires = evidence.at.plus(lifetime);
-        Self { expires, ..self.with_state(kind, ChallengeState::Valid { evidence }) }
+        self.with_state(kind, ChallengeState::Valid { evidence })
     }
 
     /// Records that the proof failed for good, which ends the authorization (RFC 8555 §7.1.6).

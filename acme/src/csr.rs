@@ -4,7 +4,6 @@
 //! extensions, a signature that verifies. Whether the names are the order's and the key is strong
 //! enough is decided in the policies.
 
-use sha2::{Digest, Sha256};
 use x509_parser::{
     certification_request::X509CertificationRequest,
     cri_attributes::ExtensionRequest,
@@ -159,7 +158,7 @@ impl Csr {
     /// SHA-256 of the DER.
     #[must_use]
     pub fn digest(&self) -> CsrDigest {
-        CsrDigest(Sha256::digest(&self.der).into())
+        CsrDigest::of(&self.der)
     }
 }
 

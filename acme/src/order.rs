@@ -5,6 +5,7 @@
 //! and "pending with a CSR" cannot be written down.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{
     authorization::{Authorization, AuthorizationStatus},
@@ -18,6 +19,14 @@ use crate::{
 /// SHA-256 of a CSR in DER: tells a repeated finalize from a different one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CsrDigest(pub [u8; 32]);
+
+impl CsrDigest {
+    /// The digest of these octets, whatever they are.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Self {
+        Self(Sha256::digest(der).into())
+    }
+}
 
 /// A request for one certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

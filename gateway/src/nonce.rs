@@ -2,7 +2,7 @@
 //!
 //! A nonce is a sealed counter. Only the process that made it can open it, and one bit a counter
 //! in a window remembers what was redeemed, so a flood of newNonce costs neither disk nor memory.
-//! A nonce stays good until a million newer ones were handed out, or for a day.
+//! A nonce stays good until sixteen million newer ones were handed out, or for a day.
 
 use std::sync::Mutex;
 
@@ -11,7 +11,7 @@ use acme::time::Timestamp;
 use crate::seal::Sealer;
 
 /// Nonces that are remembered; a power of two.
-const WINDOW: u64 = 1 << 20;
+const WINDOW: u64 = 1 << 24;
 const WORD_BITS: u64 = 64;
 /// How long a nonce is good at the most: clients wait for DNS for hours while they hold one.
 const LIFETIME_SECS: i64 = 24 * 60 * 60;

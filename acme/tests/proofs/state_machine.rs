@@ -24,7 +24,6 @@ struct World {
     now: Timestamp,
     order: Order,
     authorizations: Vec<Authorization>,
-    proof_lifetime: Duration,
 }
 
 /// What can happen. The authorization is named by its place.
@@ -62,7 +61,7 @@ fn authorization(id: &str, name: &str, lifetime: u64) -> Authorization {
     }
 }
 
-fn world(order_lifetime: u64, lifetimes: [u64; 2], proof_lifetime: u64) -> World {
+fn world(order_lifetime: u64, lifetimes: [u64; 2]) -> World {
     let authorizations =
         vec![authorization("a1", "a.test", lifetimes[0]), authorization("a2", "*.b.test", lifetimes[1])];
     let order = Order {
@@ -78,7 +77,7 @@ fn world(order_lifetime: u64, lifetimes: [u64; 2], proof_lifetime: u64) -> World
         expires: START.plus(Duration::from_secs(order_lifetime)),
         progress: Progress::Open,
     };
-    World { now: START, order, authorizations, proof_lifetime: Duration::from_secs(proof_lifetime) }
+    World { now: START, order, authorizations }
 }
 
 fn key_authorization() -> KeyAuthorization {
@@ -115,8 +114,7 @@ impl World {
                 }
             }
             Event::Proven(place, kind) => {
-                next.authorizations[place] =
-                    self.authorizations[place].record_valid(kind, evidence(now), self.proof_lifetime);
+                next.authorizations[place] = self.authorizations[place].record_valid(kind, evidence(now));
             }
             Event::NotProven(place, kind) => {
                 let problem = Problem::new(ProblemKind::Connection, "refused");
@@ -192,8 +190,7 @@ fn events() -> impl Strategy<Value = Event> {
 }
 
 fn worlds() -> impl Strategy<Value = World> {
-    (20..200_u64, [20..200_u64, 20..200_u64], 10..200_u64)
-        .prop_map(|(order, authorizations, proof)| world(order, authorizations, proof))
+    (20..200_u64, [20..200_u64, 20..200_u64]).prop_map(|(order, authorizations)| world(order, authorizations))
 }
 
 proptest! {
@@ -305,7 +302,7 @@ const PROVEN: [Event; 4] = [
 
 #[test]
 fn the_way_from_pending_to_valid_is_open() {
-    let world = world(100, [100, 100], 100);
+    let world = world(100, [100, 100]);
     let statuses: Vec<_> = [0, 2, 4]
         .map(|steps| after(&world, &PROVEN[..steps]).order_status())
         .into_iter()
@@ -321,7 +318,7 @@ fn the_way_from_pending_to_valid_is_open() {
 
 #[test]
 fn an_authorization_that_expires_ends_its_order_unless_it_is_finalized() {
-    let world = world(100, [30, 100], 40);
+    let world = world(100, [30, 100]);
     let expired = after(&world, &[Event::Passed(30)]);
     assert_eq!(expired.order_status(), OrderStatus::Invalid, "while it is pending");
     assert_eq!(expired.order.error(&expired.authorizations, expired.now).unwrap().kind, ProblemKind::Malformed);
@@ -336,7 +333,7 @@ fn an_authorization_that_expires_ends_its_order_unless_it_is_finalized() {
 
 #[test]
 fn a_proof_that_comes_too_late_proves_nothing() {
-    let waiting = after(&world(100, [30, 100], 40), &[PROVEN[0]]);
+    let waiting = after(&world(100, [30, 100]), &[PROVEN[0]]);
     for (end, status) in [
         (Event::Passed(30), AuthorizationStatus::Expired),
         (Event::GivenUp(0), AuthorizationStatus::Deactivated),
@@ -353,20 +350,20 @@ fn a_proof_that_comes_too_late_proves_nothing() {
 
 #[test]
 fn a_proof_that_nobody_was_waiting_for_changes_nothing() {
-    let world = world(100, [100, 100], 100);
+    let world = world(100, [100, 100]);
     assert_eq!(world.after(Event::Proven(0, ChallengeKind::Http01)), world);
     assert_eq!(world.after(Event::NotProven(0, ChallengeKind::Http01)), world);
     let waiting = after(&world, &[PROVEN[0]]);
     assert_eq!(waiting.after(Event::Proven(0, ChallengeKind::Dns01)), waiting, "the other challenge is validated");
     let proven = after(&world, &PROVEN);
     assert_eq!(proven.after(Event::NotProven(0, ChallengeKind::Http01)), proven, "it is proven already");
-    let again = proven.authorizations[0].record_valid(ChallengeKind::Http01, evidence(START), Duration::MAX);
+    let again = proven.authorizations[0].record_valid(ChallengeKind::Http01, evidence(START));
     assert_eq!(again, proven.authorizations[0], "a proof is not prolonged");
 }
 
 #[test]
 fn a_challenge_that_is_not_offered_cannot_be_responded_to() {
-    let world = world(100, [100, 100], 100);
+    let world = world(100, [100, 100]);
     let wildcard = &world.authorizations[1];
     assert!(wildcard.challenge(ChallengeKind::Http01).is_none());
     let response = wildcard.respond(ChallengeKind::Http01, key_authorization(), world.now);
@@ -380,14 +377,14 @@ fn a_challenge_that_is_not_offered_cannot_be_responded_to() {
 
 #[test]
 fn one_failed_authorization_ends_the_order_with_its_problem() {
-    let failed = after(&world(100, [100, 100], 100), &[PROVEN[0], Event::NotProven(0, ChallengeKind::Http01)]);
+    let failed = after(&world(100, [100, 100]), &[PROVEN[0], Event::NotProven(0, ChallengeKind::Http01)]);
     assert_eq!(failed.order_status(), OrderStatus::Invalid);
     assert_eq!(failed.order.error(&failed.authorizations, failed.now).unwrap().kind, ProblemKind::Connection);
 }
 
 #[test]
 fn an_order_without_authorizations_is_never_ready() {
-    let mut world = world(100, [100, 100], 100);
+    let mut world = world(100, [100, 100]);
     world.order.authorizations.clear();
     assert_ne!(world.order_status(), OrderStatus::Ready);
     assert!(world.order.finalize(&[], CSRS[0], world.now).is_err());

@@ -8,16 +8,19 @@ use store::Commit;
 
 pub(crate) use event::Event;
 
-use crate::{app::App, ra::Error};
+use crate::app::App;
 
 /// Events handed over at a time.
 const BATCH: usize = 50;
 
-/// Commits an event that stands by itself, because what it tells of happened in the CM.
-pub(crate) async fn record(app: &App, now: Timestamp, event: &Event<'_>) -> Result<(), Error> {
+/// Commits an event that stands by itself, because what it tells of has happened in the CM. The
+/// client is told of that, not of our trouble with writing it down.
+pub(crate) async fn record(app: &App, now: Timestamp, event: &Event<'_>) {
     let mut commit = Commit::new();
     commit.audit(now, event.to_json());
-    Ok(app.store.commit(commit).await?)
+    if let Err(error) = app.store.commit(commit).await {
+        tracing::error!(%error, event = %event.to_json(), "ALARM: an audit event could not be stored");
+    }
 }
 
 /// Writes the oldest committed events to the log and forgets them; says how many.

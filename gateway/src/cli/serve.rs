@@ -3,7 +3,6 @@
 //! Read it from top to bottom: it is the only place that knows all parts.
 
 use std::{
-    future::Future,
     net::{IpAddr, ToSocketAddrs as _},
     path::Path,
     sync::Arc,
@@ -22,6 +21,7 @@ use store::{Store, backend};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
+    task::JoinSet,
 };
 use validation::Validator;
 
@@ -57,27 +57,32 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     introduce(&app).await?;
 
     // Work that an earlier process left behind is taken up before anyone is served.
-    tokio::spawn(supervised("jobs", Runner::new(app.clone()).run()));
-    tokio::spawn(supervised("sweep", workers::sweep(app.clone())));
-    tokio::spawn(supervised("audit", workers::keep_audit(app.clone())));
-    tokio::spawn(supervised("catalogue", workers::keep_catalogue(app.clone())));
-    tokio::spawn(supervised("connections", renew_connections(cm)));
+    let (tls_sender, tls) = watch::channel(tls::server_config(&app.settings.server)?);
+    let mut background = JoinSet::new();
+    background.spawn(Runner::new(app.clone()).run());
+    background.spawn(workers::sweep(app.clone()));
+    background.spawn(workers::keep_audit(app.clone()));
+    background.spawn(workers::keep_catalogue(app.clone()));
+    background.spawn(renew_identities(app.clone(), cm, tls_sender));
 
     let ops = http::ops::listen(&app, app.settings.ops.listen)?;
-    let (_tls, tls) = watch::channel(tls::server_config(&app.settings.server)?);
     let server = http::listen::listen(&app, tls)?;
     let (handle, ops_handle) = (server.handle(), ops.handle());
     let (server, ops) = (tokio::spawn(server), tokio::spawn(ops));
     for endpoint in app.endpoints.values() {
         tracing::info!(directory = endpoint.links.directory(), realm = %endpoint.realm, "serving");
     }
-    told_to_stop().await?;
+    let stopped = tokio::select! {
+        told = told_to_stop() => told,
+        // Without its background work this process cannot keep what it promises.
+        Some(ended) = background.join_next() => Err(anyhow::anyhow!("background work has ended: {ended:?}")),
+    };
     tracing::info!("stopping; requests in flight may finish");
     handle.stop(true).await;
     ops_handle.stop(false).await;
     server.await??;
     ops.await??;
-    Ok(())
+    stopped
 }
 
 fn assemble(settings: Settings, cm: Arc<dyn CertificateManager>) -> anyhow::Result<App> {
@@ -134,13 +139,18 @@ fn connect(settings: &Settings) -> anyhow::Result<RestCertificateManager> {
     })?)
 }
 
-/// Renewed certificates come into use, and no connection to the CM gets old.
-async fn renew_connections(cm: RestCertificateManager) {
+/// Renewed certificates come into use without a restart, and no connection to the CM gets old.
+/// What cannot be used is told and changes nothing.
+async fn renew_identities(app: Arc<App>, cm: RestCertificateManager, tls: watch::Sender<Arc<rustls::ServerConfig>>) {
     const EVERY: Duration = Duration::from_secs(600);
     loop {
         tokio::time::sleep(EVERY).await;
         if let Err(error) = cm.reload().await {
-            tracing::error!(error = %error, "cannot renew the connection to the CM; the old credentials stay in use");
+            tracing::error!(%error, "cannot renew the connection to the CM; the old credentials stay in use");
+        }
+        match tls::server_config(&app.settings.server) {
+            Ok(config) => drop(tls.send_replace(config)),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "the server certificate stays as it is"),
         }
     }
 }
@@ -196,12 +206,6 @@ async fn introduce(app: &App) -> anyhow::Result<()> {
     match app.cm.check_identity(&realms).await {
         Ok(identity) => {
             tracing::info!(name = identity.name, product = identity.product, "known to the CM");
-            for realm in &realms {
-                app.catalogue
-                    .refresh(app.cm.as_ref(), realm)
-                    .await
-                    .with_context(|| format!("cannot read what realm {realm} offers"))?;
-            }
             Ok(())
         }
         Err(error @ CmError::Unavailable { .. }) => {
@@ -221,10 +225,4 @@ async fn told_to_stop() -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
-}
-
-/// Work that never ends; if it does, the process cannot keep its promises and says so.
-async fn supervised(name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-    let ended = tokio::spawn(work).await;
-    tracing::error!(work = name, ?ended, "ALARM: background work has ended; restart the gateway");
 }

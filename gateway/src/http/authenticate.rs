@@ -2,9 +2,9 @@
 //! fixed order (RFC 8555 §6.2 to §6.5).
 //!
 //! A handler that takes [`AccountSigned`] cannot run on anything unproven. The order is: size,
-//! media type, shape and algorithm, the key, the nonce, the signature, the URL, the account, the
-//! payload. The nonce comes just before the signature: what a nonce was sent with is spent with
-//! it, and a forged flood is refused at the price of opening a nonce.
+//! media type, shape and algorithm, the nonce, the key, the signature, the URL, the account, the
+//! payload. The nonce comes first of all that costs something: what a nonce was sent with is spent
+//! with it, and a flood of made-up requests is refused at the price of opening a nonce.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -29,7 +29,6 @@ use crate::{
     clock,
     http::connection::{BodyError, read_body},
     jws::{
-        Flattened,
         parse::{Jws, Signer},
         verify::VerifyingKey,
     },
@@ -188,14 +187,14 @@ async fn arrive(request: HttpRequest, body: dev::Payload) -> Result<Arrived, Htt
 
 impl Arrived {
     async fn signed_by_account<P: Payload>(self) -> Result<AccountSigned<P>, HttpError> {
-        let (registration, key) = self.account().await?;
         self.redeem_nonce()?;
+        let (registration, key) = self.account().await?;
         self.verify(&key)?;
         self.require_url()?;
         self.note(&registration.id);
         ra::account::require_usable(&registration)?;
         let payload = P::read(&self.jws.signed.payload)?;
-        let proof = Proof(forwarded(&self.jws.signed.received));
+        let proof = Proof(self.jws.signed.received.into());
         Ok(AccountSigned {
             app: self.app,
             endpoint: self.endpoint,
@@ -218,7 +217,7 @@ impl Arrived {
         self.verify(&key)?;
         self.require_url()?;
         let payload = P::read(&self.jws.signed.payload)?;
-        let proof = Proof(forwarded(&self.jws.signed.received));
+        let proof = Proof(self.jws.signed.received.into());
         let url = self.jws.signed.url;
         Ok(SelfSigned { app: self.app, endpoint: self.endpoint, key, payload, client: self.client, proof, url })
     }
@@ -273,15 +272,6 @@ impl Arrived {
 
     fn note(&self, account: &RegistrationId) {
         self.request.extensions_mut().insert(Noted { account: Some(account.to_string()) });
-    }
-}
-
-/// A JWS as it was received, for the CM to verify again.
-pub(crate) fn forwarded(received: &Flattened) -> cm_connector::Jws {
-    cm_connector::Jws {
-        protected: received.protected.clone(),
-        payload: received.payload.clone(),
-        signature: received.signature.clone(),
     }
 }
 

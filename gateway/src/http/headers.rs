@@ -9,7 +9,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
-        Method,
+        Method, StatusCode,
         header::{self, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -110,19 +110,27 @@ fn leave_trace<B>(app: &App, method: &Method, response: &ServiceResponse<B>, sta
     tracing::info!(
         target: "request",
         %method,
-        path = request.path(),
+        path = cut(request.path()),
         status = response.status().as_u16(),
         millis = started.elapsed().as_millis(),
         client = request.peer_addr().map(|address| tracing::field::display(address.ip())),
         account = noted.account,
         order = request.match_info().get("order"),
+        created = created(response),
         problem = sent.as_ref().map(|sent| sent.kind.name_and_status().0),
         detail = sent.as_ref().map(|sent| sent.detail.as_str()),
-        agent = agent.get(..agent.len().min(200)).unwrap_or_default(),
+        agent = cut(agent),
     );
 }
 
-/// A path that leads nowhere.
-pub(crate) async fn not_found() -> Result<actix_web::HttpResponse, HttpError> {
-    Err(HttpError::new(acme::problem::ProblemKind::NotFound, "there is nothing at this URL; start from the directory"))
+/// The account or order that a request made, by the last segment of its URL.
+fn created<B>(response: &ServiceResponse<B>) -> Option<&str> {
+    let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
+    (response.status() == StatusCode::CREATED).then(|| location.rsplit('/').next())?
+}
+
+/// Strangers choose these texts, so the log takes no more than so much of them.
+fn cut(text: &str) -> &str {
+    const OCTETS_MAX: usize = 256;
+    text.get(..OCTETS_MAX).unwrap_or(if text.len() > OCTETS_MAX { "(not text)" } else { text })
 }

@@ -12,7 +12,10 @@ use anyhow::Context as _;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
+use acme::problem::ProblemKind;
+
 use super::{
+    HttpError,
     connection::PaceLimits,
     headers::dress,
     router::routes,
@@ -26,7 +29,17 @@ pub(crate) fn listen(app: &Arc<App>, tls: watch::Receiver<Arc<ServerConfig>>) ->
     let settings = &app.settings.server;
     let listeners = settings.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
     let data = web::Data::from(app.clone());
-    let make = move || Web::new().app_data(data.clone()).wrap(from_fn(dress)).configure(routes);
+    let make = move || {
+        let no_such_path = |_, _: &_| HttpError::new(ProblemKind::NotFound, "there is nothing at this URL").into();
+        let bad_query =
+            |_, _: &_| HttpError::malformed("the query of this URL is not one that this server gave out").into();
+        Web::new()
+            .app_data(data.clone())
+            .app_data(web::PathConfig::default().error_handler(no_such_path))
+            .app_data(web::QueryConfig::default().error_handler(bad_query))
+            .wrap(from_fn(dress))
+            .configure(routes)
+    };
     Ok(serve(listeners, &Transport::Tls(tls), limits(settings), make)?)
 }
 

@@ -7,7 +7,7 @@ use actix_web::{
     web::{self, ServiceConfig, get, head, post},
 };
 
-use super::{acme::*, headers::not_found, problem::HttpError};
+use super::{acme::*, problem::HttpError};
 
 /// One resource, the methods it knows, and 405 for the others.
 macro_rules! resource {
@@ -21,9 +21,9 @@ macro_rules! resource {
 pub(crate) fn routes(config: &mut ServiceConfig) {
     config
         .service(resource!("/acme/{endpoint}/directory", "GET, HEAD, POST": get => directory::get, head => directory::get, post => directory::post))
-        .service(resource!("/acme/{endpoint}/directory/", "GET, HEAD": get => directory::get, head => directory::get))
-        .service(resource!("/acme/{endpoint}", "GET, HEAD": get => directory::get, head => directory::get))
-        .service(resource!("/acme/{endpoint}/", "GET, HEAD": get => directory::get, head => directory::get))
+        .service(resource!("/acme/{endpoint}/directory/", "GET, HEAD, POST": get => directory::get, head => directory::get, post => directory::post))
+        .service(resource!("/acme/{endpoint}", "GET, HEAD, POST": get => directory::get, head => directory::get, post => directory::post))
+        .service(resource!("/acme/{endpoint}/", "GET, HEAD, POST": get => directory::get, head => directory::get, post => directory::post))
         .service(resource!("/acme/{endpoint}/new-nonce", "GET, HEAD, POST": head => new_nonce::head, get => new_nonce::get, post => new_nonce::post))
         .service(resource!("/acme/{endpoint}/new-account", "POST": post => new_account::post))
         .service(resource!("/acme/{endpoint}/new-order", "POST": post => new_order::post))
@@ -57,4 +57,9 @@ async fn other_method(request: HttpRequest, allow: &'static str) -> Result<HttpR
     );
     error.allow = Some(allow);
     Err(error)
+}
+
+/// A path that leads nowhere.
+async fn not_found() -> Result<HttpResponse, HttpError> {
+    Err(HttpError::new(ProblemKind::NotFound, "there is nothing at this URL; start from the directory"))
 }

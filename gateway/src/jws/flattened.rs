@@ -133,6 +133,13 @@ impl Flattened {
     }
 }
 
+/// For the CM, which verifies it again.
+impl From<Flattened> for cm_connector::Jws {
+    fn from(received: Flattened) -> Self {
+        Self { protected: received.protected, payload: received.payload, signature: received.signature }
+    }
+}
+
 /// Shows nothing: a JWS does not belong in a log.
 impl fmt::Debug for Flattened {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,4 +15,3 @@ mod small_order;
 pub(crate) mod verify;
 
 pub(crate) use algorithm::ALGORITHMS;
-pub(crate) use flattened::Flattened;

@@ -13,10 +13,13 @@ use acme::{
 };
 use cm_connector::{Client, CmError, Jws, NewRegistration, Proof};
 
+use serde_json::Value;
+
 use super::{Error, Refusal};
 use crate::{
     app::{App, Endpoint},
     audit::Event,
+    jws::external_account::ExternalAccount,
     random,
     settings::Mode,
 };
@@ -27,8 +30,10 @@ pub(crate) struct NewAccount {
     pub(crate) contacts: Vec<String>,
     pub(crate) terms_of_service_agreed: bool,
     pub(crate) only_return_existing: bool,
-    /// The binding, its shape checked; the CM verifies its MAC.
-    pub(crate) external_account: Option<Jws>,
+    /// The binding as it was received.
+    pub(crate) external_account_binding: Option<Value>,
+    /// The URL that request and binding must both name.
+    pub(crate) url: String,
     pub(crate) client: Client,
     pub(crate) proof: Proof,
 }
@@ -61,16 +66,7 @@ pub(crate) async fn create(
         ));
     }
     require_agreement(endpoint, request.terms_of_service_agreed)?;
-    let external_account = match (endpoint.mode, request.external_account) {
-        (Mode::Registered, None) => {
-            return Err(Error::refused(
-                ProblemKind::ExternalAccountRequired,
-                "accounts here need an external account binding; ask the registration officer for a key id and a key",
-            ));
-        }
-        (Mode::Registered, Some(binding)) => Some(binding),
-        (Mode::Open, _) => None, // nothing here can be bound; RFC 8555 §7.3.4 lets a server ignore it
-    };
+    let external_account = external_account(endpoint, &request)?;
     check_contacts(&request.contacts).map_err(|error| Problem::new(error.kind(), error.to_string()))?;
     policies::key::check_account_key(&request.key)
         .map_err(|weakness| Problem::new(ProblemKind::BadPublicKey, weakness.to_string()))?;
@@ -85,6 +81,22 @@ pub(crate) async fn create(
         idempotency_key: random::id(),
     };
     register(app, endpoint, &new, now).await
+}
+
+/// The binding for the CM, which verifies its MAC; its shape is checked here (RFC 8555 §7.3.4).
+fn external_account(endpoint: &Endpoint, request: &NewAccount) -> Result<Option<Jws>, Error> {
+    match (endpoint.mode, &request.external_account_binding) {
+        (Mode::Registered, None) => Err(Error::refused(
+            ProblemKind::ExternalAccountRequired,
+            "accounts here need an external account binding; ask the registration officer for a key id and a key",
+        )),
+        (Mode::Registered, Some(binding)) => {
+            let checked = ExternalAccount::check(binding, &request.url, &request.key);
+            let checked = checked.map_err(|error| Problem::from(&error))?;
+            Ok(Some(checked.binding.into()))
+        }
+        (Mode::Open, _) => Ok(None), // nothing there can be bound, and a server may ignore it
+    }
 }
 
 async fn register(app: &App, endpoint: &Endpoint, new: &NewRegistration, now: Timestamp) -> Result<Account, Error> {
@@ -112,7 +124,7 @@ async fn register(app: &App, endpoint: &Endpoint, new: &NewRegistration, now: Ti
         external_account: registration.external_account.as_deref(),
         client: new.client.ip,
     };
-    crate::audit::record(app, now, &event).await?;
+    crate::audit::record(app, now, &event).await;
     Ok(Account { registration, created: true })
 }
 
@@ -178,7 +190,7 @@ pub(crate) async fn deactivate(
         return Err(Error::internal(anyhow::anyhow!("the CM did not deactivate registration {}", registration.id)));
     }
     crate::audit::record(app, now, &Event::AccountDeactivated { endpoint: &endpoint.name, account: &registration.id })
-        .await?;
+        .await;
     Ok(ended)
 }
 

@@ -60,6 +60,13 @@ impl Error {
     }
 }
 
+impl Error {
+    fn store_away(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "the store is not available");
+        Self::unavailable("this server cannot read or write its records; try again later", None)
+    }
+}
+
 /// Does an operation again, from reading to committing, when something it read has changed.
 ///
 /// # Errors
@@ -83,7 +90,10 @@ impl From<Problem> for Error {
 
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
-        Self::internal(error)
+        match error {
+            ReadError::Unavailable(_) => Self::store_away(&error),
+            ReadError::Damaged { .. } | ReadError::UnknownVersion { .. } => Self::internal(error),
+        }
     }
 }
 
@@ -94,7 +104,8 @@ impl From<CommitError> for Error {
             CommitError::Full => {
                 Self::unavailable("this server has no space left for new orders; try again later", None)
             }
-            error @ (CommitError::Invalid(_) | CommitError::Unavailable(_)) => Self::internal(error),
+            CommitError::Unavailable(_) => Self::store_away(&error),
+            CommitError::Invalid(_) => Self::internal(error),
         }
     }
 }

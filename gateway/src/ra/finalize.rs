@@ -7,7 +7,7 @@ use acme::{
     authorization::Authorization,
     csr::Csr,
     ids::OrderId,
-    order::{Finalize, Order, OrderStatus},
+    order::{CsrDigest, Finalize, Order, OrderStatus},
     problem::{Problem, ProblemKind},
     registration::Registration,
     time::Timestamp,
@@ -28,7 +28,8 @@ use crate::{
 /// What a client asks of finalize.
 pub(crate) struct Request {
     pub(crate) order: OrderId,
-    pub(crate) csr: Csr,
+    /// PKCS#10 in DER, as it was received.
+    pub(crate) csr_der: Vec<u8>,
     pub(crate) client: Client,
     pub(crate) proof: Proof,
 }
@@ -62,18 +63,20 @@ async fn accept(
     let authorizations = app.store.authorizations(&stored.value.authorizations).await?;
     let facts: Vec<_> = authorizations.iter().map(|stored| stored.value.clone()).collect();
 
-    let decided = stored.value.finalize(&facts, request.csr.digest(), now);
+    let digest = CsrDigest::of(&request.csr_der);
+    let decided = stored.value.finalize(&facts, digest, now);
     let next = match decided.map_err(|refused| Error::refused(ProblemKind::OrderNotReady, refused.to_string()))? {
         Finalize::Repeated => return Ok(()),
         Finalize::Accepted(next) => *next,
     };
-    check(app, endpoint, registration, &stored.value, request)?;
+    let csr = Csr::parse(&request.csr_der).map_err(|error| Error::refused(ProblemKind::BadCsr, error.to_string()))?;
+    check(app, endpoint, registration, &stored.value, &csr)?;
 
     let job = Job::issue(
         next.id.clone(),
         endpoint.realm.clone(),
         random::id(),
-        request.csr.der().to_vec(),
+        request.csr_der.clone(),
         octets(app, &next, &facts, request)?,
         now,
     );
@@ -83,20 +86,14 @@ async fn accept(
     }
     commit.update_order(&stored, next.clone(), app.keep_until(next.expires));
     commit.create_job(job);
-    commit.audit(now, Event::OrderFinalized { order: &next, csr: request.csr.digest() }.to_json());
+    commit.audit(now, Event::OrderFinalized { order: &next, csr: digest }.to_json());
     app.store.commit(commit).await?;
     app.wake.now();
     Ok(())
 }
 
 /// Everything that may have changed since the order was made is judged again.
-fn check(
-    app: &App,
-    endpoint: &Endpoint,
-    registration: &Registration,
-    order: &Order,
-    request: &Request,
-) -> Result<(), Error> {
+fn check(app: &App, endpoint: &Endpoint, registration: &Registration, order: &Order, csr: &Csr) -> Result<(), Error> {
     policies::registration::may_order(registration.status)?;
     let offer = app.catalogue.offer(&endpoint.realm)?;
     let Some(profile) = offer.profiles.iter().find(|profile| profile.name == order.profile) else {
@@ -109,7 +106,7 @@ fn check(
     let Some(account_key) = &registration.key else {
         return Err(Error::internal(anyhow::anyhow!("registration {} has no key", registration.id)));
     };
-    policies::csr::check_csr(&request.csr, &order.identifiers, profile, &account_key.key)?;
+    policies::csr::check_csr(csr, &order.identifiers, profile, &account_key.key)?;
     Ok(())
 }
 
@@ -124,7 +121,7 @@ fn octets(app: &App, order: &Order, authorizations: &[Authorization], request: &
         registration: order.account.clone(),
         order: order.id.clone(),
         profile: order.profile.clone(),
-        csr_der: request.csr.der().to_vec(),
+        csr_der: request.csr_der.clone(),
         identifiers: order.identifiers.clone(),
         validations,
         not_before: order.not_before,

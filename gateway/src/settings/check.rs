@@ -1,5 +1,9 @@
 //! What settings must satisfy beyond their types, each refusal naming the setting and the fix.
 
+use std::collections::BTreeMap;
+
+use acme::ids::RealmName;
+
 use super::Settings;
 
 /// Settings that cannot be used.
@@ -58,6 +62,7 @@ impl Settings {
             ("validation.concurrent_max", self.validation.concurrent_max),
             ("validation.concurrent_per_account_max", self.validation.concurrent_per_account_max),
             ("issuance.concurrent_max", self.issuance.concurrent_max),
+            ("issuance.concurrent_per_account_max", self.issuance.concurrent_per_account_max),
         ];
         if let Some((setting, _)) = limits.iter().find(|(_, limit)| *limit == 0) {
             return refuse(setting, "0 would let nothing pass; give at least 1");
@@ -66,6 +71,7 @@ impl Settings {
     }
 
     fn check_endpoints(&self) -> Result<(), SettingsError> {
+        let mut realms = BTreeMap::new();
         for (name, endpoint) in &self.endpoints {
             let refuse = |setting: &str, reason: &str| {
                 Err(SettingsError::Unsound {
@@ -73,6 +79,14 @@ impl Settings {
                     reason: reason.to_owned(),
                 })
             };
+            // An account belongs to its realm: under a second endpoint it would escape the first one's mode.
+            let realm = endpoint.realm.as_ref().map_or(name.as_str(), RealmName::as_str);
+            if let Some(other) = realms.insert(realm, name) {
+                return refuse(
+                    "realm",
+                    &format!("{realm} is the realm of endpoint {other} already; give each endpoint its own"),
+                );
+            }
             if endpoint.challenges.is_empty() {
                 return refuse("challenges", "there is none; give http-01, dns-01 or both");
             }

@@ -51,6 +51,10 @@ fn with_endpoint_defaults(sources: Config) -> Result<Config, config::ConfigError
     let endpoints = sources.get_table("endpoints").unwrap_or_default();
     let mut builder = Config::builder();
     for name in endpoints.keys() {
+        if name.contains('.') {
+            let reason = format!("endpoints.{name}: a name is 1 to 64 of A-Z a-z 0-9 _ - and has no dot");
+            return Err(config::ConfigError::Message(reason));
+        }
         for (setting, value) in &defaults {
             builder = builder.set_default(format!("endpoints.{name}.{setting}"), value.clone())?;
         }

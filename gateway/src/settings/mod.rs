@@ -116,8 +116,6 @@ pub(crate) struct Secrets {
 pub(crate) struct Orders {
     #[serde(rename = "lifetime_secs")]
     pub(crate) lifetime: Seconds,
-    #[serde(rename = "proof_lifetime_secs")]
-    pub(crate) proof_lifetime: Seconds,
     pub(crate) identifiers_max: usize,
 }
 
@@ -151,6 +149,7 @@ pub(crate) struct Validation {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Issuance {
     pub(crate) concurrent_max: usize,
+    pub(crate) concurrent_per_account_max: usize,
     #[serde(rename = "finalize_wait_secs")]
     pub(crate) finalize_wait: Seconds,
 }

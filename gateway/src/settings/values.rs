@@ -48,6 +48,9 @@ impl ExternalUrl {
         if authority.is_empty() || authority.contains('/') || uri.query().is_some() {
             return Err("it must have a host and no path");
         }
+        if authority.ends_with(':') {
+            return Err("the port is missing");
+        }
         if authority.contains('@') || authority.bytes().any(|octet| octet.is_ascii_uppercase()) {
             return Err("the host must be in lower case and without a user name");
         }

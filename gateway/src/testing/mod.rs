@@ -139,7 +139,7 @@ impl Gateway {
             let looked_for = KeyAuthorization::new(&challenge.token, &registration.key.as_ref().unwrap().thumbprint);
             let response = stored.value.respond(challenge.kind, looked_for, clock::now());
             let Ok(Response::Started(started)) = response else { panic!("{response:?}") };
-            let proven = started.record_valid(challenge.kind, evidence, Duration::from_secs(86_400));
+            let proven = started.record_valid(challenge.kind, evidence);
             let mut commit = Commit::new();
             commit.update_authorization(&stored, proven, self.app.keep_until(view.order.expires));
             self.app.store.commit(commit).await.unwrap();
@@ -155,7 +155,12 @@ impl Gateway {
         csr: Csr,
     ) -> Result<OrderView, Error> {
         let endpoint = self.endpoint("open");
-        let request = ra::finalize::Request { order: order.clone(), csr, client: client(), proof: proof() };
+        let request = ra::finalize::Request {
+            order: order.clone(),
+            csr_der: csr.der().to_vec(),
+            client: client(),
+            proof: proof(),
+        };
         ra::finalize::finalize(&self.app, &endpoint, registration, &request, clock::now()).await
     }
 
@@ -254,7 +259,7 @@ pub(crate) fn client() -> Client {
     Client { ip: Ipv4Addr::new(203, 0, 113, 9).into(), user_agent: None }
 }
 
-pub(crate) fn jws() -> Jws {
+fn jws() -> Jws {
     Jws { protected: String::from("e30"), payload: String::from("e30"), signature: String::from("AA") }
 }
 

@@ -6,27 +6,22 @@
 //! before anything is sent again, and only ever the same octets under the same key
 //! (CM contract sections 3 and 8).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use acme::{
-    certificate::{self, Check, CheckedCertificate, Expectation, FailedCheck},
-    csr::Csr,
+    certificate::FailedCheck,
     identifier::Identifier,
     ids::{CertificateRequestId, RealmName},
     order::{Order, Progress},
     problem::{Problem, ProblemKind, Subproblem},
     time::Timestamp,
 };
-use cm_connector::{Certificate, CmError, Delivery, RequestClaims, RequestState};
+use cm_connector::{Certificate, CmError, Delivery, Outcome, RequestClaims, RequestState};
 use policies::identifier::{Verdict, allowed};
 use store::{Commit, Job, Stored, Submission, Work};
 
-use crate::{
-    app::App,
-    audit::Event,
-    clock,
-    ra::{catalogue::Offer, certificate::Download},
-};
+use super::{finish, inspect::inspect};
+use crate::{app::App, audit::Event, clock, ra::certificate::Download};
 
 /// How long the CM may keep a submission before it answers that it is pending.
 const SUBMIT_WAIT: Duration = Duration::from_secs(20);
@@ -66,20 +61,38 @@ pub(super) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
         }
         note_intent(app, &mut issuance).await?;
     }
-    match ask(app, &issuance).await {
-        Ok(RequestState::Issued { id, certificate, claims }) => {
+    let (asked, answer) = ask(app, &issuance).await;
+    match (answer, asked) {
+        (Ok(RequestState::Issued { id, certificate, claims }), _) => {
             accept(app, &issuance, Some(&id), &certificate, &claims).await
         }
-        Ok(RequestState::Pending { id, .. }) if issuance.is_over() => withdraw(app, &issuance, &id).await,
-        Ok(RequestState::Pending { id, retry_after, .. }) => wait(app, &issuance, id, retry_after).await,
-        Ok(RequestState::Refused { refusal, .. }) => fail(app, &issuance, refusal.problem).await,
-        Err(CmError::Refused(problem) | CmError::EvidenceRefused(problem)) => fail(app, &issuance, problem).await,
+        (Ok(RequestState::Pending { id, .. }), _) if issuance.is_over() => withdraw(app, &issuance, &id).await,
+        (Ok(RequestState::Pending { id, retry_after, .. }), _) => wait(app, &issuance, id, retry_after).await,
+        (Ok(RequestState::Refused { refusal, .. }), _) => fail(app, &issuance, refusal.problem).await,
         // The order has its certificate already, under whatever key (CM contract section 3, rule 7).
-        Err(CmError::AlreadyIssued(certificate)) => {
+        (Err(CmError::AlreadyIssued(certificate)), _) => {
             accept(app, &issuance, None, &certificate, &claims_of(&certificate)).await
         }
-        Err(error) => come_back(app, &issuance, &error).await,
+        // Refused where it was submitted, nothing was and will be issued under this key (section 4.4).
+        // The same answer to a look-up says nothing about what was submitted before.
+        (Err(CmError::Refused(problem) | CmError::EvidenceRefused(problem)), Asked::Submitted) => {
+            fail(app, &issuance, problem).await
+        }
+        (Err(error @ CmError::Internal { outcome: Outcome::NotSent, .. }), Asked::Submitted) => {
+            tracing::error!(order = %issuance.order.value.id, %error, "ALARM: the CM does not take this gateway's request");
+            fail(app, &issuance, not_taken()).await
+        }
+        (Err(error), _) => come_back(app, &issuance, &error).await,
     }
+}
+
+/// How the CM was asked: what a refusal means depends on it.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    /// The request was sent, for the first time or again.
+    Submitted,
+    /// Only what became of it was asked.
+    LookedUp,
 }
 
 /// What a certificate says about the request that it answers.
@@ -99,7 +112,13 @@ pub(super) async fn confirm_delivery(
     realm: &RealmName,
     request: &CertificateRequestId,
 ) -> anyhow::Result<()> {
-    app.cm.confirm_delivery(realm, request, &Delivery::Accepted).await?;
+    match app.cm.confirm_delivery(realm, request, &Delivery::Accepted).await {
+        Err(error @ (CmError::Unavailable { .. } | CmError::RateLimited { .. })) => return Err(error.into()),
+        Err(error) => {
+            tracing::error!(%request, %error, "ALARM: the CM does not take the report on a delivered certificate")
+        }
+        Ok(()) => {}
+    }
     finish(app, job).await
 }
 
@@ -132,16 +151,17 @@ async fn note_intent(app: &App, issuance: &mut Issuance) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn ask(app: &App, issuance: &Issuance) -> Result<RequestState, CmError> {
+async fn ask(app: &App, issuance: &Issuance) -> (Asked, Result<RequestState, CmError>) {
     let submit = || app.cm.submit(&issuance.realm, &issuance.key, &issuance.octets, SUBMIT_WAIT);
     match &issuance.submission {
-        Submission::NotSent => submit().await,
-        Submission::MayHaveBeenSent { .. } => match app.cm.request_by_key(&issuance.realm, &issuance.key).await? {
-            Some(state) => Ok(state),
-            None if issuance.is_over() => Err(CmError::Refused(over())),
-            None => submit().await,
+        Submission::NotSent => (Asked::Submitted, submit().await),
+        Submission::MayHaveBeenSent { .. } => match app.cm.request_by_key(&issuance.realm, &issuance.key).await {
+            Ok(Some(state)) => (Asked::LookedUp, Ok(state)),
+            Ok(None) if issuance.is_over() => (Asked::Submitted, Err(CmError::Refused(over()))),
+            Ok(None) => (Asked::Submitted, submit().await),
+            Err(error) => (Asked::LookedUp, Err(error)),
         },
-        Submission::Accepted { request, .. } => app.cm.request(&issuance.realm, request).await,
+        Submission::Accepted { request, .. } => (Asked::LookedUp, app.cm.request(&issuance.realm, request).await),
     }
 }
 
@@ -154,7 +174,8 @@ async fn accept(
     claims: &RequestClaims,
 ) -> anyhow::Result<()> {
     let now = clock::now();
-    let checked = match check(app, issuance, certificate, claims, now).await? {
+    let asked = (&issuance.realm, &issuance.order.value, issuance.csr.as_slice());
+    let checked = match inspect(app, asked, (certificate, claims), now).await? {
         Ok(checked) => checked,
         Err(failed) => return quarantine(app, issuance, request, certificate, failed).await,
     };
@@ -180,78 +201,6 @@ async fn accept(
     app.metrics.certificates_issued.inc();
     app.waiters.wake(&next.id);
     Ok(())
-}
-
-/// The eleven checks of CM contract section 7 on every chain; chains beside the default one that
-/// fail are left out. The outer error is ours, the inner one the certificate's.
-async fn check(
-    app: &App,
-    issuance: &Issuance,
-    certificate: &Certificate,
-    claims: &RequestClaims,
-    now: Timestamp,
-) -> anyhow::Result<Result<Vec<CheckedCertificate>, Vec<FailedCheck>>> {
-    let order = &issuance.order.value;
-    let csr = Csr::parse(&issuance.csr)?;
-    let offer = offer(app, &issuance.realm).await?;
-    let profile = offer.profiles.iter().find(|profile| profile.name == order.profile);
-    let issuer_key_ids: Vec<Vec<u8>> = profile
-        .and_then(|profile| offer.issuers.get(&profile.issuer))
-        .and_then(|issuer| issuer.subject_key_id.clone())
-        .into_iter()
-        .collect();
-    let expected = Expectation {
-        spki_der: csr.spki_der(),
-        identifiers: &order.identifiers,
-        not_before: order.not_before,
-        not_after: order.not_after,
-        validity_max: profile.and_then(|profile| profile.validity_max),
-        issuer_key_ids: &issuer_key_ids,
-        anchors: &app.anchors,
-        must_staple: csr.asks_must_staple(),
-        now,
-    };
-    let asked = RequestClaims {
-        registration: order.account.clone(),
-        order_ref: Some(order.id.clone()),
-        csr_sha256: Some(csr.digest().0),
-    };
-    let mut failed: Vec<_> = claims.check(certificate, &asked).err().into_iter().collect();
-    let mut chains: Vec<_> = certificate.chains.iter().collect();
-    chains.sort_by_key(|chain| !chain.is_default);
-    let mut checked = Vec::new();
-    if chains.is_empty() {
-        failed.push(FailedCheck { check: Check::Form, detail: String::from("the CM sent no chain") });
-    }
-    for (index, chain) in chains.into_iter().enumerate() {
-        match certificate::check(chain.pem.as_bytes(), &expected, &certificate.claims) {
-            Ok(good) => checked.push(good),
-            Err(bad) if index == 0 => failed.extend(bad),
-            Err(bad) => {
-                tracing::warn!(certificate = %certificate.id, chain = %chain.name, ?bad, "an alternate chain is left out")
-            }
-        }
-    }
-    if let Some(first) = checked.first() {
-        let owner = app.store.serial_owner(&first.authority_key_id, &first.serial).await?;
-        if owner.is_some_and(|owner| owner != order.id) {
-            failed.push(FailedCheck {
-                check: Check::Serial,
-                detail: String::from("the serial was issued to another order"),
-            });
-        }
-    }
-    Ok(if failed.is_empty() { Ok(checked) } else { Err(failed) })
-}
-
-/// What the CM offers, asked for now if it was away since the start: without it nobody knows the
-/// issuer (V5) and the longest validity (V6).
-async fn offer(app: &App, realm: &RealmName) -> anyhow::Result<Arc<Offer>> {
-    if let Ok(offer) = app.catalogue.offer(realm) {
-        return Ok(offer);
-    }
-    app.catalogue.refresh(app.cm.as_ref(), realm).await?;
-    Ok(app.catalogue.offer(realm)?)
 }
 
 /// A wrong certificate is reported to the CM and shown to nobody.
@@ -323,10 +272,20 @@ fn over() -> Problem {
     Problem::new(ProblemKind::ServerInternal, detail)
 }
 
+fn not_taken() -> Problem {
+    let detail = "the certificate authority does not take requests from this server; the operator was told";
+    Problem::new(ProblemKind::ServerInternal, detail)
+}
+
 /// Nothing was decided; come back, asking first what became of the request.
 async fn come_back(app: &App, issuance: &Issuance, error: &CmError) -> anyhow::Result<()> {
     let attempt = issuance.job.value.attempt;
-    tracing::warn!(order = %issuance.order.value.id, attempt, error = %error, "no answer from the CM; the order stays in processing");
+    let order = &issuance.order.value.id;
+    if matches!(error, CmError::Unavailable { .. } | CmError::RateLimited { .. }) {
+        tracing::warn!(%order, attempt, %error, "the CM has not decided; the order stays in processing");
+    } else {
+        tracing::error!(%order, attempt, %error, "ALARM: the CM's answer is of no use; the order stays in processing");
+    }
     let wanted = match error {
         CmError::Unavailable { retry_after, .. } | CmError::RateLimited { retry_after, .. } => {
             retry_after.unwrap_or_default()
@@ -375,12 +334,6 @@ impl Issuance {
         };
         Job { id: self.job.value.id.clone(), due_at, attempt, work }
     }
-}
-
-async fn finish(app: &App, job: &Stored<Job>) -> anyhow::Result<()> {
-    let mut commit = Commit::new();
-    commit.finish_job(job);
-    Ok(app.store.commit(commit).await?)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! finishes once. No slow target holds up anyone else: validations and issuances have slots of
 //! their own, and one account cannot take all of them.
 
+mod inspect;
 mod issue;
 mod runner;
 mod sweep;
@@ -12,5 +13,15 @@ mod validate;
 mod waiters;
 
 pub(crate) use runner::{Runner, Wake};
+use store::{Commit, Job, Stored};
 pub(crate) use sweep::{keep_audit, keep_catalogue, sweep};
 pub(crate) use waiters::Waiters;
+
+use crate::app::App;
+
+/// The job has nothing left to do.
+async fn finish(app: &App, job: &Stored<Job>) -> anyhow::Result<()> {
+    let mut commit = Commit::new();
+    commit.finish_job(job);
+    Ok(app.store.commit(commit).await?)
+}

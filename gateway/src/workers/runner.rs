@@ -27,6 +27,8 @@ const PUT_OFF_BY: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Shortest pause while due jobs wait for slots.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// Looks at the store that may fail in a row.
+const FAILURES_MAX: u32 = 30;
 /// Longest wait before a job that failed by our own fault runs again.
 const RETRY_MAX: Duration = Duration::from_secs(300);
 
@@ -52,17 +54,25 @@ pub(crate) struct Runner {
     running: Mutex<Running>,
 }
 
+/// Work that has slots of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Lane {
+    Validations,
+    Issuances,
+}
+
 #[derive(Default)]
 struct Running {
     jobs: HashSet<JobId>,
-    validations_of: HashMap<RegistrationId, usize>,
+    /// Slots that each account holds.
+    held_by: HashMap<(Lane, RegistrationId), usize>,
 }
 
 /// What a running job holds; dropping it gives everything back.
 struct Slot {
     runner: Arc<Runner>,
     job: JobId,
-    account: Option<RegistrationId>,
+    holder: Option<(Lane, RegistrationId)>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -76,13 +86,18 @@ impl Runner {
         })
     }
 
-    /// Runs for ever.
+    /// Runs until the store has been away for long: then nothing that was promised can be done.
     pub(crate) async fn run(self: Arc<Self>) {
-        loop {
+        let mut failures = 0;
+        while failures < FAILURES_MAX {
             let pause = match self.start_due().await {
-                Ok(pause) => pause,
+                Ok(pause) => {
+                    failures = 0;
+                    pause
+                }
                 Err(error) => {
-                    tracing::error!(error = %error, "cannot read due jobs");
+                    failures += 1;
+                    tracing::error!(%error, "cannot read due jobs");
                     PAUSE_MAX
                 }
             };
@@ -104,9 +119,15 @@ impl Runner {
                 if self.lock().jobs.contains(&job.value.id) {
                     continue;
                 }
-                match self.take_slot(&job.value).await? {
-                    Some(slot) => drop(tokio::spawn(supervise(slot, now))),
-                    None => without_slot.push(job),
+                match self.take_slot(&job.value).await {
+                    Ok(Some(slot)) => drop(tokio::spawn(supervise(slot, now))),
+                    Ok(None) => without_slot.push(job),
+                    Err(error @ ReadError::Unavailable(_)) => return Err(error),
+                    // A damaged record spoils what it belongs to and nothing else.
+                    Err(error) => {
+                        tracing::error!(job = %job.value.id, %error, "ALARM: a job's record cannot be read; it is put off");
+                        without_slot.push(job);
+                    }
                 }
             }
             if !full || without_slot.is_empty() {
@@ -133,25 +154,32 @@ impl Runner {
     }
 
     async fn take_slot(self: &Arc<Self>, job: &Job) -> Result<Option<Slot>, ReadError> {
-        let (semaphore, account) = match &job.work {
+        let settings = &self.app.settings;
+        let (lane, semaphore, most_of_one_account, account) = match &job.work {
             Work::Validate { authorization, .. } => {
                 let found = self.app.store.authorization(authorization).await?;
-                (&self.validations, found.map(|found| found.value.account))
+                let most = settings.validation.concurrent_per_account_max;
+                (Lane::Validations, &self.validations, most, found.map(|found| found.value.account))
             }
-            Work::Issue { .. } | Work::ConfirmDelivery { .. } => (&self.issuances, None),
+            Work::Issue { order, .. } => {
+                let found = self.app.store.order(order).await?;
+                let most = settings.issuance.concurrent_per_account_max;
+                (Lane::Issuances, &self.issuances, most, found.map(|found| found.value.account))
+            }
+            Work::ConfirmDelivery { .. } => (Lane::Issuances, &self.issuances, usize::MAX, None),
         };
         let Ok(permit) = semaphore.clone().try_acquire_owned() else { return Ok(None) };
         let mut running = self.lock();
-        if let Some(account) = &account {
-            let most = self.app.settings.validation.concurrent_per_account_max;
-            let count = running.validations_of.entry(account.clone()).or_default();
-            if *count >= most {
+        let holder = account.map(|account| (lane, account));
+        if let Some(holder) = &holder {
+            let count = running.held_by.entry(holder.clone()).or_default();
+            if *count >= most_of_one_account {
                 return Ok(None);
             }
             *count += 1;
         }
         running.jobs.insert(job.id.clone());
-        Ok(Some(Slot { runner: self.clone(), job: job.id.clone(), account, _permit: permit }))
+        Ok(Some(Slot { runner: self.clone(), job: job.id.clone(), holder, _permit: permit }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Running> {
@@ -163,12 +191,12 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut running = self.runner.lock();
         running.jobs.remove(&self.job);
-        if let Some(account) = &self.account
-            && let Some(count) = running.validations_of.get_mut(account)
+        if let Some(holder) = &self.holder
+            && let Some(count) = running.held_by.get_mut(holder)
         {
             *count -= 1;
             if *count == 0 {
-                running.validations_of.remove(account);
+                running.held_by.remove(holder);
             }
         }
         drop(running);

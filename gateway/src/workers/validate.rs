@@ -12,6 +12,7 @@ use acme::{
 use store::{Commit, CommitError, Job, Stored};
 use validation::Failure;
 
+use super::finish;
 use crate::{app::App, audit::Event, clock};
 
 /// Makes one attempt.
@@ -95,9 +96,7 @@ async fn record(
         let Some((stored, ..)) = in_progress(app, id, kind).await? else { return finish(app, job).await };
         let now = clock::now();
         let next = match &outcome {
-            Ok(evidence) => {
-                stored.value.record_valid(kind, evidence.clone(), app.settings.orders.proof_lifetime.duration())
-            }
+            Ok(evidence) => stored.value.record_valid(kind, evidence.clone()),
             Err(problem) => stored.value.record_invalid(kind, problem.clone(), now),
         };
         let mut commit = Commit::new();
@@ -111,12 +110,6 @@ async fn record(
             done => return Ok(done?),
         }
     }
-}
-
-async fn finish(app: &App, job: &Stored<Job>) -> anyhow::Result<()> {
-    let mut commit = Commit::new();
-    commit.finish_job(job);
-    Ok(app.store.commit(commit).await?)
 }
 
 #[cfg(test)]

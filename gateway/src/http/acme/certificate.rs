@@ -18,10 +18,11 @@ pub(crate) async fn post(
 
 /// `POST /acme/{endpoint}/cert/{certificate}/{chain}`
 pub(crate) async fn post_alternate(
-    path: web::Path<(String, String, usize)>,
+    path: web::Path<(String, String, String)>,
     request: AccountSigned<Nothing>,
 ) -> Result<HttpResponse, HttpError> {
-    send(&request, &path.1, path.2).await
+    let chain = path.2.parse().ok().filter(|chain: &usize| chain.to_string() == path.2);
+    send(&request, &path.1, chain.ok_or_else(|| ra::Error::not_found("chain"))?).await
 }
 
 async fn send(request: &AccountSigned<Nothing>, handle: &str, wanted: usize) -> Result<HttpResponse, HttpError> {

@@ -1,6 +1,6 @@
 //! finalize (RFC 8555 §7.4).
 
-use acme::{base64url, csr::Csr, problem::ProblemKind, wire};
+use acme::{base64url, wire};
 use actix_web::{HttpResponse, web};
 
 use super::{id_in_path, order::reply};
@@ -16,9 +16,8 @@ pub(crate) async fn post(
     request: AccountSigned<wire::order::Finalize>,
 ) -> Result<HttpResponse, HttpError> {
     let AccountSigned { app, endpoint, registration, payload, client, proof, .. } = request;
-    let der = base64url::decode(&payload.csr).map_err(|error| HttpError::malformed(format!("csr is {error}")))?;
-    let csr = Csr::parse(&der).map_err(|error| HttpError::new(ProblemKind::BadCsr, error.to_string()))?;
-    let asked = ra::finalize::Request { order: id_in_path(&path.1, "order")?, csr, client, proof };
+    let csr_der = base64url::decode(&payload.csr).map_err(|error| HttpError::malformed(format!("csr is {error}")))?;
+    let asked = ra::finalize::Request { order: id_in_path(&path.1, "order")?, csr_der, client, proof };
     let view = ra::finalize::finalize(&app, &endpoint, &registration, &asked, clock::now()).await?;
     Ok(reply(Reply::ok(), &app, &endpoint, &view, clock::now()))
 }

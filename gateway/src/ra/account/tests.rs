@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use acme::registration::RegistrationStatus;
+use acme::{base64url, registration::RegistrationStatus};
 use cm_connector::Outcome;
+use serde_json::json;
 
 use super::*;
 use crate::{
@@ -11,13 +12,26 @@ use crate::{
     testing::{self, Fault, Gateway, Moment, Operation, away, new_key, new_registration, told},
 };
 
+const URL: &str = "https://acme.test/acme/registered/new-account";
+
+/// A binding of this key, well-formed; its MAC is for the CM to verify.
+fn binding(key: &PublicKey) -> Value {
+    let encoded = |value: Value| base64url::encode(value.to_string());
+    json!({
+        "protected": encoded(json!({"alg": "HS256", "kid": "kid-1", "url": URL})),
+        "payload": encoded(key.to_jwk()),
+        "signature": "AAAA",
+    })
+}
+
 fn request(key: &PublicKey) -> NewAccount {
     NewAccount {
         key: key.clone(),
         contacts: vec![String::from("mailto:admin@example.org")],
         terms_of_service_agreed: false,
         only_return_existing: false,
-        external_account: None,
+        external_account_binding: None,
+        url: URL.into(),
         client: testing::client(),
         proof: testing::proof(),
     }
@@ -50,7 +64,7 @@ async fn an_existing_account_is_returned_unchanged_whatever_else_the_request_say
     let key = registration.key.as_ref().unwrap().key.clone();
     let odd = NewAccount {
         contacts: vec![String::from("tel:+15551234"); 99],
-        external_account: Some(testing::jws()),
+        external_account_binding: Some(json!("not a binding")),
         ..request(&key)
     };
     let found = created(&gateway, "terms", odd).await.unwrap();
@@ -68,7 +82,7 @@ async fn an_account_that_somebody_else_created_at_the_same_moment_is_found() {
         let key = new_key();
         let rival = new_registration(key.clone());
         gateway.cm.put_just_before_the_next(rival.clone());
-        let request = NewAccount { external_account: Some(testing::jws()), ..request(&key) };
+        let request = NewAccount { external_account_binding: Some(binding(&key)), ..request(&key) };
         let found = created(&gateway, endpoint, request).await.unwrap();
         assert_eq!((found.created, &found.registration.id), (false, &rival.id), "{endpoint}");
         assert_eq!(gateway.cm.registrations().len(), 1);
@@ -88,7 +102,8 @@ async fn a_creation_whose_answer_was_lost_is_found_when_the_client_repeats_it() 
 #[tokio::test(start_paused = true)]
 async fn only_return_existing_creates_nothing() {
     let gateway = Gateway::new().await;
-    let asked = NewAccount { only_return_existing: true, ..request(&new_key()) };
+    let binding = Some(json!("not a binding"));
+    let asked = NewAccount { only_return_existing: true, external_account_binding: binding, ..request(&new_key()) };
     assert_eq!(told(created(&gateway, "open", asked).await).kind, ProblemKind::AccountDoesNotExist);
     assert_eq!(gateway.cm.registrations(), []);
     let registration = gateway.registration();
@@ -104,7 +119,9 @@ async fn registered_mode_needs_a_binding_and_hands_it_to_the_cm() {
     let without = created(&gateway, "registered", request(&key)).await;
     assert_eq!(told(without).kind, ProblemKind::ExternalAccountRequired);
     assert_eq!(gateway.cm.registrations(), []);
-    let with = NewAccount { external_account: Some(testing::jws()), ..request(&key) };
+    let with = NewAccount { external_account_binding: Some(json!({})), ..request(&key) };
+    assert_eq!(told(created(&gateway, "registered", with).await).kind, ProblemKind::Malformed);
+    let with = NewAccount { external_account_binding: Some(binding(&key)), ..request(&key) };
     assert!(created(&gateway, "registered", with).await.unwrap().created);
     assert_eq!((count(&gateway, Operation::BindRegistration), count(&gateway, Operation::CreateRegistration)), (1, 0));
 }
@@ -112,7 +129,7 @@ async fn registered_mode_needs_a_binding_and_hands_it_to_the_cm() {
 #[tokio::test(start_paused = true)]
 async fn open_mode_ignores_a_binding() {
     let gateway = Gateway::new().await;
-    let with = NewAccount { external_account: Some(testing::jws()), ..request(&new_key()) };
+    let with = NewAccount { external_account_binding: Some(json!("not a binding")), ..request(&new_key()) };
     let account = created(&gateway, "open", with).await.unwrap();
     assert_eq!((account.created, account.registration.external_account.clone()), (true, None));
 }

@@ -1,6 +1,7 @@
 //! Issuance under every fault that can be scripted: one order, one certificate or one refusal.
 
 use acme::{
+    certificate::Check,
     ids::{JobId, OrderId},
     order::OrderStatus,
     registration::{AllowedIdentifiers, Registration, RegistrationStatus},
@@ -8,7 +9,7 @@ use acme::{
 
 use super::*;
 use crate::testing::{Fault, Flaw, Gateway, Moment, Operation, Ruling, away, dies, new_csr};
-use cm_connector::{CertificateManager as _, Outcome};
+use cm_connector::CertificateManager as _;
 
 /// A gateway with an order that was finalized.
 struct Case {

@@ -22,6 +22,17 @@ async fn respond(gateway: &Gateway, registration: &Registration, addresses: &[&s
     }
 }
 
+/// Slots for validations that these two hold.
+fn held(
+    one: &Registration,
+    slots: usize,
+    other: &Registration,
+    others: usize,
+) -> HashMap<(Lane, RegistrationId), usize> {
+    let holder = |registration: &Registration| (Lane::Validations, registration.id.clone());
+    HashMap::from([(holder(one), slots), (holder(other), others)])
+}
+
 /// An order that was finalized, and its job.
 async fn finalize(gateway: &Gateway) -> (acme::ids::OrderId, JobId) {
     let registration = gateway.registration();
@@ -50,10 +61,10 @@ async fn one_account_cannot_take_all_slots() {
     respond(&gateway, &one, &["192.0.2.5"]).await;
     let runner = Runner::new(gateway.app.clone());
     runner.start_due().await.unwrap();
-    let running = runner.lock().validations_of.clone();
-    assert_eq!(running, HashMap::from([(many.id.clone(), 2), (one.id.clone(), 1)]));
+    let running = runner.lock().held_by.clone();
+    assert_eq!(running, held(&many, 2, &one, 1));
     ended(&runner).await;
-    assert!(runner.lock().validations_of.is_empty(), "slots are given back");
+    assert!(runner.lock().held_by.is_empty(), "slots are given back");
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,8 +80,8 @@ async fn an_account_with_very_many_slow_targets_does_not_hide_the_jobs_of_others
     respond(&gateway, &one, &["198.51.100.5"]).await;
     let runner = Runner::new(gateway.app.clone());
     runner.start_due().await.unwrap();
-    let running = runner.lock().validations_of.clone();
-    assert_eq!(running, HashMap::from([(many.id.clone(), 2), (one.id.clone(), 1)]));
+    let running = runner.lock().held_by.clone();
+    assert_eq!(running, held(&many, 2, &one, 1));
     ended(&runner).await;
 }
 
@@ -124,7 +135,7 @@ async fn a_job_that_fails_again_and_again_is_tried_less_and_less_often_and_never
     let [delivery] = gateway.jobs().await.try_into().unwrap();
     let mut pauses = Vec::new();
     for _ in 0..12 {
-        let broken = CmError::Internal { outcome: Outcome::Unknown, detail: String::from("no") };
+        let broken = CmError::Unavailable { retry_after: None, outcome: Outcome::Unknown };
         gateway.cm.next(Operation::ConfirmDelivery, Fault::Answers(broken));
         gateway.make_due(&delivery.value.id).await;
         let before = clock::now();
