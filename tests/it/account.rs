@@ -266,7 +266,10 @@ fn a_long_list_of_orders_comes_in_pages_that_are_complete() {
 #[test]
 fn a_cursor_of_no_list_is_malformed() {
     let client = world().account();
-    let _ = client.read(&format!("{}/orders?cursor=%21", client.account_url())).assert_refused(400, "malformed");
+    for query in ["cursor=%21", "cursor=a&cursor=b", "cursor=&cursor=", "cursor=%ff"] {
+        let response = client.read(&format!("{}/orders?{query}", client.account_url()));
+        response.assert_refused_below(&client.url("directory"), 400, "malformed");
+    }
 }
 
 #[test]
@@ -289,4 +292,9 @@ fn where_anyone_may_create_accounts_a_binding_is_neither_needed_nor_claimed() {
     let binding = client.binding("kid-of-nobody", &[7; 32]);
     let account = new_account(&client, &json!({"externalAccountBinding": binding})).expect(201).json();
     assert!(account.get("externalAccountBinding").is_none(), "{account}");
+    for malformed in [json!({}), json!("e30.e30.AA"), json!(7)] {
+        let client = world().client("open");
+        let account = new_account(&client, &json!({"externalAccountBinding": malformed})).expect(201).json();
+        assert!(account.get("externalAccountBinding").is_none(), "{account}");
+    }
 }

@@ -34,6 +34,18 @@ fn a_valid_authorization_shows_the_challenge_that_made_it_so() {
 }
 
 #[test]
+fn a_proof_is_good_for_as_long_as_its_order() {
+    let client = world().account();
+    let order = client.ready_order(&["as-long.example.test", "*.as-long.example.test"]);
+    for url in tests::client::strings(&order.object["authorizations"]) {
+        let authorization = client.read(&url).expect(200).json();
+        assert_eq!(authorization["status"], "valid");
+        assert!(authorization["expires"].is_string(), "{authorization}");
+        assert_eq!(authorization["expires"], order.object["expires"], "{authorization}");
+    }
+}
+
+#[test]
 fn giving_up_an_authorization_ends_its_order() {
     let client = world().account();
     for prove in [false, true] {

@@ -84,6 +84,17 @@ fn a_certificate_that_does_not_exist_is_not_found() {
 }
 
 #[test]
+fn a_chain_has_one_spelling_of_its_number() {
+    let client = world().account();
+    let issued = client.issue(&["spelling.cert.test"]);
+    for number in ["xyz", "-1", "+0", "00", "0x0", "%30%20", "99999999999999999999999"] {
+        let response = client.read(&format!("{}/{number}", issued.url));
+        response.assert_refused_below(&client.url("directory"), 404, "malformed");
+    }
+    client.read(&client.url("cert/x/xyz")).assert_refused_below(&client.url("directory"), 404, "malformed");
+}
+
+#[test]
 fn a_certificate_is_read_by_post_as_get_only() {
     let client = world().account();
     let issued = client.issue(&["get.cert.test"]);

@@ -55,10 +55,13 @@ fn head_of_the_directory_has_the_headers_and_no_body() {
 #[test]
 fn a_signed_request_for_the_directory_is_answered_like_a_get() {
     let client = world().account();
-    let url = client.url("directory");
-    let response = client.read(&url).expect(200);
-    assert_eq!(response.body, client.site().get(&url).body);
-    assert!(response.header("replay-nonce").is_some());
+    let directory = client.url("directory");
+    let bare = client.url("").trim_end_matches('/').to_owned();
+    for url in [directory.clone(), client.url("directory/"), client.url(""), bare] {
+        let response = client.read(&url).expect(200);
+        assert_eq!(response.body, client.site().get(&directory).body, "{url}");
+        assert_eq!(response.all("replay-nonce").count(), 1, "{url}: {response:?}");
+    }
 }
 
 #[test]

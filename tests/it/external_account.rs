@@ -138,6 +138,13 @@ fn longer_macs_are_taken_where_the_registration_allows_them() {
 fn onlyreturnexisting_needs_no_binding() {
     let mut client = world().client("registered");
     let _ = client.register(&json!({"onlyReturnExisting": true})).assert_refused(400, "accountDoesNotExist");
+    for endpoint in ["registered", "open"] {
+        let mut client = world().client(endpoint);
+        for binding in [json!({}), json!("e30.e30.AA"), json!(7), client.binding("kid-of-nobody", &[7; 32])] {
+            let payload = json!({"onlyReturnExisting": true, "externalAccountBinding": binding});
+            let _ = client.register(&payload).assert_refused(400, "accountDoesNotExist");
+        }
+    }
 }
 
 #[test]

@@ -30,6 +30,10 @@ fn finalize_is_refused_while_an_authorization_is_pending() {
     let order = client.order(&["early.example.test"]);
     let detail = client.finalize(&order, &csr(&["early.example.test"])).assert_refused(403, "orderNotReady");
     assert!(detail.contains("pending"), "{detail}");
+    // Its status is told before anything that is wrong with a CSR which does not matter yet.
+    for garbage in [base64url(b"garbage"), String::new(), csr(&["other.example.test"])] {
+        let _ = client.finalize(&order, &garbage).assert_refused(403, "orderNotReady");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, thread};
 use serde_json::json;
 use tests::{base64url, from_base64url, snapshot::assert_snapshot};
 
-use crate::world;
+use crate::{fragile_world, world};
 
 #[test]
 fn head_is_answered_with_200_and_a_nonce() {
@@ -71,6 +71,30 @@ fn a_nonce_spent_on_a_forged_request_is_spent() {
     forged["signature"] = json!(base64url([1; 64]));
     let _ = client.send(&url, &forged).assert_refused(400, "malformed");
     let _ = client.send(&url, &draft.sign()).assert_refused(400, "badNonce");
+}
+
+#[test]
+fn a_forged_request_is_refused_for_its_nonce_and_costs_the_cm_nothing() {
+    let mut world = fragile_world();
+    let client = world.account();
+    // A gateway that was just started remembers no account.
+    world.kill_gateway();
+    world.restart_gateway();
+    let client = client.twin();
+    let url = client.url("new-order");
+    let payload = r#"{"identifiers":[{"type":"dns","value":"forged.example.test"}]}"#;
+    let (count, ()) = world.counting("getRegistration", || {
+        let mut changed = from_base64url(&client.nonce());
+        changed[0] ^= 1;
+        for never_issued in [base64url([7; 40]), base64url([0; 16]), base64url(changed)] {
+            let mut forged = client.draft(&url, payload).with("nonce", never_issued).sign();
+            forged["signature"] = json!(base64url([1; 64]));
+            let _ = client.send(&url, &forged).assert_refused(400, "badNonce");
+        }
+    });
+    assert_eq!(count, 0, "the CM was asked for the account of a forged request");
+    let (count, _) = world.counting("getRegistration", || client.read(&client.account_url()).expect(200));
+    assert_eq!(count, 1, "an honest request is looked up, so they are counted");
 }
 
 #[test]

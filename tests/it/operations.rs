@@ -1,8 +1,20 @@
 //! What operators see: health, metrics and logs, on a listener of their own.
 
-use std::fs;
+use std::{fs, time::Duration};
+
+use serde_json::json;
+use tests::world::World;
 
 use crate::world;
+
+fn log(world: &World) -> String {
+    fs::read_to_string(world.site().log("gateway")).unwrap()
+}
+
+/// The last part of a URL.
+fn id(url: &str) -> &str {
+    url.rsplit('/').next().unwrap()
+}
 
 #[test]
 fn health_and_readiness_are_told() {
@@ -36,20 +48,17 @@ fn acme_is_not_served_to_operators_nor_metrics_to_clients() {
 #[test]
 fn logs_hold_no_secrets() {
     let world = world();
-    let registration = world.officer().preregister(&serde_json::json!({}));
+    let registration = world.officer().preregister(&json!({}));
     let mut client = world.client("registered");
     let binding = client.binding(&registration.kid, &registration.secret);
-    let _ = client.register(&serde_json::json!({"externalAccountBinding": binding})).expect(201);
+    let _ = client.register(&json!({"externalAccountBinding": binding})).expect(201);
     let order = client.order(&["log.example.test"]);
     let authorization = client.read(order.object["authorizations"][0].as_str().unwrap()).json();
     let offered = client.provide(&authorization, "http-01");
-    let _ = client.post(offered["url"].as_str().unwrap(), &serde_json::json!({})).expect(200);
+    let _ = client.post(offered["url"].as_str().unwrap(), &json!({})).expect(200);
     let _ = client.wait(&order, "ready");
-    let log = fs::read_to_string(world.site().log("gateway")).unwrap();
-    assert!(
-        log.contains(&client.account_url()[client.account_url().rfind('/').unwrap() + 1..]),
-        "the account is traced"
-    );
+    let log = log(world);
+    assert!(log.contains(id(&client.account_url())), "the account is traced");
     for secret in [
         binding["signature"].as_str().unwrap(),
         offered["token"].as_str().unwrap(),
@@ -58,4 +67,39 @@ fn logs_hold_no_secrets() {
     ] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
+}
+
+#[test]
+fn every_request_leaves_one_line_with_the_account_and_the_order_it_was_about() {
+    let client = world().account();
+    let account = client.account_url();
+    let order = client.order(&["line.example.test"]);
+    let _ = client.reread(&order);
+    let log = log(world());
+    let path = |url: &str| format!("path={:?}", url.strip_prefix(&client.site().external_url).unwrap());
+    let with = |words: &[&str]| {
+        let has_all = |line: &&str| words.iter().all(|word| line.contains(word));
+        log.lines().filter(|line| line.contains(" request: ")).filter(has_all).count()
+    };
+    let (account, order_id) = (format!("{:?}", id(&account)), format!("{:?}", id(&order.url)));
+    let (by, about) = (format!("account={account}"), format!("order={order_id}"));
+    let created = [format!("created={account}"), format!("created={order_id}")];
+    assert_eq!(with(&[&path(&client.url("new-account")), "status=201", &created[0]]), 1);
+    assert_eq!(with(&[&path(&client.url("new-order")), "status=201", &by, &created[1]]), 1);
+    assert_eq!(with(&[&path(&order.url), "status=200", &by, &about]), 1);
+    assert_eq!((with(&[&account]), with(&[&order_id])), (3, 2), "and there is no other line");
+}
+
+#[test]
+fn audit_events_are_logged_whatever_the_level_of_the_log() {
+    let world = World::start_with(&[("log", "level = \"error\"")]);
+    let client = world.account();
+    let order = client.order(&["audit.example.test"]);
+    let is = |line: &str, event: &str, id: &str| [" audit: ", event, id].iter().all(|word| line.contains(word));
+    for (event, id) in [("account.created", id(&client.account_url())), ("order.created", id(&order.url))] {
+        tests::wait_for(event, Duration::from_secs(10), || {
+            log(&world).lines().any(|line| is(line, event, id)).then_some(())
+        });
+    }
+    assert!(!log(&world).contains(" request: "), "the level counts for everything else");
 }

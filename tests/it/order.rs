@@ -228,7 +228,7 @@ fn an_order_of_one_directory_is_not_found_at_another() {
     let client = world().account();
     let order = client.order(&["elsewhere.example.test"]);
     let mut elsewhere = world().client_with("web", client.key.clone());
-    let _ = elsewhere.register(&json!({})).expect(200);
+    let _ = elsewhere.register(&json!({})).expect(201);
     let _ = elsewhere.read(&order.url.replace("/open/", "/web/")).assert_refused(404, "malformed");
     let authorization = order.object["authorizations"][0].as_str().unwrap();
     let _ = elsewhere.read(&authorization.replace("/open/", "/web/")).assert_refused(404, "malformed");

@@ -34,6 +34,11 @@ fn assert_refused(name: &str, words: &[&str], change: impl FnOnce(String) -> Str
     for word in words {
         assert!(error.contains(word), "{name} must say {word:?}: {error}");
     }
+    let mut said: Vec<_> = error.split([':', '\n']).map(str::trim).filter(|part| part.contains(' ')).collect();
+    let count = said.len();
+    said.sort_unstable();
+    said.dedup();
+    assert_eq!(said.len(), count, "{name} must be told once: {error}");
 }
 
 #[test]
@@ -47,6 +52,9 @@ fn good_settings_are_good_and_dangers_are_pointed_out() {
 #[test]
 fn a_misspelt_setting_is_named() {
     assert_refused("table", &["serverr"], |text| format!("{text}[serverr]\nx = 1\n"));
+    // What the misspelt table lacks must not be told instead.
+    assert_refused("first", &["serverr"], |text| text.replace("[server]", "[serverr]"));
+    assert_refused("other", &["cmm"], |text| text.replace("[cm]", "[cmm]"));
     assert_refused("name", &["bodytimeout"], |text| text.replace("body_timeout_secs", "bodytimeout"));
     assert_refused("endpoint", &["modus"], |text| text.replace("mode = \"open\"", "modus = \"open\""));
 }
@@ -56,6 +64,12 @@ fn a_value_that_cannot_be_is_named_with_its_setting() {
     assert_refused("url", &["server.external_url", "https://"], |text| {
         text.replace("\"https://localhost", "\"http://localhost")
     });
+    let old = world().site().external_url.clone();
+    for new in ["https://localhost:", "https://", "https://localhost/acme", "https://local host", "localhost"] {
+        assert_refused("url-form", &["server.external_url", "https://acme.example.com"], |text| {
+            text.replace(&format!("external_url = {old:?}"), &format!("external_url = {new:?}"))
+        });
+    }
     assert_refused("mode", &["mode"], |text| text.replace("mode = \"open\"", "mode = \"closed\""));
     assert_refused("resolver", &["validation.resolvers"], |text| {
         text.replace("resolvers = [\"127", "resolvers = [\"x127")
@@ -66,6 +80,25 @@ fn a_value_that_cannot_be_is_named_with_its_setting() {
     assert_refused("seconds", &["server.body_timeout_secs"], |text| {
         text.replace("body_timeout_secs = 2", "body_timeout_secs = 0")
     });
+}
+
+#[test]
+fn two_endpoints_of_one_realm_are_refused_and_both_are_named() {
+    assert_refused("realms", &["endpoints.web", "terms", "realm"], |text| {
+        text.replace("[endpoints.web]", "[endpoints.web]\nrealm = \"terms\"")
+    });
+    assert_refused("named", &["twin", "other", "joint"], |text| {
+        format!("{text}[endpoints.twin]\nrealm = \"joint\"\n[endpoints.other]\nrealm = \"joint\"\n")
+    });
+}
+
+#[test]
+fn an_endpoint_whose_name_cannot_be_in_a_url_is_refused_and_named() {
+    for name in ["print.ers", "print/ers", "print ers", "dr\u{fc}cker", ""] {
+        assert_refused("endpoint-name", &["endpoints", name], |text| {
+            format!("{text}[endpoints.{name:?}]\nmode = \"open\"\n")
+        });
+    }
 }
 
 #[test]

@@ -82,27 +82,32 @@ fn methods_that_a_resource_does_not_know_are_refused_with_those_it_knows() {
     let site = client.site();
     let order = client.order(&["method.example.test"]);
     let authorization = order.object["authorizations"][0].as_str().unwrap().to_owned();
-    for (method, url, allowed) in [
-        ("GET", client.url("new-account"), "POST"),
-        ("GET", client.url("new-order"), "POST"),
-        ("GET", order.url.clone(), "POST"),
-        ("GET", authorization, "POST"),
-        ("GET", client.account_url(), "POST"),
-        ("GET", client.url("cert/x"), "POST"),
-        ("HEAD", order.url, "POST"),
-        ("PUT", client.url("directory"), "GET, HEAD, POST"),
-        ("DELETE", client.url("directory"), "GET, HEAD, POST"),
-        ("PUT", client.url("new-nonce"), "HEAD, GET, POST"),
-    ] {
-        let response = site.send(method, &url, &[], None);
-        assert_eq!(response.status, 405, "{method} {url}: {response:?}");
-        let allow: Vec<_> = response.header("allow").unwrap_or_default().split(", ").map(str::to_owned).collect();
-        assert!(
-            allowed.split(", ").all(|method| allow.iter().any(|one| one == method)),
-            "{method} {url}: {response:?}"
-        );
-        if method != "HEAD" {
-            let _ = response.assert_problem(405, "malformed");
+    let challenge = client.read(&authorization).json()["challenges"][0]["url"].as_str().unwrap().to_owned();
+    let readable = ["directory", "directory/", "", "new-nonce"].map(|resource| client.url(resource));
+    let posted = [
+        client.url("new-account"),
+        client.url("new-order"),
+        client.url("revoke-cert"),
+        client.url("key-change"),
+        client.account_url(),
+        format!("{}/orders", client.account_url()),
+        order.object["finalize"].as_str().unwrap().to_owned(),
+        order.url,
+        authorization,
+        challenge,
+        client.url("cert/x"),
+        client.url("cert/x/1"),
+    ];
+    let readable = readable.iter().map(|url| (url, &["PUT", "DELETE", "PATCH"][..], "GET, HEAD, POST"));
+    let posted = posted.iter().map(|url| (url, &["GET", "HEAD", "PUT", "DELETE"][..], "POST"));
+    for (url, methods, allowed) in readable.chain(posted) {
+        for method in methods {
+            let response = site.send(method, url, &[], None);
+            assert_eq!(response.status, 405, "{method} {url}: {response:?}");
+            assert_eq!(response.all("allow").collect::<Vec<_>>(), [allowed], "{method} {url}");
+            if *method != "HEAD" {
+                let _ = response.assert_problem(405, "malformed");
+            }
         }
     }
 }
@@ -140,6 +145,20 @@ fn bodies_of_another_media_type_are_refused() {
         let jws = client.draft(&url, payload).sign().to_string();
         let _ = client.send_octets(&url, jws.as_bytes(), &[("Content-Type", good)]).expect(201);
     }
+}
+
+#[test]
+fn a_request_with_two_media_types_is_malformed_even_if_they_agree() {
+    let client = world().account();
+    let url = client.url("new-order");
+    let payload = r#"{"identifiers":[{"type":"dns","value":"two-types.example.test"}]}"#;
+    for (first, second) in [(JOSE, JOSE), (JOSE, "application/json"), ("text/plain", JOSE), (JOSE, "")] {
+        let jws = client.draft(&url, payload).sign().to_string();
+        let headers = [("Content-Type", first), ("Content-Type", second)];
+        let _ = client.send_octets(&url, jws.as_bytes(), &headers).assert_refused(400, "malformed");
+    }
+    let orders = client.read(&format!("{}/orders", client.account_url())).expect(200).json();
+    assert_eq!(orders["orders"], serde_json::json!([]), "a refused request had an effect");
 }
 
 #[test]
@@ -307,6 +326,8 @@ fn urls_are_short_and_plain() {
     let order = client.read(&issued.order_url).expect(200).json();
     let authorization = client.read(order["authorizations"][0].as_str().unwrap()).expect(200).json();
     let challenge = authorization["challenges"][0]["url"].as_str().unwrap().to_owned();
+    let handle = issued.url.rsplit('/').next().unwrap();
+    assert!(handle.as_bytes()[0].is_ascii_alphabetic(), "clients name files by it: {}", issued.url);
     for url in
         [issued.url, issued.order_url, order["finalize"].as_str().unwrap().to_owned(), challenge, client.account_url()]
     {

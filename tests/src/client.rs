@@ -282,9 +282,15 @@ impl Client {
     }
 
     /// Downloads the certificate of a valid order.
+    ///
+    /// # Panics
+    /// There is none, or its URL does not end in a name that begins with a letter.
     #[must_use]
     pub fn download(&self, order: &Order, key: Key) -> Issued {
         let url = order.object["certificate"].as_str().expect("a valid order has a certificate").to_owned();
+        let handle = url.rsplit('/').next().unwrap_or_default();
+        // Clients name files by it, and programs take a name that begins with a hyphen for an option.
+        assert!(handle.starts_with(|first: char| first.is_ascii_alphabetic()), "{url}");
         let pem = self.read(&url).expect(200).text();
         let leaf = chain(&pem).remove(0);
         Issued { order_url: order.url.clone(), url, pem, leaf, key }

@@ -105,6 +105,16 @@ impl Response {
         detail
     }
 
+    /// Asserts the same of a refusal that also leads back to this directory, as every answer of an endpoint does.
+    ///
+    /// # Panics
+    /// It is not, or it does not.
+    #[track_caller]
+    pub fn assert_refused_below(&self, directory: &str, status: u16, kind: &str) {
+        let _ = self.assert_refused(status, kind);
+        assert_eq!(self.link("index"), Some(directory), "{self:?}");
+    }
+
     /// Asserts that this is a problem document, whatever the method was. Answers its detail.
     ///
     /// # Panics

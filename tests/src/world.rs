@@ -30,9 +30,12 @@ use crate::{
 /// How long a process may take to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// The endpoints beside `open` and `registered`: all in the realm `open`, each with something of its own.
+/// The endpoints beside `open` and `registered`: open to anyone too, each with something of its own and a realm that
+/// is called like it.
 const MORE_ENDPOINTS: [(&str, &str); 2] =
     [("terms", "terms_of_service = \"https://localhost/terms/v1\"\n"), ("web", "challenges = [\"http-01\"]\n")];
+/// More requests than any test makes, to count by.
+const COUNT_FROM: u64 = 1_000_000;
 
 /// A running world.
 pub struct World {
@@ -74,7 +77,7 @@ impl World {
             http_01_port: http_01,
         };
         run("acme-sandbox init", Command::new(binaries::sandbox()).arg("init").arg("--dir").arg(site.sandbox_dir()));
-        raise_limits(&site.sandbox_dir());
+        adapt_cm(&site.sandbox_dir());
         let mut arguments = vec!["serve".to_owned(), "--dir".to_owned(), site.sandbox_dir().display().to_string()];
         for (flag, port) in [("--cm", cm), ("--status", status), ("--dns", dns), ("--control", control)] {
             arguments.extend([flag.to_owned(), local(port).to_string()]);
@@ -82,9 +85,8 @@ impl World {
         for (flag, port) in [("--http-01-port", http_01), ("--tls-alpn-01-port", tls_alpn_01)] {
             arguments.extend([flag.to_owned(), port.to_string()]);
         }
-        let more = MORE_ENDPOINTS.iter().map(|(name, _)| ("open", *name));
-        for (realm, endpoint) in [("open", "open"), ("registered", "registered")].into_iter().chain(more) {
-            arguments.extend(["--acme-base".to_owned(), format!("{realm}={}/acme/{endpoint}", site.external_url)]);
+        for endpoint in ["open", "registered"].into_iter().chain(MORE_ENDPOINTS.map(|(name, _)| name)) {
+            arguments.extend(["--acme-base".to_owned(), format!("{endpoint}={}/acme/{endpoint}", site.external_url)]);
         }
         let mut sandbox =
             Process::start("acme-sandbox", &binaries::sandbox(), &arguments, &site.log("sandbox"), Some(&site.dir));
@@ -181,6 +183,21 @@ impl World {
     /// Forgets faults that did not happen yet.
     pub fn clear_faults(&self) {
         self.site.clear_faults();
+    }
+
+    /// How many requests of a CM operation (`*`: of any) come in while `act` runs, and what that answers.
+    ///
+    /// # Panics
+    /// Faults of this operation are in force.
+    pub fn counting<T>(&self, operation: &str, act: impl FnOnce() -> T) -> (u64, T) {
+        assert_eq!(self.faults(), json!([]), "faults would be counted too");
+        // A delay of nothing: each request uses up one of them and goes on.
+        let fault = json!({"kind": "delay-before", "millis": 0});
+        let _ = self.site.control("/faults", &json!({"operation": operation, "count": COUNT_FROM, "fault": fault}));
+        let answer = act();
+        let left = self.faults()[0]["count"].as_u64().expect("there are more than are ever used");
+        self.clear_faults();
+        (COUNT_FROM - left, answer)
     }
 
     /// How many certificates the reference CM issued for this order.
@@ -289,18 +306,32 @@ fn settings_text(site: &Site, facts: &Value, more: &[(&str, &str)]) -> String {
     }
     text.push_str("[endpoints.open]\nmode = \"open\"\n[endpoints.registered]\nmode = \"registered\"\n");
     for (name, settings) in MORE_ENDPOINTS {
-        text.push_str(&format!("[endpoints.{name}]\nrealm = \"open\"\nmode = \"open\"\n{settings}"));
+        text.push_str(&format!("[endpoints.{name}]\nmode = \"open\"\n{settings}"));
     }
     text
 }
 
-/// Tests fail to bind on purpose and order more than a person does: limits that are not their subject are raised.
-fn raise_limits(sandbox: &Path) {
+/// Gives the reference CM the realms of the other endpoints. Tests fail to bind on purpose and order more than a person
+/// does: a limit that is not their subject is raised.
+fn adapt_cm(sandbox: &Path) {
     let file = sandbox.join("cm.toml");
-    let text = fs::read_to_string(&file).unwrap();
-    let raised = text.replace("eab_failures = 10\n", "eab_failures = 1000\n");
-    assert_ne!(raised, text, "{} has another form than expected", file.display());
-    fs::write(file, raised).unwrap();
+    let mut text = fs::read_to_string(&file).unwrap();
+    let names = MORE_ENDPOINTS.map(|(name, _)| name);
+    let served = names.map(|name| format!(", {name:?}")).concat();
+    for (old, new) in [
+        ("eab_failures = 10\n", "eab_failures = 1000\n"),
+        ("realms = [\"open\", \"registered\"]", &format!("realms = [\"open\", \"registered\"{served}]")),
+    ] {
+        assert!(text.contains(old), "{} has another form than expected: no {old}", file.display());
+        text = text.replace(old, new);
+    }
+    for name in names {
+        text.push_str(&format!(
+            "\n[realms.{name}]\nmode = \"open\"\nproofs = \"required\"\ndefault_profile = \"tls-server\"\n\
+            profiles = [\"tls-server\"]\nallowed_identifiers = {{ mode = \"any\" }}\n"
+        ));
+    }
+    fs::write(file, text).unwrap();
 }
 
 /// Ports that are free on all loopback addresses right now. They lie below those that the system gives to outgoing
