@@ -169,8 +169,20 @@ fn after_a_failure_there_is_no_second_try() {
         behave(&client, offered, &json!({"kind": "status", "status": 500}));
     });
     let url = url_of(&found);
-    let _ = client.post(&url, &json!({})).assert_refused(400, "malformed");
+    for url in [&url, &url.replace("http-01", "dns-01")] {
+        let _ = client.post(url, &json!({})).assert_refused(400, "malformed");
+    }
     assert_eq!(client.read(&url).expect(200).json(), found, "and the failure can still be read");
+}
+
+#[test]
+fn an_authorization_that_was_given_up_is_not_proven_any_more() {
+    let client = world().account();
+    let (_, url, authorization) = pending(&client, "no-more.example.test");
+    let offered = client.provide(&authorization, "http-01");
+    let _ = client.post(&url, &json!({"status": "deactivated"})).expect(200);
+    let _ = client.post(&url_of(&offered), &json!({})).assert_refused(400, "malformed");
+    assert_eq!(client.read(&url).member("status"), "deactivated");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn while_the_cm_works_the_order_is_processing_and_says_when_to_look_again() {
     let world = fragile_world();
     let client = world.account();
     let (order, response) =
-        finalize_with(&world, &client, "slow.example.test", &json!({"kind": "pending", "millis": 6500}));
+        finalize_with(&world, &client, "slow.example.test", &json!({"kind": "pending", "millis": 3500}));
     assert_eq!(response.member("status"), "processing", "finalize does not wait for ever");
     assert_eq!(response.location(), order.url);
     let seconds: u64 = response.header("retry-after").expect("Retry-After").parse().expect("whole seconds");

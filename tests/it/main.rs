@@ -1,7 +1,7 @@
 //! The product from outside, over real TLS, with the real programs: one file a feature, one behaviour a test.
 //!
-//! Most tests share one world and keep out of each other's way by names and accounts of their own. Tests that kill
-//! the gateway or make the CM fail share another one, one at a time.
+//! Most tests share one world and keep out of each other's way by names and accounts of their own. A test that kills
+//! the gateway or makes the CM fail has a world to itself, and leaves it to another such test.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -29,7 +29,11 @@ mod revocation;
 mod settings;
 mod transport;
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{LazyLock, Mutex},
+    thread,
+};
 
 use tests::world::World;
 
@@ -39,17 +43,36 @@ fn world() -> &'static World {
     &WORLD
 }
 
-/// The world of tests that harm it, one at a time. Each leaves it as it was.
-fn fragile_world() -> MutexGuard<'static, World> {
-    static WORLD: LazyLock<Mutex<World>> = LazyLock::new(|| Mutex::new(World::start()));
-    // A test that failed may have left anything behind; the next one starts from a running gateway.
-    let poisoned = WORLD.is_poisoned();
-    let mut world = WORLD.lock().unwrap_or_else(PoisonError::into_inner);
-    if poisoned {
-        WORLD.clear_poison();
-        world.clear_faults();
-        world.kill_gateway();
-        world.restart_gateway();
+/// A world for a test that harms it. The test leaves it as it was; if it fails, nobody gets that world again.
+fn fragile_world() -> FragileWorld {
+    let idle = IDLE.lock().unwrap().pop();
+    FragileWorld(Some(idle.unwrap_or_else(World::start)))
+}
+
+/// Worlds between two tests: never more than there are tests at once.
+static IDLE: Mutex<Vec<World>> = Mutex::new(Vec::new());
+
+/// A world that one test has to itself.
+struct FragileWorld(Option<World>);
+
+impl Deref for FragileWorld {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        self.0.as_ref().unwrap()
     }
-    world
+}
+
+impl DerefMut for FragileWorld {
+    fn deref_mut(&mut self) -> &mut World {
+        self.0.as_mut().unwrap()
+    }
+}
+
+impl Drop for FragileWorld {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            IDLE.lock().unwrap().extend(self.0.take());
+        }
+    }
 }

@@ -47,6 +47,19 @@ fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
 }
 
 #[test]
+fn the_certificate_is_the_one_of_the_settings_and_of_no_other_name_or_authority() {
+    let site = world().site();
+    let (right, wrong) = (site.pki("acme-ca.pem"), site.pki("root.pem"));
+    let connects = |ca_file, host: &str| {
+        let tls = Tls { ca_file: Some(ca_file), ..Tls::default() };
+        Connection::tls(site.gateway, host, &tls).is_ok()
+    };
+    assert!(connects(&right, "localhost"));
+    assert!(!connects(&right, "elsewhere.test") && !connects(&right, "127.0.0.99"), "another name");
+    assert!(!connects(&wrong, "localhost"), "another authority");
+}
+
+#[test]
 fn http_2_is_not_agreed_on() {
     let site = world().site();
     let ca_file = site.pki("acme-ca.pem");

@@ -287,7 +287,7 @@ fn settings_text(site: &Site, facts: &Value, more: &[(&str, &str)]) -> String {
         ("validation", "danger_allow_loopback = true".to_owned()),
         ("validation", "attempts_max = 2".to_owned()),
         ("validation", "attempt_timeout_secs = 3".to_owned()),
-        ("issuance", "finalize_wait_secs = 5".to_owned()),
+        ("issuance", "finalize_wait_secs = 3".to_owned()),
         ("log", "level = \"info,gateway=debug\"".to_owned()),
     ];
     let mut all: Vec<(&str, &str)> = settings.iter().map(|(table, setting)| (*table, setting.as_str())).collect();
