@@ -1,5 +1,7 @@
 //! Keys of all the kinds that accounts and certificates have, as JWKs and signing as JWS wants it (RFC 7518, RFC 8037).
 
+use std::collections::BTreeMap;
+
 use openssl::{
     bn::{BigNum, BigNumContext},
     ec::{EcGroup, EcKey},
@@ -115,8 +117,9 @@ impl Key {
     /// Never: it can be written as JSON.
     #[must_use]
     pub fn thumbprint(&self) -> String {
-        // Maps of serde_json are sorted and have no white space: just what RFC 7638 section 3.1 wants.
-        let canonical = self.jwk().to_string();
+        // Sorted by name and without white space (RFC 7638 section 3.1). Maps of serde_json may keep another order.
+        let members: BTreeMap<String, Value> = serde_json::from_value(self.jwk()).unwrap();
+        let canonical = serde_json::to_string(&members).unwrap();
         base64url(hash(MessageDigest::sha256(), canonical.as_bytes()).unwrap())
     }
 

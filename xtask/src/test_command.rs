@@ -39,7 +39,8 @@ const STEPS: [Step; 7] = [
     Step { name: "documentation", work: Work::Documentation(&["doc", "--workspace", "--no-deps"]) },
     Step { name: "tidy", work: Work::Tidy },
     Step { name: "programs", work: Work::Cargo(&clients::BUILD) },
-    Step { name: "tests", work: Work::Cargo(&["test", "--workspace", "--no-fail-fast"]) },
+    // Most tests wait rather than compute, so more of them than processors run at a time.
+    Step { name: "tests", work: Work::Cargo(&["test", "--workspace", "--no-fail-fast", "--", "--test-threads=8"]) },
     Step { name: "real clients", work: Work::Cargo(&clients::RUN) },
 ];
 

@@ -324,8 +324,8 @@ fn an_authorization_that_expires_ends_its_order_unless_it_is_finalized() {
     assert_eq!(expired.order.error(&expired.authorizations, expired.now).unwrap().kind, ProblemKind::Malformed);
 
     let ready = after(&world, &PROVEN);
-    assert_eq!(ready.after(Event::Passed(39)).order_status(), OrderStatus::Ready);
-    assert_eq!(ready.after(Event::Passed(40)).order_status(), OrderStatus::Invalid, "when the proof is too old");
+    assert_eq!(ready.after(Event::Passed(29)).order_status(), OrderStatus::Ready, "a proof is good until then");
+    assert_eq!(ready.after(Event::Passed(30)).order_status(), OrderStatus::Invalid, "and no longer");
     let finalized = after(&ready, &[Event::Finalized(0), Event::Passed(5000)]);
     assert_eq!(finalized.order_status(), OrderStatus::Processing, "R-FIN-8: expiry does not cancel issuance");
     assert_eq!(finalized.after(Event::Issued).order_status(), OrderStatus::Valid);

@@ -106,6 +106,9 @@ fn leave_trace<B>(app: &App, method: &Method, response: &ServiceResponse<B>, sta
         app.metrics.problem(sent.kind);
     }
     let noted = request.extensions().get::<Noted>().cloned().unwrap_or_default();
+    let created = created(response);
+    let account = noted.account.as_deref().or(created.filter(|_| resource.ends_with("/new-account")));
+    let order = request.match_info().get("order").or(created.filter(|_| resource.ends_with("/new-order")));
     let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     tracing::info!(
         target: "request",
@@ -114,16 +117,15 @@ fn leave_trace<B>(app: &App, method: &Method, response: &ServiceResponse<B>, sta
         status = response.status().as_u16(),
         millis = started.elapsed().as_millis(),
         client = request.peer_addr().map(|address| tracing::field::display(address.ip())),
-        account = noted.account,
-        order = request.match_info().get("order"),
-        created = created(response),
+        account,
+        order,
         problem = sent.as_ref().map(|sent| sent.kind.name_and_status().0),
         detail = sent.as_ref().map(|sent| sent.detail.as_str()),
         agent = cut(agent),
     );
 }
 
-/// The account or order that a request made, by the last segment of its URL.
+/// The id of the account or order that a request made: the last segment of its URL.
 fn created<B>(response: &ServiceResponse<B>) -> Option<&str> {
     let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
     (response.status() == StatusCode::CREATED).then(|| location.rsplit('/').next())?

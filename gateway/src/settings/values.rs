@@ -1,7 +1,8 @@
 //! Values inside settings that are more than a number or a string.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
+use acme::identifier::DnsName;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// A span of whole seconds, at least one.
@@ -42,7 +43,7 @@ impl ExternalUrl {
     /// before the setting that is missing because of it.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let Some(authority) = self.0.strip_prefix("https://") else {
-            return Err("it must begin with https:// (RFC 8555 section 6.1)");
+            return Err("it must begin with https:// (RFC 8555 section 6.1) and have a host");
         };
         let Ok(uri) = http::Uri::from_str(&self.0) else { return Err("it is not a URL") };
         if authority.is_empty() || authority.contains('/') || uri.query().is_some() {
@@ -53,6 +54,15 @@ impl ExternalUrl {
         }
         if authority.contains('@') || authority.bytes().any(|octet| octet.is_ascii_uppercase()) {
             return Err("the host must be in lower case and without a user name");
+        }
+        let host = uri.host().unwrap_or_default();
+        let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        if !is_address && DnsName::parse(host).is_err() {
+            return Err("the host is neither a DNS name nor an address");
+        }
+        let port_is_given = authority.len() > host.len();
+        if port_is_given && uri.port_u16().is_none_or(|port| port == 0) {
+            return Err("the port is not one");
         }
         if uri.port_u16() == Some(443) {
             return Err("port 443 is understood; leave it out");
@@ -86,4 +96,38 @@ where
 {
     let text = String::deserialize(deserializer)?;
     if text.is_empty() { Ok(None) } else { acme::ids::Id::parse(&text).map(Some).map_err(D::Error::custom) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_external_url_has_a_host_perhaps_a_port_and_nothing_else() {
+        let check = |text: &str| ExternalUrl(text.to_owned()).check();
+        for good in
+            ["https://acme.example.com", "https://localhost:14000", "https://192.0.2.1", "https://[2001:db8::1]:8443"]
+        {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        let bad = [
+            "http://acme.example.com",
+            "https://",
+            "https:",
+            "https://:8443",
+            "https://.",
+            "https://a..b",
+            "https://acme.example.com:",
+            "https://acme.example.com:0",
+            "https://acme.example.com:443",
+            "https://acme.example.com:99999",
+            "https://ACME.example.com",
+            "https://me@acme.example.com",
+            "https://acme.example.com/acme",
+            "https://acme.example.com?x",
+        ];
+        for text in bad {
+            assert!(check(text).is_err(), "{text}");
+        }
+    }
 }
