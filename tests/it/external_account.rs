@@ -39,6 +39,21 @@ fn a_binding_makes_an_account_and_is_shown_in_it() {
 }
 
 #[test]
+fn a_key_for_many_accounts_is_shown_in_each_of_them() {
+    let kid = format!("many-{}", std::process::id());
+    let eab = json!({"kid": kid, "use": "multi", "maxBindings": 5});
+    let account = world().officer().preregister(&json!({"eab": eab}));
+    let bound = [(); 2].map(|()| {
+        let mut client = world().client("registered");
+        let binding = client.binding(&account.kid, &account.secret);
+        let created = client.register(&json!({"externalAccountBinding": binding})).expect(201);
+        assert_eq!(created.json()["externalAccountBinding"], binding);
+        created.location()
+    });
+    assert_ne!(bound[0], bound[1]);
+}
+
+#[test]
 fn without_a_binding_there_is_no_account() {
     let mut client = world().client("registered");
     assert_snapshot("external_account_required", &client.register(&json!({})).to_snapshot());

@@ -51,6 +51,9 @@ pub(crate) enum Event<'a> {
     },
     CertificateRevoked {
         endpoint: &'a EndpointName,
+        /// The account that asked; `None` for whoever holds the certificate's key.
+        account: Option<&'a RegistrationId>,
+        client: IpAddr,
         certificate: &'a CertificateId,
         reason: RevocationReason,
     },
@@ -77,7 +80,7 @@ impl Event<'_> {
                 "identifier": authorization.identifier,
             }),
             Self::Validated { authorization, kind, outcome } => json!({
-                "event": "authorization.validated", "endpoint": authorization.endpoint,
+                "event": "validation.ended", "endpoint": authorization.endpoint,
                 "account": authorization.account, "authorization": authorization.id,
                 "identifier": authorization.identifier, "method": kind,
                 "result": if outcome.is_ok() { "valid" } else { "invalid" },
@@ -101,8 +104,10 @@ impl Event<'_> {
                     "order": order.id, "problem": problem,
                 })
             }
-            Self::CertificateRevoked { endpoint, certificate, reason } => json!({
-                "event": "certificate.revoked", "endpoint": endpoint, "certificate": certificate, "reason": reason,
+            Self::CertificateRevoked { endpoint, account, client, certificate, reason } => json!({
+                "event": "certificate.revoked", "endpoint": endpoint, "account": account,
+                "by": if account.is_some() { "account" } else { "certificate-key" }, "client": client,
+                "certificate": certificate, "reason": reason,
             }),
         }
     }

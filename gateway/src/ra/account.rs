@@ -42,6 +42,8 @@ pub(crate) struct NewAccount {
 pub(crate) struct Account {
     pub(crate) registration: Arc<Registration>,
     pub(crate) created: bool,
+    /// The external account key that this request was bound by.
+    pub(crate) bound_by: Option<String>,
 }
 
 /// Finds the account of this key, or creates it (RFC 8555 §7.3, §7.3.1).
@@ -66,7 +68,7 @@ pub(crate) async fn create(
         ));
     }
     require_agreement(endpoint, request.terms_of_service_agreed)?;
-    let external_account = external_account(endpoint, &request)?;
+    let (external_account, bound_by) = external_account(endpoint, &request)?.unzip();
     check_contacts(&request.contacts).map_err(|error| Problem::new(error.kind(), error.to_string()))?;
     policies::key::check_account_key(&request.key)
         .map_err(|weakness| Problem::new(ProblemKind::BadPublicKey, weakness.to_string()))?;
@@ -80,11 +82,12 @@ pub(crate) async fn create(
         external_account_binding: external_account,
         idempotency_key: random::id(),
     };
-    register(app, endpoint, &new, now).await
+    register(app, endpoint, &new, bound_by, now).await
 }
 
-/// The binding for the CM, which verifies its MAC; its shape is checked here (RFC 8555 §7.3.4).
-fn external_account(endpoint: &Endpoint, request: &NewAccount) -> Result<Option<Jws>, Error> {
+/// The binding for the CM, which verifies its MAC, and the key it names; its shape is checked here
+/// (RFC 8555 §7.3.4).
+fn external_account(endpoint: &Endpoint, request: &NewAccount) -> Result<Option<(Jws, String)>, Error> {
     match (endpoint.mode, &request.external_account_binding) {
         (Mode::Registered, None) => Err(Error::refused(
             ProblemKind::ExternalAccountRequired,
@@ -93,13 +96,19 @@ fn external_account(endpoint: &Endpoint, request: &NewAccount) -> Result<Option<
         (Mode::Registered, Some(binding)) => {
             let checked = ExternalAccount::check(binding, &request.url, &request.key);
             let checked = checked.map_err(|error| Problem::from(&error))?;
-            Ok(Some(checked.binding.into()))
+            Ok(Some((checked.binding.into(), checked.key_id)))
         }
         (Mode::Open, _) => Ok(None), // nothing there can be bound, and a server may ignore it
     }
 }
 
-async fn register(app: &App, endpoint: &Endpoint, new: &NewRegistration, now: Timestamp) -> Result<Account, Error> {
+async fn register(
+    app: &App,
+    endpoint: &Endpoint,
+    new: &NewRegistration,
+    bound_by: Option<String>,
+    now: Timestamp,
+) -> Result<Account, Error> {
     let answer = match endpoint.mode {
         Mode::Open => app.cm.create_registration(&endpoint.realm, new).await,
         Mode::Registered => app.cm.bind_registration(&endpoint.realm, new).await,
@@ -121,16 +130,16 @@ async fn register(app: &App, endpoint: &Endpoint, new: &NewRegistration, now: Ti
     let event = Event::AccountCreated {
         endpoint: &endpoint.name,
         account: &registration.id,
-        external_account: registration.external_account.as_deref(),
+        external_account: bound_by.as_deref(),
         client: new.client.ip,
     };
     crate::audit::record(app, now, &event).await;
-    Ok(Account { registration, created: true })
+    Ok(Account { registration, created: true, bound_by })
 }
 
 fn existing(registration: Arc<Registration>) -> Result<Account, Error> {
     require_usable(&registration)?;
-    Ok(Account { registration, created: false })
+    Ok(Account { registration, created: false, bound_by: None })
 }
 
 /// A deactivated or revoked account signs nothing any more (RFC 8555 §7.3.6).

@@ -84,7 +84,16 @@ async fn submit(
     };
     app.cm.revoke(&endpoint.realm, &revocation, &random::id()).await?;
     app.metrics.certificates_revoked.inc();
-    let event = Event::CertificateRevoked { endpoint: &endpoint.name, certificate: &found.id, reason: request.reason };
+    let event = Event::CertificateRevoked {
+        endpoint: &endpoint.name,
+        account: match &request.requester {
+            Requester::Account(account) => Some(account),
+            Requester::Key(_) => None,
+        },
+        client: revocation.client.ip,
+        certificate: &found.id,
+        reason: request.reason,
+    };
     crate::audit::record(app, now, &event).await;
     Ok(())
 }

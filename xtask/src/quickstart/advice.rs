@@ -38,7 +38,7 @@ pub(crate) fn text(layout: &Layout, ports: &Ports, facts: &Facts, own_dns: Optio
         )),
     }
     out.push_str(&format!(
-        "All of this is also in {}; logs are in {}.\n\
+        "Addresses and files are also in {}; logs are in {}.\n\
          Up until Ctrl-C.",
         layout.description().display(),
         layout.dir().join("logs").display(),

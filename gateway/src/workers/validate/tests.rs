@@ -80,7 +80,7 @@ async fn a_proof_that_is_seen_makes_the_order_ready() {
     assert_eq!((kind, evidence.target.clone()), (ChallengeKind::Http01, format!("127.0.0.1:{}", case.web.port)));
     assert_eq!(case.gateway.status(&case.order).await, OrderStatus::Ready);
     assert_eq!(case.job().await, None);
-    assert_eq!(case.gateway.audited().await.last().unwrap(), "authorization.validated");
+    assert_eq!(case.gateway.audited().await.last().unwrap(), "validation.ended");
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn an_authorization_given_up_while_its_proof_is_written_down_stays_given_u
     attempt.unwrap();
     assert_eq!(case.status().await, AuthorizationStatus::Deactivated);
     assert_eq!(case.job().await, None);
-    assert!(!case.gateway.audited().await.contains(&String::from("authorization.validated")));
+    assert!(!case.gateway.audited().await.contains(&String::from("validation.ended")));
 }
 
 #[tokio::test]
