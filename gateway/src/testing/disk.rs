@@ -4,7 +4,7 @@
 use std::{sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
-use store::backend::{ApplyError, Backend, Batch, Entry, Key, KeyRange, Memory, Unavailable, Versioned};
+use store::backend::{ApplyError, Backend, Batch, Change, Entry, Key, KeyRange, Memory, Unavailable, Versioned};
 use tokio::sync::oneshot;
 
 /// What survives a crash of the gateway.
@@ -69,6 +69,15 @@ impl Disk {
     /// Refuses the next commit.
     pub(crate) fn refuse_next(&self, error: ApplyError) {
         self.interrupt(0, Interruption::Refuse(error));
+    }
+
+    /// Flips a bit in the last octet of what is stored under this key.
+    pub(crate) async fn damage(&self, key: &str) {
+        let key = Key::new(key.to_owned());
+        let mut octets = self.memory.read(&key).await.unwrap().expect("something is stored there").value;
+        *octets.last_mut().unwrap() ^= 1;
+        let changes = [(key, Change::Put(octets))].into();
+        self.memory.apply(Batch { conditions: Vec::new(), changes }).await.unwrap();
     }
 
     /// Whether an interruption was planned that has not come.

@@ -86,6 +86,22 @@ async fn an_account_with_very_many_slow_targets_does_not_hide_the_jobs_of_others
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_damaged_record_spoils_its_own_job_and_no_other() {
+    let gateway = Gateway::new().await;
+    let registration = gateway.registration();
+    respond(&gateway, &registration, &["192.0.2.1"]).await;
+    let damaged = gateway.jobs().await.remove(0).value;
+    let Work::Validate { authorization, .. } = &damaged.work else { panic!("not a validation") };
+    gateway.disk.damage(&format!("authorization/{authorization}")).await;
+    let (order, _) = finalize(&gateway).await;
+    let runner = Runner::new(gateway.app.clone());
+    runner.start_due().await.unwrap();
+    ended(&runner).await;
+    assert_eq!(gateway.status(&order).await, OrderStatus::Valid);
+    assert!(gateway.job(&damaged.id).await.is_some(), "the damaged one stays for whoever mends it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_more_attempts_run_than_there_are_slots() {
     let gateway = Gateway::with("validation.concurrent_max = 3\nissuance.concurrent_max = 1").await;
     for last in 1..=5 {
