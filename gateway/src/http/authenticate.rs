@@ -98,25 +98,15 @@ impl<T: DeserializeOwned> Payload for JsonOrNothing<T> {
     }
 }
 
-impl Payload for wire::account::NewAccount {
-    fn read(payload: &[u8]) -> Result<Self, HttpError> {
-        json(payload)
-    }
-}
+/// Payloads that are a JSON object and never empty.
+trait Json: DeserializeOwned {}
 
-impl Payload for wire::order::NewOrder {
-    fn read(payload: &[u8]) -> Result<Self, HttpError> {
-        json(payload)
-    }
-}
+impl Json for wire::account::NewAccount {}
+impl Json for wire::order::NewOrder {}
+impl Json for wire::order::Finalize {}
+impl Json for wire::revocation::Revocation {}
 
-impl Payload for wire::order::Finalize {
-    fn read(payload: &[u8]) -> Result<Self, HttpError> {
-        json(payload)
-    }
-}
-
-impl Payload for wire::revocation::Revocation {
+impl<T: Json> Payload for T {
     fn read(payload: &[u8]) -> Result<Self, HttpError> {
         json(payload)
     }

@@ -15,7 +15,6 @@ use actix_web::{
     middleware::Next,
     web,
 };
-
 use futures_util::FutureExt as _;
 
 use super::problem::{HttpError, Sent};

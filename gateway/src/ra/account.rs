@@ -12,7 +12,6 @@ use acme::{
     time::Timestamp,
 };
 use cm_connector::{Client, CmError, Jws, NewRegistration, Proof};
-
 use serde_json::Value;
 
 use super::{Error, Refusal};

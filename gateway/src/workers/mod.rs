@@ -13,9 +13,10 @@ mod validate;
 mod waiters;
 
 pub(crate) use runner::{Runner, Wake};
-use store::{Commit, Job, Stored};
 pub(crate) use sweep::{keep_audit, keep_catalogue, sweep};
 pub(crate) use waiters::Waiters;
+
+use store::{Commit, Job, Stored};
 
 use crate::app::App;
 
