@@ -1,0 +1,28 @@
+//! acme-gateway: an ACME (RFC 8555) front door for a certificate authority that exists already.
+//!
+//! A library only so that the fuzzer can reach the parsers; its one user otherwise is `main.rs`.
+
+mod app;
+mod audit;
+mod cli;
+mod clock;
+mod http;
+mod jws;
+mod nonce;
+pub mod parsers;
+mod ra;
+mod random;
+mod seal;
+mod settings;
+mod telemetry;
+#[cfg(test)]
+mod testing;
+mod workers;
+
+use std::process::ExitCode;
+
+/// Runs the program with the arguments of the process.
+#[must_use]
+pub fn run() -> ExitCode {
+    cli::run()
+}

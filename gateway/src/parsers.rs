@@ -1,0 +1,31 @@
+//! What reads octets from strangers before anybody is known to have signed them: the door for the
+//! fuzzer, which has nothing else to do in here.
+
+use acme::account_key::PublicKey;
+use serde_json::Value;
+
+use crate::jws::{
+    external_account::ExternalAccount,
+    parse::{Jws, Signer},
+    verify::VerifyingKey,
+};
+
+/// Reads a request body; true if it has the shape of a signed request and, where it carries its
+/// own key, a good signature (RFC 8555 §6.2).
+#[must_use]
+pub fn jws(body: &[u8]) -> bool {
+    let Ok(jws) = Jws::parse(body) else { return false };
+    if let Signer::Key(key) = &jws.signed.signer
+        && let Ok(key) = VerifyingKey::new(key)
+    {
+        return key.verify(&jws.signed).is_ok();
+    }
+    true
+}
+
+/// Reads an external account binding; true if it could be one for this key and URL
+/// (RFC 8555 §7.3.4).
+#[must_use]
+pub fn external_account(binding: &Value, url: &str, key: &PublicKey) -> bool {
+    ExternalAccount::check(binding, url, key).is_ok()
+}
