@@ -19,6 +19,7 @@ use crate::{
     backend::{
         ApplyError, BATCH_KEYS_MAX, BATCH_OCTETS_MAX, Batch, Change, Condition, KEY_OCTETS_MAX, Key, Unavailable,
     },
+    index::{account_key, proven_key},
     keys,
     records::{AuditRecord, KeepList, Kept, SerialClaim, encode},
 };
@@ -120,6 +121,9 @@ impl Commit {
     pub fn create_authorization(&mut self, authorization: Authorization, keep_until: Timestamp) {
         let key = keys::authorization(&authorization.id);
         self.expect(key.clone(), Condition::Absent);
+        if let Some(proven) = proven_key(&authorization) {
+            self.put_index(proven);
+        }
         self.put_kept(key, &authorization, keep_until, None);
     }
 
@@ -131,8 +135,9 @@ impl Commit {
         keep_until: Timestamp,
     ) {
         let key = keys::authorization(&authorization.id);
-        self.require_same(&key, was.value.id == authorization.id);
+        self.require_same(&key, same_owner(&was.value, &authorization));
         self.expect(key.clone(), Condition::Is(was.version));
+        self.move_index(proven_key(&was.value), proven_key(&authorization));
         self.put_kept(key, &authorization, keep_until, was.keep_until);
     }
 
@@ -255,6 +260,19 @@ impl Commit {
         self.batch.changes.insert(key, Change::Put(Vec::new()));
     }
 
+    /// Changes what a record leaves in an index.
+    fn move_index(&mut self, was: Option<Key>, is: Option<Key>) {
+        if was == is {
+            return;
+        }
+        if let Some(was) = was {
+            self.delete(was);
+        }
+        if let Some(is) = is {
+            self.put_index(is);
+        }
+    }
+
     fn require_same(&mut self, key: &Key, same: bool) {
         if !same {
             self.invalid.get_or_insert(InvalidCommit::DifferentRecord { key: key.to_string() });
@@ -262,7 +280,7 @@ impl Commit {
     }
 }
 
-/// An order's place in the list of its account; contains all of it that never changes.
-pub(crate) fn account_key(order: &Order) -> Key {
-    keys::account(&order.endpoint, &order.account, order.created, &order.id)
+/// An authorization is about one account's control of one identifier, for ever.
+fn same_owner(was: &Authorization, is: &Authorization) -> bool {
+    (&was.id, &was.endpoint, &was.account, &was.identifier) == (&is.id, &is.endpoint, &is.account, &is.identifier)
 }

@@ -9,17 +9,24 @@
 //! | `audit/<time>/<number>` | an audit entry that waits to be handed on |
 //! | `due/<time>/<job>` | nothing: jobs by the time they are due |
 //! | `account/<endpoint>/<account>/<time>/<order>` | nothing: the orders of an account by the time they were made |
+//! | `proven/<endpoint>/<account>/<type>/<identifier>/<time>/<authorization>` | nothing: who proved what, the latest proof first |
 //! | `keep/<time>/<number>` | the keys of records that may be forgotten from that time on |
 //!
 //! A time is 12 digits of seconds since the Unix epoch, so that keys order as times do. Numbers are
-//! 32 hex digits: 16 that this process drew when it started, 16 that count. Ids have no slash.
+//! 32 hex digits: 16 that this process drew when it started, 16 that count. The time in `proven/` is
+//! what is missing to the last second that can be written, so that the latest comes first. Ids and
+//! identifiers have no slash.
 
 use acme::{
+    identifier::Identifier,
     ids::{AuthorizationId, EndpointName, JobId, OrderId, RegistrationId},
     time::Timestamp,
 };
 
 use crate::backend::{Key, KeyRange};
+
+/// 9999-12-31T23:59:59Z, the last second that a time can be.
+const LAST_SECOND: i64 = 253_402_300_799;
 
 pub(crate) fn order(id: &OrderId) -> Key {
     Key::new(format!("order/{id}"))
@@ -36,6 +43,17 @@ pub(crate) fn job(id: &JobId) -> Key {
 pub(crate) fn serial(authority_key_id: &[u8], serial: &str) -> Key {
     let hex: String = authority_key_id.iter().map(|octet| format!("{octet:02x}")).collect();
     Key::new(format!("serial/{hex}/{serial}"))
+}
+
+pub(crate) fn proven(
+    endpoint: &EndpointName,
+    account: &RegistrationId,
+    identifier: &Identifier,
+    at: Timestamp,
+    authorization: &AuthorizationId,
+) -> Key {
+    let missing = LAST_SECOND.saturating_sub(at.unix_secs());
+    Key::new(format!("{}/{missing:012}/{authorization}", proven_prefix(endpoint, account, identifier)))
 }
 
 pub(crate) fn audit(position: &str) -> Key {
@@ -92,6 +110,15 @@ pub(crate) fn orders_of(
     }
 }
 
+/// The proofs of an identifier by an account, the latest first.
+pub(crate) fn proofs_of(endpoint: &EndpointName, account: &RegistrationId, identifier: &Identifier) -> KeyRange {
+    below_prefix(&proven_prefix(endpoint, account, identifier))
+}
+
+fn proven_prefix(endpoint: &EndpointName, account: &RegistrationId, identifier: &Identifier) -> String {
+    format!("proven/{endpoint}/{account}/{}/{identifier}", identifier.kind())
+}
+
 /// The first key after this one. No text lies between a key and the key with `!` added: that is the
 /// lowest character of a key that no id contains.
 pub(crate) fn successor(key: &Key) -> Key {
@@ -113,6 +140,16 @@ pub(crate) fn read_due(key: &Key) -> Option<JobId> {
 /// The position in the key of an audit entry.
 pub(crate) fn read_audit(key: &Key) -> Option<&str> {
     key.as_str().strip_prefix("audit/")
+}
+
+/// The authorization in a key of the index of proofs.
+pub(crate) fn read_proven(key: &Key) -> Option<AuthorizationId> {
+    AuthorizationId::parse(key.as_str().strip_prefix("proven/")?.rsplit('/').next()?).ok()
+}
+
+/// The authorization in the key of an authorization; `None` for keys of other kinds.
+pub(crate) fn read_authorization(key: &Key) -> Option<AuthorizationId> {
+    AuthorizationId::parse(key.as_str().strip_prefix("authorization/")?).ok()
 }
 
 /// The order in the key of an order; `None` for keys of other kinds.
@@ -185,6 +222,9 @@ mod tests {
         assert_eq!(read_due(&due(at(7), &job_id)), Some(job_id));
         assert_eq!(read_order(&order(&id)), Some(id));
         assert_eq!(read_order(&serial(&[1, 0xff], "0a")), None);
+        let (proof, address) = (AuthorizationId::parse("z").unwrap(), Identifier::parse_ip("2001:db8::1").unwrap());
+        assert_eq!(read_proven(&proven(&endpoint, &registration, &address, at(7), &proof)), Some(proof.clone()));
+        assert_eq!(read_authorization(&authorization(&proof)), Some(proof));
         assert_eq!(serial(&[1, 0xff], "0a").as_str(), "serial/01ff/0a");
         assert_eq!(read_audit(&audit(&position(at(1), 2, 3))), Some("000000000001/00000000000000020000000000000003"));
     }

@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use acme::{ids::OrderId, order::Order, time::Timestamp};
+use acme::{authorization::Authorization, ids::OrderId, order::Order, time::Timestamp};
 use tracing::error;
 
 use crate::{
     Commit, CommitError, Job, ReadError, SCAN_MAX, Store,
     backend::{Condition, Entry, Key, Versioned},
-    commit::account_key,
+    index::{account_key, proven_key},
     keys,
     records::{KeepList, Kept, KeptUntil, decode},
 };
@@ -89,6 +89,12 @@ impl Store {
         {
             commit.keep(key, now.plus(LOOK_AGAIN));
             return Ok(false);
+        }
+        if keys::read_authorization(key).is_some()
+            && let Ok(authorization) = decode::<Kept<Authorization>>(key, &held.value)
+            && let Some(proven) = proven_key(&authorization.value)
+        {
+            commit.delete(proven);
         }
         commit.expect(key.clone(), Condition::Is(held.version));
         commit.delete(key.clone());

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use acme::{
-    challenge::ChallengeKind,
+    authorization::Response,
+    challenge::{ChallengeKind, Evidence, KeyAuthorization, Token},
+    identifier::Identifier,
     ids::{IdempotencyKey, RealmName},
     problem::{Problem, ProblemKind},
 };
@@ -30,6 +32,31 @@ async fn commit(store: &Store, fill: impl FnOnce(&mut Commit)) -> Result<(), Com
 fn issue(text: &str, due_at: Timestamp) -> Job {
     let realm = RealmName::parse("realm").unwrap();
     Job::issue(order_id(text), realm, IdempotencyKey::parse("key").unwrap(), vec![1], vec![0, 0xff], due_at)
+}
+
+fn proven_at(text: &str, seconds: u64) -> Authorization {
+    let thumbprint = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".parse().unwrap();
+    let key = KeyAuthorization::new(&Token::from_random([7; 32]), &thumbprint);
+    let Ok(Response::Started(started)) = authorization(text).respond(ChallengeKind::Http01, key, NOW) else {
+        panic!("{text} is pending")
+    };
+    let evidence = Evidence {
+        perspective: String::from("local"),
+        source: String::from("192.0.2.1"),
+        target: String::from("192.0.2.2:80"),
+        at: after(seconds),
+    };
+    started.record_valid(ChallengeKind::Http01, evidence)
+}
+
+async fn read(store: &Store, text: &str) -> Stored<Authorization> {
+    store.authorization(&AuthorizationId::parse(text).unwrap()).await.unwrap().unwrap()
+}
+
+async fn proven(store: &Store, registration: &str, identifier: &str) -> Vec<String> {
+    let identifier = Identifier::parse_dns(identifier).unwrap();
+    let found = store.proven(&endpoint(), &account(registration), &identifier, 9).await.unwrap();
+    found.iter().map(|stored| stored.value.id.to_string()).collect()
 }
 
 async fn number_of_keys(memory: &Memory) -> usize {
@@ -237,6 +264,42 @@ async fn a_serial_belongs_to_the_order_that_claimed_it_first() {
     assert_eq!(claim("0a", "o2").await, Err(CommitError::Conflict));
     assert_eq!(store.serial_owner(&[1, 2], "0a").await.unwrap(), Some(order_id("o1")));
     assert_eq!(store.serial_owner(&[1, 3], "0a").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_an_account_has_proven_is_found_by_identifier_the_latest_first() {
+    let (store, _) = store();
+    let proofs = [("a1", 10), ("a2", 30), ("a3", 20)];
+    for (id, _) in proofs {
+        commit(&store, |commit| commit.create_authorization(authorization(id), after(60))).await.unwrap();
+    }
+    assert_eq!(proven(&store, "reg_1", "a.test").await, [""; 0], "nothing is proven yet");
+    for (id, seconds) in proofs {
+        let was = read(&store, id).await;
+        commit(&store, |commit| commit.update_authorization(&was, proven_at(id, seconds), after(60))).await.unwrap();
+    }
+    assert_eq!(proven(&store, "reg_1", "a.test").await, ["a2", "a3", "a1"]);
+    for (account, identifier) in [("reg_2", "a.test"), ("reg_1", "*.a.test"), ("reg_1", "b.a.test"), ("reg", "a.test")]
+    {
+        assert_eq!(proven(&store, account, identifier).await, [""; 0], "{account} {identifier}");
+    }
+    let identifier = Identifier::parse_dns("a.test").unwrap();
+    let first = store.proven(&endpoint(), &account("reg_1"), &identifier, 1).await.unwrap();
+    assert_eq!(first[0].value, proven_at("a2", 30));
+}
+
+#[tokio::test]
+async fn a_proof_that_was_given_up_is_not_found_and_the_ones_before_it_are() {
+    let (store, memory) = store();
+    for (id, seconds) in [("a1", 10), ("a2", 20)] {
+        commit(&store, |commit| commit.create_authorization(proven_at(id, seconds), after(60))).await.unwrap();
+    }
+    let was = read(&store, "a2").await;
+    let given_up = was.value.deactivate(after(25)).unwrap();
+    commit(&store, |commit| commit.update_authorization(&was, given_up, after(60))).await.unwrap();
+    assert_eq!(proven(&store, "reg_1", "a.test").await, ["a1"]);
+    assert_eq!(store.sweep(after(60), 9).await, Ok(2));
+    assert_eq!(number_of_keys(&memory).await, 0, "the index is swept with its records");
 }
 
 #[tokio::test]

@@ -1,0 +1,50 @@
+//! What a record leaves in indexes. Each key follows from the record as it stands, so that whoever
+//! changes or forgets the record knows what goes with it.
+
+use acme::{
+    authorization::Authorization,
+    identifier::Identifier,
+    ids::{AuthorizationId, EndpointName, RegistrationId},
+    order::Order,
+};
+
+use crate::{ReadError, SCAN_MAX, Store, Stored, backend::Key, keys};
+
+/// An order's place in the list of its account; contains all of it that never changes.
+pub(crate) fn account_key(order: &Order) -> Key {
+    keys::account(&order.endpoint, &order.account, order.created, &order.id)
+}
+
+/// An authorization's place among the proofs of its identifier; `None` while nothing is proven, and
+/// once it was given up.
+pub(crate) fn proven_key(authorization: &Authorization) -> Option<Key> {
+    if authorization.deactivated_at.is_some() {
+        return None;
+    }
+    let Authorization { id, endpoint, account, identifier, .. } = authorization;
+    authorization.proof().map(|(_, evidence)| keys::proven(endpoint, account, identifier, evidence.at, id))
+}
+
+impl Store {
+    /// Authorizations by which an account has proven control of this very identifier and that it has
+    /// not given up, the latest proof first; at most `limit`. A wildcard is an identifier of its own.
+    /// They may have expired: ask for their status.
+    ///
+    /// # Errors
+    /// [`ReadError`] if one of them cannot be read.
+    pub async fn proven(
+        &self,
+        endpoint: &EndpointName,
+        account: &RegistrationId,
+        identifier: &Identifier,
+        limit: usize,
+    ) -> Result<Vec<Stored<Authorization>>, ReadError> {
+        let range = keys::proofs_of(endpoint, account, identifier);
+        let entries = self.backend.scan(&range, limit.min(SCAN_MAX)).await?;
+        let ids: Vec<AuthorizationId> = entries.iter().filter_map(|entry| keys::read_proven(&entry.key)).collect();
+        let mut found = self.authorizations(&ids).await?;
+        // The record has the last word: it may have changed since the index was read.
+        found.retain(|stored| proven_key(&stored.value).is_some());
+        Ok(found)
+    }
+}
