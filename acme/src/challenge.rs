@@ -18,11 +18,26 @@ pub enum ChallengeKind {
     /// A TXT record under the identifier (RFC 8555 §8.4).
     #[serde(rename = "dns-01")]
     Dns01,
+    /// A certificate made for the challenge, shown in a TLS handshake (RFC 8737; RFC 8738 §6 for
+    /// addresses).
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+    /// As dns-01, under a label of the account's own (draft-ietf-acme-dns-account-label).
+    #[serde(rename = "dns-account-01")]
+    DnsAccount01,
+    /// A TXT record that stays and names issuer and account (draft-ietf-acme-dns-persist).
+    #[serde(rename = "dns-persist-01")]
+    DnsPersist01,
 }
 
+/// Longest DNS name without its final dot, in octets (RFC 1035 §2.3.4).
+const NAME_OCTETS_MAX: usize = 253;
+/// Most names of issuers in a dns-persist-01 challenge.
+const ISSUER_DOMAIN_NAMES_MAX: usize = 10;
+
 impl ChallengeKind {
-    /// All kinds, in the order in which they are offered.
-    pub const ALL: [Self; 2] = [Self::Http01, Self::Dns01];
+    /// All kinds.
+    pub const ALL: [Self; 5] = [Self::Http01, Self::Dns01, Self::TlsAlpn01, Self::DnsAccount01, Self::DnsPersist01];
 
     /// The name in the registry of RFC 8555 §9.7.8.
     #[must_use]
@@ -30,17 +45,44 @@ impl ChallengeKind {
         match self {
             Self::Http01 => "http-01",
             Self::Dns01 => "dns-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
+            Self::DnsAccount01 => "dns-account-01",
+            Self::DnsPersist01 => "dns-persist-01",
         }
     }
 
-    /// Whether this kind can prove control of such an identifier at all: web servers prove nothing
-    /// about a wildcard (BR 3.2.2.4.19), and the DNS nothing about an address (RFC 8738 §7).
+    /// Whether a client is shown a token. Some clients expect one in every challenge that they
+    /// walk over, so those without come last in an authorization.
     #[must_use]
-    pub const fn can_prove(self, identifier: &Identifier) -> bool {
-        match (self, identifier) {
-            (Self::Http01, Identifier::Dns(_) | Identifier::Ip(_))
-            | (Self::Dns01, Identifier::Dns(_) | Identifier::Wildcard(_)) => true,
-            (Self::Http01, Identifier::Wildcard(_)) | (Self::Dns01, Identifier::Ip(_)) => false,
+    pub const fn has_token(self) -> bool {
+        match self {
+            Self::Http01 | Self::Dns01 | Self::TlsAlpn01 | Self::DnsAccount01 => true,
+            Self::DnsPersist01 => false,
+        }
+    }
+
+    /// Whether this kind can prove control of such an identifier at all: servers prove nothing
+    /// about a wildcard (BR 3.2.2.4.19 and 20), the DNS nothing about an address (RFC 8738 §7), and
+    /// the name of the record must be a name too.
+    #[must_use]
+    pub fn can_prove(self, identifier: &Identifier) -> bool {
+        match (self.record_label_octets(), identifier) {
+            (None, Identifier::Dns(_) | Identifier::Ip(_)) => true,
+            (None, Identifier::Wildcard(_)) | (Some(_), Identifier::Ip(_)) => false,
+            (Some(octets), Identifier::Dns(name) | Identifier::Wildcard(name)) => {
+                octets + name.as_str().len() <= NAME_OCTETS_MAX
+            }
+        }
+    }
+
+    /// Length of what stands before the identifier in the name of the record, with the dot;
+    /// `None` if the proof is no record.
+    const fn record_label_octets(self) -> Option<usize> {
+        match self {
+            Self::Http01 | Self::TlsAlpn01 => None,
+            Self::Dns01 => Some("_acme-challenge.".len()),
+            Self::DnsAccount01 => Some("_ujmmovf2vn55tgye._acme-challenge.".len()),
+            Self::DnsPersist01 => Some("_validation-persist.".len()),
         }
     }
 }
@@ -86,7 +128,13 @@ impl KeyAuthorization {
     /// What a dns-01 TXT record contains: the SHA-256 digest in base64url (RFC 8555 §8.4).
     #[must_use]
     pub fn dns_01_record(&self) -> String {
-        base64url::encode(Sha256::digest(&self.0))
+        base64url::encode(self.digest())
+    }
+
+    /// What a tls-alpn-01 certificate carries: the SHA-256 digest (RFC 8737 §3).
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(&self.0).into()
     }
 }
 
@@ -109,10 +157,41 @@ pub struct Evidence {
 pub struct Challenge {
     /// How control is proven.
     pub kind: ChallengeKind,
-    /// The random value to be shown.
+    /// The random value to be shown. Nobody is told that of dns-persist-01.
     pub token: Token,
+    /// Names of the issuer of which a dns-persist-01 record has to bear one, as they were offered;
+    /// none for other kinds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuer_domain_names: Vec<String>,
     /// What has happened to it.
     pub state: ChallengeState,
+}
+
+impl Challenge {
+    /// A challenge that the client has not responded to, of a kind that has a token.
+    #[must_use]
+    pub const fn new(kind: ChallengeKind, token: Token) -> Self {
+        Self { kind, token, issuer_domain_names: Vec::new(), state: ChallengeState::Pending }
+    }
+}
+
+/// The challenges of a new authorization: those of `kinds` that can prove the identifier, all with
+/// one token, and the ones that show no token at the end.
+#[must_use]
+pub fn offer(
+    kinds: &[ChallengeKind],
+    identifier: &Identifier,
+    token: &Token,
+    issuer_domain_names: &[String],
+) -> Vec<Challenge> {
+    let names: Vec<_> = issuer_domain_names.iter().take(ISSUER_DOMAIN_NAMES_MAX).cloned().collect();
+    let provable = || kinds.iter().copied().filter(|kind| kind.can_prove(identifier));
+    let with_token = provable().filter(|kind| kind.has_token()).map(|kind| Challenge::new(kind, token.clone()));
+    // A record that names no issuer cannot exist.
+    let without = provable().filter(|kind| !kind.has_token() && !names.is_empty());
+    let without =
+        without.map(|kind| Challenge { issuer_domain_names: names.clone(), ..Challenge::new(kind, token.clone()) });
+    with_token.chain(without).collect()
 }
 
 /// What has happened to a challenge (RFC 8555 §7.1.6).
@@ -158,10 +237,46 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_are_proven_by_dns_and_addresses_by_http_only() {
-        let wildcard = Identifier::parse_dns("*.a.test").unwrap();
-        let address = Identifier::parse_ip("192.0.2.1").unwrap();
-        assert!(!ChallengeKind::Http01.can_prove(&wildcard) && ChallengeKind::Dns01.can_prove(&wildcard));
-        assert!(ChallengeKind::Http01.can_prove(&address) && !ChallengeKind::Dns01.can_prove(&address));
+    fn wildcards_are_proven_by_the_dns_only_and_addresses_by_servers_only() {
+        let proving = |identifier: &Identifier| -> Vec<_> {
+            ChallengeKind::ALL
+                .into_iter()
+                .filter(|kind| kind.can_prove(identifier))
+                .map(ChallengeKind::as_str)
+                .collect()
+        };
+        let by_dns = ["dns-01", "dns-account-01", "dns-persist-01"];
+        assert_eq!(proving(&Identifier::parse_dns("*.a.test").unwrap()), by_dns);
+        assert_eq!(proving(&Identifier::parse_ip("192.0.2.1").unwrap()), ["http-01", "tls-alpn-01"]);
+        assert_eq!(proving(&Identifier::parse_dns("a.test").unwrap()).len(), ChallengeKind::ALL.len());
+    }
+
+    #[test]
+    fn challenges_without_a_token_come_last_and_only_if_the_issuer_has_a_name() {
+        let kinds = [ChallengeKind::DnsPersist01, ChallengeKind::Dns01, ChallengeKind::Http01];
+        let name = Identifier::parse_dns("a.test").unwrap();
+        let names = [String::from("ca.example.net")];
+        let offered = |names: &[String]| offer(&kinds, &name, &Token::from_random([7; 32]), names);
+        let kinds_of = |offered: &[Challenge]| -> Vec<_> { offered.iter().map(|challenge| challenge.kind).collect() };
+        let all = offered(&names);
+        assert_eq!(kinds_of(&all), [ChallengeKind::Dns01, ChallengeKind::Http01, ChallengeKind::DnsPersist01]);
+        assert_eq!(all[2].issuer_domain_names, names);
+        assert!(all[0].issuer_domain_names.is_empty());
+        assert_eq!(kinds_of(&offered(&[])), [ChallengeKind::Dns01, ChallengeKind::Http01]);
+    }
+
+    #[test]
+    fn a_name_that_leaves_no_room_for_the_record_is_not_proven_by_it() {
+        let longest = |octets: usize| {
+            let name = format!("{}aaaa", "a.".repeat(octets / 2 - 2)) + if octets % 2 == 1 { "a" } else { "" };
+            assert_eq!(name.len(), octets);
+            Identifier::parse_dns(&name).unwrap()
+        };
+        for (kind, octets) in
+            [(ChallengeKind::Dns01, 237), (ChallengeKind::DnsAccount01, 219), (ChallengeKind::DnsPersist01, 233)]
+        {
+            assert!(kind.can_prove(&longest(octets)) && !kind.can_prove(&longest(octets + 1)), "{kind:?}");
+        }
+        assert!(ChallengeKind::Http01.can_prove(&longest(253)) && ChallengeKind::TlsAlpn01.can_prove(&longest(253)));
     }
 }

@@ -43,6 +43,9 @@ pub struct Order {
     pub authorizations: Vec<AuthorizationId>,
     /// What the CM shall issue by.
     pub profile: ProfileName,
+    /// The certificate that this one takes the place of (RFC 9773 §5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<CertificateId>,
     /// Wanted start of validity.
     pub not_before: Option<Timestamp>,
     /// Wanted end of validity.
@@ -243,7 +246,7 @@ mod tests {
             endpoint: EndpointName::parse("open").unwrap(),
             account: RegistrationId::parse("reg_1").unwrap(),
             identifier: Identifier::parse_dns("a.test").unwrap(),
-            challenges: vec![Challenge { kind: ChallengeKind::Http01, token: Token::from_random([7; 32]), state }],
+            challenges: vec![Challenge { state, ..Challenge::new(ChallengeKind::Http01, Token::from_random([7; 32])) }],
             expires: NOW.plus(Duration::from_secs(60)),
             deactivated_at: None,
         }
@@ -262,6 +265,7 @@ mod tests {
             identifiers: vec![Identifier::parse_dns("a.test").unwrap()],
             authorizations: vec![AuthorizationId::parse("a1").unwrap()],
             profile: ProfileName::parse("tls-server").unwrap(),
+            replaces: None,
             not_before: None,
             not_after: None,
             created: NOW,

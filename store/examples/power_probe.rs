@@ -22,7 +22,7 @@ use std::{
 
 use acme::{
     authorization::Authorization,
-    challenge::{Challenge, ChallengeKind, ChallengeState, Token},
+    challenge::{Challenge, ChallengeKind, Token},
     identifier::Identifier,
     ids::{AuthorizationId, EndpointName, IdempotencyKey, OrderId, ProfileName, RealmName, RegistrationId},
     order::{Order, Progress},
@@ -203,6 +203,7 @@ fn order(number: u64) -> Result<Order, Failure> {
         identifiers: vec![Identifier::parse_dns(&format!("n{number}.example.test"))?],
         authorizations: vec![authorization_id(number)?],
         profile: ProfileName::parse("tls-server")?,
+        replaces: None,
         not_before: None,
         not_after: None,
         created: NOW,
@@ -217,11 +218,7 @@ fn authorization(number: u64) -> Result<Authorization, Failure> {
         endpoint: EndpointName::parse("open")?,
         account: RegistrationId::parse("reg_1")?,
         identifier: Identifier::parse_dns(&format!("n{number}.example.test"))?,
-        challenges: vec![Challenge {
-            kind: ChallengeKind::Http01,
-            token: Token::from_random([7; 32]),
-            state: ChallengeState::Pending,
-        }],
+        challenges: vec![Challenge::new(ChallengeKind::Http01, Token::from_random([7; 32]))],
         expires: NOW,
         deactivated_at: None,
     })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use acme::{
     authorization::Authorization,
-    challenge::{Challenge, ChallengeKind, ChallengeState, Token},
+    challenge::{Challenge, ChallengeKind, Token},
     identifier::Identifier,
     ids::{AuthorizationId, EndpointName, OrderId, ProfileName, RegistrationId},
     order::{Order, Progress},
@@ -37,6 +37,7 @@ pub(crate) fn order(text: &str, created: Timestamp) -> Order {
         identifiers: vec![Identifier::parse_dns("a.test").unwrap()],
         authorizations: vec![AuthorizationId::parse("a1").unwrap()],
         profile: ProfileName::parse("tls-server").unwrap(),
+        replaces: None,
         not_before: None,
         not_after: None,
         created,
@@ -51,11 +52,7 @@ pub(crate) fn authorization(text: &str) -> Authorization {
         endpoint: endpoint(),
         account: account("reg_1"),
         identifier: Identifier::parse_dns("a.test").unwrap(),
-        challenges: vec![Challenge {
-            kind: ChallengeKind::Http01,
-            token: Token::from_random([7; 32]),
-            state: ChallengeState::Pending,
-        }],
+        challenges: vec![Challenge::new(ChallengeKind::Http01, Token::from_random([7; 32]))],
         expires: after(3600),
         deactivated_at: None,
     }

@@ -65,6 +65,15 @@ impl Validator {
         Ok(Self(Arc::new(Parts { settings, egress, resolver, fetcher })))
     }
 
+    /// Whether challenges of this kind can be validated.
+    #[must_use]
+    pub const fn can_validate(kind: ChallengeKind) -> bool {
+        match kind {
+            ChallengeKind::Http01 | ChallengeKind::Dns01 => true,
+            ChallengeKind::TlsAlpn01 | ChallengeKind::DnsAccount01 | ChallengeKind::DnsPersist01 => false,
+        }
+    }
+
     /// Makes one attempt to see the proof, within [`Settings::attempt_timeout`].
     ///
     /// `now` is the time the evidence carries. A wildcard is proven for its base name.
@@ -88,7 +97,9 @@ impl Validator {
             (ChallengeKind::Dns01, Identifier::Dns(name) | Identifier::Wildcard(name)) => {
                 dns_01::validate(parts, name, key_authorization, deadline).await
             }
-            (ChallengeKind::Http01, Identifier::Wildcard(_)) | (ChallengeKind::Dns01, Identifier::Ip(_)) => {
+            (ChallengeKind::Http01, Identifier::Wildcard(_))
+            | (ChallengeKind::Dns01, Identifier::Ip(_))
+            | (ChallengeKind::TlsAlpn01 | ChallengeKind::DnsAccount01 | ChallengeKind::DnsPersist01, _) => {
                 Err(Failure::lasting(
                     ProblemKind::ServerInternal,
                     format!("{} cannot prove control of {identifier}", kind.as_str()),

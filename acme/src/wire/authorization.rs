@@ -31,13 +31,18 @@ pub struct Authorization {
 
 /// A challenge object. `error` comes last: clients that read JSON with line tools want it so.
 #[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the members of RFC 8555 section 7.1.5")]
+#[expect(missing_docs, reason = "the members of RFC 8555 section 7.1.5 and of dns-persist-01")]
 pub struct Challenge {
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub url: String,
     pub status: ChallengeStatus,
-    pub token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    #[serde(rename = "issuer-domain-names", skip_serializing_if = "Vec::is_empty")]
+    pub issuer_domain_names: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accounturi: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validated: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]

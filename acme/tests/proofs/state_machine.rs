@@ -46,10 +46,7 @@ fn token(first: u8) -> Token {
 fn authorization(id: &str, name: &str, lifetime: u64) -> Authorization {
     let identifier = Identifier::parse_dns(name).unwrap();
     let offered = ChallengeKind::ALL.into_iter().filter(|kind| kind.can_prove(&identifier));
-    let challenges = offered
-        .zip(1..)
-        .map(|(kind, first)| Challenge { kind, token: token(first), state: ChallengeState::Pending })
-        .collect();
+    let challenges = offered.zip(1..).map(|(kind, first)| Challenge::new(kind, token(first))).collect();
     Authorization {
         id: AuthorizationId::parse(id).unwrap(),
         endpoint: EndpointName::parse("open").unwrap(),
@@ -71,6 +68,7 @@ fn world(order_lifetime: u64, lifetimes: [u64; 2]) -> World {
         identifiers: authorizations.iter().map(|one| one.identifier.clone()).collect(),
         authorizations: authorizations.iter().map(|one| one.id.clone()).collect(),
         profile: ProfileName::parse("tls-server").unwrap(),
+        replaces: None,
         not_before: None,
         not_after: None,
         created: START,

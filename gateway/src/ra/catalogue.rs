@@ -3,7 +3,10 @@
 //! Orders are judged by it, and directories are made from it. It changes rarely, and the CM judges
 //! again, so an old catalogue is better than none while the CM is away.
 
-use std::{collections::HashMap, sync::Arc, sync::RwLock};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, RwLock},
+};
 
 use acme::{
     ids::{IssuerName, RealmName},
@@ -25,6 +28,16 @@ pub(crate) struct Offer {
     pub(crate) profiles: Vec<Profile>,
     /// Subject key identifier and CAA names of each issuer that a profile names.
     pub(crate) issuers: HashMap<IssuerName, cm_connector::Issuer>,
+}
+
+impl Offer {
+    /// The names by which CAA and dns-persist-01 records know the realm's issuers, in lower case,
+    /// each once.
+    pub(crate) fn caa_identities(&self) -> Vec<String> {
+        let names = self.issuers.values().flat_map(|issuer| &issuer.caa_identities);
+        let names: BTreeSet<_> = names.map(|name| name.to_ascii_lowercase()).collect();
+        names.into_iter().collect()
+    }
 }
 
 impl Catalogue {

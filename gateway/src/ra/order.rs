@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use acme::{
     authorization::Authorization,
-    challenge::{Challenge, ChallengeKind, ChallengeState},
+    challenge,
     identifier::{Identifier, IdentifierError},
     ids::{OrderId, ProfileName, RegistrationId},
     order::{Order, Progress},
@@ -22,9 +22,6 @@ use crate::{
     audit::Event,
     random,
 };
-
-/// Longest name that `_acme-challenge.` can stand before (RFC 1035 §2.3.4).
-const DNS_01_NAME_OCTETS_MAX: usize = 253 - "_acme-challenge.".len();
 
 /// An order with everything its status depends on.
 pub(crate) struct OrderView {
@@ -52,7 +49,7 @@ pub(crate) async fn create(
     // Who approves requests has that long; the order waits for it (CM contract section 8).
     let lifetime = app.settings.orders.lifetime.duration().max(profile.approval_timeout.unwrap_or_default());
     let expires = now.plus(lifetime);
-    let authorizations = new_authorizations(endpoint, registration, &identifiers, expires)?;
+    let authorizations = new_authorizations(endpoint, registration, &identifiers, &offer.caa_identities(), expires)?;
     let order = Order {
         id: random::id(),
         endpoint: endpoint.name.clone(),
@@ -60,6 +57,7 @@ pub(crate) async fn create(
         identifiers,
         authorizations: authorizations.iter().map(|authorization| authorization.id.clone()).collect(),
         profile: profile.name.clone(),
+        replaces: None,
         not_before,
         not_after,
         created: now,
@@ -173,11 +171,12 @@ fn new_authorizations(
     endpoint: &Endpoint,
     registration: &Registration,
     identifiers: &[Identifier],
+    issuer_domain_names: &[String],
     expires: Timestamp,
 ) -> Result<Vec<Authorization>, Error> {
     let (mut authorizations, mut refused) = (Vec::new(), Vec::new());
     for identifier in identifiers {
-        match new_authorization(endpoint, registration, identifier, expires) {
+        match new_authorization(endpoint, registration, identifier, issuer_domain_names, expires) {
             Ok(authorization) => authorizations.push(authorization),
             Err(subproblem) => refused.push(subproblem),
         }
@@ -193,14 +192,10 @@ fn new_authorization(
     endpoint: &Endpoint,
     registration: &Registration,
     identifier: &Identifier,
+    issuer_domain_names: &[String],
     expires: Timestamp,
 ) -> Result<Authorization, Subproblem> {
-    let offered = |kind: &ChallengeKind| kind.can_prove(identifier) && fits(*kind, identifier);
-    let token = random::token();
-    let challenges: Vec<_> = (endpoint.challenges.iter().copied())
-        .filter(offered)
-        .map(|kind| Challenge { kind, token: token.clone(), state: ChallengeState::Pending })
-        .collect();
+    let challenges = challenge::offer(&endpoint.challenges, identifier, &random::token(), issuer_domain_names);
     if challenges.is_empty() {
         let detail = "no challenge on offer here can prove control of it (rule challenge.none-offered); ask the operator to offer dns-01 for wildcards or http-01 for addresses";
         return Err(Subproblem::new(ProblemKind::RejectedIdentifier, identifier, detail));
@@ -214,13 +209,6 @@ fn new_authorization(
         expires,
         deactivated_at: None,
     })
-}
-
-fn fits(kind: ChallengeKind, identifier: &Identifier) -> bool {
-    match kind {
-        ChallengeKind::Http01 => true,
-        ChallengeKind::Dns01 => identifier.without_wildcard().to_string().len() <= DNS_01_NAME_OCTETS_MAX,
-    }
 }
 
 #[cfg(test)]

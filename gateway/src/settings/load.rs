@@ -107,6 +107,7 @@ mod tests {
             ("seconds", "server.head_timeout_secs = 0\n[endpoints.a]\n", "server.head_timeout_secs"),
             ("mode", "[endpoints.a]\nmode = 'closed'\n", "endpoints.a.mode"),
             ("challenge", "[endpoints.a]\nchallenges = ['http-02']\n", "endpoints.a.challenges"),
+            ("same-challenge", "[endpoints.a]\nchallenges = ['dns-01', 'dns-01']\n", "endpoints.a.challenges"),
             ("no-challenge", "[endpoints.a]\nchallenges = []\n", "endpoints.a.challenges"),
             ("terms", "[endpoints.a]\nterms_of_service = 'terms.html'\n", "endpoints.a.terms_of_service"),
             ("resolver", "validation.resolvers = ['localhost']\n[endpoints.a]\n", "validation.resolvers"),

@@ -70,11 +70,14 @@ pub(super) fn encode_challenge(
         ChallengeState::Valid { evidence } => (ChallengeStatus::Valid, Some(evidence.at), None),
         ChallengeState::Invalid { at, problem } => (ChallengeStatus::Invalid, Some(*at), Some(problem)),
     };
+    let has_token = challenge.kind.has_token();
     wire::authorization::Challenge {
         kind: challenge.kind.as_str(),
         url: links.challenge(&authorization.id, challenge.kind),
         status,
-        token: challenge.token.as_str().to_owned(),
+        token: has_token.then(|| challenge.token.as_str().to_owned()),
+        issuer_domain_names: challenge.issuer_domain_names.clone(),
+        accounturi: (!has_token).then(|| links.account(&authorization.account)),
         validated,
         error: error.map(wire::problem::Problem::from),
     }

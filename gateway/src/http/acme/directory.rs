@@ -35,13 +35,6 @@ fn directory(app: &App, endpoint: &Endpoint) -> Directory {
         .flat_map(|offer| &offer.profiles)
         .map(|profile| (profile.name.to_string(), profile.description.clone()))
         .collect();
-    let mut caa_identities: Vec<_> = offer
-        .iter()
-        .flat_map(|offer| offer.issuers.values())
-        .flat_map(|issuer| issuer.caa_identities.clone())
-        .collect();
-    caa_identities.sort();
-    caa_identities.dedup();
     Directory {
         new_nonce: links.new_nonce(),
         new_account: links.new_account(),
@@ -51,7 +44,7 @@ fn directory(app: &App, endpoint: &Endpoint) -> Directory {
         meta: Meta {
             terms_of_service: endpoint.terms_of_service.clone(),
             website: endpoint.website.clone(),
-            caa_identities,
+            caa_identities: offer.map(|offer| offer.caa_identities()).unwrap_or_default(),
             external_account_required: endpoint.mode == Mode::Registered,
             profiles,
         },

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use acme::{
+    challenge::ChallengeKind,
     identifier::DnsName,
     order::OrderStatus,
     registration::{AllowedIdentifiers, IdentifierRule, RegistrationStatus},
