@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use acme::{
     authorization::Authorization,
-    ids::{JobId, OrderId},
+    certificate::CertificateId,
+    ids::{EndpointName, JobId, OrderId},
     order::Order,
     time::Timestamp,
 };
@@ -21,7 +22,7 @@ use crate::{
     },
     index::{account_key, proven_key},
     keys,
-    records::{AuditRecord, KeepList, Kept, SerialClaim, encode},
+    records::{AuditRecord, KeepList, Kept, Replacement, SerialClaim, encode},
 };
 
 /// Changes that are written together or not at all.
@@ -184,6 +185,24 @@ impl Commit {
         let key = keys::serial(authority_key_id, serial);
         self.expect(key.clone(), Condition::Absent);
         self.put_kept(key, &SerialClaim { order: order.clone() }, keep_until, None);
+    }
+
+    /// Records that this order replaces a certificate. `was` is what [`Store::replacement`] read:
+    /// [`CommitError::Conflict`] if another order has got it since.
+    ///
+    /// [`Store::replacement`]: crate::Store::replacement
+    pub fn claim_replacement(
+        &mut self,
+        endpoint: &EndpointName,
+        certificate: &CertificateId,
+        was: Option<&Stored<OrderId>>,
+        order: &OrderId,
+        keep_until: Timestamp,
+    ) {
+        let key = keys::replacement(endpoint, certificate);
+        self.expect(key.clone(), was.map_or(Condition::Absent, |was| Condition::Is(was.version)));
+        let was_until = was.and_then(|was| was.keep_until);
+        self.put_kept(key, &Replacement { order: order.clone() }, keep_until, was_until);
     }
 
     /// Adds an audit entry.

@@ -3,16 +3,22 @@
 
 use acme::{
     authorization::Authorization,
+    certificate::CertificateId,
     identifier::Identifier,
-    ids::{AuthorizationId, EndpointName, RegistrationId},
+    ids::{AuthorizationId, EndpointName, OrderId, RegistrationId},
     order::Order,
 };
 
-use crate::{ReadError, SCAN_MAX, Store, Stored, backend::Key, keys};
+use crate::{ReadError, SCAN_MAX, Store, Stored, backend::Key, keys, records::Replacement};
 
 /// An order's place in the list of its account; contains all of it that never changes.
 pub(crate) fn account_key(order: &Order) -> Key {
     keys::account(&order.endpoint, &order.account, order.created, &order.id)
+}
+
+/// Where it is recorded that an order replaces a certificate, if it does.
+pub(crate) fn replacement_key(order: &Order) -> Option<Key> {
+    order.replaces.as_ref().map(|certificate| keys::replacement(&order.endpoint, certificate))
 }
 
 /// An authorization's place among the proofs of its identifier; `None` while nothing is proven, and
@@ -46,5 +52,22 @@ impl Store {
         // The record has the last word: it may have changed since the index was read.
         found.retain(|stored| proven_key(&stored.value).is_some());
         Ok(found)
+    }
+
+    /// The order that has claimed to replace a certificate with [`Commit::claim_replacement`]. It may
+    /// have ended without a certificate: ask for its status. `Some` with an order that is not there
+    /// any more means that it was issued.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    ///
+    /// [`Commit::claim_replacement`]: crate::Commit::claim_replacement
+    pub async fn replacement(
+        &self,
+        endpoint: &EndpointName,
+        certificate: &CertificateId,
+    ) -> Result<Option<Stored<OrderId>>, ReadError> {
+        let found = self.kept::<Replacement>(&keys::replacement(endpoint, certificate)).await?;
+        Ok(found.map(|Stored { value, version, keep_until }| Stored { value: value.order, version, keep_until }))
     }
 }

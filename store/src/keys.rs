@@ -6,6 +6,7 @@
 //! | `authorization/<authorization>` | the authorization |
 //! | `job/<job>` | the job |
 //! | `serial/<authority key id, hex>/<serial>` | the order that a certificate belongs to |
+//! | `replacement/<endpoint>/<certificate>` | the order that replaces a certificate |
 //! | `audit/<time>/<number>` | an audit entry that waits to be handed on |
 //! | `due/<time>/<job>` | nothing: jobs by the time they are due |
 //! | `account/<endpoint>/<account>/<time>/<order>` | nothing: the orders of an account by the time they were made |
@@ -18,6 +19,7 @@
 //! identifiers have no slash.
 
 use acme::{
+    certificate::CertificateId,
     identifier::Identifier,
     ids::{AuthorizationId, EndpointName, JobId, OrderId, RegistrationId},
     time::Timestamp,
@@ -43,6 +45,10 @@ pub(crate) fn job(id: &JobId) -> Key {
 pub(crate) fn serial(authority_key_id: &[u8], serial: &str) -> Key {
     let hex: String = authority_key_id.iter().map(|octet| format!("{octet:02x}")).collect();
     Key::new(format!("serial/{hex}/{serial}"))
+}
+
+pub(crate) fn replacement(endpoint: &EndpointName, certificate: &CertificateId) -> Key {
+    Key::new(format!("replacement/{endpoint}/{certificate}"))
 }
 
 pub(crate) fn proven(

@@ -59,6 +59,12 @@ pub(crate) struct SerialClaim {
     pub(crate) order: OrderId,
 }
 
+/// Which order replaces a certificate.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Replacement {
+    pub(crate) order: OrderId,
+}
+
 /// What waits to be handed on to the audit log.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct AuditRecord {

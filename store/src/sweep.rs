@@ -6,19 +6,24 @@
 
 use std::time::Duration;
 
-use acme::{authorization::Authorization, ids::OrderId, order::Order, time::Timestamp};
+use acme::{
+    authorization::Authorization,
+    ids::OrderId,
+    order::{Order, Progress},
+    time::Timestamp,
+};
 use tracing::error;
 
 use crate::{
     Commit, CommitError, Job, ReadError, SCAN_MAX, Store,
     backend::{Condition, Entry, Key, Versioned},
-    index::{account_key, proven_key},
+    index::{account_key, proven_key, replacement_key},
     keys,
-    records::{KeepList, Kept, KeptUntil, decode},
+    records::{KeepList, Kept, KeptUntil, Replacement, decode},
 };
 
-/// Most records that one commit forgets; each is at most two keys.
-const RECORDS_PER_COMMIT: usize = 60;
+/// Most records that one commit forgets; each is at most three keys.
+const RECORDS_PER_COMMIT: usize = 40;
 /// When an order that is still worked on is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 
@@ -116,7 +121,23 @@ impl Store {
         commit.expect_no_job(&job);
         if let Ok(order) = decode::<Kept<Order>>(key, &held.value) {
             commit.delete(account_key(&order.value));
+            self.release_replacement(&order.value, commit).await?;
         }
         Ok(true)
+    }
+
+    /// An order that ended without a certificate replaces nothing. Afterwards nobody could tell.
+    async fn release_replacement(&self, order: &Order, commit: &mut Commit) -> Result<(), CommitError> {
+        let Some(key) = replacement_key(order) else { return Ok(()) };
+        if matches!(order.progress, Progress::Issued { .. }) {
+            return Ok(());
+        }
+        if let Some(held) = self.backend.read(&key).await?
+            && decode::<Kept<Replacement>>(&key, &held.value).is_ok_and(|kept| kept.value.order == order.id)
+        {
+            commit.expect(key.clone(), Condition::Is(held.version));
+            commit.delete(key);
+        }
+        Ok(())
     }
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use acme::{
     authorization::Response,
+    certificate::CertificateId,
     challenge::{ChallengeKind, Evidence, KeyAuthorization, Token},
     identifier::Identifier,
     ids::{IdempotencyKey, RealmName},
+    order::{CsrDigest, Progress},
     problem::{Problem, ProblemKind},
 };
 use proptest::prelude::*;
@@ -300,6 +302,50 @@ async fn a_proof_that_was_given_up_is_not_found_and_the_ones_before_it_are() {
     assert_eq!(proven(&store, "reg_1", "a.test").await, ["a1"]);
     assert_eq!(store.sweep(after(60), 9).await, Ok(2));
     assert_eq!(number_of_keys(&memory).await, 0, "the index is swept with its records");
+}
+
+#[tokio::test]
+async fn of_two_orders_that_replace_a_certificate_at_the_same_time_one_is_refused() {
+    let (store, _) = store();
+    let certificate = CertificateId::parse("AA.BB").unwrap();
+    let claim = async |order: &str, was: Option<&Stored<OrderId>>| {
+        commit(&store, |commit| {
+            commit.claim_replacement(&endpoint(), &certificate, was, &order_id(order), after(60));
+        })
+        .await
+    };
+    assert_eq!(store.replacement(&endpoint(), &certificate).await.unwrap(), None);
+    assert_eq!(claim("o1", None).await, Ok(()));
+    assert_eq!(claim("o2", None).await, Err(CommitError::Conflict));
+    let first = store.replacement(&endpoint(), &certificate).await.unwrap().unwrap();
+    assert_eq!(claim("o3", Some(&first)).await, Ok(()), "its order has let go");
+    assert_eq!(claim("o4", Some(&first)).await, Err(CommitError::Conflict));
+    assert_eq!(store.replacement(&endpoint(), &certificate).await.unwrap().unwrap().value, order_id("o3"));
+    let elsewhere = EndpointName::parse("other").unwrap();
+    assert_eq!(store.replacement(&elsewhere, &certificate).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_replacement_outlives_the_order_that_was_issued_and_goes_with_the_one_that_was_not() {
+    let csr = CsrDigest([1; 32]);
+    let issued = Progress::Issued { csr, certificate: CertificateId::parse("CC.DD").unwrap() };
+    let failed = Progress::Failed { problem: Problem::new(ProblemKind::Caa, "no") };
+    for (progress, is_left) in [(issued, true), (failed, false), (Progress::Open, false)] {
+        let (store, memory) = store();
+        let certificate = CertificateId::parse("AA.BB").unwrap();
+        let replacing = Order { replaces: Some(certificate.clone()), progress, ..order("o1", NOW) };
+        commit(&store, |commit| {
+            commit.claim_replacement(&endpoint(), &certificate, None, &replacing.id, after(600));
+            commit.create_order(replacing.clone(), after(60));
+        })
+        .await
+        .unwrap();
+        assert_eq!(store.sweep(after(60), 9).await, Ok(1));
+        let left = store.replacement(&endpoint(), &certificate).await.unwrap();
+        assert_eq!(left.is_some(), is_left, "{:?}", replacing.progress);
+        store.sweep(after(600), 9).await.unwrap();
+        assert_eq!(number_of_keys(&memory).await, 0);
+    }
 }
 
 #[tokio::test]
