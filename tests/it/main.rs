@@ -20,6 +20,7 @@ mod directory;
 mod external_account;
 mod faults;
 mod finalize;
+mod help;
 mod jws;
 mod nonce;
 mod operations;

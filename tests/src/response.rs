@@ -127,6 +127,9 @@ impl Response {
         let problem = self.json();
         assert_eq!(problem["type"], format!("urn:ietf:params:acme:error:{kind}"), "{self:?}");
         assert_eq!(problem["status"], status, "{self:?}");
+        let help = self.link("help").and_then(|url| url.strip_prefix("https://")?.split_once('/'));
+        assert_eq!(help.map(|(_, path)| path), Some(format!("help/{kind}").as_str()), "{self:?}");
+        assert!(self.all("link").all(|link| link.matches("rel=").count() == 1), "one relation a line: {self:?}");
         let detail = problem["detail"].as_str().unwrap_or_default().to_owned();
         assert!(!detail.is_empty() && !detail.contains('"') && detail.is_ascii(), "{self:?}");
         detail

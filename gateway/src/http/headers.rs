@@ -1,8 +1,10 @@
 //! What every answer of an endpoint carries: a nonce, the way back to the directory, no caching
-//! (RFC 8555 §6.5, §7.1); and what every request leaves behind: one log line.
+//! (RFC 8555 §6.5, §7.1), and with a problem the way to its help page; and what every request
+//! leaves behind: one log line.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
+use acme::problem::ProblemKind;
 use actix_web::{
     Error, HttpMessage, ResponseError as _,
     body::MessageBody,
@@ -17,7 +19,10 @@ use actix_web::{
 };
 use futures_util::FutureExt as _;
 
-use super::problem::{HttpError, Sent};
+use super::{
+    help,
+    problem::{HttpError, Sent},
+};
 use crate::{app::App, clock};
 
 /// The nonce header (RFC 8555 §6.5.1).
@@ -47,6 +52,7 @@ pub(crate) async fn dress<B: MessageBody + 'static>(
     };
     let issue_nonce = method == Method::POST || is_new_nonce(&response);
     let index = index_link(&app, &response);
+    let help = help_link(&app, &response);
     let headers = response.headers_mut();
     if issue_nonce && let Ok(nonce) = HeaderValue::from_str(&app.nonces.issue(clock::now())) {
         headers.insert(REPLAY_NONCE, nonce);
@@ -54,6 +60,9 @@ pub(crate) async fn dress<B: MessageBody + 'static>(
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(index) = index {
         headers.append(header::LINK, index);
+    }
+    if let Some(help) = help {
+        headers.append(header::LINK, help);
     }
     if with_origin {
         allow_browsers(headers);
@@ -73,6 +82,9 @@ fn after_panic(app: &App) -> Error {
     if let Ok(nonce) = HeaderValue::from_str(&app.nonces.issue(clock::now())) {
         response.headers_mut().insert(REPLAY_NONCE, nonce);
     }
+    if let Some(help) = help_value(app, ProblemKind::ServerInternal) {
+        response.headers_mut().append(header::LINK, help);
+    }
     InternalError::from_response("panic", response).into()
 }
 
@@ -85,6 +97,16 @@ fn index_link<B>(app: &App, response: &ServiceResponse<B>) -> Option<HeaderValue
         return None;
     }
     HeaderValue::from_str(&format!("<{}>;rel=\"index\"", endpoint.links.directory())).ok()
+}
+
+/// On every problem: the page that explains it to people.
+fn help_link<B>(app: &App, response: &ServiceResponse<B>) -> Option<HeaderValue> {
+    let kind = response.response().extensions().get::<Sent>()?.kind;
+    help_value(app, kind)
+}
+
+fn help_value(app: &App, kind: ProblemKind) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("<{}>;rel=\"help\"", help::url(app, kind))).ok()
 }
 
 /// CORS, and only for browsers: shell clients search for `location` in all headers.

@@ -7,6 +7,8 @@ mod acme;
 pub(crate) mod authenticate;
 mod connection;
 mod headers;
+mod help;
+mod html;
 pub(crate) mod links;
 pub(crate) mod listen;
 pub(crate) mod ops;

@@ -7,7 +7,7 @@ use actix_web::{
     web::{self, ServiceConfig, get, head, post},
 };
 
-use super::{acme::*, problem::HttpError};
+use super::{acme::*, help, problem::HttpError};
 
 /// One resource, the methods it knows, and 405 for the others.
 macro_rules! resource {
@@ -37,6 +37,9 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(resource!("/acme/{endpoint}/chall/{authorization}/{kind}", "POST": post => challenge::post))
         .service(resource!("/acme/{endpoint}/cert/{certificate}", "POST": post => certificate::post))
         .service(resource!("/acme/{endpoint}/cert/{certificate}/{chain}", "POST": post => certificate::post_alternate))
+        .service(resource!("/help", "GET, HEAD": get => help::index, head => help::index))
+        .service(resource!("/help/", "GET, HEAD": get => help::index, head => help::index))
+        .service(resource!("/help/{error}", "GET, HEAD": get => help::page, head => help::page))
         .default_service(web::route().to(not_found));
 }
 
