@@ -3,6 +3,7 @@
 //! It imports no crate of ours, so that it compiles in seconds and works when they do not compile.
 
 mod clients;
+mod fuzz;
 mod interrupt;
 mod output;
 mod packages;
@@ -31,6 +32,8 @@ enum Verb {
     Test,
     /// Run the scenarios with real ACME clients
     Clients,
+    /// Run the fuzz targets for a time or a number of executions
+    Fuzz(fuzz::Options),
     /// Check the rules of the house that no compiler checks
     Tidy,
     /// What continuous integration runs: the same as `test`
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Verb::Quickstart(options) => quickstart::run(&options),
         Verb::Test | Verb::Ci => test_command::run(),
         Verb::Clients => clients::run(),
+        Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Tidy => tidy::run(),
     };
     result.unwrap_or_else(|error| {

@@ -38,6 +38,7 @@ use crate::{
     Proof, Registered, RequestState, Revocation, Revoked,
 };
 
+pub mod answers;
 mod circuit;
 mod client;
 mod deadline;
