@@ -2,6 +2,7 @@
 //! findings, with a test that shows it catching a bad sample.
 
 mod code;
+mod conformance;
 mod directions;
 mod docs;
 mod doors;
@@ -69,6 +70,7 @@ fn findings(tree: &Tree, metadata: &serde_json::Value) -> Vec<Finding> {
     findings.extend(directions::check(&crates));
     findings.extend(doors::check_manifests(&crates));
     findings.extend(docs::check_required(tree));
+    findings.extend(conformance::check(tree.files()));
     for file in tree.files() {
         let (path, text) = (file.path.as_str(), file.text.as_str());
         findings.extend(words::check(path, text));
