@@ -20,14 +20,20 @@ mod directory;
 mod external_account;
 mod faults;
 mod finalize;
+mod heads;
 mod help;
 mod jws;
+mod key_change;
+mod negative;
 mod nonce;
 mod operations;
 mod order;
 mod registration;
 mod revocation;
+mod server_certificate;
 mod settings;
+mod tls_alpn_01;
+mod tolerance;
 mod transport;
 
 use std::{

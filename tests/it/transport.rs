@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use openssl::ssl::SslVersion;
+use serde_json::json;
 use tests::{
     client::JOSE,
     http::{Connection, Tls, request},
@@ -277,17 +278,6 @@ fn a_head_that_does_not_end_is_given_up() {
 }
 
 #[test]
-fn ambiguous_requests_are_refused() {
-    let both = "POST /acme/open/new-order HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/jose+json\r\n\
-        Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    let two_lengths = "POST /acme/open/new-order HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/jose+json\r\n\
-        Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}";
-    for octets in [both, two_lengths] {
-        assert_eq!(raw(octets.as_bytes()).status, 400, "{octets}");
-    }
-}
-
-#[test]
 fn a_request_needs_no_user_agent() {
     let mut connection = world().site().connect();
     connection.send("GET /acme/open/directory HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
@@ -307,10 +297,97 @@ fn nothing_is_compressed_and_no_cookie_set() {
 #[test]
 fn what_is_outside_of_the_directories_is_not_found() {
     let site = world().site();
-    for path in ["/", "/acme", "/acme/open/x/y/z", "/metrics", "/healthz", "/acme/open/../open/directory"] {
-        let response = site.send("GET", path, &[], None);
-        assert!(response.status == 404 || response.status == 400, "{path}: {response:?}");
+    for path in ["/", "/acme", "/acme/", "/acme/open/x/y/z", "/acme/unknown/directory", "/metrics", "/healthz", "//"] {
+        for method in ["GET", "PUT", "OPTIONS"] {
+            let _ = site.send(method, path, &[], None).assert_problem(404, "malformed");
+        }
     }
+}
+
+#[test]
+fn paths_are_taken_as_they_are_and_never_normalised() {
+    let client = world().account();
+    let site = client.site();
+    let other_spellings = [
+        "/acme/open/../open/directory",
+        "/acme/open/./directory",
+        "/acme//open/directory",
+        "//acme/open/directory",
+        "/acme/open/directory//",
+        "/acme/open/%64irectory",
+        "/acme/%6fpen/directory",
+        "/acme/open%2Fdirectory",
+        "/acme/open/directory%00",
+        "/ACME/open/directory",
+        "/acme/Open/directory",
+    ];
+    for path in other_spellings {
+        let _ = site.send("GET", path, &[], None).assert_problem(404, "malformed");
+    }
+    // Not even if what was signed is spelt in the same way.
+    for path in ["/acme/open/new%2Dorder", "/acme/open/%6Eew-order", "/acme/open/../open/new-order"] {
+        let url = format!("{}{path}", site.external_url);
+        let _ = client
+            .post(&url, &json!({"identifiers": [{"type": "dns", "value": "a.test"}]}))
+            .assert_refused(404, "malformed");
+    }
+}
+
+#[test]
+fn a_slash_or_a_query_after_the_url_of_a_resource_makes_it_another_url() {
+    let client = world().account();
+    let order = client.order(&["slash.example.test"]);
+    for url in [client.url("new-order"), client.url("new-nonce"), client.account_url(), order.url] {
+        let response = client.read(&format!("{url}/"));
+        let _ = response.assert_refused(404, "malformed");
+        assert_eq!(response.header("location"), None, "no redirect: {response:?}");
+        let _ = client.read(&format!("{url}?x=1")).assert_refused(404, "malformed");
+    }
+}
+
+#[test]
+fn browsers_and_others_are_told_the_methods_of_what_there_is() {
+    let site = world().site();
+    for (resource, methods) in
+        [("directory", "GET, HEAD, POST"), ("new-nonce", "GET, HEAD, POST"), ("new-order", "POST")]
+    {
+        let url = site.url("open", resource);
+        let response = site.send("OPTIONS", &url, &[], None).expect(204);
+        assert_eq!(response.header("allow"), Some(methods));
+        let cors = response.headers.iter().any(|(name, _)| name.to_ascii_lowercase().starts_with("access-control"));
+        assert!(!cors, "only browsers get CORS headers: {response:?}");
+        let response = site.send("OPTIONS", &url, &[("Origin", "https://app.example")], None).expect(204);
+        assert_eq!(response.header("access-control-allow-methods"), Some(methods));
+        assert_eq!(response.header("access-control-allow-origin"), Some("*"));
+    }
+    for method in ["OPTIONS", "PUT", "GET"] {
+        let url = site.url("unknown", "new-order");
+        let _ = site.send(method, &url, &[("Origin", "https://app.example")], None).assert_problem(404, "malformed");
+    }
+}
+
+#[test]
+fn refusals_say_that_they_are_in_english() {
+    let site = world().site();
+    let german = [("Accept-Language", "de-DE, xx;q=0.1")];
+    let response = site.send("GET", &site.url("open", "nothing"), &german, None);
+    let _ = response.assert_problem(404, "malformed");
+    assert_eq!(response.header("content-language"), Some("en"));
+}
+
+#[test]
+fn a_post_over_http_1_0_is_answered() {
+    let client = world().account();
+    let url = client.url("new-order");
+    let payload = r#"{"identifiers":[{"type":"dns","value":"old.example.test"}]}"#;
+    let jws = client.draft(&url, payload).sign().to_string();
+    let path = url.strip_prefix(&client.site().external_url).unwrap();
+    let octets = format!("POST {path} HTTP/1.0\r\nContent-Type: {JOSE}\r\nContent-Length: {}\r\n\r\n{jws}", jws.len());
+    let response = raw(octets.as_bytes()).expect(201);
+    assert!(
+        response.header("replay-nonce").is_some() && response.header("transfer-encoding").is_none(),
+        "{response:?}"
+    );
 }
 
 #[test]

@@ -23,12 +23,13 @@ use actix_web::{
 use cm_connector::{Client, Proof};
 use serde::de::DeserializeOwned;
 
-use super::{headers::Noted, problem::HttpError};
+use super::{problem::HttpError, trace::Noted};
 use crate::{
     app::{App, Endpoint},
     clock,
     http::connection::{BodyError, read_body},
     jws::{
+        key_change::KeyChange,
         parse::{Jws, Signer},
         verify::VerifyingKey,
     },
@@ -45,6 +46,8 @@ pub(crate) struct AccountSigned<P> {
     pub(crate) payload: P,
     pub(crate) client: Client,
     pub(crate) proof: Proof,
+    /// The URL it was sent to: what the JWS inside a key change must name as well.
+    pub(crate) url: String,
 }
 
 /// A request that was signed by the key it carries.
@@ -95,6 +98,12 @@ impl Payload for Nothing {
 impl<T: DeserializeOwned> Payload for JsonOrNothing<T> {
     fn read(payload: &[u8]) -> Result<Self, HttpError> {
         if payload.is_empty() { Ok(Self::Nothing) } else { json(payload).map(Self::Json) }
+    }
+}
+
+impl Payload for KeyChange {
+    fn read(payload: &[u8]) -> Result<Self, HttpError> {
+        Ok(Self::parse(payload).map_err(|error| Problem::from(&error))?)
     }
 }
 
@@ -185,6 +194,7 @@ impl Arrived {
         ra::account::require_usable(&registration)?;
         let payload = P::read(&self.jws.signed.payload)?;
         let proof = Proof(self.jws.signed.received.into());
+        let url = self.jws.signed.url;
         Ok(AccountSigned {
             app: self.app,
             endpoint: self.endpoint,
@@ -193,6 +203,7 @@ impl Arrived {
             payload,
             client: self.client,
             proof,
+            url,
         })
     }
 
@@ -295,9 +306,6 @@ async fn read(app: &App, request: &HttpRequest, mut body: dev::Payload) -> Resul
 
 /// Parameters such as a charset are ignored (RFC 8555 §6.2).
 fn require_jose(request: &HttpRequest) -> Result<(), HttpError> {
-    if request.headers().get_all(header::CONTENT_TYPE).count() > 1 {
-        return Err(HttpError::malformed("the request has several Content-Type fields; send one"));
-    }
     let given = text_header(request, &header::CONTENT_TYPE).unwrap_or_default();
     let media_type = given.split(';').next().unwrap_or_default().trim();
     if media_type.eq_ignore_ascii_case("application/jose+json") {

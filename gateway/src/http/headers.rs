@@ -1,18 +1,18 @@
 //! What every answer of an endpoint carries: a nonce, the way back to the directory, no caching
-//! (RFC 8555 §6.5, §7.1), and with a problem the way to its help page; and what every request
-//! leaves behind: one log line.
+//! (RFC 8555 §6.5, §7.1), and with a problem the way to its help page. And what no route may see:
+//! requests that are refused whatever they ask for.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use acme::problem::ProblemKind;
 use actix_web::{
-    Error, HttpMessage, ResponseError as _,
-    body::MessageBody,
+    Error, HttpMessage, HttpResponse, ResponseError as _,
+    body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
-        Method, StatusCode,
-        header::{self, HeaderName, HeaderValue},
+        Method,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
     web,
@@ -20,140 +20,102 @@ use actix_web::{
 use futures_util::FutureExt as _;
 
 use super::{
+    connection::RefusedHead,
     help,
     problem::{HttpError, Sent},
+    trace::{Asked, Told, leave_trace},
 };
 use crate::{app::App, clock};
 
 /// The nonce header (RFC 8555 §6.5.1).
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 
-/// Facts about a request that its log line shows; handlers add to them.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Noted {
-    pub(crate) account: Option<String>,
-}
-
 /// Wraps every request of the ACME listener.
 pub(crate) async fn dress<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let Some(app) = request.app_data::<web::Data<App>>().map(|data| Arc::clone(data)) else {
-        return next.call(request).await;
+        return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    let method = request.method().clone();
-    let with_origin = request.headers().contains_key(header::ORIGIN);
-    let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
-    let mut response = match answered {
-        Ok(answered) => answered?,
-        Err(_panic) => return Err(after_panic(&app)),
+    let asked = Asked::of(&request);
+    if let Some(refused) = refusal(&request) {
+        let mut response = request.error_response(refused);
+        add_headers(&app, &asked, response.response_mut());
+        leave_trace(&app, &asked, &Told::by_response(&response), started);
+        return Ok(response);
+    }
+    let Ok(answered) = AssertUnwindSafe(next.call(request)).catch_unwind().await else {
+        let mut response = after_panic(&app);
+        add_headers(&app, &asked, &mut response);
+        leave_trace(&app, &asked, &Told::without_request(&response), started);
+        return Err(InternalError::from_response("panic", response).into());
     };
-    let issue_nonce = method == Method::POST || is_new_nonce(&response);
-    let index = index_link(&app, &response);
-    let help = help_link(&app, &response);
-    let headers = response.headers_mut();
-    if issue_nonce && let Ok(nonce) = HeaderValue::from_str(&app.nonces.issue(clock::now())) {
-        headers.insert(REPLAY_NONCE, nonce);
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(index) = index {
-        headers.append(header::LINK, index);
-    }
-    if let Some(help) = help {
-        headers.append(header::LINK, help);
-    }
-    if with_origin {
-        allow_browsers(headers);
-    }
-    leave_trace(&app, &method, &response, started);
+    let mut response = answered?.map_into_boxed_body();
+    add_headers(&app, &asked, response.response_mut());
+    leave_trace(&app, &asked, &Told::by_response(&response), started);
     Ok(response)
 }
 
-fn is_new_nonce<B>(response: &ServiceResponse<B>) -> bool {
-    response.status().is_success() && response.request().path().ends_with("/new-nonce")
+/// A head that is no sound HTTP, and a URL that is spelt in another way than this server does: no id
+/// or name needs percent signs, no resource but lists has a query, and what is signed is compared
+/// octet by octet (RFC 8555 §6.4).
+fn refusal(request: &ServiceRequest) -> Option<HttpError> {
+    if let Some(refused) = request.extensions().get::<RefusedHead>() {
+        return Some(HttpError::malformed(refused.why.to_string()));
+    }
+    let (path, query) = (request.uri().path(), request.uri().query());
+    let odd_query = query.is_some() && request.method() == Method::POST && !path.ends_with("/orders");
+    (path.contains('%') || odd_query).then(|| {
+        let detail = "there is nothing at this URL; use URLs exactly as this server gave them out";
+        HttpError::new(ProblemKind::NotFound, detail)
+    })
 }
 
 /// A panic ends one request and nothing else; its client is told so and can go on.
-fn after_panic(app: &App) -> Error {
+fn after_panic(app: &App) -> HttpResponse {
     app.metrics.panics.inc();
-    let mut response = HttpError::internal(&anyhow::anyhow!("a request handler panicked")).error_response();
-    if let Ok(nonce) = HeaderValue::from_str(&app.nonces.issue(clock::now())) {
-        response.headers_mut().insert(REPLAY_NONCE, nonce);
+    HttpError::internal(&anyhow::anyhow!("a request handler panicked")).error_response()
+}
+
+fn add_headers(app: &App, asked: &Asked, response: &mut HttpResponse) {
+    let ok = response.status().is_success();
+    let index = index_link(app, &asked.path, ok);
+    let help = response.extensions().get::<Sent>().and_then(|sent| help_link(app, sent.kind));
+    let headers = response.headers_mut();
+    let wants_nonce = asked.method == Method::POST || (ok && asked.path.ends_with("/new-nonce"));
+    if wants_nonce && let Ok(nonce) = HeaderValue::from_str(&app.nonces.issue(clock::now())) {
+        headers.insert(REPLAY_NONCE, nonce);
     }
-    if let Some(help) = help_value(app, ProblemKind::ServerInternal) {
-        response.headers_mut().append(header::LINK, help);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for link in [index, help].into_iter().flatten() {
+        headers.append(header::LINK, link);
     }
-    InternalError::from_response("panic", response).into()
+    if asked.with_origin {
+        allow_browsers(headers);
+    }
 }
 
 /// On everything but the directory itself.
-fn index_link<B>(app: &App, response: &ServiceResponse<B>) -> Option<HeaderValue> {
-    let mut segments = response.request().path().split('/').skip(1);
+fn index_link(app: &App, path: &str, ok: bool) -> Option<HeaderValue> {
+    let mut segments = path.split('/').skip(1);
     let (Some("acme"), Some(name), resource) = (segments.next(), segments.next(), segments.next()) else { return None };
     let endpoint = app.endpoints.get(&name.parse().ok()?)?;
-    if response.status().is_success() && matches!(resource, None | Some("" | "directory")) {
+    if ok && matches!(resource, None | Some("" | "directory")) {
         return None;
     }
     HeaderValue::from_str(&format!("<{}>;rel=\"index\"", endpoint.links.directory())).ok()
 }
 
 /// On every problem: the page that explains it to people.
-fn help_link<B>(app: &App, response: &ServiceResponse<B>) -> Option<HeaderValue> {
-    let kind = response.response().extensions().get::<Sent>()?.kind;
-    help_value(app, kind)
-}
-
-fn help_value(app: &App, kind: ProblemKind) -> Option<HeaderValue> {
+fn help_link(app: &App, kind: ProblemKind) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("<{}>;rel=\"help\"", help::url(app, kind))).ok()
 }
 
 /// CORS, and only for browsers: shell clients search for `location` in all headers.
-fn allow_browsers(headers: &mut header::HeaderMap) {
+fn allow_browsers(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     let exposed = HeaderValue::from_static("Link, Replay-Nonce, Location, Retry-After");
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-}
-
-/// One line a request; what clients sent is quoted.
-fn leave_trace<B>(app: &App, method: &Method, response: &ServiceResponse<B>, started: Instant) {
-    let request = response.request();
-    let seconds = started.elapsed().as_secs_f64();
-    let resource = request.match_pattern().unwrap_or_else(|| String::from("none"));
-    app.metrics.answered(&resource, response.status().as_u16(), seconds);
-    let sent = response.response().extensions().get::<Sent>().cloned();
-    if let Some(sent) = &sent {
-        app.metrics.problem(sent.kind);
-    }
-    let noted = request.extensions().get::<Noted>().cloned().unwrap_or_default();
-    let created = created(response);
-    let account = noted.account.as_deref().or(created.filter(|_| resource.ends_with("/new-account")));
-    let order = request.match_info().get("order").or(created.filter(|_| resource.ends_with("/new-order")));
-    let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    tracing::info!(
-        target: "request",
-        %method,
-        path = cut(request.path()),
-        status = response.status().as_u16(),
-        millis = started.elapsed().as_millis(),
-        client = request.peer_addr().map(|address| tracing::field::display(address.ip())),
-        account,
-        order,
-        problem = sent.as_ref().map(|sent| sent.kind.name_and_status().0),
-        detail = sent.as_ref().map(|sent| sent.detail.as_str()),
-        agent = cut(agent),
-    );
-}
-
-/// The id of the account or order that a request made: the last segment of its URL.
-fn created<B>(response: &ServiceResponse<B>) -> Option<&str> {
-    let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
-    (response.status() == StatusCode::CREATED).then(|| location.rsplit('/').next())?
-}
-
-/// Strangers choose these texts, so the log takes no more than so much of them.
-fn cut(text: &str) -> &str {
-    const OCTETS_MAX: usize = 256;
-    text.get(..OCTETS_MAX).unwrap_or(if text.len() > OCTETS_MAX { "(not text)" } else { text })
 }

@@ -16,6 +16,7 @@ mod problem;
 mod reply;
 mod router;
 mod server;
+mod trace;
 
 pub(crate) use authenticate::{AccountSigned, JsonOrNothing, Nothing, RevocationSigned, SelfSigned};
 pub(crate) use problem::HttpError;

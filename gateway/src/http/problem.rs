@@ -16,6 +16,8 @@ pub(crate) struct HttpError {
     refusal: Box<Refusal>,
     /// `Allow`, with 405.
     pub(crate) allow: Option<&'static str>,
+    /// `Location`, with 409: what is in the way.
+    pub(crate) location: Option<String>,
 }
 
 /// Left in the response for the log line and the metrics.
@@ -37,7 +39,7 @@ impl HttpError {
 
 impl From<Refusal> for HttpError {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal: Box::new(refusal), allow: None }
+        Self { refusal: Box::new(refusal), allow: None, location: None }
     }
 }
 
@@ -50,7 +52,7 @@ impl From<Problem> for HttpError {
 impl From<ra::Error> for HttpError {
     fn from(error: ra::Error) -> Self {
         match error {
-            ra::Error::Refused(refusal) => Self { refusal, allow: None },
+            ra::Error::Refused(refusal) => Self { refusal, allow: None, location: None },
             ra::Error::Conflict => {
                 let detail = "another request changed this at the same time; try again";
                 let problem = Problem::new(ProblemKind::Unavailable, detail);
@@ -91,6 +93,7 @@ impl ResponseError for HttpError {
         }
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
+        response.insert_header((header::CONTENT_LANGUAGE, "en"));
         if let Some(retry_after) = self.refusal.retry_after {
             response.insert_header((header::RETRY_AFTER, retry_after.as_secs().max(1).to_string()));
         }
@@ -100,6 +103,9 @@ impl ResponseError for HttpError {
         }
         if let Some(allow) = self.allow {
             response.insert_header((header::ALLOW, allow));
+        }
+        if let Some(location) = &self.location {
+            response.insert_header((header::LOCATION, location.as_str()));
         }
         let mut response = with_json(&mut response, &document);
         response.extensions_mut().insert(Sent { kind: problem.kind, detail: problem.detail.to_string() });

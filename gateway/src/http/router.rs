@@ -3,11 +3,16 @@
 use acme::problem::ProblemKind;
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::Method,
+    http::{Method, header},
     web::{self, ServiceConfig, get, head, post},
 };
 
-use super::{acme::*, help, problem::HttpError};
+use super::{
+    acme::*,
+    authenticate::{app_of, endpoint_of},
+    help,
+    problem::HttpError,
+};
 
 /// One resource, the methods it knows, and 405 for the others.
 macro_rules! resource {
@@ -43,14 +48,22 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .default_service(web::route().to(not_found));
 }
 
-/// Browsers ask with OPTIONS what they may do; everything else is refused (RFC 9110 §15.5.6).
+/// OPTIONS is answered with the methods, to browsers in their words too (CORS); everything else is
+/// refused (RFC 9110 §15.5.6).
 async fn other_method(request: HttpRequest, allow: &'static str) -> Result<HttpResponse, HttpError> {
+    if request.match_info().get("endpoint").is_some() {
+        endpoint_of(&*app_of(&request)?, &request)?;
+    }
     if request.method() == Method::OPTIONS {
-        return Ok(HttpResponse::NoContent()
-            .insert_header(("Access-Control-Allow-Methods", allow))
-            .insert_header(("Access-Control-Allow-Headers", "Content-Type"))
-            .insert_header(("Access-Control-Max-Age", "86400"))
-            .finish());
+        let mut permission = HttpResponse::NoContent();
+        permission.insert_header((header::ALLOW, allow));
+        if request.headers().contains_key(header::ORIGIN) {
+            permission
+                .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, allow))
+                .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "Content-Type"))
+                .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"));
+        }
+        return Ok(permission.finish());
     }
     let mut error = HttpError::new(
         ProblemKind::MethodNotAllowed,

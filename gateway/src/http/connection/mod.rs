@@ -4,9 +4,11 @@
 //! heads and for responses that nobody reads. So the stream under it keeps the time itself. At any
 //! moment a connection is in one phase (`pace.rs`), and every phase but one ends by the clock; that one is
 //! our own work on a request, during which the body, if there is one, has a deadline too.
-//! It is not a parser: it sees octets go by and is told where a request begins and ends.
+//! And it hands nothing on that the library could not read (`intake.rs`, `head.rs`).
 
 mod body;
+mod head;
+mod intake;
 mod pace;
 
 use std::{
@@ -14,7 +16,7 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::{
@@ -23,7 +25,12 @@ use tokio::{
 };
 
 pub(crate) use body::{BodyError, TimedBody, read_body};
+use intake::Intake;
+pub(crate) use intake::{REFUSED_TARGET, RefusedHead};
 pub(crate) use pace::{Afterwards, LINGER, Pace, PaceLimits};
+
+/// How much is read from a peer at once, in octets.
+const READ_OCTETS: usize = 8 * 1024;
 
 /// A stream that ends when its peer is too slow.
 ///
@@ -33,6 +40,7 @@ pub(crate) use pace::{Afterwards, LINGER, Pace, PaceLimits};
 #[derive(Debug)]
 pub(crate) struct Paced<S> {
     stream: S,
+    intake: Intake,
     pace: Rc<Pace>,
     timer: Pin<Box<Sleep>>,
 }
@@ -40,7 +48,12 @@ pub(crate) struct Paced<S> {
 impl<S> Paced<S> {
     /// Starts the clock of a connection whose handshake is done.
     pub(crate) fn new(stream: S, limits: PaceLimits) -> Self {
-        Self { stream, pace: Rc::new(Pace::new(limits)), timer: Box::pin(sleep_until(Instant::now())) }
+        Self {
+            stream,
+            intake: Intake::new(),
+            pace: Rc::new(Pace::new(limits)),
+            timer: Box::pin(sleep_until(Instant::now())),
+        }
     }
 
     /// The clock, for whoever knows where requests begin and end.
@@ -80,15 +93,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.keep_time(context)?;
-        if this.pace.is_closing() {
-            return Poll::Ready(Ok(())); // nothing more: the end of the stream
-        }
-        let filled = buffer.filled().len();
-        let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
-        if buffer.filled().len() > filled {
+        // What is closing or broke off is at its end: nothing more is handed on.
+        while !this.pace.is_closing() && !this.intake.hand_on(buffer) && !this.intake.has_ended() {
+            let mut octets = [0; READ_OCTETS];
+            let mut came = ReadBuf::new(&mut octets);
+            ready!(Pin::new(&mut this.stream).poll_read(context, &mut came))?;
+            if came.filled().is_empty() {
+                break;
+            }
             this.pace.octets_came();
+            if let Some(refused) = this.intake.take(came.filled()) {
+                this.pace.refuse(refused);
+            }
         }
-        outcome
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -158,13 +176,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn octets_of_a_head_buy_no_more_time() {
         let (mut paced, _, mut far) = paced();
-        for _ in 0..9 {
-            far.write_all(b"x").await.unwrap();
-            assert_eq!(paced.read(&mut [0; 8]).await.unwrap(), 1);
-            advance(Duration::from_secs(1)).await;
-        }
-        let (took, read) = time_of(paced.read(&mut [0; 8])).await;
-        assert_eq!((secs(took), read.unwrap()), (1, 0));
+        let drip = async {
+            let mut ticks = tokio::time::interval(Duration::from_secs(1));
+            for octet in b"GET /a HTTP/1.1\r\nX: ".iter().chain(std::iter::repeat(&b'x')) {
+                ticks.tick().await;
+                far.write_all(&[*octet]).await.unwrap();
+            }
+        };
+        let mut octets = [0; 8];
+        let (took, read) = time_of(async {
+            tokio::select! { read = paced.read(&mut octets) => read, () = drip => Ok(1) }
+        })
+        .await;
+        assert_eq!((secs(took), read.unwrap()), (10, 0));
     }
 
     #[tokio::test(start_paused = true)]
@@ -183,8 +207,7 @@ mod tests {
         pace.request_began();
         pace.request_ended();
         advance(Duration::from_secs(50)).await;
-        far.write_all(b"x").await.unwrap();
-        assert_eq!(paced.read(&mut [0; 8]).await.unwrap(), 1);
+        far.write_all(b"G").await.unwrap();
         let (took, read) = time_of(paced.read(&mut [0; 8])).await;
         assert_eq!((secs(took), read.unwrap()), (10, 0));
     }
@@ -201,6 +224,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_rest_of_an_unwanted_body_is_dropped_for_a_while() {
         let (mut paced, pace, mut far) = paced();
+        far.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n").await.unwrap();
+        assert_eq!(paced.read(&mut [0; 99]).await.unwrap(), 47);
         pace.request_began();
         pace.body_began();
         assert_eq!(pace.request_ended(), Afterwards::Close);

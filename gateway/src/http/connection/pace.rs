@@ -1,8 +1,15 @@
 //! The clock of one connection: what it is waiting for, and when that has to have come.
 
-use std::{cell::Cell, io, task::Poll, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    task::Poll,
+    time::Duration,
+};
 
 use tokio::time::Instant;
+
+use super::RefusedHead;
 
 /// After the last answer of a connection, what the peer still sends is read and dropped for so long.
 /// Closing at once could take the answer away from it (RFC 9112 §9.6).
@@ -53,6 +60,8 @@ pub(crate) struct Pace {
     requests: Cell<u32>,
     /// Whether the request in hand has a body that was not read to its end.
     body_is_open: Cell<bool>,
+    /// The head that was not handed on: the last one of this connection.
+    refused: RefCell<Option<RefusedHead>>,
 }
 
 /// What comes after a response.
@@ -75,7 +84,18 @@ impl Pace {
             blocked: Cell::new(None),
             requests: Cell::new(0),
             body_is_open: Cell::new(false),
+            refused: RefCell::new(None),
         }
+    }
+
+    /// A head was not handed on; a request with the target that stands for it follows.
+    pub(super) fn refuse(&self, refused: RefusedHead) {
+        self.refused.replace(Some(refused));
+    }
+
+    /// The head that was not handed on, once.
+    pub(crate) fn refused(&self) -> Option<RefusedHead> {
+        self.refused.take()
     }
 
     /// The head of a request is complete.

@@ -7,7 +7,7 @@
 
 use std::{io, net::TcpListener, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
-use actix_http::{ConnectionType, Extensions, HttpService, KeepAlive, Payload, Request, Response};
+use actix_http::{ConnectionType, Extensions, HttpMessage as _, HttpService, KeepAlive, Payload, Request, Response};
 use actix_server::{GracefulShutdownSignal, Server};
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config,
@@ -25,7 +25,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
-use super::connection::{Afterwards, LINGER, Pace, PaceLimits, Paced, TimedBody};
+use super::connection::{Afterwards, LINGER, Pace, PaceLimits, Paced, REFUSED_TARGET, TimedBody};
 
 /// The only protocol that is offered in TLS handshakes (RFC 7301).
 pub(crate) const ALPN: &[u8] = b"http/1.1";
@@ -71,7 +71,8 @@ type Connection = Paced<Pin<Box<dyn Duplex>>>;
 /// Responses have header names in title case, because shell clients look for `Replay-Nonce` and
 /// `Location` in that spelling. The peer's address is in `HttpRequest::peer_addr`. A request body
 /// fails to read when it is late (see [`super::connection::read_body`]). Links must not be built
-/// from the App's own idea of host and scheme: it has none.
+/// from the App's own idea of host and scheme: it has none. A request whose head was refused comes
+/// with a [`RefusedHead`](super::connection::RefusedHead) in its extensions and leads nowhere.
 ///
 /// # Errors
 /// A listener cannot be used, or there is none.
@@ -188,11 +189,17 @@ where
         .map_err(|error| debug!(%error, "a connection ended in an error"))
 }
 
-/// Tells the clock that a head is complete, and puts a deadline on the body.
+/// Tells the clock that a head is complete, puts a deadline on the body, and says in the request's
+/// extensions if it stands for one that was refused.
 fn begin(mut request: Request) -> (Request, Option<Rc<Pace>>) {
     let pace = request.conn_data::<Rc<Pace>>().map(Rc::clone);
     if let Some(pace) = &pace {
         pace.request_began();
+        if request.path() == REFUSED_TARGET
+            && let Some(refused) = pace.refused()
+        {
+            request.extensions_mut().insert(refused);
+        }
         let body = request.take_payload();
         if !matches!(body, Payload::None) {
             *request.payload() = Payload::Stream { payload: Box::pin(TimedBody::new(body, Rc::clone(pace))) };
