@@ -42,6 +42,13 @@ impl Settings {
         if self.server.listen.is_empty() {
             return refuse("server.listen", "there is no address; give at least one, such as [::]:443");
         }
+        match (&self.server.rsa_certificate_file, &self.server.rsa_key_file) {
+            (Some(_), None) => return refuse("server.rsa_key_file", "it is missing; give the key of the certificate"),
+            (None, Some(_)) => {
+                return refuse("server.rsa_certificate_file", "it is missing; give the certificate of the key");
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
         if !self.cm.url.starts_with("https://") {
             return refuse("cm.url", "it must begin with https://, such as https://cm.example.net:9443");
         }

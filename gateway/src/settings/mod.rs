@@ -20,7 +20,7 @@ pub(crate) use files::{require_private, require_readable};
 #[cfg(test)]
 pub(crate) use load::from_text;
 pub(crate) use load::load;
-use values::{ExternalUrl, Seconds, optional_id, optional_text};
+use values::{ExternalUrl, Seconds, optional_id, optional_path, optional_text};
 
 /// All settings.
 #[derive(Debug, Deserialize)]
@@ -50,6 +50,10 @@ pub(crate) struct Server {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) certificate_file: PathBuf,
     pub(crate) key_file: PathBuf,
+    #[serde(deserialize_with = "optional_path")]
+    pub(crate) rsa_certificate_file: Option<PathBuf>,
+    #[serde(deserialize_with = "optional_path")]
+    pub(crate) rsa_key_file: Option<PathBuf>,
     pub(crate) workers: usize,
     #[serde(rename = "handshake_timeout_secs")]
     pub(crate) handshake_timeout: Seconds,
@@ -128,6 +132,7 @@ pub(crate) struct Validation {
     pub(crate) dns_timeout: Seconds,
     pub(crate) http_port: u16,
     pub(crate) https_port: u16,
+    pub(crate) tls_port: u16,
     pub(crate) public_addresses: bool,
     pub(crate) allow: Vec<IpNet>,
     pub(crate) never: Vec<IpNet>,

@@ -1,6 +1,6 @@
 //! Values inside settings that are more than a number or a string.
 
-use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use acme::identifier::DnsName;
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -87,6 +87,11 @@ impl fmt::Display for ExternalUrl {
 /// Reads a text in which the empty one means "not given".
 pub(super) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(Some(String::deserialize(deserializer)?).filter(|text| !text.is_empty()))
+}
+
+/// Reads a path of which the empty one means "not given".
+pub(super) fn optional_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    Ok(optional_text(deserializer)?.map(PathBuf::from))
 }
 
 /// Reads an id of which the empty one means "not given".
