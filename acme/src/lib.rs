@@ -14,6 +14,7 @@ pub mod challenge;
 pub mod csr;
 mod der;
 mod extension;
+pub mod failure_run;
 pub mod identifier;
 pub mod ids;
 pub mod order;

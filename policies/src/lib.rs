@@ -9,7 +9,9 @@
 pub mod csr;
 pub mod identifier;
 pub mod key;
+pub mod pause;
 pub mod profile;
+pub mod rate_limit;
 pub mod registration;
 mod rsa;
 pub mod rule;
