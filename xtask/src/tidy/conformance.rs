@@ -215,7 +215,8 @@ fn exists(files: &[TextFile], name: &str) -> bool {
     let parts: Vec<&str> = name.split("::").collect();
     match parts.as_slice() {
         [id] => {
-            is_row_id(id) && files.iter().any(|file| file.path.starts_with("tests/it/") && has_word(&file.text, id))
+            let quoted = format!("\"{id}\"");
+            is_row_id(id) && files.iter().any(|file| file.path.starts_with("tests/it/") && file.text.contains(&quoted))
         }
         ["clients", client] => {
             let places = [format!("tests/clients/{client}.rs"), format!("tests/clients/{client}/mod.rs")];
@@ -252,10 +253,6 @@ fn is_row_id(id: &str) -> bool {
     })
 }
 
-fn has_word(text: &str, word: &str) -> bool {
-    super::code::occurrences(text, word).next().is_some()
-}
-
 /// Whether a function of this name stands under an attribute that makes it a test.
 fn has_test(text: &str, function: &str) -> bool {
     let begins = [format!("fn {function}("), format!("async fn {function}(")];
@@ -283,7 +280,7 @@ mod tests {
         let others = ids().into_iter().filter(|id| id != "R-HTTP-1");
         let others: String = others.map(|id| format!("| {id} | something | missing | | to come |\n")).collect();
         let head = "| id | asked | state | tests | remark |\n|---|---|---|---|---|\n";
-        let it = "#[test]\nfn plain_http_is_refused() {}\n\nfn no_test() {}\n// N-049, N-0501\n";
+        let it = "#[test]\nfn plain_http_is_refused() {}\n\nfn no_test() {}\nRow(\"N-049\", \"N-0501\");\n// N-001\n";
         let acme = "    #[tokio::test]\n    #[cfg(unix)]\n    async fn keys_are_kept() {}\n";
         vec![
             file(INDEX, &states),
@@ -353,6 +350,7 @@ mod tests {
             "transport::plain_http_is_refused",
             "cm_connector::keys_are_kept",
             "clients::lego",
+            "N-001",
             "N-050",
             "transport",
             "",
