@@ -257,7 +257,7 @@ impl Commit {
 
     /// A new entry is made in the keep index only if the time has changed: the old entry stays, and
     /// sweeping goes by what the record says.
-    fn put_kept(&mut self, key: Key, value: &impl Serialize, until: Timestamp, was_until: Option<Timestamp>) {
+    pub(crate) fn put_kept(&mut self, key: Key, value: &impl Serialize, until: Timestamp, was_until: Option<Timestamp>) {
         if was_until != Some(until) {
             self.keep(&key, until);
         }
@@ -292,7 +292,7 @@ impl Commit {
         }
     }
 
-    fn require_same(&mut self, key: &Key, same: bool) {
+    pub(crate) fn require_same(&mut self, key: &Key, same: bool) {
         if !same {
             self.invalid.get_or_insert(InvalidCommit::DifferentRecord { key: key.to_string() });
         }

@@ -7,6 +7,7 @@
 //! | `job/<job>` | the job |
 //! | `serial/<authority key id, hex>/<serial>` | the order that a certificate belongs to |
 //! | `replacement/<endpoint>/<certificate>` | the order that replaces a certificate |
+//! | `failures/<endpoint>/<account>/<type>/<identifier>` | failed validations in a row |
 //! | `audit/<time>/<number>` | an audit entry that waits to be handed on |
 //! | `due/<time>/<job>` | nothing: jobs by the time they are due |
 //! | `account/<endpoint>/<account>/<time>/<order>` | nothing: the orders of an account by the time they were made |
@@ -62,6 +63,10 @@ pub(crate) fn proven(
     Key::new(format!("{}/{missing:012}/{authorization}", proven_prefix(endpoint, account, identifier)))
 }
 
+pub(crate) fn failures(endpoint: &EndpointName, account: &RegistrationId, identifier: &Identifier) -> Key {
+    Key::new(format!("failures/{endpoint}/{account}/{}/{identifier}", identifier.kind()))
+}
+
 pub(crate) fn audit(position: &str) -> Key {
     Key::new(format!("audit/{position}"))
 }
@@ -85,6 +90,10 @@ pub(crate) fn position(at: Timestamp, process: u64, count: u64) -> String {
 
 pub(crate) fn audit_range() -> KeyRange {
     below_prefix("audit")
+}
+
+pub(crate) fn failures_of(endpoint: &EndpointName, account: &RegistrationId) -> KeyRange {
+    below_prefix(&format!("failures/{endpoint}/{account}"))
 }
 
 /// The jobs that are due at this time.

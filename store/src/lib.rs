@@ -10,6 +10,7 @@ pub mod backend;
 mod commit;
 #[cfg(test)]
 mod conformance;
+mod failures;
 mod index;
 mod job;
 mod keys;

@@ -1,6 +1,6 @@
 //! Stored records there and back, and what became of records that were written long ago.
 
-use acme::{authorization::Authorization, order::Order};
+use acme::{authorization::Authorization, failure_run::FailureRun, order::Order};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -99,6 +99,11 @@ fn records_of_version_1_are_read_and_written_as_ever() {
             "deactivated_at": null,
         }));
     }
+    same_both_ways::<FailureRun>(&json!({
+        "endpoint": "open", "account": "reg_1", "identifier": {"type": "dns", "value": "*.a.test"}, "failures": 100,
+        "first": "2026-11-22T10:00:00Z", "last": "2026-11-30T10:00:00Z", "problem": {"kind": "dns", "detail": "no"},
+        "paused_at": "2026-11-30T10:00:00Z",
+    }));
     same_both_ways::<Job>(&json!({
         "id": "j1", "due_at": "2026-11-22T10:00:00Z", "attempt": 2,
         "work": {"validate": {"authorization": "a1", "kind": "dns-01"}},
