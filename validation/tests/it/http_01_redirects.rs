@@ -40,6 +40,21 @@ async fn a_chain_over_names_and_schemes_is_followed_to_any_certificate() {
 }
 
 #[tokio::test]
+async fn an_address_may_redirect_to_a_name_and_not_to_an_address() {
+    let dns = DnsServer::names_at(&[("b.test", "127.0.0.2")]).await;
+    let first = WebServer::start("127.0.0.1:0", |_| redirect_to("http://b.test/one")).await;
+    let second = WebServer::start(&format!("127.0.0.2:{}", first.port()), |_| proof()).await;
+    let evidence = http_01(Settings { http_port: first.port(), ..settings(&dns) }, "127.0.0.1").await.unwrap();
+    assert_eq!(evidence.target, second.address.to_string(), "where the proof was seen");
+    for location in ["/elsewhere", "http://127.0.0.1/elsewhere", "https://127.0.0.1/"] {
+        let web = WebServer::start("127.0.0.1:0", move |_| redirect_to(location)).await;
+        let result = http_01(Settings { http_port: web.port(), ..settings(&dns) }, "127.0.0.1").await;
+        assert_failure(result, ProblemKind::Connection, false, "redirect to a name instead");
+        assert_eq!(web.accepted(), 1, "{location}");
+    }
+}
+
+#[tokio::test]
 async fn the_four_statuses_are_followed_and_303_is_not() {
     let dns = DnsServer::all_names_at("127.0.0.1").await;
     for status in [301, 302, 307, 308] {
