@@ -24,6 +24,7 @@ mod heads;
 mod help;
 mod jws;
 mod key_change;
+mod load;
 mod negative;
 mod nonce;
 mod operations;

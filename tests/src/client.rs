@@ -33,8 +33,8 @@ pub struct Client {
     pub key: Key,
     /// The account URL, once there is an account.
     pub kid: Option<String>,
-    /// Left from the answer before.
-    nonce: Mutex<Option<String>>,
+    /// Left from the answer before; whoever of the account's hands comes first uses it.
+    nonce: Arc<Mutex<Option<String>>>,
 }
 
 /// An order with its URL.
@@ -64,14 +64,14 @@ impl Client {
     /// A client without an account.
     #[must_use]
     pub fn new(site: Arc<Site>, endpoint: &str, key: Key) -> Self {
-        Self { site, endpoint: endpoint.to_owned(), key, kid: None, nonce: Mutex::new(None) }
+        Self { site, endpoint: endpoint.to_owned(), key, kid: None, nonce: Arc::default() }
     }
 
     /// The same account, in another hand: for two requests at once.
     #[must_use]
     pub fn twin(&self) -> Self {
         let twin = Self::new(Arc::clone(&self.site), &self.endpoint, self.key.clone());
-        Self { kid: self.kid.clone(), ..twin }
+        Self { kid: self.kid.clone(), nonce: Arc::clone(&self.nonce), ..twin }
     }
 
     /// Where things are.
@@ -210,6 +210,10 @@ impl Client {
                 let host = format!("_acme-challenge.{}.", authorization["identifier"]["value"].as_str().unwrap());
                 let digest = crate::base64url(openssl::sha::sha256(answer.as_bytes()));
                 self.site.control("/add-txt", &json!({"host": host, "value": digest}));
+            }
+            "tls-alpn-01" => {
+                let host = authorization["identifier"]["value"].as_str().unwrap();
+                self.site.control("/add-tlsalpn01", &json!({"host": host, "content": answer, "listen": true}));
             }
             other => panic!("no such challenge: {other}"),
         }

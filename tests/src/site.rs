@@ -25,6 +25,8 @@ pub struct Site {
     pub dns: SocketAddr,
     /// Where http-01 is dialled.
     pub http_01_port: u16,
+    /// Where tls-alpn-01 is dialled.
+    pub tls_alpn_01_port: u16,
 }
 
 impl Site {

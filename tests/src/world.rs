@@ -75,6 +75,7 @@ impl World {
             control: local(control),
             dns: local(dns),
             http_01_port: http_01,
+            tls_alpn_01_port: tls_alpn_01,
         };
         run("acme-sandbox init", Command::new(binaries::sandbox()).arg("init").arg("--dir").arg(site.sandbox_dir()));
         adapt_cm(&site.sandbox_dir());
@@ -284,6 +285,7 @@ fn settings_text(site: &Site, facts: &Value, more: &[(&str, &str)]) -> String {
         ("secrets", format!("seal_key_file = {seal_key}")),
         ("validation", format!("resolvers = [{:?}]", site.dns.to_string())),
         ("validation", format!("http_port = {}", site.http_01_port)),
+        ("validation", format!("tls_port = {}", site.tls_alpn_01_port)),
         ("validation", "danger_allow_loopback = true".to_owned()),
         ("validation", "attempts_max = 2".to_owned()),
         ("validation", "attempt_timeout_secs = 3".to_owned()),

@@ -3,12 +3,12 @@
 //! Each hop is looked up, judged by the address policy and dialled literally: one IPv6 address
 //! first, and if it cannot be connected to, one IPv4 address. Any answer is final.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use acme::{
     challenge::{KeyAuthorization, Token},
     identifier::{DnsName, Identifier},
-    problem::{ProblemKind, shown},
+    problem::ProblemKind,
 };
 use reqwest::{
     Response, StatusCode, Url,
@@ -18,10 +18,10 @@ use tokio::time::Instant;
 
 use crate::{
     Failure, Parts, Reached,
-    egress::{Dialable, Refusal},
+    dial::{self, Candidates},
+    egress::Dialable,
     fetch::{BodyError, FetchError, Target, read_body},
     redirect::{self, Ports},
-    resolver::LookupError,
     source,
 };
 
@@ -101,52 +101,24 @@ fn in_url(host: &Identifier) -> String {
 
 /// Asks the one or two addresses of a hop.
 async fn reach(parts: &Parts, hop: &Hop, deadline: Instant) -> Result<(Response, SocketAddr), Failure> {
-    let (first, second) = candidates(parts, hop, deadline).await?;
+    let candidates = dial::candidates(parts, &hop.host, &hop.label, deadline).await?;
     let address = |dialable: Dialable| SocketAddr::new(dialable.address(), hop.port(parts));
-    let ask = async |dialable: Dialable, share: u32| {
-        let left = deadline.saturating_duration_since(Instant::now());
+    let ask = async |dialable: Dialable, dial_timeout: Duration| {
         let host = in_url(&hop.host);
         let target = Target { url: &hop.url, host: &host, address: dialable, port: hop.port(parts) };
-        parts.fetcher.get(target, parts.settings.dial_timeout.min(left / share), deadline).await
+        parts.fetcher.get(target, dial_timeout, deadline).await
     };
-    // Half of the time that is left belongs to the second address, if there is one.
-    let share = if second.is_some() { 2 } else { 1 };
-    match (ask(first, share).await, second) {
+    let first = candidates.first;
+    match (ask(first, candidates.first_timeout(parts, deadline)).await, candidates.second) {
         (Ok(response), _) => Ok((response, address(first))),
         (Err(FetchError::NotConnected(reason)), Some(second)) => {
             let before = format!("{} {reason}, then ", address(first));
-            let answer = ask(second, 1).await;
+            let answer = ask(second, Candidates::second_timeout(parts, deadline)).await;
             answer
                 .map(|response| (response, address(second)))
                 .map_err(|error| no_answer(hop, &before, address(second), error))
         }
         (Err(error), _) => Err(no_answer(hop, "", address(first), error)),
-    }
-}
-
-/// The address to dial first and the one to fall back to, both of which passed the policy.
-async fn candidates(parts: &Parts, hop: &Hop, deadline: Instant) -> Result<(Dialable, Option<Dialable>), Failure> {
-    let addresses = match &hop.host {
-        Identifier::Ip(address) => vec![*address],
-        Identifier::Dns(name) | Identifier::Wildcard(name) => {
-            parts.resolver.addresses(name, deadline).await.map_err(|error| no_addresses(hop, error))?
-        }
-    };
-    let mut refused = None;
-    let mut passed = Vec::new();
-    for address in addresses {
-        match parts.egress.check(address) {
-            Ok(dialable) => passed.push(dialable),
-            Err(refusal) => refused = refused.or(Some((address, refusal))),
-        }
-    }
-    let v6 = passed.iter().find(|dialable| dialable.address().is_ipv6()).copied();
-    let v4 = passed.iter().find(|dialable| dialable.address().is_ipv4()).copied();
-    match (v6, v4, refused) {
-        (Some(v6), v4, _) => Ok((v6, v4)),
-        (None, Some(v4), _) => Ok((v4, None)),
-        (None, None, Some((address, refusal))) => Err(not_dialled(hop, address, refusal)),
-        (None, None, None) => Err(no_addresses(hop, LookupError::NoRecord { at: hop.host.to_string() })),
     }
 }
 
@@ -211,32 +183,6 @@ fn trim_end(mut body: &[u8]) -> &[u8] {
 
 fn policy(hop: &Hop, address: SocketAddr, what: &str) -> Failure {
     Failure::lasting(ProblemKind::Connection, format!("{}: {address} {what}", hop.label))
-}
-
-fn not_dialled(hop: &Hop, address: std::net::IpAddr, refusal: Refusal) -> Failure {
-    let detail = match &hop.host {
-        Identifier::Ip(_) => format!("{}: not dialled; {refusal}", hop.label),
-        Identifier::Dns(_) | Identifier::Wildcard(_) => {
-            format!("{}: the name resolves to {address}, which is not dialled; {refusal}", hop.label)
-        }
-    };
-    Failure::lasting(ProblemKind::Connection, detail)
-}
-
-fn no_addresses(hop: &Hop, error: LookupError) -> Failure {
-    match error {
-        LookupError::NoRecord { at } => {
-            let at = shown(&at);
-            Failure::passing(ProblemKind::Dns, format!("{}: no A or AAAA record found at {at}", hop.label))
-        }
-        LookupError::Aliases => Failure::lasting(
-            ProblemKind::Dns,
-            format!("{}: looking up the name: more than 8 aliases, or aliases in a loop", hop.label),
-        ),
-        LookupError::NoAnswer(reason) => {
-            Failure::passing(ProblemKind::Dns, format!("{}: looking up the name: {reason}", hop.label))
-        }
-    }
 }
 
 fn no_answer(hop: &Hop, before: &str, address: SocketAddr, error: FetchError) -> Failure {

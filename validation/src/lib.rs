@@ -1,10 +1,11 @@
-//! Proof of control: http-01 (RFC 8555 §8.3) and dns-01 (§8.4).
+//! Proof of control: http-01 (RFC 8555 §8.3), dns-01 (§8.4) and tls-alpn-01 (RFC 8737).
 //!
 //! This is the one part of the gateway that dials addresses strangers choose, so it stands alone:
 //! it knows no store, no certificate manager and no HTTP server, and every address it dials has
 //! passed the address policy, `egress` (RFC 8555 §10.4). One call is one attempt, bounded in time as a whole; when to
 //! try again, and remembering that it must be tried, is the caller's work.
 
+mod dial;
 mod dns_01;
 mod egress;
 mod failure;
@@ -15,6 +16,7 @@ mod resolver;
 mod settings;
 mod source;
 mod tls;
+mod tls_alpn_01;
 
 use std::{fmt, sync::Arc};
 
@@ -36,7 +38,7 @@ pub use crate::{
 #[derive(Clone)]
 pub struct Validator(Arc<Parts>);
 
-/// What the two challenges share.
+/// What the challenges share.
 struct Parts {
     settings: Settings,
     egress: Egress,
@@ -69,8 +71,8 @@ impl Validator {
     #[must_use]
     pub const fn can_validate(kind: ChallengeKind) -> bool {
         match kind {
-            ChallengeKind::Http01 | ChallengeKind::Dns01 => true,
-            ChallengeKind::TlsAlpn01 | ChallengeKind::DnsAccount01 | ChallengeKind::DnsPersist01 => false,
+            ChallengeKind::Http01 | ChallengeKind::Dns01 | ChallengeKind::TlsAlpn01 => true,
+            ChallengeKind::DnsAccount01 | ChallengeKind::DnsPersist01 => false,
         }
     }
 
@@ -97,14 +99,15 @@ impl Validator {
             (ChallengeKind::Dns01, Identifier::Dns(name) | Identifier::Wildcard(name)) => {
                 dns_01::validate(parts, name, key_authorization, deadline).await
             }
-            (ChallengeKind::Http01, Identifier::Wildcard(_))
-            | (ChallengeKind::Dns01, Identifier::Ip(_))
-            | (ChallengeKind::TlsAlpn01 | ChallengeKind::DnsAccount01 | ChallengeKind::DnsPersist01, _) => {
-                Err(Failure::lasting(
-                    ProblemKind::ServerInternal,
-                    format!("{} cannot prove control of {identifier}", kind.as_str()),
-                ))
+            (ChallengeKind::TlsAlpn01, Identifier::Dns(_) | Identifier::Ip(_)) => {
+                tls_alpn_01::validate(parts, identifier, key_authorization, deadline).await
             }
+            (ChallengeKind::Http01 | ChallengeKind::TlsAlpn01, Identifier::Wildcard(_))
+            | (ChallengeKind::Dns01, Identifier::Ip(_))
+            | (ChallengeKind::DnsAccount01 | ChallengeKind::DnsPersist01, _) => Err(Failure::lasting(
+                ProblemKind::ServerInternal,
+                format!("{} cannot prove control of {identifier}", kind.as_str()),
+            )),
         };
         match result {
             Ok(reached) => Ok(Evidence {

@@ -35,6 +35,8 @@ pub struct Settings {
     pub http_port: u16,
     /// TCP port of redirects to `https`; anything but 443 is for tests.
     pub https_port: u16,
+    /// TCP port of tls-alpn-01; anything but 443 is for tests.
+    pub tls_port: u16,
     /// Networks that may be dialled although they are private.
     pub allow: Vec<IpNet>,
     /// Whether public addresses may be dialled.
@@ -67,6 +69,7 @@ impl Default for Settings {
             dns_timeout: Duration::from_secs(3),
             http_port: 80,
             https_port: 443,
+            tls_port: 443,
             allow: Vec::new(),
             public_addresses: false,
             never: Vec::new(),
@@ -129,9 +132,12 @@ impl Settings {
             return Err(SettingsError::Resolvers(self.resolvers.len()));
         }
         let resolver_port = self.resolvers.iter().map(SocketAddr::port).min().unwrap_or(0);
-        for (setting, port) in
-            [("resolvers", resolver_port), ("http_port", self.http_port), ("https_port", self.https_port)]
-        {
+        for (setting, port) in [
+            ("resolvers", resolver_port),
+            ("http_port", self.http_port),
+            ("https_port", self.https_port),
+            ("tls_port", self.tls_port),
+        ] {
             if port == 0 {
                 return Err(SettingsError::Port(setting));
             }
@@ -189,6 +195,7 @@ mod tests {
             (Settings { resolvers: vec!["192.0.2.53:0".parse().unwrap()], ..good() }, SettingsError::Port("resolvers")),
             (Settings { http_port: 0, ..good() }, SettingsError::Port("http_port")),
             (Settings { https_port: 0, ..good() }, SettingsError::Port("https_port")),
+            (Settings { tls_port: 0, ..good() }, SettingsError::Port("tls_port")),
             (Settings { dial_timeout: Duration::ZERO, ..good() }, SettingsError::Duration("dial_timeout")),
             (Settings { dns_timeout: Duration::MAX, ..good() }, SettingsError::Duration("dns_timeout")),
             (Settings { redirects_max: 11, ..good() }, limit("redirects_max", 0, 10)),

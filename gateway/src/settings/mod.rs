@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 use acme::{
     challenge::ChallengeKind,
     ids::{EndpointName, ProfileName, RealmName},
+    time::Timestamp,
 };
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -20,7 +21,7 @@ pub(crate) use files::{require_private, require_readable};
 #[cfg(test)]
 pub(crate) use load::from_text;
 pub(crate) use load::load;
-use values::{ExternalUrl, Seconds, optional_id, optional_path, optional_text};
+use values::{ExternalUrl, Seconds, optional_id, optional_path, optional_text, optional_time};
 
 /// All settings.
 #[derive(Debug, Deserialize)]
@@ -70,6 +71,8 @@ pub(crate) struct Server {
     pub(crate) requests_per_connection_max: u32,
     pub(crate) body_octets_max: usize,
     pub(crate) connections_max: usize,
+    pub(crate) connections_per_address_max: u32,
+    pub(crate) requests_in_hand_max: usize,
     #[serde(rename = "shutdown_timeout_secs")]
     pub(crate) shutdown_timeout: Seconds,
 }
@@ -185,8 +188,12 @@ pub(crate) struct Endpoint {
     #[serde(deserialize_with = "optional_id")]
     pub(crate) profile: Option<ProfileName>,
     pub(crate) challenges: Vec<ChallengeKind>,
+    pub(crate) authorization_reuse_secs: u32,
+    pub(crate) pre_authorization: bool,
     #[serde(deserialize_with = "optional_text")]
     pub(crate) terms_of_service: Option<String>,
+    #[serde(deserialize_with = "optional_time")]
+    pub(crate) terms_of_service_since: Option<Timestamp>,
     #[serde(deserialize_with = "optional_text")]
     pub(crate) website: Option<String>,
 }

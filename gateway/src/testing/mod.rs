@@ -40,7 +40,7 @@ use crate::{
     app::{App, Endpoint},
     clock,
     nonce::Nonces,
-    ra::{self, Error, catalogue::Catalogue, certificate::Downloads, order::OrderView},
+    ra::{self, Error, catalogue::Catalogue, certificate::Downloads, order::OrderView, renewal_info::RenewalInfos},
     random,
     seal::Sealer,
     settings,
@@ -244,7 +244,7 @@ pub(crate) fn new_order(names: &[&str]) -> NewOrder {
         let is_address = name.parse::<std::net::IpAddr>().is_ok();
         IdentifierText { kind: String::from(if is_address { "ip" } else { "dns" }), value: String::from(*name) }
     };
-    NewOrder { identifiers: names.iter().map(identifier).collect(), not_before: None, not_after: None, profile: None }
+    NewOrder { identifiers: names.iter().map(identifier).collect(), not_before: None, not_after: None, profile: None, replaces: None }
 }
 
 /// A CSR for these names by a new key.
@@ -272,6 +272,7 @@ fn assemble(own: &str, cm: &Arc<ScriptedCm>, disk: &Arc<Disk>) -> App {
     let validator = Validator::new(validation::Settings {
         resolvers: vec![(Ipv4Addr::LOCALHOST, 9).into()],
         http_port: settings.validation.http_port,
+        tls_port: settings.validation.tls_port,
         danger_allow_loopback: settings.validation.danger_allow_loopback,
         ..validation::Settings::default()
     });
@@ -281,6 +282,7 @@ fn assemble(own: &str, cm: &Arc<ScriptedCm>, disk: &Arc<Disk>) -> App {
         registrations: CachedRegistrations::new(cm.clone(), Limits::default()),
         catalogue: Catalogue::default(),
         downloads: Downloads::default(),
+        renewal_infos: RenewalInfos::default(),
         anchors: vec![cm.authority.root_der.clone(), cm.other.root_der.clone()],
         validator: validator.unwrap(),
         nonces: Nonces::new().unwrap(),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use rcgen::{CertificateParams, CustomExtension, DnType, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::Acceptor;
@@ -25,6 +25,8 @@ use crate::listener::Listeners;
 const ACME_TLS_1: &[u8] = b"acme-tls/1";
 /// The acmeIdentifier extension, id-pe-acmeIdentifier (RFC 8737 §6.1).
 const ACME_IDENTIFIER: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 1, 31];
+/// What drafts called it.
+const ACME_IDENTIFIER_OF_DRAFTS: [u64; 10] = [1, 3, 6, 1, 5, 5, 7, 1, 30, 1];
 /// How long one handshake may take.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(30);
 /// The name shown by the flaws that show another one.
@@ -41,6 +43,14 @@ pub(crate) enum Flaw {
     NotCritical,
     /// There is no acmeIdentifier extension.
     NoExtension,
+    /// The extension has the number that drafts gave it.
+    NumberOfDrafts,
+    /// The extension carries one octet less than a digest has.
+    ShortDigest,
+    /// The name is the common name of the subject and nowhere else.
+    CommonNameOnly,
+    /// Another key has signed the certificate.
+    SignedByAnother,
     /// The certificate is for another name.
     OtherName,
     /// The certificate is for a second name too.
@@ -151,21 +161,38 @@ fn configuration(identifier: &str, digest: [u8; 32], flaw: Flaw) -> anyhow::Resu
     let names = match flaw {
         Flaw::OtherName => vec![OTHER_NAME.to_owned()],
         Flaw::ExtraName => vec![identifier.to_owned(), OTHER_NAME.to_owned()],
-        Flaw::None | Flaw::NotCritical | Flaw::NoExtension | Flaw::NoAlpn => {
-            vec![identifier.to_owned()]
-        }
+        Flaw::CommonNameOnly => Vec::new(),
+        Flaw::None
+        | Flaw::NotCritical
+        | Flaw::NoExtension
+        | Flaw::NumberOfDrafts
+        | Flaw::ShortDigest
+        | Flaw::SignedByAnother
+        | Flaw::NoAlpn => vec![identifier.to_owned()],
     };
     let mut params =
         CertificateParams::new(names).with_context(|| format!("{identifier:?} cannot stand in a certificate"))?;
+    if flaw == Flaw::CommonNameOnly {
+        params.distinguished_name.push(DnType::CommonName, identifier);
+    }
     if flaw != Flaw::NoExtension {
+        let number = if flaw == Flaw::NumberOfDrafts { &ACME_IDENTIFIER_OF_DRAFTS[..] } else { &ACME_IDENTIFIER };
         // An OCTET STRING of 32 bytes (RFC 8737 §3).
-        let content = [[0x04, 0x20].as_slice(), &digest].concat();
-        let mut extension = CustomExtension::from_oid_content(&ACME_IDENTIFIER, content);
+        let digest = if flaw == Flaw::ShortDigest { &digest[1..] } else { &digest };
+        let mut content = vec![0x04, if flaw == Flaw::ShortDigest { 31 } else { 32 }];
+        content.extend_from_slice(digest);
+        let mut extension = CustomExtension::from_oid_content(number, content);
         extension.set_criticality(flaw != Flaw::NotCritical);
         params.custom_extensions.push(extension);
     }
     let key = KeyPair::generate().context("cannot make a key")?;
-    let certificate = params.self_signed(&key).context("cannot make a certificate")?;
+    let certificate = if flaw == Flaw::SignedByAnother {
+        let other = KeyPair::generate().context("cannot make a key")?;
+        params.signed_by(&key, &Issuer::from_params(&params, other))
+    } else {
+        params.self_signed(&key)
+    };
+    let certificate = certificate.context("cannot make a certificate")?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
     let key = provider.key_provider.load_private_key(key).context("cannot use the key")?;

@@ -7,6 +7,8 @@ mod http_01;
 mod http_01_egress;
 mod http_01_hostile;
 mod http_01_redirects;
+mod tls_alpn_01;
+mod tls_server;
 mod web_server;
 
 use std::time::Duration;
@@ -77,6 +79,16 @@ pub(crate) fn assert_failure(result: Result<Evidence, Failure>, kind: ProblemKin
     let failure = result.unwrap_err();
     assert_eq!((failure.problem.kind, failure.retry), (kind, retry), "{}", failure.problem.detail);
     assert!(failure.problem.detail.contains(part), "{} lacks {part}", failure.problem.detail);
+}
+
+/// Waits for what a server does on its own time.
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
+    let polling = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), polling).await.unwrap();
 }
 
 #[test]

@@ -107,6 +107,7 @@ fn run_until(interrupt: &Interrupt, options: &Options) -> anyhow::Result<()> {
         cm_url: facts.cm.clone(),
         resolver: own_dns.unwrap_or(ports.dns()),
         http_01_port: ports.http_01,
+        tls_alpn_01_port: ports.tls_alpn_01,
     };
     place_settings(&layout, &values)?;
     hooks::write(&layout, &facts.control)?;

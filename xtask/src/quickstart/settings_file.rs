@@ -25,6 +25,7 @@ pub(crate) struct Values {
     pub(crate) cm_url: String,
     pub(crate) resolver: SocketAddr,
     pub(crate) http_01_port: u16,
+    pub(crate) tls_alpn_01_port: u16,
 }
 
 /// What became of the file.
@@ -160,6 +161,11 @@ fn tables(values: &Values, layout: &Layout) -> Vec<Table> {
                     "Where http-01 is dialled. In the real world this is 80.",
                 ),
                 set(
+                    "tls_port",
+                    values.tls_alpn_01_port.to_string(),
+                    "Where tls-alpn-01 is dialled. In the real world this is 443.",
+                ),
+                set(
                     "danger_allow_loopback",
                     "true".to_owned(),
                     "WARNING: lets validation dial this very machine. Never set this in production: whoever may order\n\
@@ -267,6 +273,7 @@ mod tests {
             cm_url: format!("https://127.0.0.1:{}", port + 1),
             resolver: SocketAddr::from(([127, 0, 0, 1], port + 3)),
             http_01_port: 5002,
+            tls_alpn_01_port: 5001,
         }
     }
 

@@ -37,8 +37,9 @@ async fn a_new_order_is_pending_and_has_an_authorization_for_each_identifier() {
         authorization.challenges.iter().map(|challenge| challenge.kind).collect()
     };
     let offered: Vec<_> = view.authorizations.iter().map(offered).collect();
-    let both = vec![ChallengeKind::Http01, ChallengeKind::Dns01];
-    assert_eq!(offered, [both, vec![ChallengeKind::Dns01], vec![ChallengeKind::Http01]]);
+    let all = vec![ChallengeKind::Http01, ChallengeKind::Dns01, ChallengeKind::TlsAlpn01];
+    let without_dns = vec![ChallengeKind::Http01, ChallengeKind::TlsAlpn01];
+    assert_eq!(offered, [all, vec![ChallengeKind::Dns01], without_dns]);
     assert_eq!(gateway.audited().await, ["order.created"]);
     assert_eq!(gateway.app.metrics.orders_created.get(), 1);
     let tokens: BTreeSet<_> = view.authorizations.iter().map(|one| one.challenges[0].token.as_str()).collect();

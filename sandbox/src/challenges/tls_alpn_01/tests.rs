@@ -90,8 +90,8 @@ fn acme_identifier(der: &[u8]) -> Option<(bool, Vec<u8>)> {
 
 fn names(der: &[u8]) -> Vec<String> {
     let (_, certificate) = X509Certificate::from_der(der).unwrap();
-    let names = certificate.subject_alternative_name().unwrap().unwrap();
-    let names = names.value.general_names.iter();
+    let names = certificate.subject_alternative_name().unwrap();
+    let names = names.iter().flat_map(|names| &names.value.general_names);
     names.map(ToString::to_string).collect()
 }
 
@@ -137,16 +137,31 @@ async fn unknown_names_and_other_protocols_get_no_certificate() {
 #[tokio::test]
 async fn every_flaw_is_visible() {
     let name = "www.example.test";
-    for flaw in [Flaw::NotCritical, Flaw::NoExtension, Flaw::OtherName, Flaw::ExtraName, Flaw::NoAlpn] {
+    for flaw in [
+        Flaw::NotCritical,
+        Flaw::NoExtension,
+        Flaw::NumberOfDrafts,
+        Flaw::ShortDigest,
+        Flaw::CommonNameOnly,
+        Flaw::SignedByAnother,
+        Flaw::OtherName,
+        Flaw::ExtraName,
+        Flaw::NoAlpn,
+    ] {
         let (_responder, address) = start(name, flaw).await;
         let shown = connect(address, name, b"acme-tls/1").await.unwrap();
-        let critical = acme_identifier(&shown.certificate).map(|(critical, _)| critical);
+        let extension = acme_identifier(&shown.certificate);
+        let critical = extension.as_ref().map(|(critical, _)| *critical);
+        let (_, certificate) = X509Certificate::from_der(&shown.certificate).unwrap();
         let names = names(&shown.certificate);
         let right_alpn = shown.alpn.as_deref() == Some(ACME_TLS_1);
         match flaw {
             Flaw::None => unreachable!("not in the list"),
             Flaw::NotCritical => assert_eq!(critical, Some(false)),
-            Flaw::NoExtension => assert_eq!(critical, None),
+            Flaw::NoExtension | Flaw::NumberOfDrafts => assert_eq!(critical, None),
+            Flaw::ShortDigest => assert_eq!(extension.unwrap().1.len(), 33),
+            Flaw::CommonNameOnly => assert!(names.is_empty()),
+            Flaw::SignedByAnother => assert!(certificate.verify_signature(None).is_err()),
             Flaw::OtherName => assert_eq!(names, ["DNSName(other.invalid)"]),
             Flaw::ExtraName => assert_eq!(names.len(), 2),
             Flaw::NoAlpn => assert!(!right_alpn),
