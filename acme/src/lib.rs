@@ -9,6 +9,7 @@ pub mod account;
 pub mod account_key;
 pub mod authorization;
 pub mod base64url;
+pub mod caa;
 pub mod certificate;
 pub mod challenge;
 pub mod csr;
