@@ -16,6 +16,8 @@ pub enum Rule {
     IdentifierExcluded,
     /// A wildcard right below a top-level label that no officer listed.
     IdentifierTopLevelWildcard,
+    /// A name of an onion service, of which nobody here can prove control.
+    IdentifierOnion,
     /// An order without identifiers.
     OrderEmpty,
     /// More identifiers than the endpoint takes.
@@ -94,10 +96,11 @@ pub struct Refusal {
 
 impl Rule {
     /// Every rule, for metrics that start at zero and tests that walk them all.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::IdentifierNotListed,
         Self::IdentifierExcluded,
         Self::IdentifierTopLevelWildcard,
+        Self::IdentifierOnion,
         Self::OrderEmpty,
         Self::OrderTooManyIdentifiers,
         Self::OrderValidityEmpty,
@@ -139,6 +142,7 @@ impl Rule {
             Self::IdentifierNotListed => "identifier.not-listed",
             Self::IdentifierExcluded => "identifier.excluded",
             Self::IdentifierTopLevelWildcard => "identifier.top-level-wildcard",
+            Self::IdentifierOnion => "identifier.onion",
             Self::OrderEmpty => "order.empty",
             Self::OrderTooManyIdentifiers => "order.too-many-identifiers",
             Self::OrderValidityEmpty => "order.validity-empty",
