@@ -16,12 +16,14 @@ use acme::problem::ProblemKind;
 
 use super::{
     HttpError,
-    connection::PaceLimits,
+    connection::{PaceLimits, Peers},
     headers::dress,
+    load::Load,
+    open_files::connections_within_limit,
     router::routes,
     server::{Limits, Transport, serve},
 };
-use crate::{app::App, settings};
+use crate::{app::App, settings::Settings};
 
 /// Listens for ACME over HTTPS. Another TLS configuration sent to `tls` holds for every handshake
 /// from then on.
@@ -29,18 +31,21 @@ pub(crate) fn listen(app: &Arc<App>, tls: watch::Receiver<Arc<ServerConfig>>) ->
     let settings = &app.settings.server;
     let listeners = settings.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
     let data = web::Data::from(app.clone());
+    let load = web::Data::new(Load::new(settings.requests_in_hand_max));
+    let peers = Peers::new(settings.connections_per_address_max, Some(app.metrics.connections_refused.clone()));
     let make = move || {
         let no_such_path = |_, _: &_| HttpError::new(ProblemKind::NotFound, "there is nothing at this URL").into();
         let bad_query =
             |_, _: &_| HttpError::malformed("the query of this URL is not one that this server gave out").into();
         Web::new()
             .app_data(data.clone())
+            .app_data(load.clone())
             .app_data(web::PathConfig::default().error_handler(no_such_path))
             .app_data(web::QueryConfig::default().error_handler(bad_query))
             .wrap(from_fn(dress))
             .configure(routes)
     };
-    Ok(serve(listeners, &Transport::Tls(tls), limits(settings), make)?)
+    Ok(serve(listeners, &Transport::Tls(tls), limits(&app.settings), &peers, make)?)
 }
 
 fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -48,12 +53,22 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).with_context(|| format!("server.listen: cannot listen on {address}; {fix}"))
 }
 
-fn limits(settings: &settings::Server) -> Limits {
+/// What else needs open files: each validation a connection and a question to a resolver, then the
+/// CM, the store, the log.
+fn open_files_elsewhere(settings: &Settings) -> usize {
+    const CM_AND_STORE: usize = 128;
+    settings.validation.concurrent_max.saturating_mul(2).saturating_add(CM_AND_STORE)
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let others = open_files_elsewhere(settings);
+    let settings = &settings.server;
+    let connections_max = connections_within_limit(settings.connections_max, others);
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     let workers = if settings.workers == 0 { processors() } else { settings.workers };
     Limits {
         workers,
-        connections_per_worker_max: settings.connections_max.div_ceil(workers),
+        connections_per_worker_max: connections_max.div_ceil(workers),
         handshake: settings.handshake_timeout.duration(),
         shutdown: settings.shutdown_timeout.duration(),
         pace: PaceLimits {

@@ -11,6 +11,8 @@ mod help;
 mod html;
 pub(crate) mod links;
 pub(crate) mod listen;
+mod load;
+mod open_files;
 pub(crate) mod ops;
 mod problem;
 mod reply;

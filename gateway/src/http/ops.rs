@@ -11,7 +11,7 @@ use actix_web::{App as Web, HttpResponse, web};
 use anyhow::Context as _;
 
 use super::{
-    connection::PaceLimits,
+    connection::{PaceLimits, Peers},
     server::{Limits, Transport, serve},
 };
 use crate::app::App;
@@ -43,7 +43,7 @@ pub(crate) fn listen(app: &Arc<App>, address: SocketAddr) -> anyhow::Result<Serv
             .route("/readyz", web::get().to(readyz))
             .route("/metrics", web::get().to(metrics))
     };
-    Ok(serve(vec![listener], &Transport::Plain, LIMITS, make)?)
+    Ok(serve(vec![listener], &Transport::Plain, LIMITS, &Peers::new(u32::MAX, None), make)?)
 }
 
 /// The process answers.

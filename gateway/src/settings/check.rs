@@ -67,6 +67,11 @@ impl Settings {
         let limits = [
             ("server.body_octets_max", self.server.body_octets_max),
             ("server.connections_max", self.server.connections_max),
+            (
+                "server.connections_per_address_max",
+                usize::try_from(self.server.connections_per_address_max).unwrap_or(usize::MAX),
+            ),
+            ("server.requests_in_hand_max", self.server.requests_in_hand_max),
             ("validation.concurrent_max", self.validation.concurrent_max),
             ("validation.concurrent_per_account_max", self.validation.concurrent_per_account_max),
             ("issuance.concurrent_max", self.issuance.concurrent_max),
@@ -104,6 +109,18 @@ impl Settings {
             }
             if endpoint.challenges.iter().collect::<BTreeSet<_>>().len() < endpoint.challenges.len() {
                 return refuse("challenges", "one is named twice; name each once");
+            }
+            if endpoint.pre_authorization && endpoint.authorization_reuse_secs == 0 {
+                return refuse(
+                    "pre_authorization",
+                    "it is of no use while authorization_reuse_secs is 0, for no order would rest on it; give that at least 3600",
+                );
+            }
+            if endpoint.terms_of_service_since.is_some() && endpoint.terms_of_service.is_none() {
+                return refuse(
+                    "terms_of_service_since",
+                    "there are no terms; set terms_of_service, or leave this empty",
+                );
             }
             let urls = [("terms_of_service", &endpoint.terms_of_service), ("website", &endpoint.website)];
             for (setting, url) in urls {

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use acme::identifier::DnsName;
+use acme::{identifier::DnsName, time::Timestamp};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// A span of whole seconds, at least one.
@@ -92,6 +92,12 @@ pub(super) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
 /// Reads a path of which the empty one means "not given".
 pub(super) fn optional_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
     Ok(optional_text(deserializer)?.map(PathBuf::from))
+}
+
+/// Reads a time (RFC 3339) of which the empty text means "not given".
+pub(super) fn optional_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(D::Error::custom) }
 }
 
 /// Reads an id of which the empty one means "not given".

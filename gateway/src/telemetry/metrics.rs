@@ -17,6 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) certificates_withheld: IntCounter,
     pub(crate) certificates_revoked: IntCounter,
     pub(crate) panics: IntCounter,
+    pub(crate) connections_refused: IntCounter,
     pub(crate) store_quarantined: IntGauge,
     pub(crate) job_seconds: Histogram,
 }
@@ -61,6 +62,10 @@ impl Metrics {
             )?,
             certificates_revoked: counter("certificates_revoked_total", "Revocations confirmed by the CM.")?,
             panics: counter("panics_total", "Panics in requests and jobs. Any is a defect.")?,
+            connections_refused: counter(
+                "connections_refused_total",
+                "Connections closed at once because their address had too many.",
+            )?,
             store_quarantined,
             job_seconds,
             registry,

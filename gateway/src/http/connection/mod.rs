@@ -10,6 +10,7 @@ mod body;
 mod head;
 mod intake;
 mod pace;
+mod peers;
 
 use std::{
     future::Future,
@@ -28,6 +29,7 @@ pub(crate) use body::{BodyError, TimedBody, read_body};
 use intake::Intake;
 pub(crate) use intake::{REFUSED_TARGET, RefusedHead};
 pub(crate) use pace::{Afterwards, LINGER, Pace, PaceLimits};
+pub(crate) use peers::{Peers, Seat};
 
 /// How much is read from a peer at once, in octets.
 const READ_OCTETS: usize = 8 * 1024;
@@ -43,16 +45,19 @@ pub(crate) struct Paced<S> {
     intake: Intake,
     pace: Rc<Pace>,
     timer: Pin<Box<Sleep>>,
+    /// Given back when the connection is gone.
+    _seat: Option<Seat>,
 }
 
 impl<S> Paced<S> {
     /// Starts the clock of a connection whose handshake is done.
-    pub(crate) fn new(stream: S, limits: PaceLimits) -> Self {
+    pub(crate) fn new(stream: S, seat: Option<Seat>, limits: PaceLimits) -> Self {
         Self {
             stream,
             intake: Intake::new(),
             pace: Rc::new(Pace::new(limits)),
             timer: Box::pin(sleep_until(Instant::now())),
+            _seat: seat,
         }
     }
 
@@ -150,7 +155,7 @@ mod tests {
 
     fn paced() -> (Paced<DuplexStream>, Rc<Pace>, DuplexStream) {
         let (near, far) = duplex(64);
-        let paced = Paced::new(near, PaceLimits::FOR_TESTS);
+        let paced = Paced::new(near, None, PaceLimits::FOR_TESTS);
         let pace = paced.pace();
         (paced, pace, far)
     }

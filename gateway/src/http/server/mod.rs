@@ -25,7 +25,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
-use super::connection::{Afterwards, LINGER, Pace, PaceLimits, Paced, REFUSED_TARGET, TimedBody};
+use super::connection::{Afterwards, LINGER, Pace, PaceLimits, Paced, Peers, REFUSED_TARGET, Seat, TimedBody};
 
 /// The only protocol that is offered in TLS handshakes (RFC 7301).
 pub(crate) const ALPN: &[u8] = b"http/1.1";
@@ -80,6 +80,7 @@ pub(crate) fn serve<F, A, S, B>(
     listeners: Vec<TcpListener>,
     transport: &Transport,
     limits: Limits,
+    peers: &Peers,
     app: F,
 ) -> io::Result<Server>
 where
@@ -104,19 +105,21 @@ where
         .disable_signals();
     let stopping = server.graceful_shutdown_signal();
     for listener in listeners {
-        let (transport, stopping, app) = (transport.clone(), stopping.clone(), app.clone());
+        let (transport, stopping, peers, app) = (transport.clone(), stopping.clone(), peers.clone(), app.clone());
         server = server.listen("http", listener, move || {
             let http = http_service(app(), stopping.clone());
-            connections(transport.clone(), limits).and_then(http)
+            connections(transport.clone(), limits, peers.clone()).and_then(http)
         })?;
     }
     Ok(server.run())
 }
 
-/// Makes a connection out of each socket.
+/// Makes a connection out of each socket; that of a peer that has too many is closed before anything
+/// is read from it.
 fn connections(
     transport: Transport,
     limits: Limits,
+    peers: Peers,
 ) -> impl ServiceFactory<
     TcpStream,
     Config = (),
@@ -125,10 +128,12 @@ fn connections(
     InitError = (),
 > {
     fn_service(move |socket: TcpStream| {
+        let peer = socket.peer_addr().ok();
+        let admitted = peer.map(|peer| peers.admit(peer.ip()).ok_or(()));
         let transport = transport.clone();
         async move {
-            let peer = socket.peer_addr().ok();
-            match open(socket, &transport, limits).await {
+            let seat = admitted.transpose()?;
+            match open(socket, seat, &transport, limits).await {
                 Ok(connection) => Ok((connection, peer)),
                 Err(error) => {
                     debug!(?peer, %error, "no TLS connection came about");
@@ -139,7 +144,7 @@ fn connections(
     })
 }
 
-async fn open(socket: TcpStream, transport: &Transport, limits: Limits) -> io::Result<Connection> {
+async fn open(socket: TcpStream, seat: Option<Seat>, transport: &Transport, limits: Limits) -> io::Result<Connection> {
     socket.set_nodelay(true)?;
     let stream: Pin<Box<dyn Duplex>> = match transport {
         Transport::Plain => Box::pin(socket),
@@ -148,7 +153,7 @@ async fn open(socket: TcpStream, transport: &Transport, limits: Limits) -> io::R
             Box::pin(timeout(limits.handshake, acceptor.accept(socket)).await??)
         }
     };
-    Ok(Paced::new(stream, limits.pace))
+    Ok(Paced::new(stream, seat, limits.pace))
 }
 
 /// Speaks HTTP/1 on each connection. Its deadlines are those of [`Paced`], so actix's own are off.

@@ -17,6 +17,8 @@ use super::{super::connection::read_body, *};
 /// The limit under test is this long; all others are [`LONG`].
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(20);
+/// Connections of one address.
+const PEER_CONNECTIONS_MAX: u32 = 8;
 
 const GENEROUS: Limits = Limits {
     workers: 1,
@@ -76,7 +78,7 @@ async fn refuse() -> Result<HttpResponse, actix_web::Error> {
 fn start(transport: &Transport, limits: Limits) -> (SocketAddr, actix_server::ServerHandle) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let server = serve(vec![listener], transport, limits, || {
+    let server = serve(vec![listener], transport, limits, &Peers::new(PEER_CONNECTIONS_MAX, None), || {
         App::new()
             .route("/", web::get().to(hello))
             .route("/", web::head().to(hello))
@@ -229,6 +231,39 @@ async fn a_second_head_that_stalls_is_ended() {
 }
 
 #[tokio::test]
+async fn an_address_with_too_many_connections_gets_no_more_until_one_ends() {
+    let (address, _handle) = start(&Transport::Plain, GENEROUS);
+    let mut open = Vec::new();
+    for _ in 0..PEER_CONNECTIONS_MAX {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(GET).await.unwrap();
+        until(&mut stream, "!").await;
+        open.push(stream);
+    }
+    let mut one_too_many = TcpStream::connect(address).await.unwrap();
+    assert_eq!(rest(&mut one_too_many).await.0, "");
+    for stream in &mut open {
+        stream.write_all(GET).await.unwrap();
+        until(stream, "!").await;
+    }
+    let mut last = open.pop().unwrap();
+    last.write_all(GET_CLOSE).await.unwrap();
+    rest(&mut last).await;
+    drop(last);
+    // The server may notice the end of a connection a moment later than its peer.
+    let served = timeout(LONG, async {
+        loop {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let _sent = stream.write_all(GET_CLOSE).await;
+            if rest(&mut stream).await.0.starts_with("HTTP/1.1 200") {
+                break;
+            }
+        }
+    });
+    served.await.unwrap();
+}
+
+#[tokio::test]
 async fn an_idle_connection_is_ended() {
     let mut stream = connect(with(|pace| pace.idle = SHORT)).await;
     stream.write_all(GET).await.unwrap();
@@ -335,7 +370,7 @@ async fn a_server_that_stops_ends_idle_connections_at_once() {
 
 #[tokio::test]
 async fn there_has_to_be_a_listener() {
-    let refused = serve(Vec::new(), &Transport::Plain, GENEROUS, App::new).err().unwrap();
+    let refused = serve(Vec::new(), &Transport::Plain, GENEROUS, &Peers::new(1, None), App::new).err().unwrap();
     assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
 }
 
