@@ -228,3 +228,30 @@ fn payloads_that_are_no_json_object_are_malformed() {
     let _ = refused(&client, 400, "malformed", |draft| Draft { payload: deep.into(), ..draft }.sign());
     let _ = refused(&client, 400, "malformed", |draft| Draft { payload: vec![b'{', 0xff, b'}'], ..draft }.sign());
 }
+
+#[test]
+fn a_payload_has_every_member_once_at_any_depth() {
+    let client = world().account();
+    for payload in [
+        r#"{"identifiers":[{"type":"dns","value":"a.test"}],"identifiers":[{"type":"dns","value":"b.test"}]}"#,
+        r#"{"identifiers":[{"type":"dns","value":"a.test","value":"b.test"}]}"#,
+        r#"{"identifiers":[{"type":"dns","value":"a.test","v\u0061lue":"a.test"}]}"#,
+        r#"{"identifiers":[{"type":"dns","value":"a.test"}],"unknown":{"a":[{"b":1,"b":1}]}}"#,
+    ] {
+        let url = client.url("new-order");
+        let detail = client.send(&url, &client.draft(&url, payload).sign()).assert_refused(400, "malformed");
+        assert!(detail.contains("twice"), "{payload}: {detail}");
+    }
+    let nobody = world().client("open");
+    for payload in [
+        r#"{"externalAccountBinding":{"protected":"e30","payload":"e30","payload":"","signature":"AA"}}"#,
+        r#"{"contact":[],"onlyReturnExisting":true,"onlyReturnExisting":false}"#,
+    ] {
+        let url = nobody.url("new-account");
+        let detail = nobody.send(&url, &nobody.draft(&url, payload).sign()).assert_refused(400, "malformed");
+        assert!(detail.contains("twice"), "{payload}: {detail}");
+    }
+    let deep =
+        format!(r#"{{"identifiers":[{{"type":"dns","value":"a.test"}}],"x":{}{}}}"#, "[".repeat(40), "]".repeat(40));
+    let _ = refused(&client, 400, "malformed", |draft| Draft { payload: deep.clone().into_bytes(), ..draft }.sign());
+}

@@ -23,12 +23,13 @@ use actix_web::{
 use cm_connector::{Client, Proof};
 use serde::de::DeserializeOwned;
 
-use super::{problem::HttpError, trace::Noted};
+use super::{load::Load, problem::HttpError, trace::Noted};
 use crate::{
     app::{App, Endpoint},
     clock,
     http::connection::{BodyError, read_body},
     jws::{
+        self,
         key_change::KeyChange,
         parse::{Jws, Signer},
         verify::VerifyingKey,
@@ -112,6 +113,7 @@ trait Json: DeserializeOwned {}
 
 impl Json for wire::account::NewAccount {}
 impl Json for wire::order::NewOrder {}
+impl Json for wire::authorization::NewAuthorization {}
 impl Json for wire::order::Finalize {}
 impl Json for wire::revocation::Revocation {}
 
@@ -121,8 +123,21 @@ impl<T: Json> Payload for T {
     }
 }
 
+/// Read twice: wire types ignore members that they do not know, and what is in them, and where a
+/// member is doubled somewhere inside they take the last one without a word.
 fn json<T: DeserializeOwned>(payload: &[u8]) -> Result<T, HttpError> {
-    wire::decode(payload).map_err(|error| HttpError::malformed(error.to_string()))
+    match jws::json::object(payload) {
+        Err(jws::json::Refused::Duplicate) => Err(HttpError::malformed(
+            "a member name occurs twice in one object of the payload (RFC 8259 section 4); send each member once",
+        )),
+        Err(jws::json::Refused::TooDeep) => {
+            Err(HttpError::malformed("objects and arrays in the payload are nested more than 16 deep"))
+        }
+        // What else is wrong with it is told better where the members are known.
+        Err(jws::json::Refused::Syntax | jws::json::Refused::NotAnObject) | Ok(_) => {
+            wire::decode(payload).map_err(|error| HttpError::malformed(error.to_string()))
+        }
+    }
 }
 
 /// Everything that is known about a request before its signer is looked up.
@@ -175,6 +190,11 @@ async fn arrive(request: HttpRequest, body: dev::Payload) -> Result<Arrived, Htt
     let app = app_of(&request)?;
     let endpoint = endpoint_of(&app, &request)?;
     let body = read(&app, &request, body).await?;
+    // Its place is free again when the request is gone, answered or not.
+    if let Some(load) = request.app_data::<web::Data<Load>>() {
+        let in_hand = load.take()?;
+        request.extensions_mut().insert(in_hand);
+    }
     require_jose(&request)?;
     let jws = Jws::parse(&body).map_err(|error| Problem::from(&error))?;
     let client = Client {

@@ -13,7 +13,7 @@ const DEPTH_MAX: u8 = 16;
 
 /// Why octets are not an object that can be understood in one way only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(crate) enum Refused {
     /// Not UTF-8, not JSON, or something follows it.
     Syntax,
     /// JSON, but no object.
@@ -25,7 +25,7 @@ pub(super) enum Refused {
 }
 
 /// Reads octets that are exactly one JSON object.
-pub(super) fn object(octets: &[u8]) -> Result<Map<String, Value>, Refused> {
+pub(crate) fn object(octets: &[u8]) -> Result<Map<String, Value>, Refused> {
     let fault = Cell::new(Refused::Syntax);
     let mut deserializer = serde_json::Deserializer::from_slice(octets);
     let strict = Strict { depth: 0, fault: &fault };

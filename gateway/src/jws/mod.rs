@@ -7,7 +7,8 @@
 mod algorithm;
 pub(crate) mod external_account;
 mod flattened;
-mod json;
+pub(crate) mod json;
+pub(crate) mod key_change;
 pub(crate) mod parse;
 #[cfg(test)]
 mod signing;
