@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use acme::{
-    account_key::Thumbprint,
+    account_key::{PublicKey, Thumbprint},
     certificate::CertificateId,
     ids::{CertificateRequestId, IdempotencyKey, IssuerName, RealmName, RegistrationId},
     profile::Profile,
@@ -19,7 +19,7 @@ use async_trait::async_trait;
 
 use crate::{
     Certificate, CertificateRequest, CmError, Delivery, Identity, Issuer, NewRegistration, Proof, Registered,
-    RequestState, Revocation, Revoked,
+    RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
 };
 
 /// The outside Certificate Manager, the permanent authority over registrations and certificates.
@@ -56,13 +56,14 @@ pub trait CertificateManager: Send + Sync {
     /// harmless.
     async fn bind_registration(&self, realm: &RealmName, request: &NewRegistration) -> Result<Registered, CmError>;
 
-    /// Replaces the contacts. If the registration changed since it was read it is read again and
-    /// the change is tried once more.
-    async fn update_contacts(
+    /// Changes what a client may change in its registration. If the registration changed since it
+    /// was read it is read again and the change is tried once more; but if it has another key by
+    /// then, the change is refused, for the word it rests on is not worth anything any more.
+    async fn update_registration(
         &self,
         realm: &RealmName,
         registration: &Registration,
-        contacts: &[String],
+        update: &RegistrationUpdate,
         proof: &Proof,
     ) -> Result<Registration, CmError>;
 
@@ -71,6 +72,21 @@ pub trait CertificateManager: Send + Sync {
         &self,
         realm: &RealmName,
         registration: &Registration,
+        proof: &Proof,
+    ) -> Result<Registration, CmError>;
+
+    /// Binds another account key to a registration in place of the one it has, which is never
+    /// accepted again in the realm (RFC 8555 §7.3.5). Harmless to repeat: the CM knows a repetition
+    /// by its keys. Of two changes at once the first wins.
+    ///
+    /// # Errors
+    /// [`CmError::KeyInUse`] if the new key belongs to a registration already;
+    /// [`CmError::Refused`] if this one has meanwhile got a third key.
+    async fn change_key(
+        &self,
+        realm: &RealmName,
+        registration: &Registration,
+        new_key: &PublicKey,
         proof: &Proof,
     ) -> Result<Registration, CmError>;
 
@@ -122,6 +138,10 @@ pub trait CertificateManager: Send + Sync {
 
     /// The certificate of the realm whose DER has this SHA-256.
     async fn find_certificate(&self, realm: &RealmName, sha256: &[u8; 32]) -> Result<Option<Certificate>, CmError>;
+
+    /// When a certificate of the realm should be renewed; `None` if the realm has no such
+    /// certificate (RFC 9773).
+    async fn renewal_info(&self, realm: &RealmName, id: &CertificateId) -> Result<Option<RenewalInfo>, CmError>;
 
     /// Revokes a certificate. `Ok` means that OCSP says so from now on. Repeating it with the same
     /// key and the same request is harmless.

@@ -11,6 +11,7 @@ mod certificate_manager;
 mod error;
 mod issuance;
 mod registration;
+mod renewal_info;
 pub mod rest;
 mod revocation;
 mod service;
@@ -21,6 +22,7 @@ pub use error::{CmError, Outcome};
 pub use issuance::{
     CaaEvidence, CaaResult, CertificateRequest, Delivery, Refusal, RequestClaims, RequestState, Validation,
 };
-pub use registration::{Client, Jws, NewRegistration, Proof, Registered};
+pub use registration::{Client, Jws, NewRegistration, Proof, Registered, RegistrationUpdate};
+pub use renewal_info::RenewalInfo;
 pub use revocation::{Basis, Revocation, Revoked};
 pub use service::{Identity, Issuer};

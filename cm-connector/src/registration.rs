@@ -50,6 +50,25 @@ pub struct NewRegistration {
     pub idempotency_key: IdempotencyKey,
 }
 
+/// What a client changes in its account (RFC 8555 §7.3.2); what is `None` stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RegistrationUpdate {
+    /// All of its contact URIs, checked.
+    pub contacts: Option<Vec<String>>,
+    /// When it agreed to the terms of service again.
+    pub terms_of_service_agreed_at: Option<Timestamp>,
+}
+
+impl RegistrationUpdate {
+    /// Whether a registration is as this update would have it.
+    #[must_use]
+    pub fn is_in(&self, registration: &Registration) -> bool {
+        let agreed_at = self.terms_of_service_agreed_at;
+        self.contacts.as_ref().is_none_or(|contacts| registration.contacts == *contacts)
+            && (agreed_at.is_none() || registration.terms_of_service_agreed_at == agreed_at)
+    }
+}
+
 /// A registration with this key exists now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {

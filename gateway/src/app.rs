@@ -13,9 +13,9 @@ use validation::Validator;
 use crate::{
     http::links::Links,
     nonce::Nonces,
-    ra::{catalogue::Catalogue, certificate::Downloads},
+    ra::{catalogue::Catalogue, certificate::Downloads, renewal_info::RenewalInfos},
     seal::Sealer,
-    settings::{self, Mode, Settings},
+    settings::{self, Compatibility, Mode, Settings},
     telemetry::metrics::Metrics,
     workers::{Waiters, Wake},
 };
@@ -29,6 +29,7 @@ pub(crate) struct App {
     pub(crate) registrations: CachedRegistrations,
     pub(crate) catalogue: Catalogue,
     pub(crate) downloads: Downloads,
+    pub(crate) renewal_infos: RenewalInfos,
     /// Roots that issued certificates must chain to, in DER.
     pub(crate) anchors: Vec<Vec<u8>>,
     pub(crate) validator: Validator,
@@ -56,8 +57,14 @@ pub(crate) struct Endpoint {
     pub(crate) mode: Mode,
     pub(crate) profile: Option<ProfileName>,
     pub(crate) challenges: Vec<acme::challenge::ChallengeKind>,
+    /// Oldest proof of control that a new order rests on; zero for none.
+    pub(crate) authorization_reuse: Duration,
+    pub(crate) pre_authorization: bool,
     pub(crate) terms_of_service: Option<String>,
+    /// From when on an agreement counts.
+    pub(crate) terms_of_service_since: Option<Timestamp>,
     pub(crate) website: Option<String>,
+    pub(crate) compatibility: Compatibility,
     pub(crate) links: Links,
 }
 
@@ -75,8 +82,12 @@ impl Endpoint {
                 mode: endpoint.mode,
                 profile: endpoint.profile.clone(),
                 challenges: endpoint.challenges.clone(),
+                authorization_reuse: Duration::from_secs(endpoint.authorization_reuse_secs.into()),
+                pre_authorization: endpoint.pre_authorization,
                 terms_of_service: endpoint.terms_of_service.clone(),
+                terms_of_service_since: endpoint.terms_of_service_since,
                 website: endpoint.website.clone(),
+                compatibility: endpoint.compatibility.clone(),
                 links: Links::new(settings.server.external_url.as_str(), name),
             };
             Ok((name.clone(), Arc::new(made)))

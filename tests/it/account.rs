@@ -280,13 +280,6 @@ fn an_account_of_one_directory_is_unknown_at_another() {
 }
 
 #[test]
-fn key_change_is_refused_with_a_way_out() {
-    let client = world().account();
-    let response = client.post(&client.url("key-change"), &json!({}));
-    assert_snapshot("account_key_change", &response.to_snapshot());
-}
-
-#[test]
 fn where_anyone_may_create_accounts_a_binding_is_neither_needed_nor_claimed() {
     let client = world().client("open");
     let binding = client.binding("kid-of-nobody", &[7; 32]);

@@ -18,10 +18,14 @@ pub struct NewAccount {
 
 /// Payload of an account update. Only these members can be changed (RFC 8555 §7.3.2).
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the members of RFC 8555 section 7.3.2")]
 pub struct AccountUpdate {
     pub contact: Option<Vec<String>>,
     pub status: Option<String>,
+    /// Counts where the terms have changed and the account must agree again (RFC 8555 §7.3.3), and is
+    /// ignored everywhere else, whatever it is.
+    pub terms_of_service_agreed: Option<Value>,
 }
 
 /// An account object.

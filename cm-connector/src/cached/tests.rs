@@ -18,7 +18,7 @@ use tokio::{
 use super::*;
 use crate::{
     Certificate, CertificateRequest, Delivery, Identity, Issuer, NewRegistration, Outcome, Proof, Registered,
-    RequestState, Revocation, Revoked,
+    RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
 };
 
 const DOWN: CmError = CmError::Unavailable { retry_after: None, outcome: Outcome::Unknown };
@@ -71,11 +71,20 @@ impl CertificateManager for FakeCm {
     async fn bind_registration(&self, _: &RealmName, _: &NewRegistration) -> Result<Registered, CmError> {
         unreachable!()
     }
-    async fn update_contacts(
+    async fn update_registration(
         &self,
         _: &RealmName,
         _: &Registration,
-        _: &[String],
+        _: &RegistrationUpdate,
+        _: &Proof,
+    ) -> Result<Registration, CmError> {
+        unreachable!()
+    }
+    async fn change_key(
+        &self,
+        _: &RealmName,
+        _: &Registration,
+        _: &PublicKey,
         _: &Proof,
     ) -> Result<Registration, CmError> {
         unreachable!()
@@ -105,6 +114,9 @@ impl CertificateManager for FakeCm {
         unreachable!()
     }
     async fn find_certificate(&self, _: &RealmName, _: &[u8; 32]) -> Result<Option<Certificate>, CmError> {
+        unreachable!()
+    }
+    async fn renewal_info(&self, _: &RealmName, _: &CertificateId) -> Result<Option<RenewalInfo>, CmError> {
         unreachable!()
     }
     async fn revoke(&self, _: &RealmName, _: &Revocation, _: &IdempotencyKey) -> Result<Revoked, CmError> {

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use acme::{
-    account_key::Thumbprint,
+    account_key::{PublicKey, Thumbprint},
     certificate::CertificateId,
     ids::{CertificateRequestId, IdempotencyKey, IssuerName, RealmName, RegistrationId},
     profile::Profile,
@@ -24,10 +24,11 @@ use self::{
     lane::Lane,
     refusal::{Code, Subject},
     wire::{
-        Broken, Page, ProofOut,
+        Broken, Page,
         certificate::CertificateIn,
         profile::ProfileIn,
-        registration::{BindOut, ContactsOut, CreateOpenOut, DeactivationOut},
+        registration::{BindOut, CreateOpenOut, DeactivationOut, KeyChangeOut, UpdateOut},
+        renewal_info::RenewalInfoIn,
         request::{DeliveryOut, RequestIn, RequestOut},
         revocation::{RevocationOut, RevokedIn},
         service::{InfoIn, IssuerIn, WhoAmIIn},
@@ -35,7 +36,7 @@ use self::{
 };
 use crate::{
     Certificate, CertificateManager, CertificateRequest, CmError, Delivery, Identity, Issuer, NewRegistration, Outcome,
-    Proof, Registered, RequestState, Revocation, Revoked,
+    Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
 };
 
 pub mod answers;
@@ -188,22 +189,22 @@ impl CertificateManager for RestCertificateManager {
         self.registered(realm, request, call).await
     }
 
-    async fn update_contacts(
+    async fn update_registration(
         &self,
         realm: &RealmName,
         registration: &Registration,
-        contacts: &[String],
+        update: &RegistrationUpdate,
         proof: &Proof,
     ) -> Result<Registration, CmError> {
         let write = |current: &Registration| {
-            let body = ContactsOut { contacts, proof: ProofOut::of(proof) };
+            let body = UpdateOut::of(update, proof);
             let mut call = post(registration_path(realm, &current.id), &body, Lane::Rest, Deadline::WRITE)?;
             call.method = Method::PATCH;
             call.body = call.body.map(|(_, octets)| (MERGE_PATCH, octets));
             call.headers.push(if_match(current));
             Ok(call)
         };
-        self.conditional(realm, registration, write, |current| current.contacts == contacts).await
+        self.conditional(realm, registration, write, |current| update.is_in(current)).await
     }
 
     async fn deactivate(
@@ -224,6 +225,28 @@ impl CertificateManager for RestCertificateManager {
             return Ok(changed);
         }
         let detail = String::from("the CM answered a deactivation with a registration that is not deactivated");
+        Err(CmError::Internal { outcome: Outcome::Unknown, detail })
+    }
+
+    async fn change_key(
+        &self,
+        realm: &RealmName,
+        registration: &Registration,
+        new_key: &PublicKey,
+        proof: &Proof,
+    ) -> Result<Registration, CmError> {
+        let write = |current: &Registration| {
+            let path = format!("{}/key-change", registration_path(realm, &current.id));
+            let mut call = post(path, &KeyChangeOut::of(new_key, proof), Lane::Rest, Deadline::WRITE)?;
+            call.headers.push(if_match(current));
+            Ok(call)
+        };
+        let done = |current: &Registration| current.key.as_ref().is_some_and(|bound| bound.key == *new_key);
+        let changed = self.conditional(realm, registration, write, done).await?;
+        if done(&changed) {
+            return Ok(changed);
+        }
+        let detail = String::from("the CM answered a key change with a registration that has another key");
         Err(CmError::Internal { outcome: Outcome::Unknown, detail })
     }
 
@@ -320,6 +343,15 @@ impl CertificateManager for RestCertificateManager {
             let Some(answer) = self.look_up(Lane::Revocation, path, by).await? else { return Ok(None) };
             let certificate = certificate_of(answer)?;
             if certificate.claims.sha256 == *sha256 { Ok(Some(certificate)) } else { Err(not_what_was_asked_for()) }
+        };
+        found.await.map_err(|failure| failure.into_error(Subject::Certificate))
+    }
+
+    async fn renewal_info(&self, realm: &RealmName, id: &CertificateId) -> Result<Option<RenewalInfo>, CmError> {
+        let found = async {
+            let path = format!("/realms/{realm}/certificates/{id}/renewal-info");
+            let Some(Answer { json, retry_after, .. }) = self.find(Lane::Rest, path).await? else { return Ok(None) };
+            decode::<RenewalInfoIn>(json)?.convert(retry_after).map(Some).map_err(Failure::Broken)
         };
         found.await.map_err(|failure| failure.into_error(Subject::Certificate))
     }

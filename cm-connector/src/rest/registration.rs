@@ -53,9 +53,11 @@ impl RestCertificateManager {
         registered.await.map_err(|failure| failure.into_error(Subject::Registration))
     }
 
-    /// A write that holds for one version only. If the registration has changed since, it is read
-    /// again: `done` tells whether the wish is fulfilled by now, else it is tried once more
-    /// (section 5, `precondition-failed`).
+    /// A write that holds for one version only, on the word of the key that the registration had
+    /// when it was read. If it has changed since, it is read again: `done` tells whether the wish is
+    /// fulfilled by now, else it is tried once more (section 5, `precondition-failed`).
+    ///
+    /// A CM that judges proofs before versions says `proof-invalid` once the key has been changed.
     pub(super) async fn conditional(
         &self,
         realm: &RealmName,
@@ -64,18 +66,27 @@ impl RestCertificateManager {
         done: impl Fn(&Registration) -> bool + Send,
     ) -> Result<Registration, CmError> {
         let id = &registration.id;
-        match self.versioned(realm, id, write(registration)?).await {
-            Err(failure) if failure.is(Code::PreconditionFailed) => {}
-            Err(failure) => return Err(self.refused(realm, id, failure, Subject::Registration).await),
-            Ok(changed) => return Ok(changed),
-        }
-        let current = self.registration(realm, id).await?.ok_or_else(no_such_account)?;
-        if done(&current) {
-            return Ok(current);
-        }
-        match self.versioned(realm, id, write(&current)?).await {
-            Ok(changed) => Ok(changed),
-            Err(failure) => Err(self.refused(realm, id, failure, Subject::Registration).await),
+        let mut current = registration.clone();
+        let mut is_first = true;
+        loop {
+            let failure = match self.versioned(realm, id, write(&current)?).await {
+                Ok(changed) => return Ok(changed),
+                Err(failure) => failure,
+            };
+            let is_stale = failure.is(Code::PreconditionFailed);
+            if !is_stale && !failure.is(Code::ProofInvalid) {
+                return Err(self.refused(realm, id, failure, Subject::Registration).await);
+            }
+            current = self.registration(realm, id).await?.ok_or_else(no_such_account)?;
+            if done(&current) {
+                return Ok(current);
+            }
+            if current.key != registration.key {
+                return Err(key_was_changed());
+            }
+            if !is_stale || !std::mem::take(&mut is_first) {
+                return Err(self.refused(realm, id, failure, Subject::Registration).await);
+            }
         }
     }
 
@@ -114,6 +125,14 @@ impl RestCertificateManager {
         }
         failure.into_error(subject)
     }
+}
+
+/// To the client the same as a signature that does not verify, for that is what it is now.
+fn key_was_changed() -> CmError {
+    CmError::Refused(Problem::new(
+        ProblemKind::Malformed,
+        "the key of this account was changed meanwhile (RFC 8555 section 7.3.5); sign with the key it has now",
+    ))
 }
 
 fn no_such_account() -> CmError {

@@ -409,7 +409,8 @@ async fn a_change_that_meets_a_newer_version_is_decided_again_once() {
     .await;
     let current = world.registration().await.unwrap().unwrap();
     let stale = Registration { version: 2, ..current };
-    let changed = world.cm.update_contacts(&realm(), &stale, &contacts, &Proof(jws())).await.unwrap();
+    let update = RegistrationUpdate { contacts: Some(contacts.to_vec()), terms_of_service_agreed_at: None };
+    let changed = world.cm.update_registration(&realm(), &stale, &update, &Proof(jws())).await.unwrap();
     assert_eq!((changed.version, changed.contacts.as_slice()), (8, contacts.as_slice()));
     let seen = world.server.seen();
     let path = format!("/cm/v1/realms/tls/registrations/{ID}");
@@ -441,6 +442,88 @@ async fn a_deactivation_that_did_not_happen_is_no_success() {
     let registration = world.registration().await.unwrap().unwrap();
     let changed = world.cm.deactivate(&realm(), &registration, &Proof(jws())).await;
     assert!(matches!(changed, Err(CmError::Internal { .. })));
+}
+
+/// A key for the registration of the contract's example, and that registration with it.
+fn with_new_key() -> (PublicKey, Value) {
+    let key = PublicKey::Ed25519 { x: [7; 32] };
+    let changed = registration_with(|json| {
+        json["version"] = json!(3);
+        json["key"] = json!({"jwk": key.to_jwk(), "thumbprint": key.thumbprint().to_string()});
+    });
+    (key, changed)
+}
+
+#[tokio::test]
+async fn a_key_change_names_its_version_and_is_repeated_when_its_answer_is_lost() {
+    let (key, changed) = with_new_key();
+    let world = world(move |_, before| match before {
+        0 => json_answer(200, &examples::registration()),
+        1 => Reply::Octets(Vec::new()),
+        _ => json_answer(200, &changed),
+    })
+    .await;
+    let registration = world.registration().await.unwrap().unwrap();
+    let changed = world.cm.change_key(&realm(), &registration, &key, &Proof(jws())).await.unwrap();
+    assert_eq!((changed.version, changed.key.unwrap().key), (3, key.clone()));
+    let seen = world.server.seen();
+    assert_eq!((seen.len(), &seen[1].body), (3, &seen[2].body));
+    assert_eq!(seen[1].line, format!("POST /cm/v1/realms/tls/registrations/{ID}/key-change"));
+    assert!(seen[1].head.contains("if-match: \"2\"\r\n"));
+    let body: Value = serde_json::from_slice(&seen[1].body).unwrap();
+    assert_eq!(body, json!({"newKey": {"jwk": key.to_jwk()}, "proof": {"type": "acme", "jws": jws()}}));
+}
+
+#[tokio::test]
+async fn a_key_change_that_lost_a_race_is_refused_and_one_that_is_done_is_done() {
+    let (key, changed) = with_new_key();
+    for (status, code) in [(412, "precondition-failed"), (422, "proof-invalid")] {
+        let changed = changed.clone();
+        let world = world(move |request, before| match (request.line.starts_with("GET"), before) {
+            (true, 0) => json_answer(200, &examples::registration()),
+            (true, _) => json_answer(200, &changed),
+            (false, _) => problem(status, code),
+        })
+        .await;
+        let old = world.registration().await.unwrap().unwrap();
+        let done = world.cm.change_key(&realm(), &old, &key, &Proof(jws())).await.unwrap();
+        assert_eq!(done.version, 3, "{code}");
+        let third = PublicKey::Ed25519 { x: [8; 32] };
+        let lost = world.cm.change_key(&realm(), &old, &third, &Proof(jws())).await;
+        assert!(matches!(lost, Err(CmError::Refused(ref told)) if told.kind == ProblemKind::Malformed), "{lost:?}");
+        let update = RegistrationUpdate { contacts: Some(Vec::new()), terms_of_service_agreed_at: None };
+        let lost = world.cm.update_registration(&realm(), &old, &update, &Proof(jws())).await;
+        assert!(matches!(lost, Err(CmError::Refused(ref told)) if told.kind == ProblemKind::Malformed), "{lost:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_proof_that_the_cm_does_not_take_though_the_key_is_right_is_an_alarm() {
+    let world = world(|request, _| match request.line.starts_with("GET") {
+        true => json_answer(200, &examples::registration()),
+        false => problem(422, "proof-invalid"),
+    })
+    .await;
+    let registration = world.registration().await.unwrap().unwrap();
+    let refused = world.cm.change_key(&realm(), &registration, &with_new_key().0, &Proof(jws())).await;
+    assert!(matches!(refused, Err(CmError::Internal { outcome: Outcome::NotSent, .. })), "{refused:?}");
+    assert_eq!(world.server.lines().len(), 3, "it is not sent again");
+}
+
+#[tokio::test]
+async fn a_key_in_use_is_told_with_its_owner_and_another_key_in_the_answer_is_an_alarm() {
+    let (key, _) = with_new_key();
+    let world = world(|request, before| match (request.line.starts_with("GET"), before) {
+        (true, _) => json_answer(200, &examples::registration()),
+        (false, 1) => problem_with(409, "", json!({"code": "key-in-use", "registration": "reg_OWNER"})),
+        (false, _) => json_answer(200, &examples::registration()),
+    })
+    .await;
+    let registration = world.registration().await.unwrap().unwrap();
+    let refused = world.cm.change_key(&realm(), &registration, &key, &Proof(jws())).await;
+    assert_eq!(refused, Err(CmError::KeyInUse { registration: Some("reg_OWNER".parse().unwrap()) }));
+    let wrong = world.cm.change_key(&realm(), &registration, &key, &Proof(jws())).await;
+    assert!(matches!(wrong, Err(CmError::Internal { outcome: Outcome::Unknown, .. })), "{wrong:?}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use acme::{
+    account_key::Thumbprint,
     authorization::Authorization,
     base64url,
     certificate::CertificateId,
@@ -12,6 +13,7 @@ use acme::{
     problem::Problem,
     revocation::RevocationReason,
 };
+use cm_connector::Basis;
 use serde_json::{Value, json};
 
 /// Something that an auditor will ask about.
@@ -21,6 +23,22 @@ pub(crate) enum Event<'a> {
         endpoint: &'a EndpointName,
         account: &'a RegistrationId,
         external_account: Option<&'a str>,
+        /// The terms that it agreed to.
+        terms_of_service: Option<&'a str>,
+        client: IpAddr,
+    },
+    /// To terms that have changed.
+    AccountAgreed {
+        endpoint: &'a EndpointName,
+        account: &'a RegistrationId,
+        terms_of_service: &'a str,
+        client: IpAddr,
+    },
+    AccountKeyChanged {
+        endpoint: &'a EndpointName,
+        account: &'a RegistrationId,
+        old_key: Option<&'a Thumbprint>,
+        new_key: Thumbprint,
         client: IpAddr,
     },
     AccountDeactivated {
@@ -29,6 +47,12 @@ pub(crate) enum Event<'a> {
     },
     OrderCreated {
         order: &'a Order,
+    },
+    AuthorizationCreated {
+        authorization: &'a Authorization,
+    },
+    AuthorizationRevoked {
+        authorization: &'a Authorization,
     },
     AuthorizationDeactivated {
         authorization: &'a Authorization,
@@ -53,6 +77,8 @@ pub(crate) enum Event<'a> {
         endpoint: &'a EndpointName,
         /// The account that asked; `None` for whoever holds the certificate's key.
         account: Option<&'a RegistrationId>,
+        /// By what right.
+        basis: &'a Basis,
         client: IpAddr,
         certificate: &'a CertificateId,
         reason: RevocationReason,
@@ -63,9 +89,17 @@ impl Event<'_> {
     /// The event as it is stored and logged.
     pub(crate) fn to_json(&self) -> Value {
         match self {
-            Self::AccountCreated { endpoint, account, external_account, client } => json!({
+            Self::AccountCreated { endpoint, account, external_account, terms_of_service, client } => json!({
                 "event": "account.created", "endpoint": endpoint, "account": account,
-                "externalAccount": external_account, "client": client,
+                "externalAccount": external_account, "termsOfService": terms_of_service, "client": client,
+            }),
+            Self::AccountAgreed { endpoint, account, terms_of_service, client } => json!({
+                "event": "account.agreed", "endpoint": endpoint, "account": account,
+                "termsOfService": terms_of_service, "client": client,
+            }),
+            Self::AccountKeyChanged { endpoint, account, old_key, new_key, client } => json!({
+                "event": "account.key-changed", "endpoint": endpoint, "account": account,
+                "oldKey": old_key.map(ToString::to_string), "newKey": new_key.to_string(), "client": client,
             }),
             Self::AccountDeactivated { endpoint, account } => {
                 json!({"event": "account.deactivated", "endpoint": endpoint, "account": account})
@@ -73,6 +107,17 @@ impl Event<'_> {
             Self::OrderCreated { order } => json!({
                 "event": "order.created", "endpoint": order.endpoint, "account": order.account, "order": order.id,
                 "identifiers": order.identifiers, "profile": order.profile, "authorizations": order.authorizations,
+                "reused": order.reused, "replaces": order.replaces,
+            }),
+            Self::AuthorizationCreated { authorization } => json!({
+                "event": "authorization.created", "endpoint": authorization.endpoint,
+                "account": authorization.account, "authorization": authorization.id,
+                "identifier": authorization.identifier,
+            }),
+            Self::AuthorizationRevoked { authorization } => json!({
+                "event": "authorization.revoked", "endpoint": authorization.endpoint,
+                "account": authorization.account, "authorization": authorization.id,
+                "identifier": authorization.identifier,
             }),
             Self::AuthorizationDeactivated { authorization } => json!({
                 "event": "authorization.deactivated", "endpoint": authorization.endpoint,
@@ -104,11 +149,21 @@ impl Event<'_> {
                     "order": order.id, "problem": problem,
                 })
             }
-            Self::CertificateRevoked { endpoint, account, client, certificate, reason } => json!({
-                "event": "certificate.revoked", "endpoint": endpoint, "account": account,
-                "by": if account.is_some() { "account" } else { "certificate-key" }, "client": client,
-                "certificate": certificate, "reason": reason,
-            }),
+            Self::CertificateRevoked { endpoint, account, basis, client, certificate, reason } => {
+                let (by, authorizations) = match basis {
+                    Basis::Account { .. } => ("account", None),
+                    Basis::Authorizations { validations, .. } => {
+                        let ids: Vec<_> = validations.iter().map(|proven| &proven.authorization).collect();
+                        ("authorizations", Some(ids))
+                    }
+                    Basis::CertificateKey => ("certificate-key", None),
+                    Basis::GatewayPolicy => ("gateway-policy", None),
+                };
+                json!({
+                    "event": "certificate.revoked", "endpoint": endpoint, "account": account, "by": by,
+                    "authorizations": authorizations, "client": client, "certificate": certificate, "reason": reason,
+                })
+            }
         }
     }
 }

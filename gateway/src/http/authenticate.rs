@@ -211,7 +211,7 @@ impl Arrived {
         self.verify(&key)?;
         self.require_url()?;
         self.note(&registration.id);
-        ra::account::require_usable(&registration)?;
+        ra::account::require_usable(&self.endpoint, &registration)?;
         let payload = P::read(&self.jws.signed.payload)?;
         let proof = Proof(self.jws.signed.received.into());
         let url = self.jws.signed.url;

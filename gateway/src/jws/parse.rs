@@ -147,7 +147,8 @@ impl Jws {
 }
 
 impl Signed {
-    fn read(octets: &[u8]) -> Result<(Self, Map<String, Value>), ParseError> {
+    /// Reads a JWS and hands out its protected header, for what only one kind of JWS has in it.
+    pub(super) fn read(octets: &[u8]) -> Result<(Self, Map<String, Value>), ParseError> {
         let received = Flattened::parse(octets)?;
         let opened = received.open()?;
         let header = opened.header;

@@ -78,7 +78,7 @@ impl Key {
         json!({"alg": algorithm, "nonce": "AA", "url": "https://a.test/", "jwk": self.public().to_jwk()})
     }
 
-    fn sign(&self, header: &Value, payload: &str) -> Vec<u8> {
+    pub(super) fn sign(&self, header: &Value, payload: &str) -> Vec<u8> {
         let (protected, payload) = (base64url::encode(header.to_string()), base64url::encode(payload));
         let signature = self.signer().sign(format!("{protected}.{payload}").as_bytes()).unwrap();
         body(&protected, &payload, &signature)

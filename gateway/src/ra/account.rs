@@ -11,7 +11,7 @@ use acme::{
     registration::{Registration, RegistrationStatus},
     time::Timestamp,
 };
-use cm_connector::{Client, CmError, Jws, NewRegistration, Proof};
+use cm_connector::{Client, CmError, Jws, NewRegistration, Proof, RegistrationUpdate};
 use serde_json::Value;
 
 use super::{Error, Refusal};
@@ -20,7 +20,7 @@ use crate::{
     audit::Event,
     jws::external_account::ExternalAccount,
     random,
-    settings::Mode,
+    settings::{Mode, Switch},
 };
 
 /// What a client asks of newAccount.
@@ -58,7 +58,7 @@ pub(crate) async fn create(
     if let Some(registration) =
         app.registrations.registration_by_key(&endpoint.realm, &request.key.thumbprint()).await?
     {
-        return existing(registration);
+        return existing(endpoint, registration);
     }
     if request.only_return_existing {
         return Err(Error::refused(
@@ -112,75 +112,132 @@ async fn register(
         Mode::Open => app.cm.create_registration(&endpoint.realm, new).await,
         Mode::Registered => app.cm.bind_registration(&endpoint.realm, new).await,
     };
+    if let (Err(error), Some(kid)) = (&answer, &bound_by) {
+        // The CM alone knows why, and counts failures; operators need to know whose key it is about.
+        tracing::info!(endpoint = %endpoint.name, %kid, client = %new.client.ip, %error, "a binding did not succeed");
+    }
     let registered = match answer {
         // Somebody created it between our look and our request: to the client that is the account.
         Err(CmError::KeyInUse { .. }) => {
             let found = app.cm.registration_by_key(&endpoint.realm, &new.key.thumbprint()).await?;
             let missing = || Error::internal(anyhow::anyhow!("the CM reports a key in use that it does not find"));
-            return existing(Arc::new(found.ok_or_else(missing)?));
+            return existing(endpoint, Arc::new(found.ok_or_else(missing)?));
         }
         answer => answer?,
     };
     let registration = Arc::new(registered.registration);
     app.registrations.remember(&endpoint.realm, Registration::clone(&registration));
     if !registered.created {
-        return existing(registration);
+        return existing(endpoint, registration);
     }
     let event = Event::AccountCreated {
         endpoint: &endpoint.name,
         account: &registration.id,
         external_account: bound_by.as_deref(),
+        terms_of_service: endpoint.terms_of_service.as_deref(),
         client: new.client.ip,
     };
     crate::audit::record(app, now, &event).await;
     Ok(Account { registration, created: true, bound_by })
 }
 
-fn existing(registration: Arc<Registration>) -> Result<Account, Error> {
-    require_usable(&registration)?;
+fn existing(endpoint: &Endpoint, registration: Arc<Registration>) -> Result<Account, Error> {
+    require_usable(endpoint, &registration)?;
     Ok(Account { registration, created: false, bound_by: None })
 }
 
 /// A deactivated or revoked account signs nothing any more (RFC 8555 §7.3.6).
-pub(crate) fn require_usable(registration: &Registration) -> Result<(), Error> {
-    match AccountStatus::of(registration.status) {
-        AccountStatus::Valid => Ok(()),
-        AccountStatus::Deactivated => Err(Error::refused(
-            ProblemKind::AccountNotActive,
-            "this account is deactivated; create a new one with another key",
-        )),
-        AccountStatus::Revoked => {
-            Err(Error::refused(ProblemKind::AccountNotActive, "this account was revoked by the registration officer"))
-        }
-    }
+pub(crate) fn require_usable(endpoint: &Endpoint, registration: &Registration) -> Result<(), Error> {
+    let detail = match AccountStatus::of(registration.status) {
+        AccountStatus::Valid => return Ok(()),
+        AccountStatus::Deactivated => "this account is deactivated; create a new one with another key",
+        AccountStatus::Revoked => "this account was revoked by the registration officer",
+    };
+    let with_403 = endpoint.compatibility.has(Switch::InactiveAccount403);
+    let kind = if with_403 { ProblemKind::Unauthorized } else { ProblemKind::AccountNotActive };
+    Err(Error::refused(kind, detail))
 }
 
 fn require_agreement(endpoint: &Endpoint, agreed: bool) -> Result<(), Error> {
     match &endpoint.terms_of_service {
-        Some(terms) if !agreed => Err(Error::Refused(Box::new(Refusal {
-            problem: Problem::new(
-                ProblemKind::UserActionRequired,
-                format!("agree to the terms of service at {terms} with termsOfServiceAgreed"),
-            ),
-            retry_after: None,
-            terms_of_service: Some(terms.clone()),
-        }))),
+        Some(terms) if !agreed => {
+            let detail = format!("agree to the terms of service at {terms} with termsOfServiceAgreed");
+            Err(action_required(terms, detail))
+        }
         Some(_) | None => Ok(()),
     }
 }
 
-/// Replaces the contacts (RFC 8555 §7.3.2).
-pub(crate) async fn update_contacts(
+/// Terms that have changed since an account agreed to them must be agreed to again before it gets
+/// anything new (RFC 8555 §7.3.3).
+pub(crate) fn require_current_agreement(
+    endpoint: &Endpoint,
+    registration: &Registration,
+    now: Timestamp,
+) -> Result<(), Error> {
+    match &endpoint.terms_of_service {
+        Some(terms) if !agreement_is_current(endpoint, registration, now) => {
+            let detail = format!(
+                "the terms of service at {terms} have changed (RFC 8555 section 7.3.3); \
+                 read them and agree by an account update with termsOfServiceAgreed"
+            );
+            Err(action_required(terms, detail))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether an account has agreed to the terms as they are now, if it must have.
+pub(crate) fn agreement_is_current(endpoint: &Endpoint, registration: &Registration, now: Timestamp) -> bool {
+    let changed = endpoint.terms_of_service_since.filter(|since| *since <= now);
+    changed.is_none_or(|changed| registration.terms_of_service_agreed_at.is_some_and(|agreed| agreed >= changed))
+}
+
+fn action_required(terms: &str, detail: String) -> Error {
+    Error::Refused(Box::new(Refusal {
+        problem: Problem::new(ProblemKind::UserActionRequired, detail),
+        retry_after: None,
+        terms_of_service: Some(terms.to_owned()),
+    }))
+}
+
+/// What a client asks of an account update.
+pub(crate) struct Update<'a> {
+    pub(crate) contacts: Option<Vec<String>>,
+    pub(crate) terms_of_service_agreed: bool,
+    pub(crate) client: &'a Client,
+    /// The request; it is signed by the account key, which the CM wants for an agreement too.
+    pub(crate) proof: &'a Proof,
+}
+
+/// Replaces the contacts (RFC 8555 §7.3.2), and takes the agreement to terms that have changed.
+///
+/// Where nothing has to be agreed to again, `termsOfServiceAgreed` is ignored, as §7.3.2 demands.
+/// newAccount is no way to agree: clients send it at every start, without anybody having read
+/// anything, and what it says about an existing account does not count (§7.3.1).
+pub(crate) async fn update(
     app: &App,
     endpoint: &Endpoint,
     registration: &Registration,
-    contacts: &[String],
-    proof: &Proof,
+    request: Update<'_>,
+    now: Timestamp,
 ) -> Result<Registration, Error> {
+    let agrees = request.terms_of_service_agreed && !agreement_is_current(endpoint, registration, now);
+    let terms_of_service_agreed_at = agrees.then_some(now);
+    let update = RegistrationUpdate { contacts: request.contacts, terms_of_service_agreed_at };
+    if update == RegistrationUpdate::default() {
+        return Ok(registration.clone());
+    }
     policies::registration::may_order(registration.status)?;
-    check_contacts(contacts).map_err(|error| Problem::new(error.kind(), error.to_string()))?;
-    let updated = app.cm.update_contacts(&endpoint.realm, registration, contacts, proof).await?;
+    check_contacts(update.contacts.as_deref().unwrap_or_default())
+        .map_err(|error| Problem::new(error.kind(), error.to_string()))?;
+    let updated = app.cm.update_registration(&endpoint.realm, registration, &update, request.proof).await?;
     app.registrations.remember(&endpoint.realm, updated.clone());
+    if let Some(terms_of_service) = endpoint.terms_of_service.as_deref().filter(|_| agrees) {
+        let (endpoint, account, client) = (&endpoint.name, &registration.id, request.client.ip);
+        let event = Event::AccountAgreed { endpoint, account, terms_of_service, client };
+        crate::audit::record(app, now, &event).await;
+    }
     Ok(updated)
 }
 

@@ -10,7 +10,12 @@ pub(crate) mod certificate;
 pub(crate) mod challenge;
 pub(crate) mod error;
 pub(crate) mod finalize;
+pub(crate) mod key_change;
+pub(crate) mod new_authorization;
 pub(crate) mod order;
+pub(crate) mod recent;
+pub(crate) mod renewal_info;
+pub(crate) mod replacement;
 pub(crate) mod revocation;
 
 pub(crate) use error::{Error, Refusal, again_on_conflict};

@@ -2,6 +2,7 @@
 //! compiled in and carries every default.
 
 mod check;
+mod compatibility;
 mod files;
 mod load;
 mod values;
@@ -17,6 +18,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 pub(crate) use check::SettingsError;
+pub(crate) use compatibility::{Compatibility, Switch};
 pub(crate) use files::{require_private, require_readable};
 #[cfg(test)]
 pub(crate) use load::from_text;
@@ -188,6 +190,7 @@ pub(crate) struct Endpoint {
     #[serde(deserialize_with = "optional_id")]
     pub(crate) profile: Option<ProfileName>,
     pub(crate) challenges: Vec<ChallengeKind>,
+    pub(crate) compatibility: Compatibility,
     pub(crate) authorization_reuse_secs: u32,
     pub(crate) pre_authorization: bool,
     #[serde(deserialize_with = "optional_text")]

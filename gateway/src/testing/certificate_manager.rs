@@ -11,21 +11,21 @@ use std::{
 };
 
 use acme::{
-    account_key::Thumbprint,
+    account_key::{PublicKey, Thumbprint},
     base64url,
     certificate::CertificateId,
     csr::Csr,
     identifier::Identifier,
     ids::{CertificateRequestId, IdempotencyKey, IssuerName, OrderId, ProfileName, RealmName, RegistrationId},
     problem::{Problem, ProblemKind},
-    profile::Profile,
+    profile::{MustStaple, Profile},
     registration::{AccountKeyRecord, AllowedIdentifiers, Registration, RegistrationStatus},
 };
 use async_trait::async_trait;
 use cm_connector::{
     Certificate, CertificateManager, CertificateRequest, CertificateStatus, Chain, CmError, Delivery, Identity, Issuer,
-    NewRegistration, Outcome, Proof, Refusal, Registered, RequestClaims, RequestState, Revocation, RevocationRecord,
-    Revoked,
+    NewRegistration, Outcome, Proof, Refusal, Registered, RegistrationUpdate, RenewalInfo, RequestClaims, RequestState,
+    Revocation, RevocationRecord, Revoked,
 };
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,9 @@ struct State {
     requests: Vec<Request>,
     certificates: Vec<Certificate>,
     deliveries: Vec<Delivery>,
+    /// What renewal information says about the next look at it.
+    ask_again_after: Option<Duration>,
+    revocations: Vec<Revocation>,
     last_serial: Option<[u8; 16]>,
     octets_made: u32,
     calls: Vec<Call>,
@@ -148,12 +151,26 @@ impl ScriptedCm {
         self.state().registrations.values().cloned().collect()
     }
 
+    /// From now on renewal information says that it is to be asked for again after this time.
+    pub(crate) fn ask_again_after(&self, wait: Duration) {
+        self.state().ask_again_after = Some(wait);
+    }
+
     pub(crate) fn certificates(&self) -> Vec<Certificate> {
         self.state().certificates.clone()
     }
 
     pub(crate) fn deliveries(&self) -> Vec<Delivery> {
         self.state().deliveries.clone()
+    }
+
+    pub(crate) fn revocations(&self) -> Vec<Revocation> {
+        self.state().revocations.clone()
+    }
+
+    /// What the CM has on record about a certificate.
+    pub(crate) fn change_certificate(&self, id: &CertificateId, change: impl FnOnce(&mut Certificate)) {
+        change(self.state().certificates.iter_mut().find(|certificate| certificate.id == *id).unwrap());
     }
 
     pub(crate) fn calls(&self, operation: Operation) -> Vec<Call> {
@@ -348,6 +365,22 @@ impl State {
         Ok(Registered { registration, created: true })
     }
 
+    /// The same change again is no change (section 4.3), and of two the first wins.
+    fn change_key(&mut self, registration: &Registration, new_key: &PublicKey) -> Result<Registration, CmError> {
+        let thumbprint = new_key.thumbprint();
+        match self.by_key(&thumbprint) {
+            Some(owner) if owner.id == registration.id => return Ok(owner),
+            Some(owner) => return Err(CmError::KeyInUse { registration: Some(owner.id) }),
+            None => {}
+        }
+        let found = self.registrations.get_mut(&registration.id).unwrap();
+        if found.key != registration.key {
+            return Err(CmError::Refused(Problem::new(ProblemKind::Malformed, "the key was changed meanwhile")));
+        }
+        found.key = Some(AccountKeyRecord { key: new_key.clone(), thumbprint });
+        Ok(found.clone())
+    }
+
     fn by_key(&self, key: &Thumbprint) -> Option<Registration> {
         let has_key = |found: &&Registration| found.key.as_ref().is_some_and(|record| record.thumbprint == *key);
         self.registrations.values().find(has_key).cloned()
@@ -414,19 +447,30 @@ impl CertificateManager for ScriptedCm {
         self.at(Operation::BindRegistration, |_, state| state.register(request)).await
     }
 
-    async fn update_contacts(
+    async fn update_registration(
         &self,
         _: &RealmName,
         registration: &Registration,
-        contacts: &[String],
+        update: &RegistrationUpdate,
         _: &Proof,
     ) -> Result<Registration, CmError> {
-        self.at(Operation::UpdateContacts, |_, state| {
+        self.at(Operation::UpdateRegistration, |_, state| {
             let found = state.registrations.get_mut(&registration.id).unwrap();
-            found.contacts = contacts.to_vec();
+            found.contacts = update.contacts.clone().unwrap_or(found.contacts.clone());
+            found.terms_of_service_agreed_at = update.terms_of_service_agreed_at.or(found.terms_of_service_agreed_at);
             Ok(found.clone())
         })
         .await
+    }
+
+    async fn change_key(
+        &self,
+        _: &RealmName,
+        registration: &Registration,
+        new_key: &PublicKey,
+        _: &Proof,
+    ) -> Result<Registration, CmError> {
+        self.at(Operation::ChangeKey, |_, state| state.change_key(registration, new_key)).await
     }
 
     async fn deactivate(&self, _: &RealmName, registration: &Registration, _: &Proof) -> Result<Registration, CmError> {
@@ -524,10 +568,24 @@ impl CertificateManager for ScriptedCm {
         .await
     }
 
+    async fn renewal_info(&self, _: &RealmName, id: &CertificateId) -> Result<Option<RenewalInfo>, CmError> {
+        self.at(Operation::RenewalInfo, |_, state| {
+            let found = state.certificates.iter().find(|certificate| certificate.id == *id);
+            Ok(found.map(|certificate| RenewalInfo {
+                start: certificate.not_after.minus(Duration::from_secs(86_400)),
+                end: certificate.not_after,
+                explanation_url: None,
+                retry_after: state.ask_again_after,
+            }))
+        })
+        .await
+    }
+
     async fn revoke(&self, _: &RealmName, request: &Revocation, key: &IdempotencyKey) -> Result<Revoked, CmError> {
         let call = Call { operation: Operation::Revoke, key: Some(key.clone()), octets: Vec::new() };
         self.at_with(call, |_, state| {
             let at = clock::now();
+            state.revocations.push(request.clone());
             let found = state.certificates.iter_mut().find(|certificate| certificate.id == request.certificate);
             found.unwrap().revocation = Some(RevocationRecord { at, reason: format!("{:?}", request.reason) });
             Ok(Revoked { at })
@@ -573,6 +631,8 @@ fn profile(name: &str, is_default: bool) -> Profile {
         validity_max: Some(Duration::from_secs(90 * 86_400)),
         client_may_choose_validity: true,
         approval_timeout: None,
-        must_staple_allowed: false,
+        must_staple: MustStaple::Never,
+        methods: None,
+        proof_age_max: None,
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Broken, ClientOut, ProofOut, allowed_identifiers, parsed};
-use crate::{Jws, NewRegistration, Proof};
+use crate::{Jws, NewRegistration, Proof, RegistrationUpdate};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -156,9 +156,20 @@ pub(in crate::rest) struct BindOut<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub(in crate::rest) struct ContactsOut<'a> {
-    pub(in crate::rest) contacts: &'a [String],
-    pub(in crate::rest) proof: ProofOut<'a>,
+#[serde(rename_all = "camelCase")]
+pub(in crate::rest) struct UpdateOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contacts: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terms_of_service_agreed_at: Option<String>,
+    proof: ProofOut<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::rest) struct KeyChangeOut<'a> {
+    new_key: KeyOut,
+    proof: ProofOut<'a>,
 }
 
 #[derive(Debug, Serialize)]
@@ -191,6 +202,22 @@ impl<'a> BindOut<'a> {
             client: ClientOut::of(&request.client),
             proof: ProofOut::of(&request.proof),
         })
+    }
+}
+
+impl<'a> UpdateOut<'a> {
+    pub(in crate::rest) fn of(update: &'a RegistrationUpdate, proof: &'a Proof) -> Self {
+        Self {
+            contacts: update.contacts.as_deref(),
+            terms_of_service_agreed_at: update.terms_of_service_agreed_at.map(|time| time.to_string()),
+            proof: ProofOut::of(proof),
+        }
+    }
+}
+
+impl<'a> KeyChangeOut<'a> {
+    pub(in crate::rest) fn of(new_key: &PublicKey, proof: &'a Proof) -> Self {
+        Self { new_key: KeyOut { jwk: new_key.to_jwk() }, proof: ProofOut::of(proof) }
     }
 }
 

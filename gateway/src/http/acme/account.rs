@@ -4,6 +4,7 @@ use acme::{
     account::AccountStatus,
     problem::ProblemKind,
     registration::Registration,
+    time::Timestamp,
     wire::account::{Account, AccountUpdate, Orders},
 };
 use actix_web::{HttpResponse, web};
@@ -12,9 +13,10 @@ use serde_json::Value;
 use store::OrderCursor;
 
 use crate::{
+    app::Endpoint,
     clock,
-    http::{AccountSigned, HttpError, JsonOrNothing, Nothing, Reply, links::Links},
-    ra,
+    http::{AccountSigned, HttpError, JsonOrNothing, Nothing, Reply},
+    ra::{self, account::agreement_is_current},
 };
 
 /// `POST /acme/{endpoint}/acct/{account}`
@@ -23,36 +25,26 @@ pub(crate) async fn post(
     request: AccountSigned<JsonOrNothing<AccountUpdate>>,
 ) -> Result<HttpResponse, HttpError> {
     require_own(&path.1, &request.registration)?;
-    let links = &request.endpoint.links;
-    let update = match &request.payload {
-        JsonOrNothing::Nothing => return Ok(Reply::ok().json(&encode(&request.registration, links, None))),
+    let AccountSigned { app, endpoint, registration, payload, client, proof, .. } = request;
+    let now = clock::now();
+    let update = match payload {
+        JsonOrNothing::Nothing => return Ok(Reply::ok().json(&encode(&registration, &endpoint, None, now))),
         JsonOrNothing::Json(update) => update,
     };
-    let updated = match (update.status.as_deref(), &update.contact) {
-        (Some("deactivated"), _) => {
-            ra::account::deactivate(
-                &request.app,
-                &request.endpoint,
-                &request.registration,
-                &request.proof,
-                clock::now(),
-            )
-            .await?
+    let updated = match update.status.as_deref() {
+        Some("deactivated") => ra::account::deactivate(&app, &endpoint, &registration, &proof, now).await?,
+        None | Some("valid") => {
+            let asked = ra::account::Update {
+                contacts: update.contact,
+                terms_of_service_agreed: update.terms_of_service_agreed == Some(Value::Bool(true)),
+                client: &client,
+                proof: &proof,
+            };
+            ra::account::update(&app, &endpoint, &registration, asked, now).await?
         }
-        (None | Some("valid"), Some(contacts)) => {
-            ra::account::update_contacts(
-                &request.app,
-                &request.endpoint,
-                &request.registration,
-                contacts,
-                &request.proof,
-            )
-            .await?
-        }
-        (None | Some("valid"), None) => Registration::clone(&request.registration),
-        (Some(_), _) => return Err(HttpError::malformed("the only status an account can be set to is deactivated")),
+        Some(_) => return Err(HttpError::malformed("the only status an account can be set to is deactivated")),
     };
-    Ok(Reply::ok().json(&encode(&updated, links, None)))
+    Ok(Reply::ok().json(&encode(&updated, &endpoint, None, now)))
 }
 
 /// Where a page of orders begins.
@@ -90,12 +82,18 @@ fn require_own(account_in_path: &str, registration: &Registration) -> Result<(),
 }
 
 /// `binding` is the external account binding that was just verified.
-pub(crate) fn encode(registration: &Registration, links: &Links, binding: Option<Value>) -> Account {
+pub(crate) fn encode(
+    registration: &Registration,
+    endpoint: &Endpoint,
+    binding: Option<Value>,
+    now: Timestamp,
+) -> Account {
+    let agreed = registration.terms_of_service_agreed_at.is_some();
     Account {
         status: AccountStatus::of(registration.status),
         contact: registration.contacts.clone(),
-        terms_of_service_agreed: registration.terms_of_service_agreed_at.map(|_| true),
+        terms_of_service_agreed: (agreed && agreement_is_current(endpoint, registration, now)).then_some(true),
         external_account_binding: binding,
-        orders: links.orders(&registration.id),
+        orders: endpoint.links.orders(&registration.id),
     }
 }

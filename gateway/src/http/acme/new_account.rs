@@ -23,12 +23,13 @@ pub(crate) async fn post(request: SelfSigned<wire::account::NewAccount>) -> Resu
         client,
         proof,
     };
-    let account = ra::account::create(&app, &endpoint, asked, clock::now()).await?;
+    let now = clock::now();
+    let account = ra::account::create(&app, &endpoint, asked, now).await?;
     let mut reply = if account.created { Reply::created() } else { Reply::ok() };
     if let Some(terms) = &endpoint.terms_of_service {
         reply = reply.link("terms-of-service", terms);
     }
     let location = endpoint.links.account(&account.registration.id);
     let binding = payload.external_account_binding.filter(|_| account.bound_by.is_some());
-    Ok(reply.location(location).json(&encode(&account.registration, &endpoint.links, binding)))
+    Ok(reply.location(location).json(&encode(&account.registration, &endpoint, binding, now)))
 }

@@ -71,7 +71,7 @@ async fn an_existing_account_is_returned_unchanged_whatever_else_the_request_say
     assert!(!found.created);
     assert_eq!(*found.registration, registration);
     assert_eq!(gateway.cm.registrations(), [registration]);
-    let writes = [Operation::CreateRegistration, Operation::BindRegistration, Operation::UpdateContacts];
+    let writes = [Operation::CreateRegistration, Operation::BindRegistration, Operation::UpdateRegistration];
     assert_eq!(writes.map(|operation| count(&gateway, operation)), [0, 0, 0]);
 }
 
@@ -162,9 +162,11 @@ async fn a_suspended_account_is_shown_and_can_change_nothing() {
     let key = &registration.key.as_ref().unwrap().key;
     assert_eq!(*created(&gateway, "open", request(key)).await.unwrap().registration, registration);
     let endpoint = gateway.endpoint("open");
-    let updated = update_contacts(&gateway.app, &endpoint, &registration, &[], &testing::proof()).await;
+    let (client, proof) = (testing::client(), testing::proof());
+    let asked = Update { contacts: Some(Vec::new()), terms_of_service_agreed: false, client: &client, proof: &proof };
+    let updated = update(&gateway.app, &endpoint, &registration, asked, clock::now()).await;
     assert_eq!(told(updated).kind, ProblemKind::Unauthorized);
-    assert_eq!(count(&gateway, Operation::UpdateContacts), 0);
+    assert_eq!(count(&gateway, Operation::UpdateRegistration), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,4 +215,88 @@ async fn what_went_wrong_inside_the_cm_is_not_told() {
     gateway.cm.next(Operation::CreateRegistration, Fault::Answers(away(Outcome::NotSent)));
     let problem = told(created(&gateway, "open", request(&new_key())).await);
     assert!(problem.detail.starts_with("the certificate authority behind this server"), "{}", problem.detail);
+}
+
+/// An endpoint whose terms changed at this time.
+fn with_terms_since(changed: Timestamp) -> Endpoint {
+    let text = format!(
+        "server.external_url = 'https://acme.example.com'\n\
+         cm.url = 'https://cm.example.net:9443'\n\
+         [endpoints.terms]\n\
+         mode = 'open'\n\
+         terms_of_service = 'https://example.com/terms'\n\
+         terms_of_service_since = '{changed}'\n"
+    );
+    let endpoints = Endpoint::all(&crate::settings::from_text(&text).unwrap()).unwrap();
+    std::sync::Arc::into_inner(endpoints.into_values().next().unwrap()).unwrap()
+}
+
+async fn updated(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    registration: &Registration,
+    contacts: Option<Vec<String>>,
+    agreed: bool,
+) -> Result<Registration, Error> {
+    let (client, proof) = (testing::client(), testing::proof());
+    let asked = Update { contacts, terms_of_service_agreed: agreed, client: &client, proof: &proof };
+    update(&gateway.app, endpoint, registration, asked, clock::now()).await
+}
+
+async fn ordered(gateway: &Gateway, endpoint: &Endpoint, registration: &Registration) -> Result<(), Error> {
+    let order = testing::new_order(&["a.test"]);
+    crate::ra::order::create(&gateway.app, endpoint, registration, &order, clock::now()).await.map(|_| ())
+}
+
+#[tokio::test(start_paused = true)]
+async fn terms_that_changed_are_agreed_to_again_by_an_account_update_and_by_nothing_else() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let changed = clock::now().minus(HOUR);
+    for agreed_at in [None, Some(changed.minus(HOUR))] {
+        let gateway = Gateway::new().await;
+        let endpoint = with_terms_since(changed);
+        let registration = Registration { terms_of_service_agreed_at: agreed_at, ..gateway.registration() };
+        gateway.cm.put(registration.clone());
+        match ordered(&gateway, &endpoint, &registration).await {
+            Err(Error::Refused(refusal)) => {
+                assert_eq!(refusal.problem.kind, ProblemKind::UserActionRequired);
+                assert_eq!(refusal.terms_of_service.as_deref(), Some("https://example.com/terms"));
+            }
+            outcome => panic!("{outcome:?}"),
+        }
+        let key = &registration.key.as_ref().unwrap().key;
+        let again = NewAccount { terms_of_service_agreed: true, ..request(key) };
+        let found = create(&gateway.app, &endpoint, again, clock::now()).await.unwrap();
+        assert_eq!(*found.registration, registration, "newAccount changes no account");
+        let contacts = updated(&gateway, &endpoint, &registration, Some(Vec::new()), false).await.unwrap();
+        assert_eq!(contacts.terms_of_service_agreed_at, agreed_at);
+        let agreed = updated(&gateway, &endpoint, &registration, None, true).await.unwrap();
+        assert!(agreed.terms_of_service_agreed_at.is_some_and(|at| at >= changed));
+        assert_eq!(gateway.audited().await, ["account.agreed"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agreement_that_nobody_asked_for_is_ignored() {
+    let gateway = Gateway::new().await;
+    let registration = Registration { terms_of_service_agreed_at: Some(clock::now()), ..gateway.registration() };
+    gateway.cm.put(registration.clone());
+    let hour_ago = clock::now().minus(Duration::from_secs(3600));
+    for endpoint in [&*gateway.endpoint("open"), &*gateway.endpoint("terms"), &with_terms_since(hour_ago)] {
+        assert_eq!(updated(&gateway, endpoint, &registration, None, true).await.unwrap(), registration);
+    }
+    assert_eq!(count(&gateway, Operation::UpdateRegistration), 0);
+}
+
+#[test]
+fn an_agreement_counts_from_the_change_on_and_the_change_from_its_time_on() {
+    let at = Timestamp::from_unix_secs;
+    let endpoint = with_terms_since(at(1000));
+    let is_current = |agreed: Option<i64>, now: i64| {
+        let registration = Registration { terms_of_service_agreed_at: agreed.map(at), ..new_registration(new_key()) };
+        require_current_agreement(&endpoint, &registration, at(now)).is_ok()
+    };
+    assert!(is_current(None, 999) && is_current(Some(5), 999), "not changed yet");
+    assert!(!is_current(None, 1000) && !is_current(Some(999), 1000));
+    assert!(is_current(Some(1000), 1000) && is_current(Some(1001), 5000));
 }
