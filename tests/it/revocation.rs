@@ -8,7 +8,8 @@ use openssl::{
 use serde_json::{Value, json};
 use tests::{
     base64url,
-    client::{Client, Issued, revocation},
+    client::{Client, Issued, revocation, strings},
+    csr::Csr,
     key::{Key, Kind},
     response::Response,
     snapshot::assert_snapshot,
@@ -49,6 +50,82 @@ fn nobody_else_revokes_it() {
     let _ = other.revoke(&issued.leaf, Value::Null).assert_refused(403, "unauthorized");
     let _ = revoke_by_key(&other, &issued, &Key::p256(), Value::Null).assert_refused(403, "unauthorized");
     let _ = revoke_by_key(&client, &issued, &client.key, Value::Null).assert_refused(403, "unauthorized");
+    let _ = client.revoke(&issued.leaf, Value::Null).expect(200);
+}
+
+#[test]
+fn an_account_that_proved_all_names_revokes_the_certificate_of_another() {
+    let (client, other) = (world().account(), world().account());
+    let names = ["proven.revoke.test", "*.proven.revoke.test"];
+    let issued = client.issue(&names);
+    let detail = other.revoke(&issued.leaf, Value::Null).assert_refused(403, "unauthorized");
+    assert!(detail.contains("proven.revoke.test"), "{detail}");
+    let _ = other.ready_order(&names[..1]);
+    let detail = other.revoke(&issued.leaf, Value::Null).assert_refused(403, "unauthorized");
+    assert!(detail.contains("for *.proven.revoke.test "), "the name does not stand for the wildcard: {detail}");
+    let _ = other.ready_order(&names[1..]);
+    let response = other.revoke(&issued.leaf, 5).expect(200);
+    assert!(response.body.is_empty(), "{response:?}");
+    let _ = client.revoke(&issued.leaf, Value::Null).assert_refused(400, "alreadyRevoked");
+}
+
+#[test]
+fn a_wildcard_does_not_stand_for_the_names_below_it() {
+    let (client, other) = (world().account(), world().account());
+    let issued = client.issue(&["www.wildcard.revoke.test"]);
+    let _ = other.ready_order(&["*.wildcard.revoke.test"]);
+    let _ = other.revoke(&issued.leaf, Value::Null).assert_refused(403, "unauthorized");
+    let _ = client.revoke(&issued.leaf, Value::Null).expect(200);
+}
+
+#[test]
+fn an_authorization_that_was_given_up_is_no_right_to_revoke() {
+    let (client, other) = (world().account(), world().account());
+    let issued = client.issue(&["given-up.revoke.test"]);
+    let order = other.ready_order(&["given-up.revoke.test"]);
+    let authorization = &strings(&order.object["authorizations"])[0];
+    let _ = other.post(authorization, &json!({"status": "deactivated"})).expect(200);
+    let _ = other.revoke(&issued.leaf, Value::Null).assert_refused(403, "unauthorized");
+    let _ = client.revoke(&issued.leaf, Value::Null).expect(200);
+}
+
+#[test]
+fn a_suspended_account_revokes_its_own_certificates_and_no_others() {
+    let (client, _) = world().registered_account(&json!({"mode": "any"}));
+    let (suspended, id) = world().registered_account(&json!({"mode": "any"}));
+    let (own, issued) = (suspended.issue(&["own.revoke.test"]), client.issue(&["other.revoke.test"]));
+    let _ = suspended.ready_order(&["other.revoke.test"]);
+    world().officer().set_status(&id, "suspended");
+    let _ = suspended.revoke(&issued.leaf, Value::Null).assert_refused(403, "unauthorized");
+    let _ = suspended.revoke(&own.leaf, Value::Null).expect(200);
+    let _ = client.revoke(&issued.leaf, Value::Null).expect(200);
+}
+
+#[test]
+fn a_key_that_is_said_to_be_compromised_gets_no_certificate_any_more() {
+    let client = world().account();
+    let issued = client.issue(&["compromised.revoke.test"]);
+    let _ = revoke_by_key(&client, &issued, &issued.key, 1).expect(200);
+    let order = client.ready_order(&["compromised.revoke.test"]);
+    let response = client.finalize(&order, &Csr::for_names(&["compromised.revoke.test"]).text(&issued.key));
+    // The CM knows the key; it may say so while finalize waits or later.
+    assert!(matches!(response.status, 200 | 400), "{response:?}");
+    let order = client.wait(&order, "invalid");
+    assert_eq!(order.object["error"]["type"], "urn:ietf:params:acme:error:badCSR", "{order:?}");
+    // The CM of the tests does not change what it has on record.
+    let again = client.issue(&["compromised.revoke.test"]);
+    let _ = client.revoke(&again.leaf, 4).expect(200);
+    let _ = revoke_by_key(&client, &again, &again.key, 1).assert_refused(400, "alreadyRevoked");
+}
+
+#[test]
+fn an_account_key_that_is_in_the_request_is_no_right_to_revoke() {
+    let client = world().account();
+    let issued = client.issue(&["account-key.revoke.test"]);
+    let _ = revoke_by_key(&client, &issued, &client.key, 1).assert_refused(403, "unauthorized");
+    let url = client.url("revoke-cert");
+    let both = client.self_signed(&url, &revocation(&issued.leaf, 1), &issued.key).with("kid", client.account_url());
+    let _ = client.send(&url, &both.sign()).assert_refused(400, "malformed");
     let _ = client.revoke(&issued.leaf, Value::Null).expect(200);
 }
 

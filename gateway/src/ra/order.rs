@@ -4,23 +4,28 @@ use std::collections::BTreeSet;
 
 use acme::{
     authorization::Authorization,
-    challenge,
     identifier::{Identifier, IdentifierError},
     ids::{OrderId, ProfileName, RegistrationId},
-    order::{Order, Progress},
+    order::{Order, OrderStatus, Progress},
     problem::{Problem, ProblemKind, Subproblem},
     profile::Profile,
     registration::Registration,
     time::Timestamp,
     wire::order::{IdentifierText, NewOrder},
 };
+use policies::reuse::{Terms, order_end};
 use store::{Commit, OrderCursor, OrderPage, Stored};
 
-use super::Error;
+use super::{
+    Error, again_on_conflict,
+    new_authorization::{self, Ground, Grounds},
+    replacement::{self, Replaced, Standing},
+};
 use crate::{
     app::{App, Endpoint},
     audit::Event,
     random,
+    settings::Switch,
 };
 
 /// An order with everything its status depends on.
@@ -29,7 +34,17 @@ pub(crate) struct OrderView {
     pub(crate) authorizations: Vec<Authorization>,
 }
 
-/// Makes an order, or refuses it with a reason for each identifier.
+/// What was found good in a request for an order.
+struct Draft<'a> {
+    identifiers: Vec<Identifier>,
+    replaced: Option<Replaced>,
+    not_before: Option<Timestamp>,
+    not_after: Option<Timestamp>,
+    grounds: Grounds<'a>,
+}
+
+/// Makes an order, or refuses it with a reason for each identifier. It rests on what the account
+/// has proven lately, as far as the endpoint lets it.
 pub(crate) async fn create(
     app: &App,
     endpoint: &Endpoint,
@@ -38,28 +53,56 @@ pub(crate) async fn create(
     now: Timestamp,
 ) -> Result<OrderView, Error> {
     policies::registration::may_order(registration.status)?;
-    let identifiers = parse_identifiers(&request.identifiers, app.settings.orders.identifiers_max)?;
+    super::account::require_current_agreement(endpoint, registration, now)?;
+    let identifiers = parse_identifiers(endpoint, &request.identifiers, app.settings.orders.identifiers_max)?;
     let offer = app.catalogue.offer(&endpoint.realm)?;
     let profile = choose_profile(endpoint, registration, request, &offer.profiles)?;
     policies::identifier::check_order(&identifiers, registration, profile, app.settings.orders.identifiers_max)?;
     let not_before = parse_time("notBefore", request.not_before.as_deref())?;
     let not_after = parse_time("notAfter", request.not_after.as_deref())?;
     policies::profile::check_validity(not_before, not_after, profile, now)?;
+    let replaced = match &request.replaces {
+        Some(text) => Some(replacement::find(app, endpoint, &registration.id, text, &identifiers).await?),
+        None => None,
+    };
+    let issuer_domain_names = offer.caa_identities();
+    let terms = Terms {
+        offered: &endpoint.challenges,
+        profile,
+        age_max: endpoint.authorization_reuse,
+        order_end: order_end(app.settings.orders.lifetime.duration(), profile, now),
+        now,
+    };
+    let grounds = Grounds { endpoint, registration, issuer_domain_names: &issuer_domain_names, terms };
+    let draft = Draft { identifiers, replaced, not_before, not_after, grounds };
+    again_on_conflict(async || write(app, &draft, now).await).await
+}
 
-    // Who approves requests has that long; the order waits for it (CM contract section 8).
-    let lifetime = app.settings.orders.lifetime.duration().max(profile.approval_timeout.unwrap_or_default());
-    let expires = now.plus(lifetime);
-    let authorizations = new_authorizations(endpoint, registration, &identifiers, &offer.caa_identities(), expires)?;
-    let order = Order {
+/// Writes the order with its new authorizations, on condition that what it rests on stays as it is.
+async fn write(app: &App, draft: &Draft<'_>, now: Timestamp) -> Result<OrderView, Error> {
+    let Grounds { endpoint, registration, terms, .. } = &draft.grounds;
+    let claim = match &draft.replaced {
+        None => None,
+        Some(replaced) => match replacement::standing(app, endpoint, &replaced.certificate, now).await? {
+            Standing::Free(was) => Some((replaced, was)),
+            Standing::Claimed(view) if draft.is_resumed_by(&view, now) => return Ok(*view),
+            Standing::Claimed(_) | Standing::Replaced => return Err(replacement::already_replaced()),
+        },
+    };
+    let found = new_authorization::find(app, &draft.grounds, &draft.identifiers).await?;
+    let authorizations: Vec<_> = found.iter().map(|ground| ground.authorization().clone()).collect();
+    let expires = authorizations.iter().map(|one| one.expires).fold(terms.order_end, Timestamp::min);
+    let mut order = Order {
         id: random::id(),
         endpoint: endpoint.name.clone(),
         account: registration.id.clone(),
-        identifiers,
+        identifiers: draft.identifiers.clone(),
         authorizations: authorizations.iter().map(|authorization| authorization.id.clone()).collect(),
-        profile: profile.name.clone(),
-        replaces: None,
-        not_before,
-        not_after,
+        reused: Vec::new(),
+        profile: terms.profile.name.clone(),
+        replaces: draft.replaced.as_ref().map(|replaced| replaced.certificate.clone()),
+        not_before: draft.not_before,
+        not_after: draft.not_after,
         created: now,
         expires,
         progress: Progress::Open,
@@ -67,14 +110,38 @@ pub(crate) async fn create(
 
     let mut commit = Commit::new();
     let keep_until = app.keep_until(expires);
-    for authorization in &authorizations {
-        commit.create_authorization(authorization.clone(), keep_until);
+    for ground in &found {
+        match ground {
+            Ground::New(authorization) => commit.create_authorization(authorization.clone(), keep_until),
+            Ground::Proven(stored) => {
+                commit.unchanged_authorization(stored);
+                order.reused.push(stored.value.id.clone());
+            }
+        }
+    }
+    if let Some((replaced, was)) = claim {
+        let keep_until = keep_until.max(replaced.not_after);
+        commit.claim_replacement(&endpoint.name, &replaced.certificate, was.as_ref(), &order.id, keep_until);
     }
     commit.create_order(order.clone(), keep_until);
     commit.audit(now, Event::OrderCreated { order: &order }.to_json());
     app.store.commit(commit).await?;
     app.metrics.orders_created.inc();
     Ok(OrderView { order, authorizations })
+}
+
+impl Draft<'_> {
+    /// Whether an open order is the same one: a client that lost the answer asks again
+    /// (RFC 9773 §5 would have it refused otherwise).
+    fn is_resumed_by(&self, view: &OrderView, now: Timestamp) -> bool {
+        let order = &view.order;
+        let open = matches!(order.status(&view.authorizations, now), OrderStatus::Pending | OrderStatus::Ready);
+        let names = |identifiers: &[Identifier]| identifiers.iter().cloned().collect::<BTreeSet<_>>();
+        open && order.account == self.grounds.registration.id
+            && order.profile == self.grounds.terms.profile.name
+            && (order.not_before, order.not_after) == (self.not_before, self.not_after)
+            && names(&order.identifiers) == names(&self.identifiers)
+    }
 }
 
 /// Reads an order for its owner.
@@ -113,7 +180,7 @@ pub(crate) async fn list(
 }
 
 /// Parses all identifiers and drops repeated ones; every bad one is named.
-fn parse_identifiers(texts: &[IdentifierText], most: usize) -> Result<Vec<Identifier>, Error> {
+fn parse_identifiers(endpoint: &Endpoint, texts: &[IdentifierText], most: usize) -> Result<Vec<Identifier>, Error> {
     if texts.is_empty() {
         return Err(Error::refused(ProblemKind::Malformed, "identifiers is empty; an order names at least one"));
     }
@@ -123,15 +190,25 @@ fn parse_identifiers(texts: &[IdentifierText], most: usize) -> Result<Vec<Identi
     let mut seen = BTreeSet::new();
     let (mut identifiers, mut refused) = (Vec::new(), Vec::new());
     for text in texts {
-        match Identifier::parse(&text.kind, &text.value) {
+        match parse(endpoint, text) {
             Ok(identifier) if seen.insert(identifier.clone()) => identifiers.push(identifier),
             Ok(_) => {}
-            Err(error) => {
-                refused.push(Subproblem::about_text(kind_of(&error), &text.kind, &text.value, error.to_string()))
-            }
+            Err(subproblem) => refused.push(subproblem),
         }
     }
     if refused.is_empty() { Ok(identifiers) } else { Err(Problem::about_identifiers(refused, texts.len()).into()) }
+}
+
+/// Parses an identifier that stands alone.
+pub(super) fn parse_identifier(endpoint: &Endpoint, text: &IdentifierText) -> Result<Identifier, Error> {
+    parse(endpoint, text).map_err(|subproblem| Problem::about_identifiers(vec![subproblem], 1).into())
+}
+
+fn parse(endpoint: &Endpoint, text: &IdentifierText) -> Result<Identifier, Subproblem> {
+    let refused =
+        |error: IdentifierError| Subproblem::about_text(kind_of(&error), &text.kind, &text.value, error.to_string());
+    let undotted = text.value.strip_suffix('.').filter(|_| endpoint.compatibility.has(Switch::TrailingDot));
+    Identifier::parse(&text.kind, undotted.unwrap_or(&text.value)).map_err(refused)
 }
 
 const fn kind_of(error: &IdentifierError) -> ProblemKind {
@@ -165,50 +242,6 @@ fn parse_time(member: &str, text: Option<&str>) -> Result<Option<Timestamp>, Err
     text.map(str::parse)
         .transpose()
         .map_err(|error| Error::refused(ProblemKind::Malformed, format!("{member} is {error}")))
-}
-
-fn new_authorizations(
-    endpoint: &Endpoint,
-    registration: &Registration,
-    identifiers: &[Identifier],
-    issuer_domain_names: &[String],
-    expires: Timestamp,
-) -> Result<Vec<Authorization>, Error> {
-    let (mut authorizations, mut refused) = (Vec::new(), Vec::new());
-    for identifier in identifiers {
-        match new_authorization(endpoint, registration, identifier, issuer_domain_names, expires) {
-            Ok(authorization) => authorizations.push(authorization),
-            Err(subproblem) => refused.push(subproblem),
-        }
-    }
-    if refused.is_empty() {
-        Ok(authorizations)
-    } else {
-        Err(Problem::about_identifiers(refused, identifiers.len()).into())
-    }
-}
-
-fn new_authorization(
-    endpoint: &Endpoint,
-    registration: &Registration,
-    identifier: &Identifier,
-    issuer_domain_names: &[String],
-    expires: Timestamp,
-) -> Result<Authorization, Subproblem> {
-    let challenges = challenge::offer(&endpoint.challenges, identifier, &random::token(), issuer_domain_names);
-    if challenges.is_empty() {
-        let detail = "no challenge on offer here can prove control of it (rule challenge.none-offered); ask the operator to offer dns-01 for wildcards or http-01 for addresses";
-        return Err(Subproblem::new(ProblemKind::RejectedIdentifier, identifier, detail));
-    }
-    Ok(Authorization {
-        id: random::id(),
-        endpoint: endpoint.name.clone(),
-        account: registration.id.clone(),
-        identifier: identifier.clone(),
-        challenges,
-        expires,
-        deactivated_at: None,
-    })
 }
 
 #[cfg(test)]

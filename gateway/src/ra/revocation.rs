@@ -1,11 +1,25 @@
-//! Revocation (RFC 8555 §7.6): by the account that was given the certificate, or by whoever holds
-//! its private key. Success is reported when the CM confirmed it, never before.
+//! Revocation (RFC 8555 §7.6): by the account that was given the certificate, by an account that has
+//! proven control of all its names, or by whoever holds its private key. Success is reported when the
+//! CM confirmed it, never before.
+//!
+//! The reason is the one that the client signed: the CM compares it with the proof. Who holds the
+//! key and says that it is compromised also has it barred from new certificates, and may say so of a
+//! certificate that is revoked for another reason already; whether that counts the CM decides.
 
 use acme::{
-    account_key::PublicKey, certificate::PresentedCertificate, ids::RegistrationId, problem::ProblemKind,
-    revocation::RevocationReason, time::Timestamp,
+    account_key::PublicKey,
+    authorization::{Authorization, AuthorizationStatus},
+    certificate::PresentedCertificate,
+    identifier::Identifier,
+    ids::RegistrationId,
+    problem::ProblemKind,
+    revocation::RevocationReason,
+    time::Timestamp,
 };
-use cm_connector::{Basis, Certificate, Client, Proof, Revocation};
+use cm_connector::{
+    Basis, Certificate, CertificateStatus, Client, CmError, Proof, Revocation, RevocationRecord, Validation,
+};
+use store::Stored;
 
 use super::Error;
 use crate::{
@@ -13,6 +27,12 @@ use crate::{
     audit::Event,
     random,
 };
+
+/// Proofs of one identifier that are looked at for one that still counts. Only expired ones are
+/// passed over, and the latest come first.
+const PROOFS_MAX: usize = 10;
+/// The CM's word for [`RevocationReason::KeyCompromise`] (CM contract section 4.6).
+const KEY_COMPROMISE: &str = "keyCompromise";
 
 /// Who asks for a revocation.
 pub(crate) enum Requester<'a> {
@@ -34,26 +54,30 @@ pub(crate) struct Request<'a> {
 /// Revokes a certificate.
 pub(crate) async fn revoke(app: &App, endpoint: &Endpoint, request: Request<'_>, now: Timestamp) -> Result<(), Error> {
     // The key is compared before the CM is asked: whoever holds the key needs no record of ours.
-    let held_key = match request.requester {
-        Requester::Account(_) => None,
-        Requester::Key(key) if key.to_spki_der() == request.certificate.spki_der => Some(Basis::CertificateKey),
-        Requester::Key(_) => {
-            return Err(Error::refused(
-                ProblemKind::Unauthorized,
-                "the request is signed by a key that is not the certificate's",
-            ));
-        }
-    };
+    if let Requester::Key(key) = request.requester
+        && key.to_spki_der() != request.certificate.spki_der
+    {
+        return Err(Error::refused(
+            ProblemKind::Unauthorized,
+            "the request is signed by a key that is not the certificate's",
+        ));
+    }
     let found = app.cm.find_certificate(&endpoint.realm, &request.certificate.sha256).await?;
     let found = found.ok_or_else(|| Error::refused(ProblemKind::NotFound, "this certificate was not issued here"))?;
-    let basis = match (held_key, &request.requester) {
-        (Some(basis), _) => basis,
-        (None, Requester::Account(account)) if found.registration == **account => {
-            Basis::Account { registration: (*account).clone() }
+    let basis = match request.requester {
+        Requester::Key(_) => Basis::CertificateKey,
+        Requester::Account(account) if found.registration == *account => {
+            Basis::Account { registration: account.clone() }
         }
-        (None, _) => return Err(Error::not_yours("certificate")),
+        Requester::Account(account) => {
+            let validations = proofs(app, endpoint, account, &request.certificate, now).await?;
+            Basis::Authorizations { registration: account.clone(), validations }
+        }
     };
-    if found.revocation.is_some() {
+    if let Some(record) = &found.revocation
+        && found.status != CertificateStatus::Hold
+        && !is_news(record, &basis, request.reason)
+    {
         return Err(Error::refused(ProblemKind::AlreadyRevoked, "the certificate is revoked already"));
     }
     if request.certificate.not_after <= now {
@@ -63,6 +87,44 @@ pub(crate) async fn revoke(app: &App, endpoint: &Endpoint, request: Request<'_>,
         ));
     }
     submit(app, endpoint, request, &found, basis, now).await
+}
+
+/// Whether a revocation says more than the one that is on record: that the key is compromised, by
+/// the word of the key.
+fn is_news(record: &RevocationRecord, basis: &Basis, reason: RevocationReason) -> bool {
+    matches!(basis, Basis::CertificateKey)
+        && reason == RevocationReason::KeyCompromise
+        && record.reason != KEY_COMPROMISE
+}
+
+/// What an account has proven of all the names in somebody else's certificate. A wildcard name is
+/// proven as such, not by the name below it.
+async fn proofs(
+    app: &App,
+    endpoint: &Endpoint,
+    account: &RegistrationId,
+    certificate: &PresentedCertificate,
+    now: Timestamp,
+) -> Result<Vec<Validation>, Error> {
+    let mut validations = Vec::new();
+    for identifier in &certificate.names {
+        let found = app.store.proven(&endpoint.name, account, identifier, PROOFS_MAX).await?;
+        let counts = |stored: &&Stored<Authorization>| stored.value.status(now) == AuthorizationStatus::Valid;
+        let validation = found.iter().find(counts).and_then(|stored| Validation::of(&stored.value, true, None));
+        validations.push(validation.ok_or_else(|| not_proven(identifier))?);
+    }
+    if validations.is_empty() {
+        return Err(Error::not_yours("certificate"));
+    }
+    Ok(validations)
+}
+
+fn not_proven(identifier: &Identifier) -> Error {
+    let detail = format!(
+        "this certificate belongs to another account, and this one has no valid authorization for {identifier} \
+         (RFC 8555 section 7.6); revoke with the account that got it, with its own key, or prove control of all its names"
+    );
+    Error::refused(ProblemKind::Unauthorized, detail)
 }
 
 async fn submit(
@@ -82,14 +144,23 @@ async fn submit(
         client: request.client,
         proof: Some(request.proof),
     };
-    app.cm.revoke(&endpoint.realm, &revocation, &random::id()).await?;
+    let answer = app.cm.revoke(&endpoint.realm, &revocation, &random::id()).await;
+    if matches!(answer, Err(CmError::EvidenceRefused(_))) {
+        return Err(Error::refused(
+            ProblemKind::Unauthorized,
+            "the proofs of control are not accepted for a revocation; prove control of all names again in a new order",
+        ));
+    }
+    answer?;
     app.metrics.certificates_revoked.inc();
+    app.renewal_infos.forget(&endpoint.realm, &found.id);
     let event = Event::CertificateRevoked {
         endpoint: &endpoint.name,
         account: match &request.requester {
             Requester::Account(account) => Some(account),
             Requester::Key(_) => None,
         },
+        basis: &revocation.basis,
         client: revocation.client.ip,
         certificate: &found.id,
         reason: request.reason,
@@ -97,3 +168,6 @@ async fn submit(
     crate::audit::record(app, now, &event).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use acme::{
+    account::AccountStatus,
     certificate::FailedCheck,
     identifier::Identifier,
     ids::{CertificateRequestId, RealmName},
@@ -59,6 +60,9 @@ pub(super) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
         if let Some(problem) = refused_meanwhile(app, &issuance.realm, &issuance.order.value).await {
             return fail(app, &issuance, problem).await;
         }
+        if let Some(problem) = withdrawn(app, &issuance.order.value).await {
+            return fail(app, &issuance, problem).await;
+        }
         note_intent(app, &mut issuance).await?;
     }
     let (asked, answer) = ask(app, &issuance).await;
@@ -66,16 +70,26 @@ pub(super) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
         (Ok(RequestState::Issued { id, certificate, claims }), _) => {
             accept(app, &issuance, Some(&id), &certificate, &claims).await
         }
-        (Ok(RequestState::Pending { id, .. }), _) if issuance.is_over() => withdraw(app, &issuance, &id).await,
-        (Ok(RequestState::Pending { id, retry_after, .. }), _) => wait(app, &issuance, id, retry_after).await,
-        (Ok(RequestState::Refused { refusal, .. }), _) => fail(app, &issuance, refusal.problem).await,
+        (Ok(RequestState::Pending { id, .. }), _) if issuance.is_over() => withdraw(app, &issuance, &id, over()).await,
+        (Ok(RequestState::Pending { id, retry_after, .. }), _) => match given_up(app, &issuance).await {
+            Some(problem) => withdraw(app, &issuance, &id, problem).await,
+            None => wait(app, &issuance, id, retry_after).await,
+        },
+        (Ok(RequestState::Refused { refusal, .. }), _) => {
+            if refusal.evidence_refused {
+                drop_proofs(app, &issuance.order.value).await?;
+            }
+            fail(app, &issuance, refusal.problem).await
+        }
         // The order has its certificate already, under whatever key (CM contract section 3, rule 7).
         (Err(CmError::AlreadyIssued(certificate)), _) => {
             accept(app, &issuance, None, &certificate, &claims_of(&certificate)).await
         }
         // Refused where it was submitted, nothing was and will be issued under this key (section 4.4).
         // The same answer to a look-up says nothing about what was submitted before.
-        (Err(CmError::Refused(problem) | CmError::EvidenceRefused(problem)), Asked::Submitted) => {
+        (Err(CmError::Refused(problem)), Asked::Submitted) => fail(app, &issuance, problem).await,
+        (Err(CmError::EvidenceRefused(problem)), Asked::Submitted) => {
+            drop_proofs(app, &issuance.order.value).await?;
             fail(app, &issuance, problem).await
         }
         (Err(error @ CmError::Internal { outcome: Outcome::NotSent, .. }), Asked::Submitted) => {
@@ -237,6 +251,26 @@ async fn fail(app: &App, issuance: &Issuance, problem: Problem) -> anyhow::Resul
     Ok(())
 }
 
+/// The CM does not take these proofs, so no other order may rest on them (CM contract section 5,
+/// `evidence-…`). Done before the order ends, because a job that is still there does it again after
+/// a crash; a proof that is dropped already stays so.
+async fn drop_proofs(app: &App, order: &Order) -> anyhow::Result<()> {
+    /// Each is a record, a place in an index and an audit entry.
+    const PROOFS_PER_COMMIT: usize = 40;
+    let now = clock::now();
+    for ids in order.authorizations.chunks(PROOFS_PER_COMMIT) {
+        let mut commit = Commit::new();
+        for stored in app.store.authorizations(ids).await? {
+            if let Some(revoked) = stored.value.revoke(now) {
+                commit.audit(now, Event::AuthorizationRevoked { authorization: &revoked }.to_json());
+                commit.update_authorization(&stored, revoked, app.keep_until(stored.value.expires));
+            }
+        }
+        app.store.commit(commit).await?;
+    }
+    Ok(())
+}
+
 /// The CM has the request and will decide: look again later, for days if a person decides.
 async fn wait(
     app: &App,
@@ -255,11 +289,40 @@ async fn wait(
     put_off(app, issuance, Submission::Accepted { request, since }, pause, 0).await
 }
 
-/// The order's time is over and nothing was decided: the CM is told that nobody waits any more
-/// (CM contract section 8). It may have decided meanwhile.
-async fn withdraw(app: &App, issuance: &Issuance, request: &CertificateRequestId) -> anyhow::Result<()> {
+/// Nothing is issued on a proof that its account has given up (RFC 8555 §7.5.2). While the store
+/// cannot be read nothing is known.
+async fn withdrawn(app: &App, order: &Order) -> Option<Problem> {
+    let authorizations = app.store.authorizations(&order.authorizations).await.ok()?;
+    let authorizations: Vec<_> = authorizations.into_iter().map(|stored| stored.value).collect();
+    order.withdrawn(&authorizations, clock::now())
+}
+
+/// An account that has ended waits for no certificate (RFC 8555 §7.3.6, CM contract section 4.4). One
+/// that is suspended may come back; and while the CM cannot be asked, nothing is given up.
+async fn given_up(app: &App, issuance: &Issuance) -> Option<Problem> {
+    if let Some(problem) = withdrawn(app, &issuance.order.value).await {
+        return Some(problem);
+    }
+    let account = &issuance.order.value.account;
+    let registration = app.registrations.registration(&issuance.realm, account).await.ok()??;
+    match AccountStatus::of(registration.status) {
+        AccountStatus::Valid => None,
+        AccountStatus::Deactivated | AccountStatus::Revoked => {
+            policies::registration::may_order(registration.status).err()
+        }
+    }
+}
+
+/// Nobody waits any more and nothing was decided: the CM is told (CM contract sections 4.4 and 8). It
+/// may have decided meanwhile, and what it has issued stays.
+async fn withdraw(
+    app: &App,
+    issuance: &Issuance,
+    request: &CertificateRequestId,
+    problem: Problem,
+) -> anyhow::Result<()> {
     match app.cm.cancel(&issuance.realm, request).await {
-        Ok(()) => fail(app, issuance, over()).await,
+        Ok(()) => fail(app, issuance, problem).await,
         Err(CmError::AlreadyIssued(certificate)) => {
             accept(app, issuance, Some(request), &certificate, &claims_of(&certificate)).await
         }

@@ -444,6 +444,84 @@ async fn a_registration_that_is_gone_since_finalize_is_refused_and_nothing_is_se
     assert_eq!(case.count(Operation::Submit), 0);
 }
 
+impl Case {
+    /// As its client does it: the gateway knows at once.
+    async fn deactivate(&self) {
+        let endpoint = self.gateway.endpoint("open");
+        let proof = crate::testing::proof();
+        crate::ra::account::deactivate(&self.gateway.app, &endpoint, &self.registration, &proof, clock::now())
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_deactivated_before_anything_was_sent_gets_no_certificate() {
+    let unsent = Case::new().await;
+    let lost = Case::new().await;
+    lost.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::BeforeTheEffect));
+    lost.attempt().await.unwrap();
+    for case in [unsent, lost] {
+        case.deactivate().await;
+        case.run().await;
+        assert_eq!(case.status().await, OrderStatus::Invalid);
+        assert!(matches!(case.problem().await.kind, ProblemKind::AccountNotActive | ProblemKind::Unauthorized));
+        assert_eq!(case.gateway.cm.certificates(), []);
+        assert!(case.gateway.job(&case.job_id()).await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_approval_is_cancelled_at_the_cm_when_its_account_has_ended() {
+    for status in [RegistrationStatus::Deactivated, RegistrationStatus::Revoked] {
+        let case = Case::new().await;
+        case.gateway.cm.rule(Ruling::IssuedAfter(1000));
+        case.attempt().await.unwrap();
+        if status == RegistrationStatus::Deactivated {
+            case.deactivate().await;
+        } else {
+            case.gateway.cm.change(&case.registration.id, |registration| registration.status = status);
+            case.gateway.app.registrations.invalidate(&case.registration.id);
+        }
+        case.gateway.cm.next(Operation::Cancel, Fault::AnswerLost(Moment::AfterTheEffect));
+        case.attempt().await.unwrap();
+        assert_eq!(case.status().await, OrderStatus::Processing, "the CM may still issue");
+        case.run().await;
+        assert_eq!(case.status().await, OrderStatus::Invalid, "{status:?}");
+        assert_eq!(case.gateway.cm.certificates(), []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_cm_issued_before_it_heard_of_the_deactivation_stays() {
+    let approved_late = Case::new().await;
+    approved_late.gateway.cm.rule(Ruling::IssuedAfter(2)); // the next look finds it pending, the withdrawal issued
+    let lost = Case::new().await;
+    lost.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::AfterTheEffect));
+    for case in [approved_late, lost] {
+        case.attempt().await.unwrap();
+        case.deactivate().await;
+        run_all(&case.gateway).await;
+        case.assert_issued_once().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_account_and_a_cm_that_cannot_say_cancel_nothing() {
+    let case = Case::new().await;
+    case.gateway.cm.rule(Ruling::IssuedAfter(3));
+    case.attempt().await.unwrap();
+    case.gateway.cm.change(&case.registration.id, |registration| registration.status = RegistrationStatus::Suspended);
+    case.gateway.app.registrations.invalidate(&case.registration.id);
+    case.attempt().await.unwrap();
+    case.gateway.app.registrations.invalidate(&case.registration.id);
+    case.gateway.cm.next(Operation::Registration, Fault::Answers(away(Outcome::NotSent)));
+    case.attempt().await.unwrap();
+    assert_eq!(case.count(Operation::Cancel), 0);
+    case.run().await;
+    case.assert_issued_once().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_name_taken_off_the_list_since_finalize_is_refused_and_nothing_is_sent() {
     let case = Case::new().await;
