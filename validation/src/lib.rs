@@ -5,6 +5,7 @@
 //! passed the address policy, `egress` (RFC 8555 §10.4). One call is one attempt, bounded in time as a whole; when to
 //! try again, and remembering that it must be tried, is the caller's work.
 
+mod caa;
 mod dial;
 mod dns_01;
 mod egress;
@@ -21,6 +22,7 @@ mod tls_alpn_01;
 use std::{fmt, sync::Arc};
 
 use acme::{
+    caa::{CaaEvidence, Issuance},
     challenge::{ChallengeKind, Evidence, KeyAuthorization, Token},
     identifier::Identifier,
     problem::ProblemKind,
@@ -126,6 +128,28 @@ impl Validator {
                 );
                 Err(failure)
             }
+        }
+    }
+}
+
+impl Validator {
+    /// Looks at the CAA records that govern a name, within [`Settings::attempt_timeout`]; a wildcard
+    /// is governed by those of its base name, an address by none (RFC 8659 §3).
+    ///
+    /// # Errors
+    /// [`Failure`] if they do not permit what is to be issued, or if they cannot be read.
+    pub async fn check_caa(
+        &self,
+        identifier: &Identifier,
+        issuance: &Issuance<'_>,
+        now: Timestamp,
+    ) -> Result<Option<CaaEvidence>, Failure> {
+        let deadline = Instant::now() + self.0.settings.attempt_timeout;
+        match identifier {
+            Identifier::Dns(name) | Identifier::Wildcard(name) => {
+                caa::check(&self.0, name, issuance, deadline, now).await.map(Some)
+            }
+            Identifier::Ip(_) => Ok(None),
         }
     }
 }

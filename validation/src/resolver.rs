@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use acme::identifier::DnsName;
+use acme::{caa::Property, identifier::DnsName};
 use hickory_resolver::{
     TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
@@ -32,6 +32,8 @@ const ALIASES_MAX: usize = 8;
 const TRIES_MAX: usize = 4;
 /// Questions that may wait for one resolver at a time; more are told that it is busy.
 const QUESTIONS_AT_ONCE_MAX: usize = 1024;
+/// CAA records of one name; a larger set is not judged in part.
+const CAA_RECORDS_MAX: usize = 100;
 /// UDP payload that crosses the internet unfragmented (DNS flag day 2020).
 const UDP_PAYLOAD_OCTETS: u16 = 1232;
 
@@ -126,6 +128,21 @@ impl Resolver {
             count: answer.records.len(),
             resolver: answer.resolver,
         })
+    }
+
+    /// The CAA records of `owner`, a name without final dot, all of them or none.
+    pub(crate) async fn caa_records(&self, owner: &str, deadline: Instant) -> Result<Vec<Property>, LookupError> {
+        let answer = self.lookup(&absolute(owner)?, RecordType::CAA, deadline).await?;
+        let property = |record: &Record| {
+            let RData::CAA(caa) = &record.data else { return None };
+            Some(Property { flags: caa.flags(), tag: caa.tag.clone(), value: caa.value.clone() })
+        };
+        let properties: Option<Vec<_>> = answer.records.iter().map(property).collect();
+        match properties {
+            Some(properties) if properties.len() <= CAA_RECORDS_MAX => Ok(properties),
+            Some(_) => Err(LookupError::NoAnswer(format!("there are more than {CAA_RECORDS_MAX} records"))),
+            None => Err(LookupError::NoAnswer("a record could not be read".to_owned())),
+        }
     }
 
     /// Asks one server after another, the last one that answered first, then once more over TCP.

@@ -10,7 +10,7 @@ use hickory_resolver::proto::{
     op::{Message, OpCode, ResponseCode},
     rr::{
         Name, RData, Record, RecordType,
-        rdata::{A, AAAA, CNAME, NS, TXT},
+        rdata::{A, AAAA, CAA, CNAME, NS, TXT},
     },
 };
 use tokio::{
@@ -61,6 +61,14 @@ pub(crate) fn aaaa(address: &str) -> RData {
 
 pub(crate) fn txt(strings: &[&str]) -> RData {
     RData::TXT(TXT::new(strings.iter().map(|text| (*text).to_owned()).collect()))
+}
+
+pub(crate) fn caa(flags: u8, tag: &str, value: &str) -> RData {
+    let mut caa = CAA::new_issue(flags & 128 != 0, None, Vec::new());
+    caa.reserved_flags = flags & 127;
+    caa.tag = tag.to_owned();
+    caa.value = value.as_bytes().to_vec();
+    RData::CAA(caa)
 }
 
 pub(crate) fn cname(target: &str) -> RData {

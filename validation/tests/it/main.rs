@@ -1,6 +1,7 @@
 //! Validation against real DNS and web servers on loopback.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests and their servers say what must hold by panicking")]
 
+mod caa;
 mod dns_01;
 mod dns_server;
 mod http_01;
