@@ -12,6 +12,7 @@ use validation::Validator;
 
 use crate::{
     http::links::Links,
+    limits::Limits,
     nonce::Nonces,
     ra::{catalogue::Catalogue, certificate::Downloads, renewal_info::RenewalInfos},
     seal::Sealer,
@@ -34,6 +35,7 @@ pub(crate) struct App {
     pub(crate) anchors: Vec<Vec<u8>>,
     pub(crate) validator: Validator,
     pub(crate) nonces: Nonces,
+    pub(crate) limits: Limits,
     pub(crate) sealer: Sealer,
     pub(crate) metrics: Metrics,
     /// Told when there is new work for the workers.

@@ -12,9 +12,11 @@
 )]
 
 mod account;
+mod alternate_chains;
 mod authorization;
 mod certificate;
 mod challenge;
+mod compatibility;
 mod crash;
 mod directory;
 mod external_account;

@@ -32,8 +32,15 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// The endpoints beside `open` and `registered`: open to anyone too, each with something of its own and a realm that
 /// is called like it.
-const MORE_ENDPOINTS: [(&str, &str); 2] =
-    [("terms", "terms_of_service = \"https://localhost/terms/v1\"\n"), ("web", "challenges = [\"http-01\"]\n")];
+const MORE_ENDPOINTS: [(&str, &str); 3] = [
+    ("terms", "terms_of_service = \"https://localhost/terms/v1\"\n"),
+    ("web", "challenges = [\"http-01\"]\n"),
+    (
+        "lenient",
+        "compatibility = [\"repeat-failed-challenges\", \"inactive-account-403\", \
+         \"unauthorized-for-wrong-content\", \"trailing-dot\"]\n",
+    ),
+];
 /// More requests than any test makes, to count by.
 const COUNT_FROM: u64 = 1_000_000;
 
@@ -278,7 +285,7 @@ fn settings_text(site: &Site, facts: &Value, more: &[(&str, &str)]) -> String {
         ("cm", format!("ca_file = {}", pki("infra-ca.pem"))),
         ("cm", format!("certificate_file = {}", pki("gateway.pem"))),
         ("cm", format!("key_file = {}", pki("gateway.key"))),
-        ("cm", format!("issuer_roots_file = {}", pki("root.pem"))),
+        ("cm", format!("issuer_roots_file = {}", pki("roots.pem"))),
         ("cm", "registration_cache_secs = 1".to_owned()),
         ("store", format!("dir = {store}")),
         ("store", "ballast_mib = 1".to_owned()),

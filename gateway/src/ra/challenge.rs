@@ -2,7 +2,7 @@
 
 use acme::{
     account_key::PublicKey,
-    authorization::{Authorization, Response},
+    authorization::{Authorization, Response, ResponseRefused},
     challenge::{ChallengeKind, KeyAuthorization},
     ids::{AuthorizationId, RegistrationId},
     problem::ProblemKind,
@@ -11,7 +11,10 @@ use acme::{
 use store::{Commit, Job};
 
 use super::{Error, again_on_conflict, authorization};
-use crate::app::{App, Endpoint};
+use crate::{
+    app::{App, Endpoint},
+    settings::Switch,
+};
 
 /// Takes the client's word that a challenge can be validated now.
 pub(crate) async fn respond(
@@ -23,14 +26,16 @@ pub(crate) async fn respond(
     now: Timestamp,
 ) -> Result<Authorization, Error> {
     let (account, key) = account;
+    let repeatable = endpoint.compatibility.has(Switch::RepeatFailedChallenges);
     again_on_conflict(async || {
         let stored = authorization::read(app, endpoint, account, id).await?;
         let challenge = stored.value.challenge(kind).ok_or_else(|| Error::not_found("challenge"))?;
         let key_authorization = KeyAuthorization::new(&challenge.token, &key.thumbprint());
-        let response = stored.value.respond(kind, key_authorization, now);
-        match response.map_err(|refused| Error::refused(ProblemKind::Malformed, refused.to_string()))? {
-            Response::Unchanged => Ok(stored.value),
-            Response::Started(started) => {
+        match stored.value.respond(kind, key_authorization, now) {
+            Ok(Response::Unchanged) => Ok(stored.value),
+            Err(ResponseRefused::AuthorizationFinal) if repeatable => Ok(stored.value),
+            Err(refused) => Err(Error::refused(ProblemKind::Malformed, refused.to_string())),
+            Ok(Response::Started(started)) => {
                 let mut commit = Commit::new();
                 commit.update_authorization(&stored, (*started).clone(), app.keep_until(started.expires));
                 commit.create_job(Job::validate(id.clone(), kind, now));

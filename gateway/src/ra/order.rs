@@ -19,6 +19,7 @@ use store::{Commit, OrderCursor, OrderPage, Stored};
 use super::{
     Error, again_on_conflict,
     new_authorization::{self, Ground, Grounds},
+    quota,
     replacement::{self, Replaced, Standing},
 };
 use crate::{
@@ -90,6 +91,8 @@ async fn write(app: &App, draft: &Draft<'_>, now: Timestamp) -> Result<OrderView
         },
     };
     let found = new_authorization::find(app, &draft.grounds, &draft.identifiers).await?;
+    let unproven: Vec<_> = found.iter().filter_map(Ground::unproven).collect();
+    let spent = quota::new_order(app, endpoint, registration, &unproven, draft.replaced.is_some(), now).await?;
     let authorizations: Vec<_> = found.iter().map(|ground| ground.authorization().clone()).collect();
     let expires = authorizations.iter().map(|one| one.expires).fold(terms.order_end, Timestamp::min);
     let mut order = Order {
@@ -126,6 +129,9 @@ async fn write(app: &App, draft: &Draft<'_>, now: Timestamp) -> Result<OrderView
     commit.create_order(order.clone(), keep_until);
     commit.audit(now, Event::OrderCreated { order: &order }.to_json());
     app.store.commit(commit).await?;
+    if let Some(spent) = spent {
+        spent.keep();
+    }
     app.metrics.orders_created.inc();
     Ok(OrderView { order, authorizations })
 }
@@ -207,7 +213,8 @@ pub(super) fn parse_identifier(endpoint: &Endpoint, text: &IdentifierText) -> Re
 fn parse(endpoint: &Endpoint, text: &IdentifierText) -> Result<Identifier, Subproblem> {
     let refused =
         |error: IdentifierError| Subproblem::about_text(kind_of(&error), &text.kind, &text.value, error.to_string());
-    let undotted = text.value.strip_suffix('.').filter(|_| endpoint.compatibility.has(Switch::TrailingDot));
+    let undotted =
+        text.value.strip_suffix('.').filter(|_| text.kind == "dns" && endpoint.compatibility.has(Switch::TrailingDot));
     Identifier::parse(&text.kind, undotted.unwrap_or(&text.value)).map_err(refused)
 }
 

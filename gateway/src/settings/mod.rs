@@ -4,6 +4,7 @@
 mod check;
 mod compatibility;
 mod files;
+mod limits;
 mod load;
 mod values;
 
@@ -20,6 +21,7 @@ use serde::Deserialize;
 pub(crate) use check::SettingsError;
 pub(crate) use compatibility::{Compatibility, Switch};
 pub(crate) use files::{require_private, require_readable};
+pub(crate) use limits::{Limit, Limits, Pausing};
 #[cfg(test)]
 pub(crate) use load::from_text;
 pub(crate) use load::load;
@@ -37,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) orders: Orders,
     pub(crate) validation: Validation,
     pub(crate) issuance: Issuance,
+    pub(crate) limits: Limits,
+    pub(crate) pausing: Pausing,
     pub(crate) log: Log,
     /// Has gone into each of `endpoints` when this is read.
     #[serde(rename = "endpoint_defaults")]

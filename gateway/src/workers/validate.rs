@@ -13,7 +13,7 @@ use store::{Commit, CommitError, Job, Stored};
 use validation::Failure;
 
 use super::finish;
-use crate::{app::App, audit::Event, clock};
+use crate::{app::App, audit::Event, clock, settings::Switch};
 
 /// Makes one attempt.
 pub(super) async fn validate(
@@ -97,7 +97,7 @@ async fn record(
         let now = clock::now();
         let next = match &outcome {
             Ok(evidence) => stored.value.record_valid(kind, evidence.clone()),
-            Err(problem) => stored.value.record_invalid(kind, problem.clone(), now),
+            Err(problem) => stored.value.record_invalid(kind, told(app, &stored.value, problem), now),
         };
         let mut commit = Commit::new();
         commit.audit(now, Event::Validated { authorization: &next, kind, outcome: &outcome }.to_json());
@@ -110,6 +110,18 @@ async fn record(
             done => return Ok(done?),
         }
     }
+}
+
+/// The problem as the clients of this endpoint want to read it.
+fn told(app: &App, authorization: &Authorization, problem: &Problem) -> Problem {
+    let endpoint = app.endpoints.get(&authorization.endpoint);
+    let renamed = endpoint.is_some_and(|endpoint| endpoint.compatibility.has(Switch::UnauthorizedForWrongContent));
+    let kind = if renamed && problem.kind == ProblemKind::IncorrectResponse {
+        ProblemKind::Unauthorized
+    } else {
+        problem.kind
+    };
+    Problem { kind, ..problem.clone() }
 }
 
 #[cfg(test)]
