@@ -30,6 +30,9 @@ pub struct Authorization {
     pub expires: Timestamp,
     /// When its owner gave it up, if so.
     pub deactivated_at: Option<Timestamp>,
+    /// When it was taken back, because its proof was not accepted for issuance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
 }
 
 /// The status words of RFC 8555 §7.1.6.
@@ -46,6 +49,8 @@ pub enum AuthorizationStatus {
     Deactivated,
     /// Its time is over.
     Expired,
+    /// Its proof was not accepted for issuance.
+    Revoked,
 }
 
 /// A client's response that cannot be taken (RFC 8555 §7.5.1).
@@ -74,7 +79,9 @@ impl Authorization {
     pub fn status(&self, now: Timestamp) -> AuthorizationStatus {
         let any =
             |wanted: fn(&ChallengeState) -> bool| self.challenges.iter().any(|challenge| wanted(&challenge.state));
-        if self.deactivated_at.is_some() {
+        if self.revoked_at.is_some() {
+            AuthorizationStatus::Revoked
+        } else if self.deactivated_at.is_some() {
             AuthorizationStatus::Deactivated
         } else if any(|state| matches!(state, ChallengeState::Invalid { .. })) {
             AuthorizationStatus::Invalid
@@ -108,9 +115,10 @@ impl Authorization {
     ) -> Result<Response, ResponseRefused> {
         match self.status(now) {
             AuthorizationStatus::Valid => return Ok(Response::Unchanged),
-            AuthorizationStatus::Invalid | AuthorizationStatus::Deactivated | AuthorizationStatus::Expired => {
-                return Err(ResponseRefused::AuthorizationFinal);
-            }
+            AuthorizationStatus::Invalid
+            | AuthorizationStatus::Deactivated
+            | AuthorizationStatus::Expired
+            | AuthorizationStatus::Revoked => return Err(ResponseRefused::AuthorizationFinal),
             AuthorizationStatus::Pending => {}
         }
         if self.challenge(kind).is_none() {
@@ -155,8 +163,23 @@ impl Authorization {
             AuthorizationStatus::Pending | AuthorizationStatus::Valid => {
                 Some(Self { deactivated_at: Some(now), ..self.clone() })
             }
-            AuthorizationStatus::Invalid | AuthorizationStatus::Deactivated | AuthorizationStatus::Expired => None,
+            AuthorizationStatus::Invalid
+            | AuthorizationStatus::Deactivated
+            | AuthorizationStatus::Expired
+            | AuthorizationStatus::Revoked => None,
         }
+    }
+
+    /// Takes a proof back, so that no order rests on it any more; `None` unless it is valid.
+    #[must_use]
+    pub fn revoke(&self, now: Timestamp) -> Option<Self> {
+        (self.status(now) == AuthorizationStatus::Valid).then(|| Self { revoked_at: Some(now), ..self.clone() })
+    }
+
+    /// Whether its owner gave it up or it was taken back: what is issued by it must not be.
+    #[must_use]
+    pub const fn is_withdrawn(&self) -> bool {
+        self.deactivated_at.is_some() || self.revoked_at.is_some()
     }
 
     /// How and with what evidence control was proven, if it was.

@@ -41,6 +41,42 @@ pub struct Issuance<'a> {
     pub is_wildcard: bool,
 }
 
+/// Whether the CM wants CAA records to be looked at, by profile (CM contract section 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaaPolicy {
+    /// Nothing is issued without a look that permits it.
+    Required,
+    /// As the gateway's operator wants it.
+    Optional,
+    /// They do not count.
+    Off,
+}
+
+/// How much CAA records count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weight {
+    /// Nobody looks at them.
+    Off,
+    /// They are looked at and forbid nothing.
+    Advisory,
+    /// What they do not permit is not issued.
+    Enforce,
+}
+
+impl Weight {
+    /// How much they count under a profile, where an endpoint has this weight: the CM, whose
+    /// certificates they are about, has the first word.
+    #[must_use]
+    pub const fn under(self, policy: CaaPolicy) -> Self {
+        match policy {
+            CaaPolicy::Required => Self::Enforce,
+            CaaPolicy::Optional => self,
+            CaaPolicy::Off => Self::Off,
+        }
+    }
+}
+
 /// Which property decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -7,7 +7,9 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{account_key::Thumbprint, base64url, identifier::Identifier, problem::Problem, time::Timestamp};
+use crate::{
+    account_key::Thumbprint, base64url, caa::CaaEvidence, identifier::Identifier, problem::Problem, time::Timestamp,
+};
 
 /// A way to prove control of an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -150,6 +152,9 @@ pub struct Evidence {
     pub target: String,
     /// When the proof was seen.
     pub at: Timestamp,
+    /// What the CAA records said then, if they were looked at and permit issuance (RFC 8659).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caa: Option<CaaEvidence>,
 }
 
 /// One challenge of an authorization.

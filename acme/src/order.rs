@@ -4,6 +4,8 @@
 //! to its authorizations, so none of them can contradict another. "Issued without a certificate"
 //! and "pending with a CSR" cannot be written down.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -12,7 +14,7 @@ use crate::{
     certificate::CertificateId,
     identifier::Identifier,
     ids::{AuthorizationId, EndpointName, OrderId, ProfileName, RegistrationId},
-    problem::{Problem, ProblemKind},
+    problem::{Problem, ProblemKind, Subproblem},
     time::Timestamp,
 };
 
@@ -41,6 +43,9 @@ pub struct Order {
     pub identifiers: Vec<Identifier>,
     /// One authorization an identifier, in the same order; never changes.
     pub authorizations: Vec<AuthorizationId>,
+    /// Those of them that were proven before this order was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reused: Vec<AuthorizationId>,
     /// What the CM shall issue by.
     pub profile: ProfileName,
     /// The certificate that this one takes the place of (RFC 9773 §5).
@@ -150,7 +155,10 @@ impl Order {
                 Some(AuthorizationStatus::Valid) => {}
                 Some(AuthorizationStatus::Pending) => all_valid = false,
                 Some(
-                    AuthorizationStatus::Invalid | AuthorizationStatus::Deactivated | AuthorizationStatus::Expired,
+                    AuthorizationStatus::Invalid
+                    | AuthorizationStatus::Deactivated
+                    | AuthorizationStatus::Expired
+                    | AuthorizationStatus::Revoked,
                 )
                 | None => return OrderStatus::Invalid,
             }
@@ -210,7 +218,8 @@ impl Order {
         }
     }
 
-    /// Why the order is invalid, for its `error` member; `None` while it is not.
+    /// Why the order is invalid, for its `error` member: the failure of each identifier, if that is
+    /// what ended it. `None` while it is not.
     #[must_use]
     pub fn error(&self, authorizations: &[Authorization], now: Timestamp) -> Option<Problem> {
         if let Progress::Failed { problem } = &self.progress {
@@ -219,13 +228,55 @@ impl Order {
         if self.status(authorizations, now) != OrderStatus::Invalid {
             return None;
         }
-        let failed = authorizations.iter().find_map(|authorization| authorization.failure().cloned());
-        Some(failed.unwrap_or_else(|| {
-            Problem::new(
-                ProblemKind::Malformed,
-                "the order or one of its authorizations expired or was deactivated; create a new order",
-            )
+        let ended = self.ended(authorizations, now, |_| true);
+        Some(ended.unwrap_or_else(|| {
+            let detail = format!("the order expired at {}; create a new order", self.expires);
+            Problem::new(ProblemKind::Malformed, detail)
         }))
+    }
+
+    /// Why nothing may be issued for it although it was finalized: what it rests on was given up or
+    /// taken back. `None` if it was not.
+    #[must_use]
+    pub fn withdrawn(&self, authorizations: &[Authorization], now: Timestamp) -> Option<Problem> {
+        self.ended(authorizations, now, Authorization::is_withdrawn)
+    }
+
+    /// What ended those of its authorizations that are looked for.
+    fn ended(
+        &self,
+        authorizations: &[Authorization],
+        now: Timestamp,
+        wanted: impl Fn(&Authorization) -> bool,
+    ) -> Option<Problem> {
+        let mine = self.authorizations.iter().filter_map(|id| authorizations.iter().find(|one| one.id == *id));
+        let ended: Vec<_> = mine.filter(|one| wanted(one)).filter_map(|one| why_ended(one, now)).collect();
+        let (first, rest) = ended.split_first()?;
+        let mixed = rest.iter().any(|other| other.kind != first.kind);
+        let problem = Problem::about_identifiers(ended, self.identifiers.len());
+        Some(if mixed { Problem { kind: ProblemKind::Compound, ..problem } } else { problem })
+    }
+}
+
+/// What ended an authorization, if something did.
+fn why_ended(authorization: &Authorization, now: Timestamp) -> Option<Subproblem> {
+    let about = |kind, detail: Cow<'static, str>| Some(Subproblem::new(kind, &authorization.identifier, detail));
+    match authorization.status(now) {
+        AuthorizationStatus::Pending | AuthorizationStatus::Valid => None,
+        AuthorizationStatus::Invalid => {
+            authorization.failure().and_then(|problem| about(problem.kind, problem.detail.clone()))
+        }
+        AuthorizationStatus::Deactivated => {
+            about(ProblemKind::Unauthorized, "the authorization was deactivated; create a new order".into())
+        }
+        AuthorizationStatus::Revoked => about(
+            ProblemKind::Unauthorized,
+            "the proof of control was not accepted for issuance; create a new order and prove control again".into(),
+        ),
+        AuthorizationStatus::Expired => about(
+            ProblemKind::Malformed,
+            format!("the authorization expired at {}; create a new order", authorization.expires).into(),
+        ),
     }
 }
 
@@ -249,11 +300,13 @@ mod tests {
             challenges: vec![Challenge { state, ..Challenge::new(ChallengeKind::Http01, Token::from_random([7; 32])) }],
             expires: NOW.plus(Duration::from_secs(60)),
             deactivated_at: None,
+            revoked_at: None,
         }
     }
 
     fn proven() -> Authorization {
-        let evidence = Evidence { perspective: "local".into(), source: "x".into(), target: "y".into(), at: NOW };
+        let evidence =
+            Evidence { perspective: "local".into(), source: "x".into(), target: "y".into(), at: NOW, caa: None };
         authorization(ChallengeState::Valid { evidence })
     }
 
@@ -264,6 +317,7 @@ mod tests {
             account: RegistrationId::parse("reg_1").unwrap(),
             identifiers: vec![Identifier::parse_dns("a.test").unwrap()],
             authorizations: vec![AuthorizationId::parse("a1").unwrap()],
+            reused: Vec::new(),
             profile: ProfileName::parse("tls-server").unwrap(),
             replaces: None,
             not_before: None,
@@ -307,5 +361,46 @@ mod tests {
         assert_eq!(failed.record_issued(CertificateId::parse("AA.BB").unwrap()), None);
         assert_eq!(failed.record_failed(Problem::new(ProblemKind::Caa, "no")), None);
         assert_eq!(failed.finalize(&[proven()], CSR, NOW), Err(NotReady(OrderStatus::Invalid)));
+    }
+
+    #[test]
+    fn the_error_of_an_order_names_every_identifier_that_ended_it() {
+        let failed = |kind, id: &str, name: &str| Authorization {
+            id: AuthorizationId::parse(id).unwrap(),
+            identifier: Identifier::parse_dns(name).unwrap(),
+            ..authorization(ChallengeState::Invalid { at: NOW, problem: Problem::new(kind, "no answer") })
+        };
+        let order = Order {
+            identifiers: ["a.test", "b.test", "c.test"].map(|name| Identifier::parse_dns(name).unwrap()).to_vec(),
+            authorizations: ["a1", "a2", "a3"].map(|id| AuthorizationId::parse(id).unwrap()).to_vec(),
+            ..order()
+        };
+        let told = |second: ProblemKind, third: Authorization| {
+            let authorizations = [proven(), failed(second, "a2", "b.test"), third];
+            let error = order.error(&authorizations, NOW).unwrap();
+            let named: Vec<_> = error.subproblems.iter().map(|one| (one.identifier.1.clone(), one.kind)).collect();
+            (error.kind, named)
+        };
+        let (b, c) = (String::from("b.test"), String::from("c.test"));
+        let (dns, connection) = (ProblemKind::Dns, ProblemKind::Connection);
+        let third = |kind| failed(kind, "a3", "c.test");
+        assert_eq!(told(dns, third(dns)), (dns, vec![(b.clone(), dns), (c.clone(), dns)]));
+        assert_eq!(told(dns, third(connection)), (ProblemKind::Compound, vec![(b.clone(), dns), (c, connection)]));
+        let pending =
+            Authorization { id: AuthorizationId::parse("a3").unwrap(), ..authorization(ChallengeState::Pending) };
+        assert_eq!(told(dns, pending), (dns, vec![(b, dns)]));
+        let expired = order.error(&[proven()], order.expires).unwrap();
+        assert!(expired.detail.contains("expired at"), "{}", expired.detail);
+    }
+
+    #[test]
+    fn a_finalized_order_loses_its_ground_when_a_proof_is_withdrawn_and_not_when_it_expires() {
+        let later = NOW.plus(Duration::from_secs(600));
+        assert_eq!(order().withdrawn(&[proven()], NOW), None);
+        assert_eq!(order().withdrawn(&[proven()], later), None, "issuance goes on");
+        for withdrawn in [proven().deactivate(NOW).unwrap(), proven().revoke(NOW).unwrap()] {
+            let problem = order().withdrawn(&[withdrawn], later).unwrap();
+            assert_eq!((problem.kind, problem.subproblems.len()), (ProblemKind::Unauthorized, 1));
+        }
     }
 }

@@ -17,6 +17,8 @@ use crate::identifier::Identifier;
 #[expect(missing_docs, reason = "each is the error type of RFC 8555 section 6.7 of that name")]
 pub enum ProblemKind {
     AccountDoesNotExist,
+    /// RFC 9773 §7.4.
+    AlreadyReplaced,
     AlreadyRevoked,
     BadCsr,
     BadNonce,
@@ -64,8 +66,9 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, for tests that walk them all.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::AccountDoesNotExist,
+        Self::AlreadyReplaced,
         Self::AlreadyRevoked,
         Self::BadCsr,
         Self::BadNonce,
@@ -105,6 +108,7 @@ impl ProblemKind {
     pub const fn name_and_status(self) -> (&'static str, u16) {
         match self {
             Self::AccountDoesNotExist => ("accountDoesNotExist", 400),
+            Self::AlreadyReplaced => ("alreadyReplaced", 409),
             Self::AlreadyRevoked => ("alreadyRevoked", 400),
             Self::BadCsr => ("badCSR", 400),
             Self::BadNonce => ("badNonce", 400),

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::ids::{IssuerName, ProfileName};
+use crate::{
+    caa::CaaPolicy,
+    challenge::ChallengeKind,
+    ids::{IssuerName, ProfileName},
+};
 
 /// A way of issuing that the CM offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +35,44 @@ pub struct Profile {
     pub client_may_choose_validity: bool,
     /// How long a person may take to approve; `None` if none is asked.
     pub approval_timeout: Option<Duration>,
-    /// Whether certificates may carry the TLS feature extension (must-staple).
-    pub must_staple_allowed: bool,
+    /// Whether certificates carry the TLS feature extension (must-staple).
+    pub must_staple: MustStaple,
+    /// Whether the CM wants CAA records to be looked at.
+    pub caa: CaaPolicy,
+    /// The ways to prove control that the CM accepts; `None` if it does not say.
+    pub methods: Option<Vec<ChallengeKind>>,
+    /// How old a proof of control may be when a certificate is asked for; `None` if the CM does not
+    /// say.
+    pub proof_age_max: Option<Duration>,
+}
+
+/// Whether certificates of a profile carry the TLS feature extension (RFC 7633).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MustStaple {
+    /// Never, and a CSR may not ask for it.
+    Never,
+    /// If the CSR asks for it.
+    IfRequested,
+    /// Always, whatever the CSR asks for.
+    Always,
+}
+
+impl Profile {
+    /// Whether the CM accepts proofs of this kind.
+    #[must_use]
+    pub fn accepts(&self, kind: ChallengeKind) -> bool {
+        self.methods.as_ref().is_none_or(|methods| methods.contains(&kind))
+    }
+}
+
+impl MustStaple {
+    /// Whether the certificate has to carry the extension.
+    #[must_use]
+    pub const fn is_due(self, asked_for: bool) -> bool {
+        match self {
+            Self::Never => false,
+            Self::IfRequested => asked_for,
+            Self::Always => true,
+        }
+    }
 }

@@ -93,6 +93,12 @@ impl CachedRegistrations {
         self.find(Wanted::Key(realm.clone(), *key)).await
     }
 
+    /// Whether the registration with this id is known without asking the CM.
+    #[must_use]
+    pub fn remembers(&self, realm: &RealmName, id: &RegistrationId) -> bool {
+        self.state().recent(&Wanted::Id(realm.clone(), id.clone()), self.limits.fresh).is_some()
+    }
+
     /// Remembers what the CM has just answered to a write.
     pub fn remember(&self, realm: &RealmName, registration: Registration) {
         let now = Instant::now();

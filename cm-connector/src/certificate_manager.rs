@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use acme::{
     account_key::{PublicKey, Thumbprint},
+    caa::CaaEvidence,
     certificate::CertificateId,
-    ids::{CertificateRequestId, IdempotencyKey, IssuerName, RealmName, RegistrationId},
+    ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, IssuerName, RealmName, RegistrationId},
     profile::Profile,
     registration::Registration,
 };
@@ -96,6 +97,13 @@ pub trait CertificateManager: Send + Sync {
     /// # Errors
     /// [`CmError::Internal`] if they would be larger than the CM takes.
     fn certificate_request(&self, request: &CertificateRequest) -> Result<Vec<u8>, CmError>;
+
+    /// The octets of a request that was certainly never sent, with these looks at CAA records in
+    /// place of older ones, each for the authorization that it is about.
+    ///
+    /// # Errors
+    /// [`CmError::Internal`] if the octets are not those of a request, or would be too many.
+    fn renew_caa(&self, request: &[u8], looks: &[(AuthorizationId, CaaEvidence)]) -> Result<Vec<u8>, CmError>;
 
     /// Asks for a certificate and lets the CM take up to `wait` (at most 25 s) to answer with it.
     /// Sent once, never repeated here.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use acme::{
     authorization::Authorization,
-    certificate::{Check, FailedCheck},
+    certificate::{CertificateId, Check, FailedCheck},
     challenge::{ChallengeKind, Evidence},
-    identifier::{DnsName, Identifier},
+    identifier::Identifier,
     ids::{AuthorizationId, CertificateRequestId, OrderId, ProfileName, RegistrationId},
     problem::Problem,
     time::Timestamp,
@@ -35,6 +35,8 @@ pub struct CertificateRequest {
     pub not_before: Option<Timestamp>,
     /// Wanted end of validity, met exactly or refused.
     pub not_after: Option<Timestamp>,
+    /// The certificate that this one takes the place of (RFC 9773 §5).
+    pub replaces: Option<CertificateId>,
     /// Where finalize came from.
     pub client: Client,
     /// The finalize JWS.
@@ -50,36 +52,10 @@ pub struct Validation {
     pub authorization: AuthorizationId,
     /// How.
     pub kind: ChallengeKind,
-    /// What was seen.
+    /// What was seen, in the CAA records too.
     pub evidence: Evidence,
     /// True if the proof was made for an earlier order.
     pub reused: bool,
-    /// What the CAA records said, if they were looked at (RFC 8659).
-    pub caa: Option<CaaEvidence>,
-}
-
-/// A look at CAA records that did not forbid issuance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CaaEvidence {
-    /// What was found.
-    pub result: CaaResult,
-    /// When.
-    pub checked_at: Timestamp,
-}
-
-/// What CAA records say if they do not forbid issuance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CaaResult {
-    /// The records of this domain permit it.
-    Permitted {
-        /// Where the relevant record set is.
-        domain: String,
-        /// True if `issuewild` decided, false if `issue` did.
-        issuewild: bool,
-    },
-    /// There are none up to the root.
-    NoRecords,
 }
 
 /// What the CM's answer says about the request itself (V11 of CM contract section 7).
@@ -142,18 +118,10 @@ pub enum Delivery {
     Refused(Vec<FailedCheck>),
 }
 
-impl CaaEvidence {
-    /// Records of `domain` that permit issuance.
-    #[must_use]
-    pub fn permitted(domain: &DnsName, issuewild: bool, checked_at: Timestamp) -> Self {
-        Self { result: CaaResult::Permitted { domain: domain.to_string(), issuewild }, checked_at }
-    }
-}
-
 impl Validation {
     /// The proof that an authorization holds, if it holds one.
     #[must_use]
-    pub fn of(authorization: &Authorization, reused: bool, caa: Option<CaaEvidence>) -> Option<Self> {
+    pub fn of(authorization: &Authorization, reused: bool) -> Option<Self> {
         let (kind, evidence) = authorization.proof()?;
         Some(Self {
             identifier: authorization.identifier.clone(),
@@ -161,7 +129,6 @@ impl Validation {
             kind,
             evidence: evidence.clone(),
             reused,
-            caa,
         })
     }
 }

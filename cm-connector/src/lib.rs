@@ -19,9 +19,7 @@ mod service;
 pub use certificate::{Certificate, CertificateStatus, Chain, RevocationRecord};
 pub use certificate_manager::CertificateManager;
 pub use error::{CmError, Outcome};
-pub use issuance::{
-    CaaEvidence, CaaResult, CertificateRequest, Delivery, Refusal, RequestClaims, RequestState, Validation,
-};
+pub use issuance::{CertificateRequest, Delivery, Refusal, RequestClaims, RequestState, Validation};
 pub use registration::{Client, Jws, NewRegistration, Proof, Registered, RegistrationUpdate};
 pub use renewal_info::RenewalInfo;
 pub use revocation::{Basis, Revocation, Revoked};

@@ -12,7 +12,7 @@ use acme::{
     csr::{Csr, RequestedExtension},
     identifier::Identifier,
     problem::{Problem, ProblemKind, shown},
-    profile::Profile,
+    profile::{MustStaple, Profile},
     signature::SubjectKey,
 };
 
@@ -89,7 +89,7 @@ fn check_extension(extension: &RequestedExtension, profile: &Profile) -> Result<
         | RequestedExtension::SubjectKeyIdentifier
         | RequestedExtension::KeyUsage { of_a_ca: false }
         | RequestedExtension::BasicConstraints { ca: false } => return Ok(()),
-        RequestedExtension::TlsFeature if profile.must_staple_allowed => return Ok(()),
+        RequestedExtension::TlsFeature if profile.must_staple != MustStaple::Never => return Ok(()),
         RequestedExtension::KeyUsage { of_a_ca: true } => {
             (Rule::CsrOfCa, String::from("the CSR asks for the key usage of a CA"))
         }
@@ -344,7 +344,9 @@ mod tests {
         params.custom_extensions =
             vec![CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 24], status_request)];
         assert_eq!(judged_request(&params, &profile()), Ok(()));
-        let without = Profile { must_staple_allowed: false, ..profile() };
+        let always = Profile { must_staple: MustStaple::Always, ..profile() };
+        assert_eq!(judged_request(&params, &always), Ok(()));
+        let without = Profile { must_staple: MustStaple::Never, ..profile() };
         assert!(judged_request(&params, &without).unwrap_err().contains("(rule csr.must-staple)"));
     }
 

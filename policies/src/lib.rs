@@ -13,6 +13,7 @@ pub mod pause;
 pub mod profile;
 pub mod rate_limit;
 pub mod registration;
+pub mod reuse;
 mod rsa;
 pub mod rule;
 #[cfg(test)]

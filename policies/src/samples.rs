@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use acme::{
+    caa::CaaPolicy,
+    challenge::ChallengeKind,
     identifier::{DnsName, Identifier},
     ids::{IssuerName, ProfileName, RegistrationId},
-    profile::Profile,
+    profile::{MustStaple, Profile},
     registration::{AllowedIdentifiers, IdentifierRule, Registration, RegistrationStatus},
 };
 
@@ -41,7 +43,10 @@ pub(crate) fn profile() -> Profile {
         validity_max: Some(Duration::from_secs(90 * 86_400)),
         client_may_choose_validity: true,
         approval_timeout: None,
-        must_staple_allowed: true,
+        must_staple: MustStaple::IfRequested,
+        caa: CaaPolicy::Optional,
+        methods: Some(vec![ChallengeKind::Http01, ChallengeKind::Dns01]),
+        proof_age_max: Some(Duration::from_secs(8 * 86_400)),
     }
 }
 

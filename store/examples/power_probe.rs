@@ -202,6 +202,7 @@ fn order(number: u64) -> Result<Order, Failure> {
         account: RegistrationId::parse("reg_1")?,
         identifiers: vec![Identifier::parse_dns(&format!("n{number}.example.test"))?],
         authorizations: vec![authorization_id(number)?],
+        reused: Vec::new(),
         profile: ProfileName::parse("tls-server")?,
         replaces: None,
         not_before: None,
@@ -221,5 +222,6 @@ fn authorization(number: u64) -> Result<Authorization, Failure> {
         challenges: vec![Challenge::new(ChallengeKind::Http01, Token::from_random([7; 32]))],
         expires: NOW,
         deactivated_at: None,
+        revoked_at: None,
     })
 }

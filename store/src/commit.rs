@@ -257,7 +257,13 @@ impl Commit {
 
     /// A new entry is made in the keep index only if the time has changed: the old entry stays, and
     /// sweeping goes by what the record says.
-    pub(crate) fn put_kept(&mut self, key: Key, value: &impl Serialize, until: Timestamp, was_until: Option<Timestamp>) {
+    pub(crate) fn put_kept(
+        &mut self,
+        key: Key,
+        value: &impl Serialize,
+        until: Timestamp,
+        was_until: Option<Timestamp>,
+    ) {
         if was_until != Some(until) {
             self.keep(&key, until);
         }

@@ -22,9 +22,9 @@ pub(crate) fn replacement_key(order: &Order) -> Option<Key> {
 }
 
 /// An authorization's place among the proofs of its identifier; `None` while nothing is proven, and
-/// once it was given up.
+/// once it was given up or taken back.
 pub(crate) fn proven_key(authorization: &Authorization) -> Option<Key> {
-    if authorization.deactivated_at.is_some() {
+    if authorization.is_withdrawn() {
         return None;
     }
     let Authorization { id, endpoint, account, identifier, .. } = authorization;
@@ -32,8 +32,8 @@ pub(crate) fn proven_key(authorization: &Authorization) -> Option<Key> {
 }
 
 impl Store {
-    /// Authorizations by which an account has proven control of this very identifier and that it has
-    /// not given up, the latest proof first; at most `limit`. A wildcard is an identifier of its own.
+    /// Authorizations by which an account has proven control of this very identifier, neither given
+    /// up nor taken back, the latest proof first; at most `limit`. A wildcard is an identifier of its own.
     /// They may have expired: ask for their status.
     ///
     /// # Errors

@@ -36,6 +36,7 @@ pub(crate) fn order(text: &str, created: Timestamp) -> Order {
         account: account("reg_1"),
         identifiers: vec![Identifier::parse_dns("a.test").unwrap()],
         authorizations: vec![AuthorizationId::parse("a1").unwrap()],
+        reused: Vec::new(),
         profile: ProfileName::parse("tls-server").unwrap(),
         replaces: None,
         not_before: None,
@@ -55,5 +56,6 @@ pub(crate) fn authorization(text: &str) -> Authorization {
         challenges: vec![Challenge::new(ChallengeKind::Http01, Token::from_random([7; 32]))],
         expires: after(3600),
         deactivated_at: None,
+        revoked_at: None,
     }
 }

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::base64url;
+
 /// The CM's name of a certificate: the CertID of RFC 9773 §4.1, or `sha256-` and hex.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CertificateId(Box<str>);
@@ -31,6 +33,29 @@ impl CertificateId {
             (None, None) => false,
         };
         if good && text.len() <= LENGTH_MAX { Ok(Self(text.into())) } else { Err(NotACertificateId) }
+    }
+
+    /// Takes the unique identifier that an ACME client makes of a certificate: base64url of the
+    /// authority key identifier, a dot, base64url of the serial's DER content octets (RFC 9773
+    /// §4.1).
+    ///
+    /// # Errors
+    /// [`NotACertificateId`] for anything that no certificate can have.
+    pub fn parse_ari(text: &str) -> Result<Self, NotACertificateId> {
+        /// A serial has at most 20 octets, and one of zeros before them if the first bit is set.
+        const SERIAL_OCTETS_MAX: usize = 21;
+        let (authority, serial) = text.split_once('.').ok_or(NotACertificateId)?;
+        let octets = |part: &str| base64url::decode(part).map_err(|_| NotACertificateId);
+        let (authority, serial) = (octets(authority)?, octets(serial)?);
+        let positive = match serial.as_slice() {
+            [] | [0] => false,
+            [0, second, ..] => *second >= 0x80,
+            [first, ..] => *first < 0x80,
+        };
+        if authority.is_empty() || !positive || serial.len() > SERIAL_OCTETS_MAX {
+            return Err(NotACertificateId);
+        }
+        Self::parse(text)
     }
 
     /// The id as text.
@@ -63,5 +88,35 @@ impl Serialize for CertificateId {
 impl<'de> Deserialize<'de> for CertificateId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_that_clients_make_are_read_strictly() {
+        let vector = "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE";
+        assert_eq!(CertificateId::parse_ari(vector).unwrap().as_str(), vector, "RFC 9773, appendix A");
+        let long = format!("AAAA.{}", base64url::encode([1; 22]));
+        for refused in [
+            "abc",
+            "",
+            ".",
+            "AAAA.",
+            ".AQ",
+            "AAAA.AQ==",
+            "AAAA.AQ.AQ",
+            "AAAA.AR",
+            "AAAA.A+A",
+            "AAAA.AA",
+            "AAAA.h2VDIQ",
+            "AAAA.AAE",
+            "sha256-0000000000000000000000000000000000000000000000000000000000000000",
+            &long,
+        ] {
+            assert_eq!(CertificateId::parse_ari(refused), Err(NotACertificateId), "{refused:?}");
+        }
     }
 }

@@ -2,8 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::Problem;
+use super::{order::IdentifierText, problem::Problem};
 use crate::{authorization::AuthorizationStatus, identifier::Identifier, time::Timestamp};
+
+/// Payload of newAuthz (RFC 8555 §7.4.1).
+#[derive(Debug, Deserialize)]
+#[expect(missing_docs, reason = "the member of RFC 8555 section 7.4.1")]
+pub struct NewAuthorization {
+    pub identifier: IdentifierText,
+}
 
 /// Payload of an authorization update: only giving it up is possible (RFC 8555 §7.5.2).
 #[derive(Debug, Deserialize)]

@@ -7,13 +7,16 @@ use serde::Serialize;
 /// A directory object.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the members of RFC 8555 section 7.1.1")]
+#[expect(missing_docs, reason = "the members of RFC 8555 section 7.1.1 and RFC 9773 section 3")]
 pub struct Directory {
     pub new_nonce: String,
     pub new_account: String,
     pub new_order: String,
     pub revoke_cert: String,
     pub key_change: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_authz: Option<String>,
+    pub renewal_info: String,
     pub meta: Meta,
 }
 

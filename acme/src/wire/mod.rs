@@ -10,6 +10,7 @@ pub mod authorization;
 pub mod directory;
 pub mod order;
 pub mod problem;
+pub mod renewal_info;
 pub mod revocation;
 
 use serde::de::DeserializeOwned;

@@ -8,7 +8,7 @@ use crate::{identifier::Identifier, order::OrderStatus, time::Timestamp};
 /// Payload of newOrder. Identifiers are kept as text, so that each one can be refused by itself.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the members of RFC 8555 section 7.4 and draft-ietf-acme-profiles")]
+#[expect(missing_docs, reason = "the members of RFC 8555 section 7.4, RFC 9773 section 5 and draft-ietf-acme-profiles")]
 pub struct NewOrder {
     pub identifiers: Vec<IdentifierText>,
     #[serde(default, deserialize_with = "empty_is_absent")]
@@ -17,6 +17,8 @@ pub struct NewOrder {
     pub not_after: Option<String>,
     #[serde(default, deserialize_with = "empty_is_absent")]
     pub profile: Option<String>,
+    #[serde(default, deserialize_with = "empty_is_absent")]
+    pub replaces: Option<String>,
 }
 
 /// An identifier as the client wrote it.
@@ -48,6 +50,8 @@ pub struct Order {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
     pub profile: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
     pub authorizations: Vec<String>,
     pub finalize: String,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -55,6 +55,7 @@ fn authorization(id: &str, name: &str, lifetime: u64) -> Authorization {
         challenges,
         expires: START.plus(Duration::from_secs(lifetime)),
         deactivated_at: None,
+        revoked_at: None,
     }
 }
 
@@ -67,6 +68,7 @@ fn world(order_lifetime: u64, lifetimes: [u64; 2]) -> World {
         account: RegistrationId::parse("reg_1").unwrap(),
         identifiers: authorizations.iter().map(|one| one.identifier.clone()).collect(),
         authorizations: authorizations.iter().map(|one| one.id.clone()).collect(),
+        reused: Vec::new(),
         profile: ProfileName::parse("tls-server").unwrap(),
         replaces: None,
         not_before: None,
@@ -83,7 +85,7 @@ fn key_authorization() -> KeyAuthorization {
 }
 
 fn evidence(at: Timestamp) -> Evidence {
-    Evidence { perspective: "local".into(), source: "192.0.2.1".into(), target: "192.0.2.2:80".into(), at }
+    Evidence { perspective: "local".into(), source: "192.0.2.1".into(), target: "192.0.2.2:80".into(), at, caa: None }
 }
 
 fn certificate() -> CertificateId {
@@ -141,12 +143,12 @@ impl World {
 
 /// The arrows of RFC 8555 §7.1.6 for authorizations, and staying.
 fn authorization_may(from: AuthorizationStatus, to: AuthorizationStatus) -> bool {
-    use AuthorizationStatus::{Deactivated, Expired, Invalid, Pending, Valid};
+    use AuthorizationStatus::{Deactivated, Expired, Invalid, Pending, Revoked, Valid};
     from == to
         || match from {
             Pending => matches!(to, Valid | Invalid | Expired | Deactivated),
-            Valid => matches!(to, Expired | Deactivated),
-            Invalid | Deactivated | Expired => false,
+            Valid => matches!(to, Expired | Deactivated | Revoked),
+            Invalid | Deactivated | Expired | Revoked => false,
         }
 }
 

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use acme::{
+    caa::CaaEvidence,
     account_key::PublicKey,
     certificate::CertificateId,
-    ids::{CertificateRequestId, IdempotencyKey, IssuerName},
+    ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, IssuerName},
     profile::Profile,
     registration::{AccountKeyRecord, AllowedIdentifiers, RegistrationStatus},
 };
@@ -90,6 +91,9 @@ impl CertificateManager for FakeCm {
         unreachable!()
     }
     async fn deactivate(&self, _: &RealmName, _: &Registration, _: &Proof) -> Result<Registration, CmError> {
+        unreachable!()
+    }
+    fn renew_caa(&self, _: &[u8], _: &[(AuthorizationId, CaaEvidence)]) -> Result<Vec<u8>, CmError> {
         unreachable!()
     }
     fn certificate_request(&self, _: &CertificateRequest) -> Result<Vec<u8>, CmError> {

@@ -8,8 +8,9 @@ use std::{sync::Arc, time::Duration};
 
 use acme::{
     account_key::{PublicKey, Thumbprint},
+    caa::CaaEvidence,
     certificate::CertificateId,
-    ids::{CertificateRequestId, IdempotencyKey, IssuerName, RealmName, RegistrationId},
+    ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, IssuerName, RealmName, RegistrationId},
     profile::Profile,
     registration::{Registration, RegistrationStatus},
 };
@@ -29,7 +30,7 @@ use self::{
         profile::ProfileIn,
         registration::{BindOut, CreateOpenOut, DeactivationOut, KeyChangeOut, UpdateOut},
         renewal_info::RenewalInfoIn,
-        request::{DeliveryOut, RequestIn, RequestOut},
+        request::{DeliveryOut, RequestIn, RequestOut, with_caa},
         revocation::{RevocationOut, RevokedIn},
         service::{InfoIn, IssuerIn, WhoAmIIn},
     },
@@ -251,11 +252,11 @@ impl CertificateManager for RestCertificateManager {
     }
 
     fn certificate_request(&self, request: &CertificateRequest) -> Result<Vec<u8>, CmError> {
-        let octets = octets(&RequestOut::of(request))?;
-        if octets.len() > BODY_OCTETS_MAX {
-            return Err(unfit(format!("a certificate request of {} octets is larger than the CM takes", octets.len())));
-        }
-        Ok(octets)
+        not_too_large(octets(&RequestOut::of(request))?)
+    }
+
+    fn renew_caa(&self, request: &[u8], looks: &[(AuthorizationId, CaaEvidence)]) -> Result<Vec<u8>, CmError> {
+        not_too_large(with_caa(request, looks).map_err(|error| unfit(error.to_string()))?)
     }
 
     async fn submit(
@@ -433,6 +434,13 @@ fn post(path: String, body: &impl Serialize, lane: Lane, deadline: Deadline) -> 
 
 fn octets(body: &impl Serialize) -> Result<Vec<u8>, CmError> {
     serde_json::to_vec(body).map_err(|error| unfit(error.to_string()))
+}
+
+fn not_too_large(request: Vec<u8>) -> Result<Vec<u8>, CmError> {
+    if request.len() > BODY_OCTETS_MAX {
+        return Err(unfit(format!("a certificate request of {} octets is larger than the CM takes", request.len())));
+    }
+    Ok(request)
 }
 
 /// The contract wants 16 to 64 characters without a dot.

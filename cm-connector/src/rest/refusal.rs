@@ -194,7 +194,9 @@ impl Code {
             Self::EvidenceMissing | Self::EvidenceStale | Self::EvidenceRejected => Evidence,
             Self::CaaForbidden => Tell(Kind::Caa, "CAA records forbid issuance"),
             Self::ReplacesInvalid => Tell(Kind::Malformed, "the certificate to be replaced is not yours"),
-            Self::AlreadyReplaced => Tell(Kind::Conflict, "the certificate to be replaced has been replaced already"),
+            Self::AlreadyReplaced => {
+                Tell(Kind::AlreadyReplaced, "the certificate to be replaced has been replaced already")
+            }
             Self::RequestRejected => Tell(Kind::Unauthorized, "the request was rejected by the certificate authority"),
             Self::RequestExpired => Tell(Kind::Unauthorized, "nobody approved the request in time; create a new order"),
             Self::OrderAlreadyIssued | Self::AlreadyIssued => TakeCertificate,

@@ -48,7 +48,7 @@ const REFUSALS: [(&str, u16, bool, &str, u16); 29] = [
     ("evidence-rejected", 422, false, "unauthorized", 403),
     ("caa-forbidden", 422, true, "caa", 403),
     ("replaces-invalid", 422, true, "malformed", 400),
-    ("already-replaced", 409, true, "malformed", 409),
+    ("already-replaced", 409, true, "alreadyReplaced", 409),
     ("request-rejected", 422, true, "unauthorized", 403),
     ("request-expired", 422, true, "unauthorized", 403),
     ("certificate-expired", 409, true, "malformed", 400),

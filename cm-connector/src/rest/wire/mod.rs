@@ -16,6 +16,7 @@ pub(super) mod certificate;
 pub(super) mod problem;
 pub(super) mod profile;
 pub(super) mod registration;
+pub(super) mod renewal_info;
 pub(super) mod request;
 pub(super) mod revocation;
 pub(super) mod service;

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use acme::profile::Profile;
+use acme::{
+    caa::CaaPolicy,
+    challenge::ChallengeKind,
+    profile::{MustStaple, Profile},
+};
 use serde::Deserialize;
 
 use super::{Broken, duration, parsed};
@@ -33,6 +37,19 @@ pub(in crate::rest) struct ProfileIn {
     approval: ApprovalIn,
     #[serde(default)]
     must_staple: Option<String>,
+    #[serde(default)]
+    validation: ValidationIn,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ValidationIn {
+    #[serde(default)]
+    methods: Option<Vec<String>>,
+    #[serde(default)]
+    max_age: Option<String>,
+    #[serde(default)]
+    caa: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,10 +92,26 @@ impl ProfileIn {
             validity_max: self.validity.max.as_deref().map(duration).transpose()?,
             client_may_choose_validity: self.validity.client_may_choose,
             approval_timeout,
-            must_staple_allowed: matches!(self.must_staple.as_deref(), Some("if-requested" | "always")),
+            must_staple: match self.must_staple.as_deref() {
+                Some("always") => MustStaple::Always,
+                Some("if-requested") => MustStaple::IfRequested,
+                Some(_) | None => MustStaple::Never,
+            },
+            caa: match self.validation.caa.as_deref() {
+                None | Some("optional") => CaaPolicy::Optional,
+                Some("off") => CaaPolicy::Off,
+                Some(_) => CaaPolicy::Required,
+            },
+            methods: self.validation.methods.map(|methods| known(&methods)),
+            proof_age_max: self.validation.max_age.as_deref().map(duration).transpose()?,
             key_types: self.key_types,
         }))
     }
+}
+
+/// The methods that we know, in our order; the others we cannot offer.
+fn known(methods: &[String]) -> Vec<ChallengeKind> {
+    ChallengeKind::ALL.into_iter().filter(|kind| methods.iter().any(|method| method == kind.as_str())).collect()
 }
 
 #[cfg(test)]
@@ -110,7 +143,15 @@ mod tests {
             validity_max: Some(Duration::from_secs(90 * 86_400)),
             client_may_choose_validity: true,
             approval_timeout: None,
-            must_staple_allowed: true,
+            must_staple: MustStaple::IfRequested,
+            caa: CaaPolicy::Required,
+            methods: Some(vec![
+                ChallengeKind::Http01,
+                ChallengeKind::Dns01,
+                ChallengeKind::TlsAlpn01,
+                ChallengeKind::DnsAccount01,
+            ]),
+            proof_age_max: Some(Duration::from_secs(8 * 86_400)),
         };
         assert_eq!(profile, expected);
     }
@@ -128,7 +169,16 @@ mod tests {
             converted(|json| *json.pointer_mut(pointer).unwrap() = value).map(Option::unwrap)
         };
         assert_eq!(with("/approval/mode", json!("two-people")).unwrap().approval_timeout, Some(APPROVAL_TIMEOUT));
-        assert!(!with("/mustStaple", json!("sometimes")).unwrap().must_staple_allowed);
+        assert_eq!(with("/mustStaple", json!("sometimes")).unwrap().must_staple, MustStaple::Never);
+        assert_eq!(with("/mustStaple", json!("always")).unwrap().must_staple, MustStaple::Always);
+        for (text, policy) in
+            [("off", CaaPolicy::Off), ("optional", CaaPolicy::Optional), ("sometimes", CaaPolicy::Required)]
+        {
+            assert_eq!(with("/validation/caa", json!(text)).unwrap().caa, policy);
+        }
+        let methods = with("/validation/methods", json!(["carrier-pigeon-01", "dns-01"])).unwrap().methods;
+        assert_eq!(methods, Some(vec![ChallengeKind::Dns01]));
+        assert!(with("/validation/maxAge", json!("a week")).is_err());
         assert!(with("/validity/max", json!("three months")).is_err());
         assert_eq!(with("/maxIdentifiers", json!(100_000)).unwrap().identifiers_max, 100);
         assert!(!with("/identifierTypes", json!(["email"])).unwrap().dns);

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use acme::{
     base64url,
+    caa::{CaaEvidence, CaaResult},
+    certificate::CertificateId,
     identifier::Identifier,
+    ids::AuthorizationId,
     problem::{Problem, ProblemKind},
 };
 use serde::{Deserialize, Serialize};
@@ -12,7 +15,7 @@ use serde_json::Value;
 
 use super::{Broken, ClientOut, ProofOut, certificate::CertificateIn, parsed, sha256};
 use crate::{
-    CaaResult, CertificateRequest, CmError, Delivery, Refusal, RequestClaims, RequestState, Validation,
+    CertificateRequest, CmError, Delivery, Refusal, RequestClaims, RequestState, Validation,
     rest::{
         client::retry_after_secs,
         refusal::{self, Subject},
@@ -31,7 +34,7 @@ pub(in crate::rest) struct RequestOut<'a> {
     validations: Vec<ValidationOut<'a>>,
     not_before: Option<String>,
     not_after: Option<String>,
-    replaces: Option<String>,
+    replaces: Option<&'a str>,
     client: ClientOut,
     proof: ProofOut<'a>,
 }
@@ -81,7 +84,7 @@ impl<'a> RequestOut<'a> {
             validations: request.validations.iter().map(ValidationOut::of).collect(),
             not_before: request.not_before.map(|time| time.to_string()),
             not_after: request.not_after.map(|time| time.to_string()),
-            replaces: None,
+            replaces: request.replaces.as_ref().map(CertificateId::as_str),
             client: ClientOut::of(&request.client),
             proof: ProofOut::of(&request.proof),
         }
@@ -105,17 +108,41 @@ impl<'a> ValidationOut<'a> {
                 result: "valid",
                 at,
             }],
-            caa: validation.caa.as_ref().map(|caa| {
-                let (result, domain, property) = match &caa.result {
-                    CaaResult::Permitted { domain, issuewild } => {
-                        ("permitted", Some(domain.as_str()), Some(if *issuewild { "issuewild" } else { "issue" }))
-                    }
-                    CaaResult::NoRecords => ("no-records", None, None),
-                };
-                CaaOut { result, domain, property, checked_at: caa.checked_at.to_string() }
-            }),
+            caa: validation.evidence.caa.as_ref().map(CaaOut::of),
         }
     }
+}
+
+impl<'a> CaaOut<'a> {
+    fn of(caa: &'a CaaEvidence) -> Self {
+        let (result, domain, property) = match &caa.result {
+            CaaResult::Permitted { domain, issuewild } => {
+                ("permitted", Some(domain.as_str()), Some(if *issuewild { "issuewild" } else { "issue" }))
+            }
+            CaaResult::NoRecords => ("no-records", None, None),
+        };
+        Self { result, domain, property, checked_at: caa.checked_at.to_string() }
+    }
+}
+
+/// The octets of a request with these looks at CAA records in place of older ones, each for the
+/// authorization that it is about.
+pub(in crate::rest) fn with_caa(
+    request: &[u8],
+    looks: &[(AuthorizationId, CaaEvidence)],
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut request: Value = serde_json::from_slice(request)?;
+    let validations = request.get_mut("validations").and_then(Value::as_array_mut);
+    for validation in validations.into_iter().flatten().filter_map(Value::as_object_mut) {
+        let about = |(id, _): &&(AuthorizationId, CaaEvidence)| {
+            validation.get("authzRef").and_then(Value::as_str) == Some(id.as_str())
+        };
+        if let Some((_, caa)) = looks.iter().find(about) {
+            let caa = serde_json::to_value(CaaOut::of(caa))?;
+            validation.insert(String::from("caa"), caa);
+        }
+    }
+    serde_json::to_vec(&request)
 }
 
 #[derive(Debug, Deserialize)]
@@ -221,7 +248,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{CaaEvidence, Client, Proof, rest::examples};
+    use crate::{Client, Proof, rest::examples};
 
     fn state(change: impl FnOnce(&mut Value)) -> Result<RequestState, Broken> {
         let mut json = examples::certificate_request();
@@ -305,6 +332,34 @@ mod tests {
         }
     }
 
+    fn look(domain: &str, issuewild: bool, at: &str) -> CaaEvidence {
+        let result = CaaResult::Permitted { domain: domain.to_owned(), issuewild };
+        CaaEvidence { result, checked_at: at.parse().unwrap(), identities: vec![String::from("ca.example.net")] }
+    }
+
+    #[test]
+    fn a_later_look_at_caa_takes_the_place_of_the_earlier_one_and_nothing_else_changes() {
+        let mut expected = examples::certificate_request_create();
+        let octets = serde_json::to_vec(&expected).unwrap();
+        let id = |index: usize| -> AuthorizationId {
+            expected["validations"][index]["authzRef"].as_str().unwrap().parse().unwrap()
+        };
+        let looks = [
+            (id(1), look("www.example.com", false, "2026-11-22T08:00:00Z")),
+            ("other".parse().unwrap(), look("other.example", false, "2026-11-22T08:00:00Z")),
+        ];
+        let renewed: Value = serde_json::from_slice(&with_caa(&octets, &looks).unwrap()).unwrap();
+        expected["validations"][1]["caa"] = json!({
+            "result": "permitted", "domain": "www.example.com", "property": "issue", "checkedAt": "2026-11-22T08:00:00Z",
+        });
+        assert_eq!(renewed, expected);
+        let mut without = expected.clone();
+        without["validations"][1].as_object_mut().unwrap().remove("caa");
+        let without = serde_json::to_vec(&without).unwrap();
+        let renewed: Value = serde_json::from_slice(&with_caa(&without, &looks).unwrap()).unwrap();
+        assert_eq!(renewed, expected, "one that was missing comes in");
+    }
+
     #[test]
     fn a_request_is_that_of_the_contract() {
         let mut expected = examples::certificate_request_create();
@@ -321,13 +376,9 @@ mod tests {
                     source: text(&json["perspectives"][0]["source"]),
                     target: text(&json["perspectives"][0]["target"]),
                     at: text(&json["validatedAt"]).parse().unwrap(),
+                    caa: Some(look("example.com", issuewild, caa_at)),
                 },
                 reused: false,
-                caa: Some(CaaEvidence::permitted(
-                    &DnsName::parse("example.com").unwrap(),
-                    issuewild,
-                    caa_at.parse().unwrap(),
-                )),
             }
         };
         let request = CertificateRequest {
@@ -345,6 +396,7 @@ mod tests {
             ],
             not_before: None,
             not_after: Some("2027-02-20T00:00:00Z".parse().unwrap()),
+            replaces: None,
             client: Client { ip: "203.0.113.9".parse().unwrap(), user_agent: Some("certbot/5.1.0".into()) },
             proof: Proof(serde_json::from_value(expected["proof"]["jws"].clone()).unwrap()),
         };
@@ -354,11 +406,19 @@ mod tests {
             validation.as_object_mut().unwrap().remove("dnssec");
         }
         assert_eq!(serde_json::to_value(RequestOut::of(&request)).unwrap(), expected);
+        let replaces: CertificateId = "H7DK09vx8N9sqX9XzokOmQ2YyCY.L-ITZvnF--QXqGeTLnlC4gFxjHA".parse().unwrap();
+        expected["replaces"] = json!(replaces.as_str());
+        let renewal = CertificateRequest { replaces: Some(replaces), ..request };
+        assert_eq!(serde_json::to_value(RequestOut::of(&renewal)).unwrap(), expected);
     }
 
     #[test]
     fn caa_that_found_nothing_names_no_property() {
-        let caa = CaaEvidence { result: CaaResult::NoRecords, checked_at: Timestamp::from_unix_secs(0) };
+        let caa = CaaEvidence {
+            result: CaaResult::NoRecords,
+            checked_at: Timestamp::from_unix_secs(0),
+            identities: vec![String::from("ca.example.net")],
+        };
         let validation = Validation {
             identifier: Identifier::parse_ip("192.0.2.1").unwrap(),
             authorization: "a1".parse().unwrap(),
@@ -368,9 +428,9 @@ mod tests {
                 source: String::new(),
                 target: "192.0.2.1:80".into(),
                 at: Timestamp::from_unix_secs(0),
+                caa: Some(caa),
             },
             reused: true,
-            caa: Some(caa),
         };
         let json = serde_json::to_value(ValidationOut::of(&validation)).unwrap();
         assert_eq!(json["caa"], json!({"result": "no-records", "checkedAt": "1970-01-01T00:00:00Z"}));
