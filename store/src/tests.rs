@@ -47,6 +47,7 @@ fn proven_at(text: &str, seconds: u64) -> Authorization {
         source: String::from("192.0.2.1"),
         target: String::from("192.0.2.2:80"),
         at: after(seconds),
+        caa: None,
     };
     started.record_valid(ChallengeKind::Http01, evidence)
 }

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use acme::{
-    caa::CaaEvidence,
     account_key::PublicKey,
+    caa::CaaEvidence,
     certificate::CertificateId,
     ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, IssuerName},
     profile::Profile,
