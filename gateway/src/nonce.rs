@@ -2,13 +2,21 @@
 //!
 //! A nonce is a sealed counter. Only the process that made it can open it, and one bit a counter
 //! in a window remembers what was redeemed, so a flood of newNonce costs neither disk nor memory.
-//! A nonce stays good until sixteen million newer ones were handed out, or for a day.
+//! A nonce stays good until sixteen million newer ones were handed out, or for a day. A process that
+//! ends in order hands its nonces on to the next one (`handover.rs`); those of one that crashes end
+//! with it.
 
-use std::sync::Mutex;
+mod handover;
 
-use acme::time::Timestamp;
+use std::{path::Path, sync::Mutex};
 
-use crate::seal::Sealer;
+use acme::{secret::Secret, time::Timestamp};
+
+use self::handover::Handover;
+use crate::{
+    random,
+    seal::{KEY_OCTETS, Sealer},
+};
 
 /// Nonces that are remembered; a power of two.
 const WINDOW: u64 = 1 << 24;
@@ -18,21 +26,51 @@ const LIFETIME_SECS: i64 = 24 * 60 * 60;
 
 /// Issues and redeems nonces.
 pub(crate) struct Nonces {
+    key: Secret<[u8; KEY_OCTETS]>,
     sealer: Sealer,
     window: Mutex<Window>,
 }
 
 /// Which of the last [`WINDOW`] counters were redeemed.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Window {
     next: u64,
     redeemed: Vec<u64>,
+    /// Set once they are handed on: from then on the next process redeems them.
+    closed: bool,
 }
 
 impl Nonces {
-    /// Nonces under a key of this process alone.
+    /// Nonces under a new key.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let words = usize::try_from(WINDOW / WORD_BITS)?;
-        Ok(Self { sealer: Sealer::ephemeral()?, window: Mutex::new(Window { next: 0, redeemed: vec![0; words] }) })
+        Self::under(Secret::new(random::octets()), Window::new()?)
+    }
+
+    /// The nonces that the process before this one handed on in this folder, else new ones. Nothing
+    /// is left in the folder: whatever happens to this process, nobody resumes them a second time.
+    pub(crate) fn resume(folder: &Path, now: Timestamp) -> anyhow::Result<Self> {
+        match handover::take(folder, now) {
+            Ok(Some(Handover { key, window })) => Self::under(key, window),
+            Ok(None) => Self::new(),
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "nonces of the process before this one are not resumed");
+                Self::new()
+            }
+        }
+    }
+
+    /// Hands the nonces on to the next process, and redeems none from now on.
+    pub(crate) fn hand_over(&self, folder: &Path, now: Timestamp) -> anyhow::Result<()> {
+        let window = {
+            let mut window = self.lock();
+            window.closed = true;
+            window.clone()
+        };
+        handover::leave(folder, &Handover { key: self.key.clone(), window }, now)
+    }
+
+    fn under(key: Secret<[u8; KEY_OCTETS]>, window: Window) -> anyhow::Result<Self> {
+        Ok(Self { sealer: Sealer::from_key(key.expose_secret())?, key, window: Mutex::new(window) })
     }
 
     /// A fresh nonce.
@@ -58,6 +96,11 @@ impl Nonces {
 }
 
 impl Window {
+    fn new() -> anyhow::Result<Self> {
+        let words = usize::try_from(WINDOW / WORD_BITS)?;
+        Ok(Self { next: 0, redeemed: vec![0; words], closed: false })
+    }
+
     fn take_next(&mut self) -> u64 {
         let counter = self.next;
         self.next = self.next.wrapping_add(1);
@@ -69,7 +112,7 @@ impl Window {
 
     fn redeem(&mut self, counter: u64) -> bool {
         let age = self.next.wrapping_sub(counter);
-        if age == 0 || age > WINDOW {
+        if self.closed || age == 0 || age > WINDOW {
             return false;
         }
         match self.slot(counter) {

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 
 /// Octets of a key.
-const KEY_OCTETS: usize = 32;
+pub(crate) const KEY_OCTETS: usize = 32;
 /// Same nonce for all: uniqueness comes from the sealed value (see the module comment).
 const FIXED_NONCE: [u8; 12] = [0; 12];
 
@@ -21,7 +21,8 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
-    /// A sealer that lives as long as this process.
+    /// A sealer whose key nobody else has.
+    #[cfg(test)]
     pub(crate) fn ephemeral() -> anyhow::Result<Self> {
         Self::from_key(&crate::random::octets::<KEY_OCTETS>())
     }
@@ -39,7 +40,8 @@ impl Sealer {
         Self::from_key(&key)
     }
 
-    fn from_key(key: &[u8]) -> anyhow::Result<Self> {
+    /// A sealer with this key of 32 octets.
+    pub(crate) fn from_key(key: &[u8]) -> anyhow::Result<Self> {
         let key = UnboundKey::new(&AES_256_GCM_SIV, key).map_err(|_| anyhow::anyhow!("a sealing key has 32 octets"))?;
         Ok(Self { key: LessSafeKey::new(key) })
     }

@@ -98,6 +98,27 @@ fn a_forged_request_is_refused_for_its_nonce_and_costs_the_cm_nothing() {
 }
 
 #[test]
+fn nonces_survive_a_restart_once_and_no_crash() {
+    let mut world = fragile_world();
+    let client = world.account();
+    let url = client.account_url();
+    let draft = || client.draft(&url, "");
+    let (spent, kept, other) = (draft(), draft(), draft());
+    let _ = client.send(&url, &spent.sign()).expect(200);
+
+    assert_eq!(world.stop_gateway(), Some(0));
+    world.restart_gateway();
+    let client = client.twin();
+    let _ = client.send(&url, &spent.sign()).assert_refused(400, "badNonce");
+    let _ = client.send(&url, &kept.sign()).expect(200);
+    let _ = client.send(&url, &kept.sign()).assert_refused(400, "badNonce");
+
+    world.kill_gateway();
+    world.restart_gateway();
+    let _ = client.twin().send(&url, &other.sign()).assert_refused(400, "badNonce");
+}
+
+#[test]
 fn of_two_requests_at_once_with_one_nonce_exactly_one_is_done() {
     let client = world().account();
     let url = client.account_url();

@@ -28,7 +28,7 @@ use validation::Validator;
 use super::{check_config::check_files, tls};
 use crate::{
     app::{App, Endpoint},
-    http,
+    clock, http,
     nonce::Nonces,
     ra::{catalogue::Catalogue, certificate::Downloads, renewal_info::RenewalInfos},
     seal::Sealer,
@@ -82,6 +82,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     ops_handle.stop(false).await;
     server.await??;
     ops.await??;
+    if let Err(error) = app.nonces.hand_over(&app.settings.store.dir, clock::now()) {
+        tracing::warn!(error = format!("{error:#}"), "the next process will not know the nonces of this one");
+    }
     stopped
 }
 
@@ -106,7 +109,7 @@ fn assemble(settings: Settings, cm: Arc<dyn CertificateManager>) -> anyhow::Resu
         renewal_infos: RenewalInfos::default(),
         anchors: tls::anchors(&settings.cm.issuer_roots_file)?,
         validator: validator(&settings)?,
-        nonces: Nonces::new()?,
+        nonces: Nonces::resume(&settings.store.dir, clock::now())?,
         sealer: Sealer::from_file(&settings.secrets.seal_key_file)?,
         metrics,
         wake: Wake::default(),
