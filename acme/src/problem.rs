@@ -181,7 +181,8 @@ pub struct Subproblem {
 }
 
 impl Problem {
-    /// A problem without subproblems. Double quotes and control characters are replaced.
+    /// A problem without subproblems. Double quotes and control characters are replaced, and a detail
+    /// of more than a kibibyte is cut.
     #[must_use]
     pub fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, detail: one_line(detail.into()), subproblems: Vec::new() }
@@ -241,6 +242,13 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 }
 
 fn one_line(text: Cow<'static, str>) -> Cow<'static, str> {
+    const OCTETS_MAX: usize = 1024;
+    const CUT: &str = " ...";
+    if text.len() > OCTETS_MAX {
+        let kept = text.char_indices().take_while(|(at, one)| at + one.len_utf8() <= OCTETS_MAX - CUT.len());
+        let kept: String = kept.map(|(_, one)| one).collect();
+        return one_line(Cow::Owned(kept + CUT));
+    }
     if text.chars().any(|character| character.is_control() || character == '"') {
         let mended = |character: char| match character {
             '"' => '\'',
@@ -270,6 +278,16 @@ mod tests {
         let problem = Problem::new(ProblemKind::Malformed, "the \"name\"\r\nis bad");
         assert_eq!(problem.detail, "the 'name'  is bad");
         assert_eq!(shown("a\u{1b}[31mb\"ü"), "a?[31mb??");
+    }
+
+    #[test]
+    fn details_have_a_longest_length() {
+        let whole = "x".repeat(1024);
+        assert_eq!(Problem::new(ProblemKind::Malformed, whole.clone()).detail, whole);
+        for text in ["x".repeat(1025), "\"".repeat(5000), "ü".repeat(5000)] {
+            let detail = Problem::new(ProblemKind::Malformed, text).detail;
+            assert!((1022..=1024).contains(&detail.len()) && detail.ends_with(" ..."), "{}", detail.len());
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use actix_web::{
 use futures_util::FutureExt as _;
 
 use super::{
+    admission::admit,
     connection::RefusedHead,
     help,
     problem::{HttpError, Sent},
@@ -40,7 +41,7 @@ pub(crate) async fn dress<B: MessageBody + 'static>(
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     let asked = Asked::of(&request);
-    if let Some(refused) = refusal(&request) {
+    if let Some(refused) = refusal(&request).or_else(|| admit(&app, &request).err()) {
         let mut response = request.error_response(refused);
         add_headers(&app, &asked, response.response_mut());
         leave_trace(&app, &asked, &Told::by_response(&response), started);
@@ -85,10 +86,13 @@ fn add_headers(app: &App, asked: &Asked, response: &mut HttpResponse) {
     let help = response.extensions().get::<Sent>().and_then(|sent| help_link(app, sent.kind));
     let headers = response.headers_mut();
     let wants_nonce = asked.method == Method::POST || (ok && asked.path.ends_with("/new-nonce"));
+    // A nonce is for one client, so what carries one is kept by nobody.
+    if wants_nonce || !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     if wants_nonce && let Ok(nonce) = HeaderValue::from_str(&app.nonces.issue(clock::now())) {
         headers.insert(REPLAY_NONCE, nonce);
     }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for link in [index, help].into_iter().flatten() {
         headers.append(header::LINK, link);
     }
@@ -119,3 +123,6 @@ fn allow_browsers(headers: &mut HeaderMap) {
     let exposed = HeaderValue::from_static("Link, Replay-Nonce, Location, Retry-After");
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ const URL_OCTETS_MAX: usize = 2048;
 /// Longest nonce, in characters.
 const NONCE_CHARACTERS_MAX: usize = 256;
 /// Longest `jwk`, in octets of compact JSON.
-const JWK_OCTETS_MAX: usize = 16 * 1024;
+const JWK_OCTETS_MAX: usize = 4 * 1024;
 
 /// A signed request, before its signature is verified.
 pub(crate) struct Jws {
@@ -302,8 +302,8 @@ mod tests {
         assert!(with("nonce", Some(json!("A".repeat(256)))).is_ok());
         assert_eq!(refused("nonce", json!("A".repeat(260))), ParseError::TooLong("nonce", 256));
         let mut jwk = key();
-        jwk["x5c"] = json!("A".repeat(16 * 1024));
-        assert_eq!(refused("jwk", jwk), ParseError::TooLong("jwk", 16 * 1024));
+        jwk["x5c"] = json!("A".repeat(4 * 1024));
+        assert_eq!(refused("jwk", jwk), ParseError::TooLong("jwk", 4 * 1024));
         let kid = json!({"alg": "ES256", "nonce": "AA", "url": URL, "kid": "k".repeat(2049)});
         assert_eq!(Jws::parse(&body(&kid)).unwrap_err(), ParseError::TooLong("kid", 2048));
     }
