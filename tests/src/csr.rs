@@ -24,6 +24,8 @@ pub struct Csr<'a> {
     pub email: &'a [&'a str],
     /// uniformResourceIdentifier.
     pub uri: &'a [&'a str],
+    /// An otherName: a user principal name.
+    pub other_name: bool,
     /// commonName.
     pub common_name: Option<&'a str>,
     /// organizationName.
@@ -83,7 +85,7 @@ impl Csr<'_> {
 
     fn extensions(&self, request: &X509ReqBuilder) -> Vec<X509Extension> {
         let mut extensions = Vec::new();
-        let names = self.dns.len() + self.ip.len() + self.email.len() + self.uri.len();
+        let names = self.dns.len() + self.ip.len() + self.email.len() + self.uri.len() + usize::from(self.other_name);
         if names > 0 {
             let mut alternative = SubjectAlternativeName::new();
             for name in &self.dns {
@@ -97,6 +99,10 @@ impl Csr<'_> {
             }
             for uri in self.uri {
                 alternative.uri(uri);
+            }
+            if self.other_name {
+                // A UTF8String of one letter.
+                alternative.other_name2(Asn1Object::from_str("1.3.6.1.4.1.311.20.2.3").unwrap(), &[0x0c, 0x01, b'a']);
             }
             extensions.push(alternative.build(&request.x509v3_context(None)).unwrap());
         }

@@ -20,6 +20,7 @@ pub mod http;
 pub mod jws;
 pub mod key;
 pub mod officer;
+pub mod problem;
 pub mod process;
 pub mod response;
 pub mod site;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::from_base64url;
+use crate::{from_base64url, problem::assert_problem_document};
 
 /// A response.
 #[derive(Clone, PartialEq, Eq)]
@@ -125,14 +125,12 @@ impl Response {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         assert_eq!(self.header("cache-control"), Some("no-store"), "{self:?}");
         let problem = self.json();
-        assert_eq!(problem["type"], format!("urn:ietf:params:acme:error:{kind}"), "{self:?}");
+        assert_eq!(assert_problem_document(&problem), kind, "{self:?}");
         assert_eq!(problem["status"], status, "{self:?}");
         let help = self.link("help").and_then(|url| url.strip_prefix("https://")?.split_once('/'));
         assert_eq!(help.map(|(_, path)| path), Some(format!("help/{kind}").as_str()), "{self:?}");
         assert!(self.all("link").all(|link| link.matches("rel=").count() == 1), "one relation a line: {self:?}");
-        let detail = problem["detail"].as_str().unwrap_or_default().to_owned();
-        assert!(!detail.is_empty() && !detail.contains('"') && detail.is_ascii(), "{self:?}");
-        detail
+        problem["detail"].as_str().unwrap_or_default().to_owned()
     }
 
     /// # Panics
@@ -165,7 +163,15 @@ pub fn redact(text: &str) -> String {
     let text = replace_after(&text, "\"token\": \"", "[token]", id);
     let text = replace_after(&text, "acme-challenge/", "[token]", id);
     let text = replace_after(&text, "; expected ", "[key authorization]", id);
-    let text = replace_after(&text, "127.0.0.1:", "PORT", |octet| octet.is_ascii_digit());
+    let mut text = text;
+    for address in ["127.0.0.1:", "127.0.0.99:", "[::1]:"] {
+        text = replace_after(&text, address, "PORT", |octet| octet.is_ascii_digit());
+    }
+    // Tests choose what stands in a record that is wrong; some of it hangs on keys.
+    let text = replace_after(&text, ".test is '", "[found]", |octet| octet != b'\'');
+    let text = replace_after(&text, "; only ", "[port]", |octet| octet.is_ascii_digit());
+    // Where in a payload something is wrong; certificates and signatures have no fixed length.
+    let text = replace_after(&text, " column ", "N", |octet| octet.is_ascii_digit());
     redact_times(&text)
 }
 

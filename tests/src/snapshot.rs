@@ -14,6 +14,9 @@ pub fn assert_snapshot(name: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("it/snapshots").join(format!("{name}.txt"));
     let text = format!("{}\n", text.trim_end());
     if env::var_os(UPDATE).is_some() {
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        }
         fs::write(&file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         return;
     }

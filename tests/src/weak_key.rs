@@ -2,8 +2,11 @@
 
 use openssl::{
     bn::{BigNum, BigNumContext, BigNumRef, MsbOption},
-    pkey::Private,
+    hash::MessageDigest,
+    pkey::{PKey, Private},
     rsa::{Rsa, RsaPrivateKeyBuilder},
+    stack::Stack,
+    x509::{X509ReqBuilder, extension::SubjectAlternativeName},
 };
 
 /// Octets of the primes of a key of 2048 bits.
@@ -18,6 +21,36 @@ const E: u32 = 65537;
 #[must_use]
 pub fn small_exponent() -> Rsa<Private> {
     Rsa::generate_with_e(2048, &BigNum::from_u32(3).unwrap()).unwrap()
+}
+
+/// A PKCS#10 request for `name` and a key of 2048 bits with the exponent 1, under which anybody can sign: what is signed
+/// is the signature.
+///
+/// # Panics
+/// The library cannot make it.
+#[must_use]
+pub fn csr_with_exponent_one(name: &str) -> Vec<u8> {
+    /// Before the SHA-256 in the block that is signed (RFC 8017 section 9.2).
+    const DIGEST_INFO: [u8; 19] = [0x30, 0x31, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1, 5, 0, 4, 0x20];
+    let rsa = Rsa::generate(2048).unwrap();
+    let public = Rsa::from_public_components(rsa.n().to_owned().unwrap(), BigNum::from_u32(1).unwrap()).unwrap();
+    let mut request = X509ReqBuilder::new().unwrap();
+    request.set_pubkey(&PKey::from_rsa(public).unwrap()).unwrap();
+    let names = SubjectAlternativeName::new().dns(name).build(&request.x509v3_context(None)).unwrap();
+    let mut extensions = Stack::new().unwrap();
+    extensions.push(names).unwrap();
+    request.add_extensions(&extensions).unwrap();
+    // By another exponent, and so wrong: it leaves room for the right one.
+    request.sign(&PKey::from_rsa(rsa).unwrap(), MessageDigest::sha256()).unwrap();
+    let mut der = request.build().to_der().unwrap();
+    // Two headers of four octets stand before and within what is signed.
+    let length = usize::from(u16::from_be_bytes([der[6], der[7]]));
+    let digest = openssl::sha::sha256(&der[4..8 + length]);
+    let filler = vec![0xff; 256 - 3 - DIGEST_INFO.len() - digest.len()];
+    let block = [&[0, 1], filler.as_slice(), &[0], &DIGEST_INFO, &digest].concat();
+    let at = der.len() - block.len();
+    der[at..].copy_from_slice(&block);
+    der
 }
 
 /// Two primes so close together that Fermat's method finds them at once.
@@ -120,4 +153,19 @@ fn from_primes(p: &BigNumRef, q: &BigNumRef, context: &mut BigNumContext) -> Rsa
         .and_then(|key| key.set_crt_params(dmp1, dmq1, iqmp))
         .unwrap()
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::x509::X509Req;
+
+    use super::*;
+
+    #[test]
+    fn a_csr_under_the_exponent_1_is_rightly_signed() {
+        let request = X509Req::from_der(&csr_with_exponent_one("one.test")).unwrap();
+        let key = request.public_key().unwrap();
+        assert_eq!(key.rsa().unwrap().e(), &BigNum::from_u32(1).unwrap());
+        assert!(request.verify(&key).unwrap());
+    }
 }
