@@ -10,73 +10,68 @@ use tests::world::World;
 use super::{
     command::{Shell, expect_words, script},
     openssl,
+    origin::{CERTBOT, OPENSSL},
     scenario::{Failure, Lane},
+    webroot,
 };
 
 /// Clients that nobody knows beforehand.
 pub(crate) fn open(world: &World) -> Lane<'_> {
     Lane::new(world, "certbot-open", 11)
-        .with("certbot", "http-01, ECDSA P-256", |lane| {
+        .running("certbot")
+        .with(CERTBOT, "http-01, ECDSA P-256", |lane| {
             standalone(lane, "open", &["a1.quickstart.test"]).arg("--keep-until-expiring").succeed()?;
             check(lane, "a1.quickstart.test", &["DNS:a1.quickstart.test", "prime256v1"])
         })
-        .with("openssl", "OCSP says good (certbot's certificate)", |lane| {
+        .with(OPENSSL, "OCSP says good (certbot's certificate)", |lane| {
             openssl::ocsp(lane, &live(lane, "a1.quickstart.test", "cert.pem"), "good")
         })
-        .with("certbot", "renew", |lane| {
-            let certificate = live(lane, "a1.quickstart.test", "cert.pem");
-            let before = openssl::serial(lane, &certificate)?;
-            certbot(lane, "open").args(&["renew", "--force-renewal", "--no-random-sleep-on-renew"]).succeed()?;
-            if openssl::serial(lane, &certificate)? == before {
-                return Err("it is the old certificate".to_owned());
-            }
-            check(lane, "a1.quickstart.test", &["DNS:a1.quickstart.test"])
-        })
-        .with("certbot", "http-01, two names, RSA", |lane| {
+        .with(CERTBOT, "renew", |lane| renew(lane, "a1.quickstart.test"))
+        .with(CERTBOT, "http-01, two names, RSA", |lane| {
             let names = ["a2.quickstart.test", "b2.quickstart.test"];
             standalone(lane, "open", &names).args(&["--key-type", "rsa", "--rsa-key-size", "2048"]).succeed()?;
             check(lane, "a2.quickstart.test", &["DNS:a2.quickstart.test", "DNS:b2.quickstart.test", "rsaEncryption"])
         })
-        .with("certbot", "http-01, ECDSA P-384", |lane| {
+        .with(CERTBOT, "http-01, ECDSA P-384", |lane| {
             let curve = ["--key-type", "ecdsa", "--elliptic-curve", "secp384r1"];
             standalone(lane, "open", &["a3.quickstart.test"]).args(&curve).succeed()?;
             check(lane, "a3.quickstart.test", &["DNS:a3.quickstart.test", "secp384r1"])
         })
-        .with("certbot", "revoke by account key", |lane| revoke(lane, "a1.quickstart.test", &[]))
-        .with("openssl", "OCSP says revoked, CRL lists it (by account key)", |lane| revoked(lane, "a1.quickstart.test"))
-        .with("certbot", "revoke by certificate key, RSA", |lane| revoke_by_key(lane, "a2.quickstart.test"))
-        .with("openssl", "OCSP says revoked, CRL lists it (by RSA key)", |lane| revoked(lane, "a2.quickstart.test"))
-        .with("certbot", "revoke by certificate key, ECDSA", |lane| revoke_by_key(lane, "a3.quickstart.test"))
-        .with("openssl", "OCSP says revoked, CRL lists it (by ECDSA key)", |lane| revoked(lane, "a3.quickstart.test"))
-        .with("certbot", "dns-01, wildcard and base, by hooks", |lane| {
-            let (present, clean) = hooks(lane)?;
-            certbot(lane, "open")
-                .args(&["certonly", "--manual", "--preferred-challenges", "dns", "--cert-name", "wild.quickstart.test"])
-                .arg("--manual-auth-hook")
-                .arg(present)
-                .arg("--manual-cleanup-hook")
-                .arg(clean)
-                .args(&["-d", "*.wild.quickstart.test", "-d", "wild.quickstart.test"])
-                .succeed()?;
+        .with(CERTBOT, "revoke by account key", |lane| revoke(lane, "a1.quickstart.test", &[]))
+        .with(OPENSSL, "OCSP says revoked, CRL lists it (by account key)", |lane| revoked(lane, "a1.quickstart.test"))
+        .with(CERTBOT, "revoke by certificate key, RSA", |lane| revoke_by_key(lane, "a2.quickstart.test"))
+        .with(OPENSSL, "OCSP says revoked, CRL lists it (by RSA key)", |lane| revoked(lane, "a2.quickstart.test"))
+        .with(CERTBOT, "revoke by certificate key, ECDSA", |lane| revoke_by_key(lane, "a3.quickstart.test"))
+        .with(OPENSSL, "OCSP says revoked, CRL lists it (by ECDSA key)", |lane| revoked(lane, "a3.quickstart.test"))
+        .with(CERTBOT, "dns-01, wildcard and base, by hooks", |lane| {
+            by_hooks(lane, "wild.quickstart.test")?.succeed()?;
             check(lane, "wild.quickstart.test", &["DNS:*.wild.quickstart.test", "DNS:wild.quickstart.test"])
         })
-        .with("certbot", "http-01 fails with a reason", |lane| {
+        .with(CERTBOT, "http-01, webroot", |lane| {
+            by_webroot(lane, "root.quickstart.test")?;
+            check(lane, "root.quickstart.test", &["DNS:root.quickstart.test"])
+        })
+        .with(CERTBOT, "a request of the user's own, RSA-3072, without CN", |lane| {
+            let certificate = by_own_request(lane, &["rsa:3072"], &["own.quickstart.test"])?;
+            openssl::shows(lane, &certificate, &["DNS:own.quickstart.test", "3072 bit"])
+        })
+        .with(CERTBOT, "http-01 fails with a reason", |lane| {
             // The name points to an address where nobody answers.
             let body = json!({"host": "nobody.quickstart.test.", "addresses": ["127.0.0.99"]});
             lane.world.site().control("/add-a", &body);
             request(lane, "open", &["nobody.quickstart.test"]).fail()?;
             expect_words(&log(lane), &["urn:ietf:params:acme:error:connection", "127.0.0.99"])
         })
-        .with("certbot", "account update", |lane| {
+        .with(CERTBOT, "account update", |lane| {
             let words = certbot(lane, "open").args(&["update_account", "--email", "new@quickstart.test"]).succeed()?;
             expect_words(&words, &["new@quickstart.test"])?;
             expect_words(&log(lane), &["mailto:new@quickstart.test"])
         })
-        .with("certbot", "unregister", |lane| {
+        .with(CERTBOT, "unregister", |lane| {
             let words = certbot(lane, "open").args(&["unregister"]).succeed()?;
             expect_words(&words, &["Account deactivated"])
         })
-        .with("certbot", "a new account after unregister", |lane| {
+        .with(CERTBOT, "a new account after unregister", |lane| {
             standalone(lane, "open", &["a4.quickstart.test"]).succeed()?;
             check(lane, "a4.quickstart.test", &["DNS:a4.quickstart.test"])
         })
@@ -85,42 +80,44 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
 /// Clients that an officer registered: the sample registration of the sandbox.
 pub(crate) fn registered(world: &World) -> Lane<'_> {
     Lane::new(world, "certbot-registered", 12)
-        .with("certbot", "registered: refused without external account", |lane| {
+        .running("certbot")
+        .with(CERTBOT, "registered: refused without external account", |lane| {
             let words = standalone(lane, "registered", &["www.example.test"]).fail()?;
             expect_words(&(words + &log(lane)), &["external account binding"])
         })
-        .with("certbot", "registered: wrong external account key", |lane| {
+        .with(CERTBOT, "registered: wrong external account key", |lane| {
             let wrong = ["--eab-kid", "kid-unknown", "--eab-hmac-key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"];
             standalone(lane, "registered", &["www.example.test"]).args(&wrong).fail()?;
             expect_words(&log(lane), &["urn:ietf:params:acme:error:unauthorized"])
         })
-        .with("certbot", "registered: an allowed name, with EAB", |lane| {
+        .with(CERTBOT, "registered: an allowed name, with EAB", |lane| {
             let eab = &lane.world.facts()["eab"];
             let text = |name: &str| eab[name].as_str().unwrap_or_default().to_owned();
             let request = standalone(lane, "registered", &["www.example.test"]);
             request.arg("--eab-kid").arg(text("kid")).arg("--eab-hmac-key").arg(text("hmac_key")).succeed()?;
             check(lane, "www.example.test", &["DNS:www.example.test"])
         })
-        .with("certbot", "registered: renew", |lane| {
+        .with(CERTBOT, "registered: renew", |lane| {
             certbot(lane, "registered").args(&["renew", "--force-renewal", "--no-random-sleep-on-renew"]).succeed()?;
             check(lane, "www.example.test", &["DNS:www.example.test"])
         })
-        .with("certbot", "registered: refused outside the list, rule named", |lane| {
+        .with(CERTBOT, "registered: refused outside the list, rule named", |lane| {
             standalone(lane, "registered", &["www.other.test"]).fail()?;
             expect_words(&log(lane), &["rejectedIdentifier", "www.other.test", "identifier.not-listed"])
         })
-        .with("certbot", "registered: refused for evil + an allowed name", |lane| {
+        .with(CERTBOT, "registered: refused for evil + an allowed name", |lane| {
             standalone(lane, "registered", &["evilexample.test"]).fail()?;
             expect_words(&log(lane), &["rejectedIdentifier", "evilexample.test", "identifier.not-listed"])
         })
-        .with("certbot", "registered: revoke", |lane| revoke(lane, "www.example.test", &[]))
-        .with("openssl", "OCSP says revoked, CRL lists it (registered)", |lane| revoked(lane, "www.example.test"))
+        .with(CERTBOT, "registered: revoke", |lane| revoke(lane, "www.example.test", &[]))
+        .with(OPENSSL, "OCSP says revoked, CRL lists it (registered)", |lane| revoked(lane, "www.example.test"))
 }
 
-fn certbot(lane: &Lane<'_>, endpoint: &str) -> Shell {
+/// certbot with what every call of it needs.
+pub(crate) fn certbot(lane: &Lane<'_>, endpoint: &str) -> Shell {
     let site = lane.world.site();
     let folder = |name: &str| lane.dir.join(name);
-    lane.shell("certbot")
+    lane.shell(&lane.program)
         .env("REQUESTS_CA_BUNDLE", site.pki("acme-ca.pem"))
         .args(&["--non-interactive", "--agree-tos", "--no-eff-email", "--server", &site.url(endpoint, "directory")])
         .arg("--config-dir")
@@ -132,12 +129,13 @@ fn certbot(lane: &Lane<'_>, endpoint: &str) -> Shell {
 }
 
 /// certonly by its own web server, on this lane's address.
-fn standalone(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
+pub(crate) fn standalone(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
     lane.resolve(names);
     request(lane, endpoint, names)
 }
 
-fn request(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
+/// The same for names that may lead elsewhere.
+pub(crate) fn request(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
     let mut shell = certbot(lane, endpoint)
         .args(&["certonly", "--standalone", "--email", "admin@quickstart.test"])
         .args(&["--http-01-address", &lane.address.to_string(), "--http-01-port", &lane.http_01_port().to_string()])
@@ -148,7 +146,52 @@ fn request(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
     shell
 }
 
-fn revoke(lane: &Lane<'_>, name: &str, more: &[&str]) -> Result<(), Failure> {
+/// Renews, and looks whether it did.
+pub(crate) fn renew(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
+    let certificate = live(lane, name, "cert.pem");
+    let before = openssl::serial(lane, &certificate)?;
+    let renew = certbot(lane, "open").args(&["renew", "--force-renewal", "--no-random-sleep-on-renew"]);
+    renew.args(&["--cert-name", name]).succeed()?;
+    if openssl::serial(lane, &certificate)? == before {
+        return Err("it is the old certificate".to_owned());
+    }
+    check(lane, name, &[&format!("DNS:{name}")])
+}
+
+/// A wildcard and its base by dns-01, with scripts.
+pub(crate) fn by_hooks(lane: &Lane<'_>, name: &str) -> Result<Shell, Failure> {
+    let (present, clean) = hooks(lane)?;
+    let shell = certbot(lane, "open").args(&["certonly", "--manual", "--preferred-challenges", "dns"]);
+    let shell =
+        shell.args(&["--email", "admin@quickstart.test", "--cert-name", name, "--manual-auth-hook"]).arg(present);
+    let shell = shell.arg("--manual-cleanup-hook").arg(clean);
+    Ok(shell.arg("-d").arg(format!("*.{name}")).args(&["-d", name]))
+}
+
+/// Writes its answers into a folder that a web server of this lane gives out.
+pub(crate) fn by_webroot(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
+    lane.resolve(&[name]);
+    let (_server, folder) = webroot::serve(lane)?;
+    let shell = certbot(lane, "open").args(&["certonly", "--webroot", "--email", "admin@quickstart.test", "-d", name]);
+    shell.arg("--webroot-path").arg(folder).succeed().map(drop)
+}
+
+/// A certificate for a request without common name that somebody else made. Answers it.
+pub(crate) fn by_own_request(lane: &Lane<'_>, algorithm: &[&str], names: &[&str]) -> Result<PathBuf, Failure> {
+    lane.resolve(names);
+    let (_, csr) = openssl::request(lane, algorithm, names)?;
+    let file = |name: &str| lane.dir.join(format!("own-{name}.pem"));
+    let shell = certbot(lane, "open").args(&["certonly", "--standalone", "--email", "admin@quickstart.test"]);
+    let shell = shell.args(&["--http-01-address", &lane.address.to_string()]);
+    let shell = shell.args(&["--http-01-port", &lane.http_01_port().to_string(), "--csr"]).arg(csr);
+    let shell = shell.arg("--cert-path").arg(file("cert")).arg("--chain-path").arg(file("chain"));
+    shell.arg("--fullchain-path").arg(file("fullchain")).succeed()?;
+    openssl::verify(lane, &file("cert"), &file("chain"))?;
+    Ok(file("cert"))
+}
+
+/// Revokes by account key.
+pub(crate) fn revoke(lane: &Lane<'_>, name: &str, more: &[&str]) -> Result<(), Failure> {
     let certificate = live(lane, name, "cert.pem");
     // What is kept here is looked at after certbot has forgotten it.
     fs::copy(&certificate, kept(lane, name)).map_err(|error| format!("{}: {error}", certificate.display()))?;
@@ -158,33 +201,36 @@ fn revoke(lane: &Lane<'_>, name: &str, more: &[&str]) -> Result<(), Failure> {
     expect_words(&words, &["Congratulations"])
 }
 
-fn revoke_by_key(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
+/// Revokes by certificate key.
+pub(crate) fn revoke_by_key(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
     let key = live(lane, name, "privkey.pem").display().to_string();
     revoke(lane, name, &["--key-path", &key, "--reason", "keycompromise"])
 }
 
-fn revoked(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
-    openssl::ocsp(lane, &kept(lane, name), "revoked")?;
-    openssl::crl_lists(lane, &kept(lane, name))
+/// Everybody sees that it is revoked.
+pub(crate) fn revoked(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
+    openssl::revoked(lane, &kept(lane, name))
 }
 
 /// The certificate chains to the root, and shows these words.
-fn check(lane: &Lane<'_>, name: &str, wanted: &[&str]) -> Result<(), Failure> {
+pub(crate) fn check(lane: &Lane<'_>, name: &str, wanted: &[&str]) -> Result<(), Failure> {
     let certificate = live(lane, name, "cert.pem");
     openssl::verify(lane, &certificate, &live(lane, name, "chain.pem"))?;
     openssl::shows(lane, &certificate, wanted)
 }
 
-fn live(lane: &Lane<'_>, name: &str, file: &str) -> PathBuf {
+/// A file of the current certificate.
+pub(crate) fn live(lane: &Lane<'_>, name: &str, file: &str) -> PathBuf {
     lane.dir.join("config/live").join(name).join(file)
 }
 
-fn kept(lane: &Lane<'_>, name: &str) -> PathBuf {
+/// A certificate that was revoked.
+pub(crate) fn kept(lane: &Lane<'_>, name: &str) -> PathBuf {
     lane.dir.join(format!("{name}.revoked.pem"))
 }
 
 /// What certbot wrote about its last run.
-fn log(lane: &Lane<'_>) -> String {
+pub(crate) fn log(lane: &Lane<'_>) -> String {
     fs::read_to_string(lane.dir.join("logs/letsencrypt.log")).unwrap_or_default()
 }
 

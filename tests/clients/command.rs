@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::scenario::Failure;
+use super::{origin, scenario::Failure};
 
 /// How long a program may take.
 const WITHIN: Duration = Duration::from_secs(150);
@@ -19,14 +19,14 @@ const WORDS_MAX: usize = 30;
 
 /// A program about to be run.
 pub(crate) struct Shell {
-    program: String,
+    program: PathBuf,
     command: Command,
     words: PathBuf,
 }
 
 impl Shell {
     /// `dir` is its folder, for what it writes where it stands.
-    pub(crate) fn new(program: &str, dir: &Path) -> Self {
+    pub(crate) fn new(program: &Path, dir: &Path) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let words = dir.join(format!("words-{}.txt", COUNT.fetch_add(1, Ordering::Relaxed)));
         let mut command = Command::new(program);
@@ -54,24 +54,33 @@ impl Shell {
 
     /// Runs it; it must succeed. Answers its words.
     pub(crate) fn succeed(self) -> Result<String, Failure> {
-        let program = self.program.clone();
+        let (program, file) = (self.name(), self.words.clone());
         match self.run()? {
             (true, words) => Ok(words),
-            (false, words) => Err(format!("{program} failed:\n{}", last_lines(&words))),
+            (false, words) => Err(format!("{program} failed:\n{}\nits words: {}", last_lines(&words), file.display())),
         }
     }
 
     /// Runs it; it must fail. Answers its words.
     pub(crate) fn fail(self) -> Result<String, Failure> {
-        let program = self.program.clone();
+        let program = self.name();
         match self.run()? {
             (false, words) => Ok(words),
             (true, words) => Err(format!("{program} should have failed:\n{}", last_lines(&words))),
         }
     }
 
-    fn run(mut self) -> Result<(bool, String), Failure> {
-        let said = |error: std::io::Error| format!("{} cannot be run: {error}", self.program);
+    fn name(&self) -> String {
+        self.program.display().to_string()
+    }
+
+    /// Runs it. Answers whether it succeeded, and its words.
+    pub(crate) fn run(mut self) -> Result<(bool, String), Failure> {
+        if let Some(reason) = missing(&self.program) {
+            return Err(reason);
+        }
+        let program = self.name();
+        let said = |error: std::io::Error| format!("{program} cannot be run: {error}");
         let out = File::create(&self.words).map_err(said)?;
         let err = out.try_clone().map_err(said)?;
         let mut child = self.command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().map_err(said)?;
@@ -84,12 +93,7 @@ impl Shell {
                 let _ = child.kill();
                 let _ = child.wait();
                 let words = fs::read_to_string(&self.words).unwrap_or_default();
-                return Err(format!(
-                    "{} did not end within {} s:\n{}",
-                    self.program,
-                    WITHIN.as_secs(),
-                    last_lines(&words)
-                ));
+                return Err(format!("{program} did not end within {} s:\n{}", WITHIN.as_secs(), last_lines(&words)));
             }
             thread::sleep(Duration::from_millis(20));
         };
@@ -114,7 +118,19 @@ pub(crate) fn script(file: &Path, text: &str) -> Result<(), Failure> {
     write().map_err(|error| format!("{} cannot be written: {error}", file.display()))
 }
 
-fn last_lines(words: &str) -> String {
+/// Why a program cannot be run, if it is one that has not been installed.
+pub(crate) fn missing(program: &Path) -> Option<Failure> {
+    let gone = program.is_absolute() && !program.exists();
+    gone.then(|| format!("{} is not there{}", program.display(), origin::why_missing()))
+}
+
+/// Writes a file.
+pub(crate) fn write(file: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(file, text).map_err(|error| format!("{} cannot be written: {error}", file.display()))
+}
+
+/// The end of what a program said.
+pub(crate) fn last_lines(words: &str) -> String {
     let lines: Vec<&str> = words.lines().collect();
     lines[lines.len().saturating_sub(WORDS_MAX)..].join("\n")
 }

@@ -8,20 +8,21 @@ use tests::world::World;
 use super::{
     command::{Shell, expect_words, script},
     openssl,
+    origin::{LEGO, OPENSSL},
     scenario::{Failure, Lane},
 };
 
 /// Clients that nobody knows beforehand.
 pub(crate) fn open(world: &World) -> Lane<'_> {
     Lane::new(world, "lego-open", 21)
-        .with("lego", "http-01, ECDSA P-256", |lane| {
+        .with(LEGO, "http-01, ECDSA P-256", |lane| {
             by_http(lane, "open", &["l1.quickstart.test"]).arg("run").succeed()?;
             check(lane, "l1.quickstart.test", &["DNS:l1.quickstart.test", "prime256v1"])
         })
-        .with("openssl", "OCSP says good (lego's certificate)", |lane| {
+        .with(OPENSSL, "OCSP says good (lego's certificate)", |lane| {
             openssl::ocsp(lane, &file(lane, "l1.quickstart.test.crt"), "good")
         })
-        .with("lego", "renew", |lane| {
+        .with(LEGO, "renew", |lane| {
             let certificate = file(lane, "l1.quickstart.test.crt");
             let before = openssl::serial(lane, &certificate)?;
             by_http(lane, "open", &["l1.quickstart.test"])
@@ -32,25 +33,25 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
             }
             check(lane, "l1.quickstart.test", &["DNS:l1.quickstart.test"])
         })
-        .with("lego", "revoke", |lane| {
+        .with(LEGO, "revoke", |lane| {
             keep(lane, "l1.quickstart.test")?;
             lego(lane, "open", &["l1.quickstart.test"]).arg("revoke").succeed().map(drop)
         })
-        .with("openssl", "OCSP says revoked, CRL lists it (by lego)", |lane| revoked(lane, "l1.quickstart.test"))
-        .with("lego", "http-01, two names, RSA", |lane| {
+        .with(OPENSSL, "OCSP says revoked, CRL lists it (by lego)", |lane| revoked(lane, "l1.quickstart.test"))
+        .with(LEGO, "http-01, two names, RSA", |lane| {
             let names = ["l2.quickstart.test", "m2.quickstart.test"];
             by_http(lane, "open", &names).args(&["--key-type", "rsa2048", "run"]).succeed()?;
             check(lane, "l2.quickstart.test", &["DNS:l2.quickstart.test", "DNS:m2.quickstart.test", "rsaEncryption"])
         })
-        .with("lego", "http-01, must-staple", |lane| {
+        .with(LEGO, "http-01, must-staple", |lane| {
             by_http(lane, "open", &["l3.quickstart.test"]).args(&["run", "--must-staple"]).succeed()?;
             check(lane, "l3.quickstart.test", &["DNS:l3.quickstart.test", "status_request"])
         })
-        .with("lego", "dns-01, wildcard and base, by hook", |lane| {
+        .with(LEGO, "dns-01, wildcard and base, by hook", |lane| {
             by_dns(lane, "open", &["*.lw.quickstart.test", "lw.quickstart.test"])?.arg("run").succeed()?;
             check(lane, "_.lw.quickstart.test", &["DNS:*.lw.quickstart.test", "DNS:lw.quickstart.test"])
         })
-        .with("lego", "http-01 fails with a reason", |lane| {
+        .with(LEGO, "http-01 fails with a reason", |lane| {
             let body = json!({"host": "nobody-l.quickstart.test.", "addresses": ["127.0.0.98"]});
             lane.world.site().control("/add-a", &body);
             let words = http(lane, "open", &["nobody-l.quickstart.test"]).arg("run").fail()?;
@@ -64,31 +65,31 @@ pub(crate) fn registered(world: &World) -> Lane<'_> {
     let registration = world.officer().preregister(&json!({"allowedIdentifiers": allowed}));
     Lane::new(world, "lego-registered", 22)
         .with_external_account(registration)
-        .with("lego", "registered: refused without external account", |lane| {
+        .with(LEGO, "registered: refused without external account", |lane| {
             let words = by_http(lane, "registered", &["www.lego.test"]).arg("run").fail()?;
             expect_words(&words.to_lowercase(), &["external account binding"])
         })
-        .with("lego", "registered: an allowed name, with EAB", |lane| {
+        .with(LEGO, "registered: an allowed name, with EAB", |lane| {
             with_eab(lane, by_http(lane, "registered", &["www.lego.test"])).arg("run").succeed()?;
             check(lane, "www.lego.test", &["DNS:www.lego.test"])
         })
-        .with("lego", "registered: an allowed wildcard by dns-01", |lane| {
+        .with(LEGO, "registered: an allowed wildcard by dns-01", |lane| {
             with_eab(lane, by_dns(lane, "registered", &["*.lego.test"])?).arg("run").succeed()?;
             check(lane, "_.lego.test", &["DNS:*.lego.test"])
         })
-        .with("lego", "registered: refused outside the list, rule named", |lane| {
+        .with(LEGO, "registered: refused outside the list, rule named", |lane| {
             let words = with_eab(lane, by_http(lane, "registered", &["www.other.test"])).arg("run").fail()?;
             expect_words(&words, &["rejectedIdentifier", "www.other.test", "identifier.not-listed"])
         })
-        .with("lego", "registered: refused for evil + an allowed name", |lane| {
+        .with(LEGO, "registered: refused for evil + an allowed name", |lane| {
             let words = with_eab(lane, by_http(lane, "registered", &["evillego.test"])).arg("run").fail()?;
             expect_words(&words, &["rejectedIdentifier", "evillego.test", "identifier.not-listed"])
         })
-        .with("lego", "registered: revoke", |lane| {
+        .with(LEGO, "registered: revoke", |lane| {
             keep(lane, "www.lego.test")?;
             with_eab(lane, lego(lane, "registered", &["www.lego.test"])).arg("revoke").succeed().map(drop)
         })
-        .with("openssl", "OCSP says revoked, CRL lists it (lego, registered)", |lane| revoked(lane, "www.lego.test"))
+        .with(OPENSSL, "OCSP says revoked, CRL lists it (lego, registered)", |lane| revoked(lane, "www.lego.test"))
 }
 
 /// lego wants the external account key at every run, not just at the first.
@@ -147,8 +148,7 @@ fn keep(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
 }
 
 fn revoked(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
-    openssl::ocsp(lane, &kept(lane, name), "revoked")?;
-    openssl::crl_lists(lane, &kept(lane, name))
+    openssl::revoked(lane, &kept(lane, name))
 }
 
 /// The certificate chains to the root, and shows these words.

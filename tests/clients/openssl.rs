@@ -1,13 +1,14 @@
 //! What relying parties see, by the program `openssl`: chains, OCSP and CRL.
 
 use std::{
-    path::Path,
+    net::SocketAddr,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
 use super::{
-    command::expect_words,
+    command::{expect_words, write},
     scenario::{Failure, Lane},
 };
 
@@ -59,6 +60,33 @@ pub(crate) fn serial(lane: &Lane<'_>, certificate: &Path) -> Result<String, Fail
 pub(crate) fn shows(lane: &Lane<'_>, certificate: &Path, wanted: &[&str]) -> Result<(), Failure> {
     let text = lane.shell("openssl").args(&["x509", "-noout", "-text", "-in"]).arg(certificate).succeed()?;
     expect_words(&text, wanted)
+}
+
+/// OCSP says revoked, and the CRL lists it.
+pub(crate) fn revoked(lane: &Lane<'_>, certificate: &Path) -> Result<(), Failure> {
+    ocsp(lane, certificate, "revoked")?;
+    crl_lists(lane, certificate)
+}
+
+/// A server shows a certificate for `name` that chains to the root. Answers its text.
+pub(crate) fn served(lane: &Lane<'_>, address: SocketAddr, name: &str) -> Result<String, Failure> {
+    let root = lane.world.site().pki("root.pem");
+    let connect = lane.shell("openssl").args(&["s_client", "-verify_return_error", "-servername", name, "-CAfile"]);
+    let connect = connect.arg(root).args(&["-verify_hostname", name, "-connect"]).arg(address.to_string());
+    let said = connect.succeed()?;
+    let file = lane.dir.join(format!("{name}.served.pem"));
+    write(&file, &said)?;
+    lane.shell("openssl").args(&["x509", "-noout", "-text", "-in"]).arg(file).succeed()
+}
+
+/// A key and a request without a common name. `algorithm` is what `openssl req -newkey` takes.
+pub(crate) fn request(lane: &Lane<'_>, algorithm: &[&str], names: &[&str]) -> Result<(PathBuf, PathBuf), Failure> {
+    let (key, csr) = (lane.dir.join("request.key"), lane.dir.join("request.csr"));
+    let names: Vec<String> = names.iter().map(|name| format!("DNS:{name}")).collect();
+    let make = lane.shell("openssl").args(&["req", "-new", "-nodes", "-subj", "/", "-newkey"]).args(algorithm);
+    let make = make.arg("-addext").arg(format!("subjectAltName={}", names.join(",")));
+    make.arg("-keyout").arg(&key).arg("-out").arg(&csr).succeed()?;
+    Ok((key, csr))
 }
 
 /// Tries until it succeeds, with a bound.

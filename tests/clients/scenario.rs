@@ -1,17 +1,17 @@
-//! Lanes of scenarios, running them, and the table at the end.
+//! Lanes of scenarios, and running them.
 
 use std::{
     fs,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, TcpListener},
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use serde_json::json;
 use tests::{officer::Preregistration, world::World};
 
-use super::command::Shell;
+use super::{command::Shell, origin::Client, webroot};
 
 /// What a scenario says when it fails.
 pub(crate) type Failure = String;
@@ -20,39 +20,76 @@ pub(crate) type Failure = String;
 pub(crate) struct Lane<'w> {
     /// The world they run in.
     pub(crate) world: &'w World,
+    /// What it is called.
+    pub(crate) name: &'static str,
     /// The folder of everything the lane's clients write.
     pub(crate) dir: PathBuf,
     /// The lane's own loopback address.
     pub(crate) address: Ipv4Addr,
+    /// A port that is free for servers of the lane's own.
+    pub(crate) https_port: u16,
+    /// The program under test, where a client is there in two versions.
+    pub(crate) program: PathBuf,
     /// What an officer made for its clients.
     pub(crate) external_account: Option<Preregistration>,
     scenarios: Vec<Scenario>,
+    /// For clients that only write files.
+    _web_server: Option<webroot::Server>,
 }
 
 /// The steps of a scenario.
 type Steps = dyn Fn(&Lane<'_>) -> Result<(), Failure> + Send;
 
 struct Scenario {
-    client: &'static str,
+    client: Client,
     name: &'static str,
+    /// Why the client cannot, if the steps show that it cannot.
+    limit: Option<&'static str>,
     run: Box<Steps>,
 }
 
 /// What became of a scenario.
 pub(crate) struct Outcome {
-    client: &'static str,
-    name: &'static str,
-    took: Duration,
+    pub(crate) client: Client,
+    pub(crate) name: &'static str,
+    pub(crate) limit: Option<&'static str>,
+    pub(crate) took: Duration,
     /// The client's own words.
     pub(crate) failure: Option<Failure>,
 }
 
 impl<'w> Lane<'w> {
     /// A lane with the loopback address 127.0.0.`number`.
-    pub(crate) fn new(world: &'w World, name: &str, number: u8) -> Self {
+    pub(crate) fn new(world: &'w World, name: &'static str, number: u8) -> Self {
         let dir = world.site().dir.join(name);
         fs::create_dir_all(&dir).expect("a folder can be made");
-        Self { world, dir, address: Ipv4Addr::new(127, 0, 0, number), external_account: None, scenarios: Vec::new() }
+        let address = Ipv4Addr::new(127, 0, 0, number);
+        // Bound and released: nobody else binds ports on this address.
+        let free = TcpListener::bind((address, 0)).and_then(|listener| listener.local_addr());
+        let https_port = free.expect("there is a free port").port();
+        let program = PathBuf::new();
+        Self {
+            world,
+            name,
+            dir,
+            address,
+            https_port,
+            program,
+            external_account: None,
+            scenarios: Vec::new(),
+            _web_server: None,
+        }
+    }
+
+    /// The same with this program under test.
+    pub(crate) fn running(self, program: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), ..self }
+    }
+
+    /// The same with a web server for as long as it runs.
+    pub(crate) fn with_web_server(self) -> Self {
+        let (server, _) = webroot::serve(&self).expect("nobody else is on this address");
+        Self { _web_server: Some(server), ..self }
     }
 
     /// The same for clients that an officer registered.
@@ -63,11 +100,23 @@ impl<'w> Lane<'w> {
     /// The same with one more scenario.
     pub(crate) fn with(
         mut self,
-        client: &'static str,
+        client: Client,
         name: &'static str,
         run: impl Fn(&Lane<'_>) -> Result<(), Failure> + Send + 'static,
     ) -> Self {
-        self.scenarios.push(Scenario { client, name, run: Box::new(run) });
+        self.scenarios.push(Scenario { client, name, limit: None, run: Box::new(run) });
+        self
+    }
+
+    /// The same with one more scenario in which the client is seen to fail because of a limit of its own.
+    pub(crate) fn with_limit(
+        mut self,
+        client: Client,
+        name: &'static str,
+        limit: &'static str,
+        run: impl Fn(&Lane<'_>) -> Result<(), Failure> + Send + 'static,
+    ) -> Self {
+        self.scenarios.push(Scenario { client, name, limit: Some(limit), run: Box::new(run) });
         self
     }
 
@@ -79,14 +128,30 @@ impl<'w> Lane<'w> {
         }
     }
 
+    /// What an officer made for this lane's clients: key id, and secret in base64url.
+    pub(crate) fn eab(&self) -> (String, String) {
+        let account = self.external_account.as_ref().expect("the lane has an external account");
+        (account.kid.clone(), tests::base64url(&account.secret))
+    }
+
     /// Where this lane's clients answer http-01.
     pub(crate) fn http_01_port(&self) -> u16 {
         self.world.site().http_01_port
     }
 
+    /// The CA of the gateway's own certificate, which clients must trust to talk to it.
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.world.site().pki("acme-ca.pem")
+    }
+
+    /// The URL of an endpoint's directory.
+    pub(crate) fn directory(&self, endpoint: &str) -> String {
+        self.world.site().url(endpoint, "directory")
+    }
+
     /// A program with the lane's folder as its own.
-    pub(crate) fn shell(&self, program: &str) -> Shell {
-        Shell::new(program, &self.dir)
+    pub(crate) fn shell(&self, program: impl AsRef<Path>) -> Shell {
+        Shell::new(program.as_ref(), &self.dir)
     }
 
     /// Runs every scenario, whatever became of the ones before.
@@ -98,44 +163,12 @@ impl<'w> Lane<'w> {
         let start = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(self)));
         let failure = result.unwrap_or_else(|_| Err("it panicked; see above".to_owned())).err();
-        let outcome = Outcome { client: scenario.client, name: scenario.name, took: start.elapsed(), failure };
+        let Scenario { client, name, limit, .. } = scenario;
+        let outcome = Outcome { client: *client, name, limit: *limit, took: start.elapsed(), failure };
         match &outcome.failure {
-            None => println!("ok      {}: {} ({:.1} s)", outcome.client, outcome.name, outcome.took.as_secs_f64()),
-            Some(words) => {
-                println!("FAILED  {}: {}\n        {}", outcome.client, outcome.name, words.replace('\n', "\n        "))
-            }
+            None => println!("ok      {}: {name} ({:.1} s)", client.name, outcome.took.as_secs_f64()),
+            Some(words) => println!("FAILED  {}: {name}\n        {}", client.name, words.replace('\n', "\n        ")),
         }
         outcome
     }
-}
-
-/// The table at the end.
-pub(crate) fn table(outcomes: &[Outcome]) -> String {
-    let mut out = format!("{:<10}{:<16}{:<56}{:<8}{:>8}\n", "client", "version", "scenario", "result", "seconds");
-    let mut clients: Vec<&'static str> = outcomes.iter().map(|outcome| outcome.client).collect();
-    clients.sort_unstable();
-    clients.dedup();
-    for client in clients {
-        let version = version(client);
-        for outcome in outcomes.iter().filter(|outcome| outcome.client == client) {
-            let result = if outcome.failure.is_none() { "passed" } else { "FAILED" };
-            let seconds = outcome.took.as_secs_f64();
-            out.push_str(&format!("{client:<10}{version:<16}{:<56}{result:<8}{seconds:>8.1}\n", outcome.name));
-        }
-    }
-    out
-}
-
-/// A client's version in its own words, or its package's where it does not know.
-fn version(client: &str) -> String {
-    let argument = if client == "openssl" { "version" } else { "--version" };
-    let of_package = || words_of("dpkg-query", &["-W", "-f", "${Version}", client]);
-    let own = words_of(client, &[argument]);
-    let own = own.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
-    own.map_or_else(of_package, str::to_owned)
-}
-
-fn words_of(program: &str, arguments: &[&str]) -> String {
-    let output = std::process::Command::new(program).args(arguments).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }

@@ -8,6 +8,7 @@ mod interrupt;
 mod output;
 mod packages;
 mod quickstart;
+mod registries;
 mod tally;
 mod test_command;
 mod tidy;
@@ -31,7 +32,10 @@ enum Verb {
     /// Install what the tests need, then run every check: format, lints, documentation, tidy, tests, real clients
     Test,
     /// Run the scenarios with real ACME clients
-    Clients,
+    Clients {
+        /// Only the lanes whose names have one of these words, such as `certbot` or `uacme-registered`
+        lanes: Vec<String>,
+    },
     /// Run the fuzz targets for a time or a number of executions
     Fuzz(fuzz::Options),
     /// Check the rules of the house that no compiler checks
@@ -44,7 +48,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Quickstart(options) => quickstart::run(&options),
         Verb::Test | Verb::Ci => test_command::run(),
-        Verb::Clients => clients::run(),
+        Verb::Clients { lanes } => clients::run(&lanes),
         Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Tidy => tidy::run(),
     };

@@ -3,7 +3,7 @@
 //! A need is met by what is found, not by a package's name: on other systems the same programs will do.
 
 use std::{
-    env,
+    env, fs,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
@@ -17,8 +17,10 @@ use crate::{output::say, workspace};
 enum Probe {
     /// A program on the path.
     Program(&'static str),
-    /// A library with headers that pkg-config knows.
-    Library(&'static str),
+    /// A file.
+    File(&'static str),
+    /// A command that succeeds.
+    Command(&'static [&'static str]),
 }
 
 /// A package of Debian 12.
@@ -28,14 +30,64 @@ struct Package {
     why: &'static str,
 }
 
-const PACKAGES: [Package; 6] = [
+const PACKAGES: [Package; 21] = [
     Package { name: "pkg-config", probe: Probe::Program("pkg-config"), why: "finds the OpenSSL headers" },
-    Package { name: "libssl-dev", probe: Probe::Library("openssl"), why: "josekit builds on OpenSSL" },
+    Package { name: "libssl-dev", probe: OPENSSL_HEADERS, why: "josekit builds on OpenSSL" },
     Package { name: "openssl", probe: Probe::Program("openssl"), why: "verifies issued chains in scenarios" },
     Package { name: "curl", probe: Probe::Program("curl"), why: "clients' dns-01 hooks call the sandbox with it" },
-    Package { name: "certbot", probe: Probe::Program("certbot"), why: "a real client in scenarios" },
-    Package { name: "lego", probe: Probe::Program("lego"), why: "a real client in scenarios" },
+    Package {
+        name: "ca-certificates",
+        probe: Probe::File("/etc/ssl/certs/ca-certificates.crt"),
+        why: "uacme believes this file and no other",
+    },
+    Package { name: "acme-tiny", probe: Probe::Program("acme-tiny"), why: A_CLIENT },
+    Package { name: "acmetool", probe: Probe::Program("acmetool"), why: A_CLIENT },
+    Package {
+        name: "apache2",
+        probe: Probe::File("/usr/sbin/apache2"),
+        why: "a real client by its mod_md, and a server for certbot",
+    },
+    Package { name: "caddy", probe: Probe::Program("caddy"), why: A_CLIENT },
+    Package { name: "certbot", probe: Probe::Program("certbot"), why: A_CLIENT },
+    Package {
+        name: "python3-certbot-apache",
+        probe: Probe::File("/usr/lib/python3/dist-packages/certbot_apache"),
+        why: "certbot's plugin for Apache",
+    },
+    Package {
+        name: "python3-certbot-nginx",
+        probe: Probe::File("/usr/lib/python3/dist-packages/certbot_nginx"),
+        why: "certbot's plugin for nginx",
+    },
+    Package { name: "nginx", probe: Probe::File("/usr/sbin/nginx"), why: "a server for certbot" },
+    Package { name: "dehydrated", probe: Probe::Program("dehydrated"), why: A_CLIENT },
+    Package { name: "lego", probe: Probe::Program("lego"), why: A_CLIENT },
+    Package { name: "uacme", probe: Probe::Program("uacme"), why: A_CLIENT },
+    Package {
+        name: "python3-venv",
+        probe: Probe::Command(&["/usr/bin/python3", "-c", "import ensurepip"]),
+        why: "holds the clients from PyPI",
+    },
+    Package {
+        name: "python3-dev",
+        probe: Probe::Command(&["/usr/bin/python3-config", "--includes"]),
+        why: "the newest certbot's Apache plugin builds with it",
+    },
+    Package {
+        name: "libaugeas-dev",
+        probe: Probe::Command(&["pkg-config", "--exists", "augeas"]),
+        why: "the newest certbot's Apache plugin builds on it",
+    },
+    Package { name: "nodejs", probe: Probe::Program("node"), why: "runs the clients from npm" },
+    Package { name: "npm", probe: Probe::Program("npm"), why: "installs the clients from npm" },
 ];
+
+const A_CLIENT: &str = "a real client in scenarios";
+const OPENSSL_HEADERS: Probe = Probe::Command(&["pkg-config", "--exists", "openssl"]);
+/// Packages that bring a server, which scenarios start for themselves and the system need not.
+const SERVERS: [&str; 3] = ["apache2", "caddy", "nginx"];
+/// What Debian's packages ask whether they may start their servers.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Parts of the Rust toolchain that rustup's minimal profile leaves out.
 const COMPONENTS: [(&str, &str); 2] = [("rustfmt", "fmt"), ("clippy", "clippy")];
@@ -67,9 +119,7 @@ pub(crate) fn ensure_for_tests() -> anyhow::Result<Needs> {
         return Ok(Needs::ByHand(by_hand(&names)));
     }
     apt_get(&["update", "-q"])?;
-    let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
-    arguments.extend(&names);
-    apt_get(&arguments)?;
+    install(&names)?;
     for package in missing {
         ensure!(is_met(&package.probe), "apt-get installed {}, and still it is not found", package.name);
     }
@@ -78,7 +128,7 @@ pub(crate) fn ensure_for_tests() -> anyhow::Result<Needs> {
 
 /// Whether josekit can build on the machine's own OpenSSL.
 pub(crate) fn has_openssl_headers() -> bool {
-    is_met(&Probe::Library("openssl"))
+    is_met(&OPENSSL_HEADERS)
 }
 
 fn by_hand(names: &[&str]) -> String {
@@ -94,16 +144,39 @@ fn is_met(probe: &Probe) -> bool {
         Probe::Program(name) => {
             env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| is_program(&folder.join(name))))
         }
-        Probe::Library(name) => Command::new("pkg-config")
-            .args(["--exists", name])
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success()),
+        Probe::File(path) => Path::new(path).exists(),
+        Probe::Command([program, arguments @ ..]) => succeeds(Command::new(program).args(arguments)),
+        Probe::Command([]) => false,
     }
 }
 
 fn is_program(file: &Path) -> bool {
     file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// Installs packages without having their servers started, now or at the next start of the system.
+fn install(names: &[&str]) -> anyhow::Result<()> {
+    let policy = !Path::new(POLICY).exists();
+    if policy {
+        fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("{POLICY} cannot be written"))?;
+        fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))?;
+    }
+    let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
+    arguments.extend(names);
+    let installed = apt_get(&arguments);
+    if policy {
+        fs::remove_file(POLICY).with_context(|| format!("{POLICY} cannot be removed"))?;
+    }
+    for server in SERVERS.iter().filter(|server| names.contains(server)) {
+        // Where there is no systemd there is nothing to be disabled.
+        let _ = succeeds(Command::new("systemctl").args(["disable", "--quiet", server]));
+    }
+    installed
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {
@@ -150,6 +223,15 @@ mod tests {
         assert!(!is_met(&Probe::Program("no-such-program-anywhere")));
         assert!(!is_program(Path::new("/etc/passwd")));
         assert!(!is_program(Path::new("/usr/bin")));
+    }
+
+    #[test]
+    fn files_and_commands_are_needs_too() {
+        assert!(is_met(&Probe::File("/bin/sh")));
+        assert!(!is_met(&Probe::File("/no/such/file")));
+        assert!(is_met(&Probe::Command(&["sh", "-c", "exit 0"])));
+        assert!(!is_met(&Probe::Command(&["sh", "-c", "exit 1"])));
+        assert!(!is_met(&Probe::Command(&["/no/such/program"])));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Scenarios with real ACME clients, as users run them: `cargo run -p tests --bin clients`. Every scenario says what
-//! became of it, with the client's own words if it failed; a table comes at the end.
+//! became of it, with the client's own words if it failed; a table comes at the end. Words on the command line choose
+//! the lanes whose names have one of them.
 //!
-//! They run in lanes side by side. Each lane has a loopback address of its own, on which its clients answer http-01.
+//! They run in lanes, several at a time. Each lane has a loopback address of its own, on which its clients answer.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,29 +12,67 @@
     reason = "this whole crate is test code; a panic is how a test fails"
 )]
 
+#[path = "../../clients/acme_library.rs"]
+mod acme_library;
+#[path = "../../clients/acme_tiny.rs"]
+mod acme_tiny;
+#[path = "../../clients/acmetool.rs"]
+mod acmetool;
+#[path = "../../clients/caddy.rs"]
+mod caddy;
 #[path = "../../clients/certbot.rs"]
 mod certbot;
+#[path = "../../clients/certbot_newest.rs"]
+mod certbot_newest;
+#[path = "../../clients/certbot_servers.rs"]
+mod certbot_servers;
 #[path = "../../clients/command.rs"]
 mod command;
+#[path = "../../clients/daemon.rs"]
+mod daemon;
+#[path = "../../clients/dehydrated.rs"]
+mod dehydrated;
+#[path = "../../clients/instant_acme.rs"]
+mod instant_acme;
 #[path = "../../clients/lego.rs"]
 mod lego;
+#[path = "../../clients/mod_md.rs"]
+mod mod_md;
+#[path = "../../clients/node.rs"]
+mod node;
 #[path = "../../clients/openssl.rs"]
 mod openssl;
+#[path = "../../clients/origin.rs"]
+mod origin;
 #[path = "../../clients/scenario.rs"]
 mod scenario;
+#[path = "../../clients/table.rs"]
+mod table;
+#[path = "../../clients/uacme.rs"]
+mod uacme;
+#[path = "../../clients/webroot.rs"]
+mod webroot;
 
-use std::{process::ExitCode, thread};
+use std::{
+    collections::VecDeque,
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
-use scenario::{Lane, Outcome, table};
+use scenario::{Lane, Outcome};
+use table::table;
 use tests::world::World;
 
+/// Lanes that run at a time. Clients wait more than they compute.
+const LANES_AT_A_TIME: usize = 8;
+
 fn main() -> ExitCode {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
     let world = World::start();
-    let lanes = [certbot::open(&world), certbot::registered(&world), lego::open(&world), lego::registered(&world)];
-    let outcomes: Vec<Outcome> = thread::scope(|scope| {
-        let running: Vec<_> = lanes.into_iter().map(|lane: Lane<'_>| scope.spawn(move || lane.run())).collect();
-        running.into_iter().flat_map(|lane| lane.join().expect("a lane does not panic")).collect()
-    });
+    let mut lanes = lanes(&world);
+    lanes.retain(|lane| wanted.is_empty() || wanted.iter().any(|word| lane.name.contains(word.as_str())));
+    let outcomes = run(lanes);
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
     println!("\n{}", table(&outcomes));
     if failed > 0 {
@@ -41,5 +80,54 @@ fn main() -> ExitCode {
         println!("logs and everything the clients wrote: {}", world.site().dir.display());
     }
     println!("{} passed, {failed} failed", outcomes.len() - failed);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 && !outcomes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// All lanes, the longest first.
+fn lanes(world: &World) -> Vec<Lane<'_>> {
+    vec![
+        certbot_newest::open(world),
+        certbot::open(world),
+        dehydrated::open(world),
+        lego::open(world),
+        uacme::open(world),
+        certbot::registered(world),
+        lego::registered(world),
+        acmetool::open(world),
+        certbot_newest::registered(world),
+        mod_md::server(world),
+        node::acme_client(world),
+        acme_library::open(world),
+        certbot_servers::apache(world),
+        certbot_servers::newest_apache(world),
+        certbot_servers::nginx(world),
+        certbot_servers::newest_nginx(world),
+        dehydrated::registered(world),
+        uacme::registered(world),
+        acme_library::registered(world),
+        caddy::debian(world),
+        caddy::newest(world),
+        instant_acme::open(world),
+        instant_acme::registered(world),
+        acme_tiny::debian(world),
+        acme_tiny::newest(world),
+        node::root_acme(world),
+        acmetool::registered(world),
+    ]
+}
+
+fn run(lanes: Vec<Lane<'_>>) -> Vec<Outcome> {
+    let queue = Mutex::new(VecDeque::from(lanes));
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let work = || {
+        let mut outcomes = Vec::new();
+        while let Some(lane) = next() {
+            outcomes.extend(lane.run());
+        }
+        outcomes
+    };
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..LANES_AT_A_TIME).map(|_| scope.spawn(work)).collect();
+        running.into_iter().flat_map(|lane| lane.join().expect("a lane does not panic")).collect()
+    })
 }
