@@ -1,8 +1,9 @@
 //! The throwaway PKI of the sandbox: made by `init` in `DIR/pki/`, kept by every further `init`.
 //!
-//! Five roots of trust that must not be mixed up: infra (the CM's server), clients (who calls the
-//! CM), acme (the gateway's HTTPS), root and issuing-1 (what relying parties see). Every subject
-//! says that it is a sandbox. NOT FOR PRODUCTION: all keys are files.
+//! Roots of trust that must not be mixed up: infra (the CM's server), clients (who calls the CM),
+//! acme (the gateway's HTTPS), root with issuing-1 below it (what relying parties see), and an
+//! older root that vouches for root, for relying parties that know no newer one. Every subject says
+//! that it is a sandbox. NOT FOR PRODUCTION: all keys are files.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -27,6 +28,9 @@ const ISSUING_LIFE: Duration = Duration::days(1_825);
 const LEAF_LIFE: Duration = Duration::days(90);
 /// Certificates begin this much earlier than now, for clocks that are behind.
 const BACKDATE: Duration = Duration::hours(1);
+
+/// Names of the root and of the certificate that the older root made of it.
+const ROOT_NAME: &str = "ACME sandbox root";
 
 /// A CA that can sign.
 struct Ca {
@@ -64,7 +68,12 @@ pub(crate) fn init(folder: &Path, gateway_name: &str, now: OffsetDateTime) -> an
         leaf(&place(file), &urn, &clients, &Purpose::Client(urn.clone()), now)?;
     }
 
-    let root = root_ca(&place("root"), "ACME sandbox root", now)?;
+    let root = root_ca(&place("root"), ROOT_NAME, now)?;
+    let older_root = root_ca(&place("older-root"), "ACME sandbox older root", now)?;
+    cross_certificate(&place("root-by-older-root.pem"), &root, &older_root, now)?;
+    let roots = ["root.pem", "older-root.pem"].map(|name| std::fs::read_to_string(place(name)));
+    let [root_pem, older_root_pem] = roots;
+    replace(&place("roots.pem"), &(root_pem? + &older_root_pem?), 0o644)?;
     intermediate_ca(&place("issuing-1"), "ACME sandbox issuing 1", &root, now)
 }
 
@@ -95,6 +104,16 @@ fn intermediate_ca(place: &Path, name: &str, root: &Ca, now: OffsetDateTime) -> 
     let mut params = ca_params(name, BasicConstraints::Constrained(0), ISSUING_LIFE, now);
     params.use_authority_key_identifier_extension = true;
     write(place, &params.signed_by(&key, &root.issuer)?.pem(), &key)
+}
+
+/// The root's name and key in a certificate of the older root.
+fn cross_certificate(path: &Path, root: &Ca, older_root: &Ca, now: OffsetDateTime) -> anyhow::Result<()> {
+    if !root.is_new && !older_root.is_new && path.exists() {
+        return Ok(());
+    }
+    let mut params = ca_params(ROOT_NAME, BasicConstraints::Unconstrained, ROOT_LIFE, now);
+    params.use_authority_key_identifier_extension = true;
+    replace(path, &params.signed_by(root.issuer.key(), &older_root.issuer)?.pem(), 0o644)
 }
 
 fn leaf(place: &Path, name: &str, ca: &Ca, purpose: &Purpose, now: OffsetDateTime) -> anyhow::Result<()> {

@@ -26,16 +26,31 @@ use crate::pki::{SANDBOX_ORGANIZATION, read_key};
 
 /// How long a revocation list says that it lives.
 const CRL_LIFE_SECS: i64 = 3_600;
+/// The chain that clients get unless they ask for another one.
+pub(crate) const DEFAULT_CHAIN: &str = "default";
 
 /// The issuing CA with its key.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     der: Vec<u8>,
     root_der: Vec<u8>,
+    /// The root as an older root vouches for it, and that older root.
+    cross_der: Vec<u8>,
+    older_root_der: Vec<u8>,
     name_der: Vec<u8>,
     key_id: Vec<u8>,
     not_after: Moment,
     status_url: String,
+}
+
+/// The way from the issuing CA up to a root.
+pub(crate) struct Chain {
+    /// Its id in the contract; the default one is called so.
+    pub(crate) id: &'static str,
+    /// The issuing CA and what is between it and the root.
+    pub(crate) issuers_pem: String,
+    /// The root, which is left out of the chain.
+    pub(crate) root_der: Vec<u8>,
 }
 
 /// A certificate as it was signed.
@@ -58,7 +73,7 @@ impl Authority {
     pub(crate) fn load(pki: &Path, status_url: &str) -> anyhow::Result<Self> {
         let certificate_pem =
             std::fs::read_to_string(pki.join("issuing-1.pem")).context("cannot read issuing-1.pem; run init first")?;
-        let root_pem = std::fs::read_to_string(pki.join("root.pem"))?;
+        let read = |name: &str| from_pem(&std::fs::read_to_string(pki.join(name))?);
         let key = read_key(&pki.join("issuing-1.key"))?;
         let der = from_pem(&certificate_pem)?;
         let (_, parsed) = X509Certificate::from_der(&der)?;
@@ -75,7 +90,9 @@ impl Authority {
         let name_der = parsed.subject().as_raw().to_vec();
         Ok(Self {
             issuer: Issuer::from_ca_cert_pem(&certificate_pem, key)?,
-            root_der: from_pem(&root_pem)?,
+            root_der: read("root.pem")?,
+            cross_der: read("root-by-older-root.pem")?,
+            older_root_der: read("older-root.pem")?,
             name_der,
             key_id,
             not_after,
@@ -122,6 +139,18 @@ impl Authority {
     /// The chain from it up to but without the root.
     pub(crate) fn chain_pem(&self) -> String {
         pem("CERTIFICATE", &self.der)
+    }
+
+    /// Every chain, the default one first.
+    pub(crate) fn chains(&self) -> [Chain; 2] {
+        [
+            Chain { id: DEFAULT_CHAIN, issuers_pem: self.chain_pem(), root_der: self.root_der.clone() },
+            Chain {
+                id: "older-root",
+                issuers_pem: self.chain_pem() + &pem("CERTIFICATE", &self.cross_der),
+                root_der: self.older_root_der.clone(),
+            },
+        ]
     }
 
     /// Where OCSP answers.

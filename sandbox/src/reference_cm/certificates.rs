@@ -1,11 +1,11 @@
 //! Certificates: the record, how it is shown and found (contract section 4.5).
 
-use http::HeaderName;
+use http::{HeaderName, header};
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use serde_json::{Value, json};
 
 use super::ReferenceCm;
-use super::authority::pem;
+use super::authority::{Chain, DEFAULT_CHAIN, pem};
 use super::call::{Answer, Call, PEM_CHAIN};
 use super::moment::Moment;
 use super::operations::Right;
@@ -196,6 +196,17 @@ impl Certificate {
         pem("CERTIFICATE", &self.der) + &self.issuers_pem
     }
 
+    /// Leaf first, then the issuers of another chain.
+    fn chain_pem_by(&self, chain: &Chain) -> String {
+        if chain.id == DEFAULT_CHAIN { self.chain_pem() } else { pem("CERTIFICATE", &self.der) + &chain.issuers_pem }
+    }
+
+    /// All chains as callers see them.
+    fn chains(&self, cm: &ReferenceCm) -> Value {
+        let view = |chain: &Chain| json!({"id": chain.id, "default": chain.id == DEFAULT_CHAIN, "pem": self.chain_pem_by(chain)});
+        cm.authority.chains().iter().map(view).collect()
+    }
+
     /// The revocation as it is shown.
     pub(crate) fn revocation_view(&self) -> Value {
         match &self.revoked {
@@ -218,7 +229,7 @@ impl Certificate {
             "identifiers": self.identifiers, "registration": self.registration,
             "profile": self.profile, "orderRef": self.order_ref,
             "issuedAt": self.issued_at, "replaces": self.replaces,
-            "chains": [{"id": "default", "default": true, "pem": self.chain_pem()}],
+            "chains": self.chains(cm),
             "publication": [{"target": PUBLICATION_TARGET, "status": self.publication,
                              "at": self.published_at}],
             "revocation": self.revocation_view(),
@@ -260,14 +271,20 @@ pub(crate) fn load(tx: &Transaction<'_>, realm: &str, call: &Call) -> Result<Cer
 pub(crate) fn get_certificate(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
     call.only_query(&["chain"])?;
     let (realm, _) = cm.realm(call)?;
-    if call.query("chain").is_some_and(|chain| chain != "default") {
-        return Err(Problem::new(Code::CapabilityMissing, "this CM has no alternate chains"));
-    }
+    let chains = cm.authority.chains();
+    let wanted = call.query("chain").unwrap_or(DEFAULT_CHAIN);
+    let Some(chain) = chains.iter().find(|chain| chain.id == wanted) else {
+        return Err(Problem::new(Code::NotFound, "there is no such chain"));
+    };
     let wants_pem = call.header("accept").is_some_and(|accept| accept.contains(PEM_CHAIN));
     cm.database.read(|tx| {
         let certificate = load(tx, realm, call)?;
         Ok(if wants_pem {
-            Answer::pem(&certificate.chain_pem())
+            let others = chains.iter().filter(|other| other.id != wanted);
+            others.fold(Answer::pem(&certificate.chain_pem_by(chain)), |answer, other| {
+                let url = format!("/cm/v1/realms/{realm}/certificates/{}?chain={}", certificate.id, other.id);
+                answer.with(header::LINK, format!("<{url}>;rel=\"alternate\""))
+            })
         } else {
             Answer::json(200, &certificate.view(cm, call.now)?)
         }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::ReferenceCm;
+use super::authority::DEFAULT_CHAIN;
 use super::call::{Answer, Call};
 use super::certificates::PUBLICATION_TARGET;
 use super::events::KEPT_DAYS;
@@ -27,7 +28,7 @@ pub(crate) fn get_info(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem>
             "version": env!("CARGO_PKG_VERSION"), "apiVersions": [API_VERSION], "time": call.now,
             "capabilities": ["registrations", "eab-verify", "bind-atomic", "proofs", "idempotency",
                 "approvals", "revocation-reasons", "renewal-info", "events", "delivery", "audit",
-                "search-spki"],
+                "search-spki", "alternate-chains"],
             "limits": {"bodyBytes": BODY_OCTETS_MAX, "csrBytes": 16_384,
                 "identifiers": IDENTIFIERS_MAX,
                 "requestsPerSecond": cm.settings.limits.requests_per_second,
@@ -94,11 +95,11 @@ fn issuer(cm: &ReferenceCm, call: &Call) -> Value {
         "subjectKeyId": URL_SAFE_NO_PAD.encode(authority.key_id()),
         "caaIdentities": cm.settings.issuer.caa_identities,
         "ocsp": [authority.ocsp_url()], "crl": [authority.crl_url()],
-        "chains": [{
-            "id": "default", "default": true,
-            "rootSha256": hex(&Sha256::digest(authority.root_der())),
-            "certificates": format!("/cm/v1/issuers/{}/chains/default", authority.id()),
-        }],
+        "chains": authority.chains().iter().map(|chain| json!({
+            "id": chain.id, "default": chain.id == DEFAULT_CHAIN,
+            "rootSha256": hex(&Sha256::digest(&chain.root_der)),
+            "certificates": format!("/cm/v1/issuers/{}/chains/{}", authority.id(), chain.id),
+        })).collect::<Vec<_>>(),
     })
 }
 
@@ -119,10 +120,10 @@ pub(crate) fn get_issuer(cm: &ReferenceCm, call: &Call) -> Result<Answer, Proble
 pub(crate) fn get_chain(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
     call.only_query(&[])?;
     must_be_ours(cm, call)?;
-    if call.parameter("chain") != "default" {
-        return Err(Problem::new(Code::NotFound, "there is no such chain"));
-    }
-    Ok(Answer::pem(&cm.authority.chain_pem()))
+    let chains = cm.authority.chains();
+    let chain = chains.iter().find(|chain| chain.id == call.parameter("chain"));
+    let chain = chain.ok_or_else(|| Problem::new(Code::NotFound, "there is no such chain"))?;
+    Ok(Answer::pem(&chain.issuers_pem))
 }
 
 fn must_be_ours(cm: &ReferenceCm, call: &Call) -> Result<(), Problem> {

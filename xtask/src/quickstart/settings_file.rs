@@ -134,8 +134,8 @@ fn tables(values: &Values, layout: &Layout) -> Vec<Table> {
                 set("key_file", path(&layout.pki("gateway.key")), ""),
                 set(
                     "issuer_roots_file",
-                    path(&layout.pki("root.pem")),
-                    "Every issued certificate must chain to this root.",
+                    path(&layout.pki("roots.pem")),
+                    "Every issued certificate must chain to one of these roots.",
                 ),
             ],
         },

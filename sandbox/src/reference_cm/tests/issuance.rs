@@ -43,6 +43,8 @@ async fn an_account_gets_the_certificate_it_asked_for() {
         .expect(200);
     assert_eq!(pem.text, certificate["chains"][0]["pem"].as_str().unwrap());
     assert_eq!(pem.header("content-type"), Some("application/pem-certificate-chain"));
+    let other = format!("</cm/v1{path}?chain=older-root>;rel=\"alternate\"");
+    assert_eq!(pem.header("link"), Some(other.as_str()));
 }
 
 #[tokio::test]

@@ -51,6 +51,35 @@ async fn revoke(world: &World, certificate: &Value, role: Role, body: &Value) ->
 }
 
 #[tokio::test]
+async fn whoever_knows_only_the_older_root_is_served_by_its_chain() {
+    let world = World::start().await;
+    let account = world.open_account().await;
+    let certificate = issue(&world, &account, "leaf.pem").await;
+    let chains = certificate["chains"].as_array().unwrap();
+    let ids: Vec<_> = chains.iter().map(|chain| (&chain["id"], &chain["default"])).collect();
+    assert_eq!(ids, [(&json!("default"), &json!(true)), (&json!("older-root"), &json!(false))]);
+    let blocks = |pem: &Value| pem.as_str().unwrap().matches("-----BEGIN CERTIFICATE-----").count();
+    assert_eq!((blocks(&chains[0]["pem"]), blocks(&chains[1]["pem"])), (2, 3));
+    std::fs::write(world.scratch.path().join("chain.pem"), chains[1]["pem"].as_str().unwrap()).unwrap();
+    for (root, untrusted, trusted) in [
+        ("pki/older-root.pem", "chain.pem", true),
+        ("pki/older-root.pem", "pki/issuing-1.pem", false),
+        ("pki/root.pem", "pki/issuing-1.pem", true),
+    ] {
+        let arguments = ["verify", "-x509_strict", "-CAfile", root, "-untrusted", untrusted, "leaf.pem"];
+        let (good, text) = openssl(world.scratch.path(), &arguments).await;
+        assert_eq!(good, trusted, "{root} {untrusted}: {text}");
+    }
+    let issuer = world.get(Role::Gateway, "/issuers/issuing-1").await.expect(200).body;
+    assert_ne!(issuer["chains"][0]["rootSha256"], issuer["chains"][1]["rootSha256"]);
+    for (chain, status) in [("default", 200), ("older-root", 200), ("newer-root", 404)] {
+        world.get(Role::Gateway, &format!("/issuers/issuing-1/chains/{chain}")).await.expect(status);
+        let id = certificate["id"].as_str().unwrap();
+        world.get(Role::Gateway, &format!("/realms/open/certificates/{id}?chain={chain}")).await.expect(status);
+    }
+}
+
+#[tokio::test]
 async fn openssl_trusts_the_chain() {
     let world = World::start().await;
     let account = world.open_account().await;
