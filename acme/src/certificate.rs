@@ -65,7 +65,8 @@ pub struct Claims {
 /// A chain whose certificate passed every check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedCertificate {
-    /// The chain, leaf first, re-encoded by us: strict RFC 7468 and nothing but certificates.
+    /// The chain, leaf first, re-encoded by us: strict RFC 7468 and nothing but certificates. The
+    /// root is in it only if it issued the leaf itself.
     pub chain_pem: String,
     /// SHA-256 of the certificate in DER.
     pub sha256: [u8; 32],
@@ -152,7 +153,10 @@ pub fn check(
         return Err(form(String::from("no certificate")));
     };
 
-    let mut failed: Vec<_> = path::check(leaf, issuers, expected.anchors, expected.now).err().into_iter().collect();
+    let (root, mut failed) = match path::check(leaf, issuers, expected.anchors, expected.now) {
+        Ok(root) => (root, Vec::new()),
+        Err(broken) => (None, vec![broken]),
+    };
     let mut verdict = |check: Check, result: Result<(), String>| {
         if let Err(detail) = result {
             failed.push(FailedCheck { check, detail });
@@ -173,7 +177,7 @@ pub fn check(
         return Err(failed);
     }
     Ok(CheckedCertificate {
-        chain_pem: ders.iter().map(|der| pem::write(der)).collect(),
+        chain_pem: write_chain(&ders, root),
         sha256,
         serial,
         authority_key_id: path::authority_key_id(leaf).unwrap_or_default(),
@@ -198,10 +202,17 @@ pub fn recheck(
     let (Some((leaf, issuers)), Some(leaf_der)) = (chain.split_first(), ders.first()) else {
         return Err(failed(Check::Form)(String::from("no certificate")));
     };
-    path::check(leaf, issuers, anchors, now).map_err(|failed| vec![failed])?;
+    let root = path::check(leaf, issuers, anchors, now).map_err(|failed| vec![failed])?;
     let sha256 = Sha256::digest(leaf_der).into();
     check_claims(sha256, &hex_of_serial(leaf), claims).map_err(failed(Check::Claims))?;
-    Ok(ders.iter().map(|der| pem::write(der)).collect())
+    Ok(write_chain(&ders, root))
+}
+
+/// Roots are left out, for relying parties have them (RFC 8555 §9.1); except where the leaf would
+/// stand alone: clients that take the first certificate of the chain off want something to be left.
+fn write_chain(ders: &[Vec<u8>], root: Option<&[u8]>) -> String {
+    let root = root.filter(|_| ders.len() == 1);
+    ders.iter().map(Vec::as_slice).chain(root).map(pem::write).collect()
 }
 
 /// A certificate that a client presents for revocation.

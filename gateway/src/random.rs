@@ -19,3 +19,8 @@ pub(crate) fn octets<const N: usize>() -> [u8; N] {
     rand::rng().fill(octets.as_mut_slice());
     octets
 }
+
+/// A number from the first up to the second.
+pub(crate) fn between(first: f64, second: f64) -> f64 {
+    rand::rng().random_range(first..second)
+}

@@ -12,13 +12,14 @@ use crate::{
     time::Timestamp,
 };
 
-/// Checks that every certificate is issued by the next one, and the last one by a root.
-pub(super) fn check(
+/// Checks that every certificate is issued by the next one, and the last one by a root; that root in
+/// DER, unless it is the last one itself.
+pub(super) fn check<'a>(
     leaf: &X509Certificate<'_>,
     issuers: &[X509Certificate<'_>],
-    anchors: &[Vec<u8>],
+    anchors: &'a [Vec<u8>],
     now: Timestamp,
-) -> Result<(), FailedCheck> {
+) -> Result<Option<&'a [u8]>, FailedCheck> {
     let mut subject = leaf;
     let mut below = 0;
     for issuer in issuers {
@@ -28,12 +29,12 @@ pub(super) fn check(
         subject = issuer;
     }
     let mut refused = None;
-    for anchor in anchors.iter().filter_map(|der| read_der(der).ok()) {
+    for (der, anchor) in anchors.iter().filter_map(|der| Some((der, read_der(der).ok()?))) {
         if anchor.as_raw() == subject.as_raw() {
-            return Ok(());
+            return Ok(None);
         }
         match check_issued_by(subject, &anchor, below, now) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(Some(der)),
             Err(failed) if anchor.subject() == subject.issuer() => refused = Some(failed),
             Err(_) => {}
         }

@@ -495,7 +495,7 @@ type Good = (&'static str, usize, fn(&mut Case));
 const GOOD: &[Good] = &[
     ("leaf and intermediate", 2, |_| {}),
     ("with the root at the end", 3, |case| case.issuers.push(root())),
-    ("straight under the root, which is left out", 1, |case| case.issued_by("root", &ROOT, Vec::new())),
+    ("straight under the root, which is added", 2, |case| case.issued_by("root", &ROOT, Vec::new())),
     ("straight under the root, which is sent along", 2, |case| case.issued_by("root", &ROOT, vec![root()])),
     ("two intermediates", 3, |case| {
         let upper = ca("upper", &OTHER, "root", &ROOT).sign(&ROOT);
@@ -585,10 +585,12 @@ fn good_certificates_pass_and_are_written_anew() {
         let sent: Vec<_> = X509::stack_from_pem(&chain).unwrap();
         let kept: Vec<_> = X509::stack_from_pem(checked.chain_pem.as_bytes()).unwrap();
         assert_eq!(kept.len(), *certificates, "{what}");
-        assert!(
-            sent.iter().map(|one| one.to_der().unwrap()).eq(kept.iter().map(|one| one.to_der().unwrap())),
-            "{what}"
-        );
+        let ders = |chain: &[X509]| chain.iter().map(|one| one.to_der().unwrap()).collect::<Vec<_>>();
+        let (as_sent, added) = kept.split_at(sent.len());
+        assert_eq!(ders(as_sent), ders(&sent), "{what}");
+        assert!(ders(added).iter().all(|one| case.anchors.contains(one)), "{what}: only the root is ever added");
+        let again = recheck(&chain, &claims, &case.anchors, NOW).unwrap();
+        assert_eq!(again, checked.chain_pem, "{what}: it is the same when it is read again");
         assert_eq!(kept[0].public_key().unwrap().public_key_to_der().unwrap(), case.spki, "{what}");
         assert_strict_pem(&checked.chain_pem);
     }

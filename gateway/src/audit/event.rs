@@ -8,6 +8,8 @@ use acme::{
     base64url,
     certificate::CertificateId,
     challenge::{ChallengeKind, Evidence},
+    failure_run::FailureRun,
+    identifier::Identifier,
     ids::{EndpointName, RegistrationId},
     order::{CsrDigest, Order, Progress},
     problem::Problem,
@@ -61,6 +63,17 @@ pub(crate) enum Event<'a> {
         authorization: &'a Authorization,
         kind: ChallengeKind,
         outcome: &'a Result<Evidence, Problem>,
+    },
+    /// New orders for it are refused from now on.
+    IdentifierPaused {
+        run: &'a FailureRun,
+    },
+    /// By a person, through the link in the refusal.
+    IdentifiersUnpaused {
+        endpoint: &'a EndpointName,
+        account: &'a RegistrationId,
+        identifiers: Vec<&'a Identifier>,
+        client: IpAddr,
     },
     OrderFinalized {
         order: &'a Order,
@@ -130,6 +143,14 @@ impl Event<'_> {
                 "identifier": authorization.identifier, "method": kind,
                 "result": if outcome.is_ok() { "valid" } else { "invalid" },
                 "evidence": outcome.as_ref().ok(), "problem": outcome.as_ref().err(),
+            }),
+            Self::IdentifierPaused { run } => json!({
+                "event": "identifier.paused", "endpoint": run.endpoint, "account": run.account,
+                "identifier": run.identifier, "failures": run.failures, "since": run.first, "problem": run.problem,
+            }),
+            Self::IdentifiersUnpaused { endpoint, account, identifiers, client } => json!({
+                "event": "identifiers.unpaused", "endpoint": endpoint, "account": account,
+                "identifiers": identifiers, "client": client,
             }),
             Self::OrderFinalized { order, csr } => json!({
                 "event": "order.finalized", "endpoint": order.endpoint, "account": order.account, "order": order.id,

@@ -29,6 +29,7 @@ use super::{check_config::check_files, tls};
 use crate::{
     app::{App, Endpoint},
     clock, http,
+    limits::Limits,
     nonce::Nonces,
     ra::{catalogue::Catalogue, certificate::Downloads, renewal_info::RenewalInfos},
     seal::Sealer,
@@ -109,6 +110,7 @@ fn assemble(settings: Settings, cm: Arc<dyn CertificateManager>) -> anyhow::Resu
         renewal_infos: RenewalInfos::default(),
         anchors: tls::anchors(&settings.cm.issuer_roots_file)?,
         validator: validator(&settings)?,
+        limits: Limits::new(&settings.limits, &metrics),
         nonces: Nonces::resume(&settings.store.dir, clock::now())?,
         sealer: Sealer::from_file(&settings.secrets.seal_key_file)?,
         metrics,

@@ -23,7 +23,7 @@ use actix_web::{
 use cm_connector::{Client, Proof};
 use serde::de::DeserializeOwned;
 
-use super::{load::Load, problem::HttpError, trace::Noted};
+use super::{admission::purpose, load::Load, problem::HttpError, trace::Noted};
 use crate::{
     app::{App, Endpoint},
     clock,
@@ -34,6 +34,7 @@ use crate::{
         parse::{Jws, Signer},
         verify::VerifyingKey,
     },
+    limits::Purpose,
     ra,
 };
 
@@ -211,6 +212,9 @@ impl Arrived {
         self.verify(&key)?;
         self.require_url()?;
         self.note(&registration.id);
+        if self.purpose() == Purpose::Other {
+            self.app.limits.signed_request(&self.endpoint, &registration.id)?;
+        }
         ra::account::require_usable(&self.endpoint, &registration)?;
         let payload = P::read(&self.jws.signed.payload)?;
         let proof = Proof(self.jws.signed.received.into());
@@ -256,7 +260,14 @@ impl Arrived {
         let unknown =
             || HttpError::new(ProblemKind::AccountDoesNotExist, "kid names no account; create one with newAccount");
         let id = RegistrationId::parse(id).map_err(|_| unknown())?;
-        let found = self.app.registrations.registration(&self.endpoint.realm, &id).await.map_err(ra::Error::from)?;
+        let (app, client) = (&self.app, self.client.ip);
+        if !app.registrations.remembers(&self.endpoint.realm, &id) {
+            app.limits.may_ask_for_account(client, self.purpose())?;
+        }
+        let found = app.registrations.registration(&self.endpoint.realm, &id).await.map_err(ra::Error::from)?;
+        if found.is_none() {
+            app.limits.account_is_unknown(client, self.purpose());
+        }
         let registration = found.ok_or_else(unknown)?;
         // A registration without a key has no account yet.
         let key = registration.key.as_ref().map(|record| record.key.clone()).ok_or_else(unknown)?;
@@ -289,6 +300,10 @@ impl Arrived {
             ProblemKind::Unauthorized,
             "the url in the protected header is not the URL of this resource as this server gave it out",
         ))
+    }
+
+    fn purpose(&self) -> Purpose {
+        purpose(self.request.path())
     }
 
     fn note(&self, account: &RegistrationId) {

@@ -47,6 +47,15 @@ impl Links {
         format!("{}/key-change", self.base)
     }
 
+    pub(crate) fn new_authorization(&self) -> String {
+        format!("{}/new-authz", self.base)
+    }
+
+    /// Without a final slash: clients add the slash and the certificate's identifier (RFC 9773 §4.1).
+    pub(crate) fn renewal_info(&self) -> String {
+        format!("{}/renewal-info", self.base)
+    }
+
     pub(crate) fn account(&self, id: &RegistrationId) -> String {
         format!("{}/acct/{id}", self.base)
     }
@@ -77,6 +86,10 @@ impl Links {
 
     pub(crate) fn alternate(&self, sealed: &str, chain: usize) -> String {
         format!("{}/cert/{sealed}/{chain}", self.base)
+    }
+
+    pub(crate) fn unpause(&self, sealed: &str) -> String {
+        format!("{}/unpause/{sealed}", self.base)
     }
 
     /// The account id in a `kid`: `None` if the URL is not an account URL of this endpoint.

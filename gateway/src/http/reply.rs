@@ -43,6 +43,12 @@ impl Reply {
         self
     }
 
+    /// Anybody may keep the answer for so long. Never one with a nonce: those are stripped of it.
+    pub(crate) fn cacheable(mut self, max_age: Duration) -> Self {
+        self.0.insert_header((header::CACHE_CONTROL, format!("public, max-age={}", max_age.as_secs())));
+        self
+    }
+
     pub(crate) fn json(mut self, value: &impl serde::Serialize) -> HttpResponse {
         self.0.insert_header((header::CONTENT_TYPE, "application/json"));
         with_json(&mut self.0, value)

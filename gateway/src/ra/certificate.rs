@@ -4,10 +4,7 @@
 //! issued can be downloaded again from the CM, whatever became of our store. Whose it is the CM
 //! knows.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
 use acme::{
     base64url,
@@ -16,7 +13,7 @@ use acme::{
     time::Timestamp,
 };
 
-use super::Error;
+use super::{Error, recent::Recent};
 use crate::{
     app::{App, Endpoint},
     seal::Sealer,
@@ -98,39 +95,22 @@ fn unpack(octets: &[u8]) -> Option<CertificateId> {
 
 /// Certificates that were issued or downloaded lately: most clients download right after finalize,
 /// and the CM need not be asked for what it just said.
-#[derive(Default)]
-pub(crate) struct Downloads {
-    recent: Mutex<Recent>,
-}
+pub(crate) struct Downloads(Recent<CertificateId, Download>);
 
-#[derive(Default)]
-struct Recent {
-    downloads: HashMap<CertificateId, Download>,
-    order: VecDeque<CertificateId>,
+impl Default for Downloads {
+    fn default() -> Self {
+        const MOST: usize = 4096;
+        Self(Recent::new(MOST))
+    }
 }
 
 impl Downloads {
-    /// Certificates remembered.
-    const MOST: usize = 4096;
-
     pub(crate) fn get(&self, id: &CertificateId) -> Option<Download> {
-        self.lock().downloads.get(id).cloned()
+        self.0.get(id)
     }
 
     pub(crate) fn keep(&self, id: CertificateId, download: Download) {
-        let mut recent = self.lock();
-        if recent.downloads.insert(id.clone(), download).is_none() {
-            recent.order.push_back(id);
-        }
-        while recent.order.len() > Self::MOST {
-            if let Some(oldest) = recent.order.pop_front() {
-                recent.downloads.remove(&oldest);
-            }
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.keep(id, download);
     }
 }
 

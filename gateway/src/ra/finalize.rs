@@ -112,7 +112,10 @@ fn check(app: &App, endpoint: &Endpoint, registration: &Registration, order: &Or
 
 /// The exact octets that the CM will get.
 fn octets(app: &App, order: &Order, authorizations: &[Authorization], request: &Request) -> Result<Vec<u8>, Error> {
-    let proven = authorizations.iter().filter_map(|authorization| Validation::of(authorization, false, None));
+    let proven = authorizations.iter().filter_map(|authorization| {
+        let reused = order.reused.contains(&authorization.id);
+        Validation::of(authorization, reused)
+    });
     let validations: Vec<_> = proven.collect();
     if validations.len() != order.identifiers.len() {
         return Err(Problem::new(ProblemKind::OrderNotReady, "an identifier is not proven; create a new order").into());
@@ -126,6 +129,7 @@ fn octets(app: &App, order: &Order, authorizations: &[Authorization], request: &
         validations,
         not_before: order.not_before,
         not_after: order.not_after,
+        replaces: order.replaces.clone(),
         client: request.client.clone(),
         proof: request.proof.clone(),
     };

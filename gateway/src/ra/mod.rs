@@ -13,6 +13,8 @@ pub(crate) mod finalize;
 pub(crate) mod key_change;
 pub(crate) mod new_authorization;
 pub(crate) mod order;
+pub(crate) mod pause;
+mod quota;
 pub(crate) mod recent;
 pub(crate) mod renewal_info;
 pub(crate) mod replacement;

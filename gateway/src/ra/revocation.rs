@@ -110,7 +110,7 @@ async fn proofs(
     for identifier in &certificate.names {
         let found = app.store.proven(&endpoint.name, account, identifier, PROOFS_MAX).await?;
         let counts = |stored: &&Stored<Authorization>| stored.value.status(now) == AuthorizationStatus::Valid;
-        let validation = found.iter().find(counts).and_then(|stored| Validation::of(&stored.value, true, None));
+        let validation = found.iter().find(counts).and_then(|stored| Validation::of(&stored.value, true));
         validations.push(validation.ok_or_else(|| not_proven(identifier))?);
     }
     if validations.is_empty() {

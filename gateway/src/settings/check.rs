@@ -80,7 +80,23 @@ impl Settings {
         if let Some((setting, _)) = limits.iter().find(|(_, limit)| *limit == 0) {
             return refuse(setting, "0 would let nothing pass; give at least 1");
         }
+        self.check_limits()?;
         self.check_endpoints()
+    }
+
+    /// Clients have to poll, and to ask for a nonce before they can do anything.
+    fn check_limits(&self) -> Result<(), SettingsError> {
+        let limits = [
+            ("limits.requests_per_account", self.limits.requests_per_account, 5),
+            ("limits.requests_per_address", self.limits.requests_per_address, 20),
+        ];
+        match limits.into_iter().find(|(_, limit, least)| !limit.allows_each_second(*least)) {
+            None => Ok(()),
+            Some((setting, _, least)) => Err(SettingsError::Unsound {
+                setting: setting.to_owned(),
+                reason: format!("clients need {least} requests a second; give a burst of at least {least} * per_secs"),
+            }),
+        }
     }
 
     fn check_endpoints(&self) -> Result<(), SettingsError> {

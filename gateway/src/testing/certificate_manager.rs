@@ -13,10 +13,14 @@ use std::{
 use acme::{
     account_key::{PublicKey, Thumbprint},
     base64url,
+    caa::{CaaEvidence, CaaPolicy},
     certificate::CertificateId,
     csr::Csr,
     identifier::Identifier,
-    ids::{CertificateRequestId, IdempotencyKey, IssuerName, OrderId, ProfileName, RealmName, RegistrationId},
+    ids::{
+        AuthorizationId, CertificateRequestId, IdempotencyKey, IssuerName, OrderId, ProfileName, RealmName,
+        RegistrationId,
+    },
     problem::{Problem, ProblemKind},
     profile::{MustStaple, Profile},
     registration::{AccountKeyRecord, AllowedIdentifiers, Registration, RegistrationStatus},
@@ -84,6 +88,7 @@ struct Asked {
     csr: String,
     identifiers: Vec<Identifier>,
     validations: Vec<cm_connector::Validation>,
+    replaces: Option<CertificateId>,
 }
 
 impl ScriptedCm {
@@ -158,6 +163,21 @@ impl ScriptedCm {
 
     pub(crate) fn certificates(&self) -> Vec<Certificate> {
         self.state().certificates.clone()
+    }
+
+    /// The identifiers that evidence was sent for with this order, and whether it was reused.
+    pub(crate) fn evidence_of(&self, order: &OrderId) -> Vec<(String, bool)> {
+        let state = self.state();
+        let asked = state.requests.iter().filter(|request| request.asked.order == *order);
+        let validations = asked.flat_map(|request| &request.asked.validations);
+        validations.map(|validation| (validation.identifier.to_string(), validation.reused)).collect()
+    }
+
+    /// The certificate that this order replaces.
+    pub(crate) fn replaced_by(&self, order: &OrderId) -> Option<String> {
+        let state = self.state();
+        let asked = state.requests.iter().find(|request| request.asked.order == *order);
+        asked.and_then(|request| request.asked.replaces.as_ref()).map(ToString::to_string)
     }
 
     pub(crate) fn deliveries(&self) -> Vec<Delivery> {
@@ -482,6 +502,16 @@ impl CertificateManager for ScriptedCm {
         .await
     }
 
+    fn renew_caa(&self, request: &[u8], looks: &[(AuthorizationId, CaaEvidence)]) -> Result<Vec<u8>, CmError> {
+        let mut asked: Asked = serde_json::from_slice(request).unwrap();
+        for validation in &mut asked.validations {
+            if let Some((_, caa)) = looks.iter().find(|(id, _)| *id == validation.authorization) {
+                validation.evidence.caa = Some(caa.clone());
+            }
+        }
+        Ok(serde_json::to_vec(&asked).unwrap())
+    }
+
     fn certificate_request(&self, request: &CertificateRequest) -> Result<Vec<u8>, CmError> {
         let mut state = self.state();
         state.octets_made += 1;
@@ -492,6 +522,7 @@ impl CertificateManager for ScriptedCm {
             csr: base64url::encode(&request.csr_der),
             identifiers: request.identifiers.clone(),
             validations: request.validations.clone(),
+            replaces: request.replaces.clone(),
         };
         Ok(serde_json::to_vec(&asked).unwrap())
     }
@@ -632,6 +663,7 @@ fn profile(name: &str, is_default: bool) -> Profile {
         client_may_choose_validity: true,
         approval_timeout: None,
         must_staple: MustStaple::Never,
+        caa: CaaPolicy::Optional,
         methods: None,
         proof_age_max: None,
     }

@@ -38,7 +38,7 @@ pub(crate) use web::Web;
 
 use crate::{
     app::{App, Endpoint},
-    clock,
+    clock, limits,
     nonce::Nonces,
     ra::{self, Error, catalogue::Catalogue, certificate::Downloads, order::OrderView, renewal_info::RenewalInfos},
     random,
@@ -127,24 +127,44 @@ impl Gateway {
     /// An order whose authorizations are all valid.
     pub(crate) async fn ready_order(&self, registration: &Registration, names: &[&str]) -> OrderId {
         let view = self.order(registration, names).await.unwrap();
-        for id in &view.order.authorizations {
-            let stored = self.app.store.authorization(id).await.unwrap().unwrap();
-            let evidence = Evidence {
-                perspective: String::from("local"),
-                source: String::from("198.51.100.7"),
-                target: String::from("192.0.2.10:80"),
-                at: clock::now(),
-            };
-            let challenge = &stored.value.challenges[0];
-            let looked_for = KeyAuthorization::new(&challenge.token, &registration.key.as_ref().unwrap().thumbprint);
-            let response = stored.value.respond(challenge.kind, looked_for, clock::now());
-            let Ok(Response::Started(started)) = response else { panic!("{response:?}") };
-            let proven = started.record_valid(challenge.kind, evidence);
-            let mut commit = Commit::new();
-            commit.update_authorization(&stored, proven, self.app.keep_until(view.order.expires));
-            self.app.store.commit(commit).await.unwrap();
+        self.ready_order_of(registration, view.order).await
+    }
+
+    /// Proves everything that this order still needs.
+    pub(crate) async fn ready_order_of(&self, registration: &Registration, order: Order) -> OrderId {
+        for id in &order.authorizations {
+            self.prove(registration, id).await;
         }
-        view.order.id
+        order.id
+    }
+
+    /// Proves control by the first challenge, unless it is proven.
+    pub(crate) async fn prove(&self, registration: &Registration, id: &AuthorizationId) {
+        let stored = self.app.store.authorization(id).await.unwrap().unwrap();
+        if stored.value.proof().is_some() {
+            return;
+        }
+        let evidence = Evidence {
+            perspective: String::from("local"),
+            source: String::from("198.51.100.7"),
+            target: String::from("192.0.2.10:80"),
+            at: clock::now(),
+            caa: None,
+        };
+        let challenge = &stored.value.challenges[0];
+        let looked_for = KeyAuthorization::new(&challenge.token, &registration.key.as_ref().unwrap().thumbprint);
+        let response = stored.value.respond(challenge.kind, looked_for, clock::now());
+        let Ok(Response::Started(started)) = response else { panic!("{response:?}") };
+        let proven = started.record_valid(challenge.kind, evidence);
+        let mut commit = Commit::new();
+        commit.update_authorization(&stored, proven, self.app.keep_until(stored.value.expires));
+        self.app.store.commit(commit).await.unwrap();
+    }
+
+    /// One attempt at the issuance of a finalized order.
+    pub(crate) async fn run_issuance(&self, order: &OrderId) {
+        let job = self.job(&Job::issuance_id(order)).await.expect("the order was finalized");
+        crate::workers::issue(&self.app, job).await.unwrap();
     }
 
     /// Finalizes at the open endpoint.
@@ -244,7 +264,13 @@ pub(crate) fn new_order(names: &[&str]) -> NewOrder {
         let is_address = name.parse::<std::net::IpAddr>().is_ok();
         IdentifierText { kind: String::from(if is_address { "ip" } else { "dns" }), value: String::from(*name) }
     };
-    NewOrder { identifiers: names.iter().map(identifier).collect(), not_before: None, not_after: None, profile: None, replaces: None }
+    NewOrder {
+        identifiers: names.iter().map(identifier).collect(),
+        not_before: None,
+        not_after: None,
+        profile: None,
+        replaces: None,
+    }
 }
 
 /// A CSR for these names by a new key.
@@ -276,6 +302,7 @@ fn assemble(own: &str, cm: &Arc<ScriptedCm>, disk: &Arc<Disk>) -> App {
         danger_allow_loopback: settings.validation.danger_allow_loopback,
         ..validation::Settings::default()
     });
+    let metrics = Metrics::new().unwrap();
     App {
         endpoints: Endpoint::all(&settings).unwrap(),
         store: Store::new(disk.clone()),
@@ -285,9 +312,10 @@ fn assemble(own: &str, cm: &Arc<ScriptedCm>, disk: &Arc<Disk>) -> App {
         renewal_infos: RenewalInfos::default(),
         anchors: vec![cm.authority.root_der.clone(), cm.other.root_der.clone()],
         validator: validator.unwrap(),
+        limits: limits::Limits::new(&settings.limits, &metrics),
         nonces: Nonces::new().unwrap(),
         sealer: Sealer::ephemeral().unwrap(),
-        metrics: Metrics::new().unwrap(),
+        metrics,
         wake: Wake::default(),
         waiters: Waiters::default(),
         cm: cm.clone(),

@@ -38,7 +38,8 @@ pub(super) async fn inspect(
         validity_max: profile.and_then(|profile| profile.validity_max),
         issuer_key_ids: &issuer_key_ids,
         anchors: &app.anchors,
-        must_staple: csr.asks_must_staple(),
+        must_staple: profile
+            .map_or(csr.asks_must_staple(), |profile| profile.must_staple.is_due(csr.asks_must_staple())),
         now,
     };
     let asked = RequestClaims {

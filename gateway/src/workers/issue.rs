@@ -44,7 +44,7 @@ struct Issuance {
 }
 
 /// Takes the order one step further.
-pub(super) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
+pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
     let Work::Issue { order, realm, idempotency_key, csr, request, submission } = job.value.work.clone() else {
         anyhow::bail!("not an issuance job");
     };

@@ -12,6 +12,8 @@ mod sweep;
 mod validate;
 mod waiters;
 
+#[cfg(test)]
+pub(crate) use issue::issue;
 pub(crate) use runner::{Runner, Wake};
 pub(crate) use sweep::{keep_audit, keep_catalogue, sweep};
 pub(crate) use waiters::Waiters;

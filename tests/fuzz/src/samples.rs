@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use acme::{
+    caa::CaaPolicy,
     account_key::PublicKey,
     ids::{IssuerName, ProfileName},
-    profile::Profile,
+    profile::{MustStaple, Profile},
 };
 
 /// A profile that allows much, so that little is refused before it was looked at.
@@ -25,7 +26,10 @@ pub(crate) fn profile() -> Option<Profile> {
         validity_max: Some(Duration::from_secs(90 * 86_400)),
         client_may_choose_validity: true,
         approval_timeout: None,
-        must_staple_allowed: true,
+        must_staple: MustStaple::IfRequested,
+        caa: CaaPolicy::Optional,
+        methods: None,
+        proof_age_max: None,
     })
 }
 

@@ -34,9 +34,14 @@ pub(crate) async fn post(
             return Err(HttpError::malformed("the only status an authorization can be set to is deactivated"));
         }
     };
+    Ok(reply(Reply::ok(), &authorization, &endpoint.links, now))
+}
+
+/// Writes an authorization and, while it is pending, when to look again.
+pub(super) fn reply(reply: Reply, authorization: &Authorization, links: &Links, now: Timestamp) -> HttpResponse {
     let pending = authorization.status(now) == AuthorizationStatus::Pending;
     let again = pending.then_some(Duration::from_secs(2));
-    Ok(Reply::ok().retry_after(again).json(&encode(&authorization, &endpoint.links, now)))
+    reply.retry_after(again).json(&encode(authorization, links, now))
 }
 
 fn encode(authorization: &Authorization, links: &Links, now: Timestamp) -> wire::authorization::Authorization {

@@ -41,6 +41,8 @@ fn directory(app: &App, endpoint: &Endpoint) -> Directory {
         new_order: links.new_order(),
         revoke_cert: links.revoke_certificate(),
         key_change: links.key_change(),
+        new_authz: endpoint.pre_authorization.then(|| links.new_authorization()),
+        renewal_info: links.renewal_info(),
         meta: Meta {
             terms_of_service: endpoint.terms_of_service.clone(),
             website: endpoint.website.clone(),

@@ -8,10 +8,13 @@ pub(super) mod directory;
 pub(super) mod finalize;
 pub(super) mod key_change;
 pub(super) mod new_account;
+pub(super) mod new_authorization;
 pub(super) mod new_nonce;
 pub(super) mod new_order;
 pub(super) mod order;
+pub(super) mod renewal_info;
 pub(super) mod revoke_certificate;
+pub(super) mod unpause;
 
 use acme::ids::{Id, NotAnId};
 

@@ -24,6 +24,7 @@ pub(super) const fn page_of(kind: ProblemKind) -> &'static Page {
         ProblemKind::Unauthorized | ProblemKind::AccountNotActive => &account::UNAUTHORIZED,
         ProblemKind::UserActionRequired => &account::USER_ACTION_REQUIRED,
         ProblemKind::BadPublicKey => &account::BAD_PUBLIC_KEY,
+        ProblemKind::AlreadyReplaced => &certificate::ALREADY_REPLACED,
         ProblemKind::AlreadyRevoked => &certificate::ALREADY_REVOKED,
         ProblemKind::BadCsr => &certificate::BAD_CSR,
         ProblemKind::BadRevocationReason => &certificate::BAD_REVOCATION_REASON,

@@ -2,6 +2,19 @@
 
 use super::{Page, Whom};
 
+pub(super) static ALREADY_REPLACED: Page = Page {
+    title: "This certificate has a successor already",
+    happened: "Your device wanted to renew a certificate that was renewed before.",
+    means: "Each certificate can be replaced by one other. Either the renewal was done and the device does not know \
+        it, or two devices or programs renew the same certificate.",
+    steps: &[
+        "Look whether the device has a newer certificate already; then nothing has to be done.",
+        "Look whether another device or program renews the same certificate, and let only one of them do it.",
+        "Otherwise let the device order a new certificate without naming the old one.",
+    ],
+    ask: &[Whom::Operator],
+};
+
 pub(super) static ALREADY_REVOKED: Page = Page {
     title: "This certificate is withdrawn already",
     happened: "Your device asked to withdraw (revoke) a certificate that was withdrawn before.",

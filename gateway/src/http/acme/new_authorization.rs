@@ -1,0 +1,22 @@
+//! newAuthz (RFC 8555 §7.4.1).
+
+use acme::wire;
+use actix_web::HttpResponse;
+
+use super::authorization::reply;
+use crate::{
+    clock,
+    http::{AccountSigned, HttpError, Reply},
+    ra,
+};
+
+/// `POST /acme/{endpoint}/new-authz`
+pub(crate) async fn post(
+    request: AccountSigned<wire::authorization::NewAuthorization>,
+) -> Result<HttpResponse, HttpError> {
+    let AccountSigned { app, endpoint, registration, payload, .. } = request;
+    let now = clock::now();
+    let made = ra::new_authorization::create(&app, &endpoint, &registration, &payload.identifier, now).await?;
+    let created = Reply::created().location(endpoint.links.authorization(&made.id));
+    Ok(reply(created, &made, &endpoint.links, now))
+}

@@ -1,0 +1,58 @@
+//! Renewal information (RFC 9773 §4), by GET without an account and by POST-as-GET.
+
+use std::time::Duration;
+
+use acme::{
+    certificate::CertificateId,
+    wire::renewal_info::{RenewalInfo, SuggestedWindow},
+};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::{
+    app::{App, Endpoint},
+    http::{
+        AccountSigned, HttpError, Nothing, Reply,
+        authenticate::{app_of, endpoint_of},
+    },
+    ra::renewal_info::{fresh_for, look_up},
+    random,
+};
+
+/// When clients ask again if the CM does not say: about four times a day.
+const RETRY_AFTER: Duration = Duration::from_secs(6 * 3600);
+/// Clients hold it between a minute and a day (RFC 9773 §4.3.2).
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(60);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// `GET /acme/{endpoint}/renewal-info/{certificate}`, also with a doubled slash before it: some
+/// clients append to URLs by hand.
+pub(crate) async fn get(request: HttpRequest, path: web::Path<(String, String)>) -> Result<HttpResponse, HttpError> {
+    let app = app_of(&request)?;
+    let endpoint = endpoint_of(&app, &request)?;
+    answer(&app, &endpoint, &path.1).await
+}
+
+/// `POST /acme/{endpoint}/renewal-info/{certificate}`
+pub(crate) async fn post(
+    path: web::Path<(String, String)>,
+    request: AccountSigned<Nothing>,
+) -> Result<HttpResponse, HttpError> {
+    answer(&request.app, &request.endpoint, &path.1).await
+}
+
+async fn answer(app: &App, endpoint: &Endpoint, text: &str) -> Result<HttpResponse, HttpError> {
+    let id = CertificateId::parse_ari(text)
+        .map_err(|error| HttpError::malformed(format!("the last part of the URL is {error} (RFC 9773 section 4.1)")))?;
+    let info = look_up(app, endpoint, &id).await?;
+    let again = info.retry_after.unwrap_or_else(jittered).clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
+    let reply = Reply::ok().retry_after(Some(again)).cacheable(fresh_for(&info).min(again));
+    Ok(reply.json(&RenewalInfo {
+        suggested_window: SuggestedWindow { start: info.start, end: info.end },
+        explanation_url: info.explanation_url,
+    }))
+}
+
+/// A fifth more or less, so that clients that asked together do not do so again.
+fn jittered() -> Duration {
+    RETRY_AFTER.mul_f64(random::between(0.8, 1.2))
+}

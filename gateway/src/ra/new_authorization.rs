@@ -1,0 +1,160 @@
+//! Authorizations for what is going to be ordered: proven before if possible, else new ones
+//! (RFC 8555 §7.4, §7.4.1).
+
+use acme::{
+    authorization::Authorization,
+    challenge,
+    identifier::Identifier,
+    problem::{Problem, ProblemKind, Subproblem},
+    registration::Registration,
+    time::Timestamp,
+    wire::order::IdentifierText,
+};
+use policies::reuse::{Terms, may_rest_on, order_end};
+use store::{Commit, Stored};
+
+use super::{Error, again_on_conflict, order::parse_identifier, quota};
+use crate::{
+    app::{App, Endpoint},
+    audit::Event,
+    random,
+};
+
+/// Most proofs of one identifier that are looked at, the latest first.
+const PROOFS_MAX: usize = 8;
+
+/// Whose authorizations they are, and what they have to satisfy.
+#[derive(Clone, Copy)]
+pub(crate) struct Grounds<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) registration: &'a Registration,
+    pub(crate) issuer_domain_names: &'a [String],
+    pub(crate) terms: Terms<'a>,
+}
+
+/// What proves control of an identifier, or will.
+pub(crate) enum Ground {
+    /// Proven before.
+    Proven(Stored<Authorization>),
+    /// To be proven.
+    New(Authorization),
+}
+
+impl Ground {
+    pub(crate) const fn authorization(&self) -> &Authorization {
+        match self {
+            Self::Proven(stored) => &stored.value,
+            Self::New(authorization) => authorization,
+        }
+    }
+
+    /// What is still to be proven, if it is.
+    pub(crate) const fn unproven(&self) -> Option<&Identifier> {
+        match self {
+            Self::Proven(_) => None,
+            Self::New(authorization) => Some(&authorization.identifier),
+        }
+    }
+}
+
+/// Makes an authorization ahead of any order, or finds the proof that there is (RFC 8555 §7.4.1).
+/// An order rests on it once it is proven.
+pub(crate) async fn create(
+    app: &App,
+    endpoint: &Endpoint,
+    registration: &Registration,
+    identifier: &IdentifierText,
+    now: Timestamp,
+) -> Result<Authorization, Error> {
+    if !endpoint.pre_authorization {
+        return Err(Error::not_found("resource; this directory offers no newAuthz"));
+    }
+    policies::registration::may_order(registration.status)?;
+    let identifier = parse_identifier(endpoint, identifier)?;
+    if identifier.is_wildcard() {
+        let detail = "wildcard names cannot be authorized ahead of an order (RFC 8555 section 7.4.1); order them";
+        return Err(Error::refused(ProblemKind::Malformed, detail));
+    }
+    let offer = app.catalogue.offer(&endpoint.realm)?;
+    let profile = policies::profile::choose(None, endpoint.profile.as_ref(), registration, &offer.profiles)?;
+    let identifiers = [identifier];
+    policies::identifier::check_order(&identifiers, registration, profile, 1)?;
+    let order_end = order_end(app.settings.orders.lifetime.duration(), profile, now);
+    let names = offer.caa_identities();
+    let terms = Terms { offered: &endpoint.challenges, profile, age_max: endpoint.authorization_reuse, order_end, now };
+    let grounds = Grounds { endpoint, registration, issuer_domain_names: &names, terms };
+    again_on_conflict(async || match find(app, &grounds, &identifiers).await?.into_iter().next() {
+        Some(Ground::Proven(stored)) => Ok(stored.value),
+        Some(Ground::New(authorization)) => {
+            let spent = quota::new_authorization(app, endpoint, registration, &authorization.identifier, now).await?;
+            let mut commit = Commit::new();
+            commit.create_authorization(authorization.clone(), app.keep_until(authorization.expires));
+            commit.audit(now, Event::AuthorizationCreated { authorization: &authorization }.to_json());
+            app.store.commit(commit).await?;
+            spent.keep();
+            Ok(authorization)
+        }
+        None => Err(Error::internal(anyhow::anyhow!("one identifier has one authorization"))),
+    })
+    .await
+}
+
+/// One authorization for each identifier, in their order. The new ones end when the first of the
+/// proven ones does.
+///
+/// # Errors
+/// A problem naming every identifier that cannot be proven here.
+pub(crate) async fn find(app: &App, grounds: &Grounds<'_>, identifiers: &[Identifier]) -> Result<Vec<Ground>, Error> {
+    let mut proven = Vec::with_capacity(identifiers.len());
+    for identifier in identifiers {
+        proven.push(earlier_proof(app, grounds, identifier).await?);
+    }
+    let ends = proven.iter().flatten().map(|stored| stored.value.expires);
+    let expires = ends.min().map_or(grounds.terms.order_end, |first| first.min(grounds.terms.order_end));
+    let (mut found, mut refused) = (Vec::with_capacity(identifiers.len()), Vec::new());
+    for (identifier, proven) in identifiers.iter().zip(proven) {
+        match proven
+            .map_or_else(|| make(grounds, identifier, expires).map(Ground::New), |stored| Ok(Ground::Proven(stored)))
+        {
+            Ok(ground) => found.push(ground),
+            Err(subproblem) => refused.push(subproblem),
+        }
+    }
+    if refused.is_empty() { Ok(found) } else { Err(Problem::about_identifiers(refused, identifiers.len()).into()) }
+}
+
+async fn earlier_proof(
+    app: &App,
+    grounds: &Grounds<'_>,
+    identifier: &Identifier,
+) -> Result<Option<Stored<Authorization>>, Error> {
+    if grounds.terms.age_max.is_zero() {
+        return Ok(None);
+    }
+    let (endpoint, account) = (&grounds.endpoint.name, &grounds.registration.id);
+    let proofs = app.store.proven(endpoint, account, identifier, PROOFS_MAX).await?;
+    Ok(proofs.into_iter().find(|stored| may_rest_on(&stored.value, &grounds.terms)))
+}
+
+fn make(grounds: &Grounds<'_>, identifier: &Identifier, expires: Timestamp) -> Result<Authorization, Subproblem> {
+    let Grounds { endpoint, registration, issuer_domain_names, terms } = grounds;
+    let kinds: Vec<_> = terms.offered.iter().copied().filter(|kind| terms.profile.accepts(*kind)).collect();
+    let challenges = challenge::offer(&kinds, identifier, &random::token(), issuer_domain_names);
+    if challenges.is_empty() {
+        let detail = "no challenge on offer here can prove control of it (rule challenge.none-offered); ask the operator to offer dns-01 for wildcards or http-01 for addresses";
+        return Err(Subproblem::new(ProblemKind::RejectedIdentifier, identifier, detail));
+    }
+    Ok(Authorization {
+        id: random::id(),
+        endpoint: endpoint.name.clone(),
+        account: registration.id.clone(),
+        identifier: identifier.clone(),
+        challenges,
+        expires,
+        deactivated_at: None,
+        revoked_at: None,
+    })
+}
+
+#[cfg(test)]
+mod tests;
