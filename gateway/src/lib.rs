@@ -8,6 +8,7 @@ mod cli;
 mod clock;
 mod http;
 mod jws;
+mod limits;
 mod nonce;
 pub mod parsers;
 mod ra;

@@ -134,6 +134,12 @@ fn proven_prefix(endpoint: &EndpointName, account: &RegistrationId, identifier: 
     format!("proven/{endpoint}/{account}/{}/{identifier}", identifier.kind())
 }
 
+/// The orders of an account from this time on.
+pub(crate) fn orders_since(endpoint: &EndpointName, registration: &RegistrationId, since: Timestamp) -> KeyRange {
+    let KeyRange { below, .. } = orders_of(endpoint, registration, None);
+    KeyRange { from: Key::new(format!("account/{endpoint}/{registration}/{}/", digits(since))), below }
+}
+
 /// The first key after this one. No text lies between a key and the key with `!` added: that is the
 /// lowest character of a key that no id contains.
 pub(crate) fn successor(key: &Key) -> Key {

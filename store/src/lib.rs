@@ -133,6 +133,23 @@ impl Store {
         })
     }
 
+    /// The orders that an account made at this time or later, oldest first, each with its time; at
+    /// most `limit`. None of them is read.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    pub async fn orders_made_since(
+        &self,
+        endpoint: &EndpointName,
+        account: &RegistrationId,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, OrderId)>, ReadError> {
+        let range = keys::orders_since(endpoint, account, since);
+        let entries = self.backend.scan(&range, limit.min(SCAN_MAX)).await?;
+        Ok(entries.iter().filter_map(|entry| keys::read_account(&entry.key)).collect())
+    }
+
     /// A job; `None` if its work is done or was never promised.
     ///
     /// # Errors

@@ -5,7 +5,10 @@
 
 use std::{fmt::Write as _, sync::LazyLock};
 
-use actix_web::{HttpResponse, http::header};
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -37,7 +40,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Content of a page. All text in it is escaped.
+/// Content of a page. All text in it is escaped. Writing to a `String` does not fail.
 #[derive(Debug, Default)]
 pub(super) struct Html(String);
 
@@ -65,11 +68,24 @@ impl Html {
         self
     }
 
+    /// Terms, each with what is to be said about it.
+    pub(super) fn terms<'a>(mut self, terms: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        self.0.push_str("<dl>\n");
+        self = terms.into_iter().fold(self, |html, (term, about)| html.element("dt", term).element("dd", about));
+        self.0.push_str("</dl>\n");
+        self
+    }
+
+    /// A button that posts to the page's own address, with nothing in it.
+    pub(super) fn button(mut self, text: &str) -> Self {
+        let _ = writeln!(self.0, "<form method=\"post\"><button type=\"submit\">{}</button></form>", escape(text));
+        self
+    }
+
     /// Links, each with its text.
     pub(super) fn links<'a>(mut self, links: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         self.0.push_str("<ul>\n");
         for (url, text) in links {
-            // Writing to a String does not fail.
             let _ = writeln!(self.0, "<li><a href=\"{}\">{}</a></li>", escape(url), escape(text));
         }
         self.0.push_str("</ul>\n");
@@ -83,7 +99,7 @@ impl Html {
 }
 
 /// A page: `above` is a quiet line over the title, `below` one at the end.
-pub(super) fn page(above: &str, title: &str, content: &Html, below: &str) -> HttpResponse {
+pub(super) fn page(status: StatusCode, above: &str, title: &str, content: &Html, below: &str) -> HttpResponse {
     let (above, title, below) = (escape(above), escape(title), escape(below));
     let body = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -92,7 +108,7 @@ pub(super) fn page(above: &str, title: &str, content: &Html, below: &str) -> Htt
         <h1>{title}</h1>\n{}</main>\n<footer>{below}</footer>\n</body>\n</html>\n",
         content.0
     );
-    HttpResponse::Ok()
+    HttpResponse::build(status)
         .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY.as_str()))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
@@ -126,10 +142,12 @@ mod tests {
         #[test]
         fn no_text_becomes_markup(text in any::<String>()) {
             let html = Html::default().heading(&text).paragraph(&text).steps([text.as_str()]).list([text.as_str()])
-                .links([(text.as_str(), text.as_str())]);
+                .links([(text.as_str(), text.as_str())])
+                .terms([(text.as_str(), text.as_str())]).button(&text);
             let plain = "x";
             let same = Html::default().heading(plain).paragraph(plain).steps([plain]).list([plain])
-                .links([(plain, plain)]);
+                .links([(plain, plain)])
+                .terms([(plain, plain)]).button(plain);
             let marks = |html: &Html| html.0.chars().filter(|mark| matches!(mark, '<' | '>' | '"' | '\'')).count();
             prop_assert_eq!(marks(&html), marks(&same));
         }

@@ -4,8 +4,9 @@
 //! `acme/` has one handler a resource.
 
 mod acme;
+mod admission;
 pub(crate) mod authenticate;
-mod connection;
+pub(crate) mod connection;
 mod headers;
 mod help;
 mod html;

@@ -19,6 +19,7 @@ use crate::{
     app::{App, Endpoint},
     audit::Event,
     jws::external_account::ExternalAccount,
+    limits::Purpose,
     random,
     settings::{Mode, Switch},
 };
@@ -55,11 +56,14 @@ pub(crate) async fn create(
     request: NewAccount,
     now: Timestamp,
 ) -> Result<Account, Error> {
+    let from = request.client.ip;
+    app.limits.may_ask_for_account(from, Purpose::Other)?;
     if let Some(registration) =
         app.registrations.registration_by_key(&endpoint.realm, &request.key.thumbprint()).await?
     {
         return existing(endpoint, registration);
     }
+    app.limits.account_is_unknown(from, Purpose::Other);
     if request.only_return_existing {
         return Err(Error::refused(
             ProblemKind::AccountDoesNotExist,
@@ -81,7 +85,17 @@ pub(crate) async fn create(
         external_account_binding: external_account,
         idempotency_key: random::id(),
     };
-    register(app, endpoint, &new, bound_by, now).await
+    if let Some(key_id) = &bound_by {
+        app.limits.may_bind(from, endpoint, key_id)?;
+    }
+    let spent = app.limits.new_account(from)?;
+    let account = register(app, endpoint, &new, bound_by, now).await?;
+    if account.created
+        && let Some(spent) = spent
+    {
+        spent.keep();
+    }
+    Ok(account)
 }
 
 /// The binding for the CM, which verifies its MAC, and the key it names; its shape is checked here
@@ -115,6 +129,9 @@ async fn register(
     if let (Err(error), Some(kid)) = (&answer, &bound_by) {
         // The CM alone knows why, and counts failures; operators need to know whose key it is about.
         tracing::info!(endpoint = %endpoint.name, %kid, client = %new.client.ip, %error, "a binding did not succeed");
+    }
+    if let (Err(CmError::Refused(_)), Some(key_id)) = (&answer, &bound_by) {
+        app.limits.binding_failed(new.client.ip, endpoint, key_id);
     }
     let registered = match answer {
         // Somebody created it between our look and our request: to the client that is the account.
@@ -231,8 +248,8 @@ pub(crate) async fn update(
     policies::registration::may_order(registration.status)?;
     check_contacts(update.contacts.as_deref().unwrap_or_default())
         .map_err(|error| Problem::new(error.kind(), error.to_string()))?;
-    let updated = app.cm.update_registration(&endpoint.realm, registration, &update, request.proof).await?;
-    app.registrations.remember(&endpoint.realm, updated.clone());
+    let answer = app.cm.update_registration(&endpoint.realm, registration, &update, request.proof).await;
+    let updated = remember(app, endpoint, registration, answer)?;
     if let Some(terms_of_service) = endpoint.terms_of_service.as_deref().filter(|_| agrees) {
         let (endpoint, account, client) = (&endpoint.name, &registration.id, request.client.ip);
         let event = Event::AccountAgreed { endpoint, account, terms_of_service, client };
@@ -249,14 +266,29 @@ pub(crate) async fn deactivate(
     proof: &Proof,
     now: Timestamp,
 ) -> Result<Registration, Error> {
-    let ended = app.cm.deactivate(&endpoint.realm, registration, proof).await?;
-    app.registrations.remember(&endpoint.realm, ended.clone());
+    let answer = app.cm.deactivate(&endpoint.realm, registration, proof).await;
+    let ended = remember(app, endpoint, registration, answer)?;
     if ended.status != RegistrationStatus::Deactivated {
         return Err(Error::internal(anyhow::anyhow!("the CM did not deactivate registration {}", registration.id)));
     }
     crate::audit::record(app, now, &Event::AccountDeactivated { endpoint: &endpoint.name, account: &registration.id })
         .await;
     Ok(ended)
+}
+
+/// Believes what the CM answered to a change. If it was not done, or nobody knows, what was believed
+/// before is not any more: the CM is asked.
+pub(super) fn remember(
+    app: &App,
+    endpoint: &Endpoint,
+    registration: &Registration,
+    answer: Result<Registration, CmError>,
+) -> Result<Registration, CmError> {
+    match &answer {
+        Ok(changed) => app.registrations.remember(&endpoint.realm, changed.clone()),
+        Err(_) => app.registrations.invalidate(&registration.id),
+    }
+    answer
 }
 
 #[cfg(test)]

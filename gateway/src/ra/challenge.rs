@@ -36,6 +36,7 @@ pub(crate) async fn respond(
             Err(ResponseRefused::AuthorizationFinal) if repeatable => Ok(stored.value),
             Err(refused) => Err(Error::refused(ProblemKind::Malformed, refused.to_string())),
             Ok(Response::Started(started)) => {
+                app.limits.may_validate(&endpoint.name, account, &started.identifier)?;
                 let mut commit = Commit::new();
                 commit.update_authorization(&stored, (*started).clone(), app.keep_until(started.expires));
                 commit.create_job(Job::validate(id.clone(), kind, now));

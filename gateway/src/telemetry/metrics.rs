@@ -11,6 +11,8 @@ pub(crate) struct Metrics {
     requests: HistogramVec,
     problems: IntCounterVec,
     validations: IntCounterVec,
+    limited: IntCounterVec,
+    uncounted: IntCounterVec,
     pub(crate) orders_created: IntCounter,
     pub(crate) orders_failed: IntCounter,
     pub(crate) certificates_issued: IntCounter,
@@ -20,6 +22,12 @@ pub(crate) struct Metrics {
     pub(crate) connections_refused: IntCounter,
     pub(crate) store_quarantined: IntGauge,
     pub(crate) job_seconds: Histogram,
+}
+
+/// The numbers of one limit.
+pub(crate) struct LimitMetrics {
+    pub(crate) refused: IntCounter,
+    pub(crate) uncounted: IntCounter,
 }
 
 impl Metrics {
@@ -52,6 +60,12 @@ impl Metrics {
                 "validations_total",
                 "Validations that ended, by challenge and outcome.",
                 &["challenge", "outcome"],
+            )?,
+            limited: counters("rate_limited_total", "Requests that met a limit, by the limit.", &["limit"])?,
+            uncounted: counters(
+                "rate_limit_uncounted_total",
+                "Requests let through uncounted because a limit had no space for another key.",
+                &["limit"],
             )?,
             orders_created: counter("orders_created_total", "Orders created.")?,
             orders_failed: counter("orders_failed_total", "Orders that ended without a certificate after finalize.")?,
@@ -92,6 +106,12 @@ impl Metrics {
     pub(crate) fn validated(&self, kind: ChallengeKind, outcome: Result<(), ProblemKind>) {
         let outcome = outcome.map_or_else(|problem| problem.name_and_status().0, |()| "valid");
         self.validations.with_label_values(&[kind.as_str(), outcome]).inc();
+    }
+
+    /// The numbers of the limit with this name.
+    pub(crate) fn limit(&self, name: &'static str) -> LimitMetrics {
+        let of = |counters: &IntCounterVec| counters.with_label_values(&[name]);
+        LimitMetrics { refused: of(&self.limited), uncounted: of(&self.uncounted) }
     }
 
     /// All numbers in Prometheus' text format.

@@ -13,7 +13,7 @@ use store::{Commit, CommitError, Job, Stored};
 use validation::Failure;
 
 use super::finish;
-use crate::{app::App, audit::Event, clock, settings::Switch};
+use crate::{app::App, audit::Event, clock, ra, settings::Switch};
 
 /// Makes one attempt.
 pub(super) async fn validate(
@@ -100,6 +100,7 @@ async fn record(
             Err(problem) => stored.value.record_invalid(kind, told(app, &stored.value, problem), now),
         };
         let mut commit = Commit::new();
+        ra::pause::record(app, &mut commit, &stored.value, outcome.as_ref().err(), now).await?;
         commit.audit(now, Event::Validated { authorization: &next, kind, outcome: &outcome }.to_json());
         commit.update_authorization(&stored, next, app.keep_until(stored.value.expires));
         commit.finish_job(job);
@@ -107,6 +108,10 @@ async fn record(
             // Deactivated meanwhile, perhaps: look again. Whoever changed the job has taken it over.
             Err(CommitError::Conflict) if app.store.job(&job.value.id).await?.as_ref() == Some(job) => {}
             Err(CommitError::Conflict) => return Ok(()),
+            Ok(()) if outcome.is_err() => {
+                app.limits.validation_failed(&stored.value);
+                return Ok(());
+            }
             done => return Ok(done?),
         }
     }

@@ -9,7 +9,7 @@ mod pages;
 use std::collections::BTreeSet;
 
 use acme::problem::ProblemKind;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 
 use self::pages::page_of;
 use super::{
@@ -85,7 +85,7 @@ pub(super) async fn index(request: HttpRequest) -> Result<HttpResponse, HttpErro
             your device's log: it is the last word of something like urn:ietf:params:acme:error:malformed.",
         )
         .links(errors.iter().map(|(url, text)| (url.as_str(), text.as_str())));
-    Ok(html::page(ABOVE, "What the errors mean", &with_websites(&app, content), ""))
+    Ok(html::page(StatusCode::OK, ABOVE, "What the errors mean", &with_websites(&app, content), ""))
 }
 
 /// `GET /help/{error}`
@@ -109,7 +109,7 @@ pub(super) async fn page(request: HttpRequest, error: web::Path<String>) -> Resu
         .list(page.ask.iter().map(|whom| whom.as_str()));
     let statuses: Vec<_> = kinds.iter().map(|kind| kind.status().to_string()).collect();
     let below = format!("Error type {}, HTTP status {}.", kind.urn(), statuses.join(", "));
-    Ok(html::page(ABOVE, page.title, &with_websites(&app, content), &below))
+    Ok(html::page(StatusCode::OK, ABOVE, page.title, &with_websites(&app, content), &below))
 }
 
 /// Where the people who run this service tell more about it, if they do.

@@ -1,0 +1,24 @@
+//! What is asked of a request before anything else is done for it: whether its address has sent too
+//! many. Revocations are never kept out by other requests.
+
+use acme::problem::ProblemKind;
+use actix_web::{dev::ServiceRequest, http::Method};
+
+use super::HttpError;
+use crate::{app::App, limits::Purpose};
+
+/// What a path is for, as far as limits go.
+pub(super) fn purpose(path: &str) -> Purpose {
+    if path.ends_with("/revoke-cert") { Purpose::Revocation } else { Purpose::Other }
+}
+
+/// Counts a request and lets it in, or says when to come again.
+pub(super) fn admit(app: &App, request: &ServiceRequest) -> Result<(), HttpError> {
+    let (path, address) = (request.uri().path(), request.peer_addr().map(|address| address.ip()));
+    let admitted = app.limits.request(address, purpose(path));
+    Ok(admitted.map_err(|exceeded| {
+        // For a nonce clients wait and ask again after 503, while some give up after 429.
+        let is_for_nonce = request.method() != Method::POST && path.ends_with("/new-nonce");
+        exceeded.as_kind(if is_for_nonce { ProblemKind::Unavailable } else { ProblemKind::RateLimited })
+    })?)
+}

@@ -1,0 +1,216 @@
+//! Rate limits: how much one client may ask for, so that a broken or hostile one does not stand in
+//! the way of the others (RFC 8555 §6.6, §10.4).
+//!
+//! A refusal spends nothing, and what was spent on something that then did not happen is given back
+//! (see [`Spent`]). What is counted is kept in memory, on this node, and starts afresh with the
+//! process: each node of several lets as much pass as the settings say. Counters that nodes share
+//! belong behind [`counter::Counter`], whose methods are what such a store has to offer: one
+//! compare-and-set of one point in time for each key
+//! ([ADR 13](../../../docs/adr/0013-limits-are-counted-in-memory.md)).
+//!
+//! How many are pending is not counted but looked up, see [`pending_orders`]; pausing is durable and
+//! not here, see [`crate::ra::pause`].
+
+pub(crate) mod address;
+mod counter;
+mod exceeded;
+pub(crate) mod pending_orders;
+
+use std::net::IpAddr;
+
+use acme::{
+    authorization::Authorization,
+    identifier::Identifier,
+    ids::{EndpointName, RegistrationId},
+    registration::Registration,
+};
+use ipnet::IpNet;
+
+pub(crate) use self::{
+    address::AddressGroup,
+    counter::{Counter, Spent},
+    exceeded::Exceeded,
+};
+use self::{counter::Subject, pending_orders::PendingOrders};
+use crate::{app::Endpoint, settings, telemetry::metrics::Metrics};
+
+/// All limits. Addresses that are exempt are never counted.
+pub(crate) struct Limits {
+    exempt: Vec<IpNet>,
+    requests_per_address: Counter,
+    unknown_accounts_per_address: Counter,
+    new_accounts_per_address: Counter,
+    failed_external_accounts_per_address: Counter,
+    failed_external_accounts_per_key_id: Counter,
+    requests_per_account: Counter,
+    new_orders_per_account: Counter,
+    new_orders_per_external_account: Counter,
+    new_orders_per_endpoint: Counter,
+    failed_validations_per_account_and_name: Counter,
+    pub(crate) pending_orders: PendingOrders,
+}
+
+/// What a new order has spent. Given back when this is dropped, unless it is kept.
+#[must_use]
+pub(crate) struct NewOrder<'a>([Spent<'a>; 3]);
+
+impl NewOrder<'_> {
+    /// The order has come about.
+    pub(crate) fn keep(self) {
+        self.0.into_iter().for_each(Spent::keep);
+    }
+}
+
+/// Requests that have a budget of their own, so that no flood of others stands in their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Purpose {
+    /// A revocation: somebody may hold a stolen key.
+    Revocation,
+    /// Everything else.
+    Other,
+}
+
+impl Limits {
+    pub(crate) fn new(settings: &settings::Limits, metrics: &Metrics) -> Self {
+        let counter = |setting: &'static str, what: &'static str, limit: settings::Limit| {
+            Counter::new(Subject { setting, what }, limit.0, metrics.limit(setting))
+        };
+        Self {
+            exempt: settings.exempt.clone(),
+            requests_per_address: counter(
+                "requests_per_address",
+                "requests from your network address",
+                settings.requests_per_address,
+            ),
+            unknown_accounts_per_address: counter(
+                "unknown_accounts_per_address",
+                "requests from your network address that name accounts or keys without an account",
+                settings.unknown_accounts_per_address,
+            ),
+            new_accounts_per_address: counter(
+                "new_accounts_per_address",
+                "new accounts from your network address",
+                settings.new_accounts_per_address,
+            ),
+            failed_external_accounts_per_address: counter(
+                "failed_external_accounts_per_address",
+                "failed external account bindings from your network address",
+                settings.failed_external_accounts_per_address,
+            ),
+            failed_external_accounts_per_key_id: counter(
+                "failed_external_accounts_per_key_id",
+                "failed external account bindings with this key id",
+                settings.failed_external_accounts_per_key_id,
+            ),
+            requests_per_account: counter(
+                "requests_per_account",
+                "requests of this account",
+                settings.requests_per_account,
+            ),
+            new_orders_per_account: counter(
+                "new_orders_per_account",
+                "new orders of this account",
+                settings.new_orders_per_account,
+            ),
+            new_orders_per_external_account: counter(
+                "new_orders_per_external_account",
+                "new orders of all accounts of this external account key",
+                settings.new_orders_per_external_account,
+            ),
+            new_orders_per_endpoint: counter(
+                "new_orders_per_endpoint",
+                "new orders at this directory",
+                settings.new_orders_per_endpoint,
+            ),
+            failed_validations_per_account_and_name: counter(
+                "failed_validations_per_account_and_name",
+                "failed validations",
+                settings.failed_validations_per_account_and_name,
+            ),
+            pending_orders: PendingOrders::new(
+                settings.pending_orders_per_account_max.0,
+                metrics.limit("pending_orders_per_account_max").refused,
+            ),
+        }
+    }
+
+    /// Counts a request, before anything is done about it.
+    pub(crate) fn request(&self, from: Option<IpAddr>, purpose: Purpose) -> Result<(), Exceeded> {
+        let Some(group) = self.group(from) else { return Ok(()) };
+        self.requests_per_address.spend((group, purpose)).map(Spent::keep)
+    }
+
+    /// Whether this address may still name accounts that may not exist: each is a question to the CM.
+    pub(crate) fn may_ask_for_account(&self, from: IpAddr, purpose: Purpose) -> Result<(), Exceeded> {
+        self.group(Some(from)).map_or(Ok(()), |group| self.unknown_accounts_per_address.require_left((group, purpose)))
+    }
+
+    /// An account that was asked for does not exist.
+    pub(crate) fn account_is_unknown(&self, from: IpAddr, purpose: Purpose) {
+        if let Some(group) = self.group(Some(from)) {
+            self.unknown_accounts_per_address.count((group, purpose));
+        }
+    }
+
+    /// Spends a new account; `None` for an address that is exempt.
+    pub(crate) fn new_account(&self, from: IpAddr) -> Result<Option<Spent<'_>>, Exceeded> {
+        self.group(Some(from)).map(|group| self.new_accounts_per_address.spend(group)).transpose()
+    }
+
+    /// Whether a binding by this external account key may still be tried.
+    pub(crate) fn may_bind(&self, from: IpAddr, endpoint: &Endpoint, key_id: &str) -> Result<(), Exceeded> {
+        if let Some(group) = self.group(Some(from)) {
+            self.failed_external_accounts_per_address.require_left(group)?;
+        }
+        self.failed_external_accounts_per_key_id.require_left((&endpoint.realm, key_id))
+    }
+
+    /// A binding was refused.
+    pub(crate) fn binding_failed(&self, from: IpAddr, endpoint: &Endpoint, key_id: &str) {
+        if let Some(group) = self.group(Some(from)) {
+            self.failed_external_accounts_per_address.count(group);
+        }
+        self.failed_external_accounts_per_key_id.count((&endpoint.realm, key_id));
+    }
+
+    /// Counts a request that an account has signed.
+    pub(crate) fn signed_request(&self, endpoint: &Endpoint, account: &RegistrationId) -> Result<(), Exceeded> {
+        self.requests_per_account.spend((&endpoint.name, account)).map(Spent::keep)
+    }
+
+    /// Spends a new order everywhere where it counts, or nowhere.
+    pub(crate) fn new_order(&self, endpoint: &Endpoint, registration: &Registration) -> Result<NewOrder<'_>, Exceeded> {
+        let account = self.new_orders_per_account.spend((&endpoint.name, &registration.id))?;
+        let external_account = match &registration.external_account {
+            Some(key_id) => self.new_orders_per_external_account.spend((&endpoint.realm, key_id))?,
+            None => Spent::nothing(),
+        };
+        Ok(NewOrder([account, external_account, self.new_orders_per_endpoint.spend(&endpoint.name)?]))
+    }
+
+    /// Whether control of this identifier may still be tried to be proven.
+    pub(crate) fn may_validate(
+        &self,
+        endpoint: &EndpointName,
+        account: &RegistrationId,
+        identifier: &Identifier,
+    ) -> Result<(), Exceeded> {
+        let left = self.failed_validations_per_account_and_name.require_left((endpoint, account, identifier));
+        left.map_err(|exceeded| exceeded.of(identifier))
+    }
+
+    /// A validation has ended without a proof.
+    pub(crate) fn validation_failed(&self, authorization: &Authorization) {
+        let Authorization { endpoint, account, identifier, .. } = authorization;
+        self.failed_validations_per_account_and_name.count((endpoint, account, identifier));
+    }
+
+    /// `None` if the address is exempt. A request without one counts as one address.
+    fn group(&self, address: Option<IpAddr>) -> Option<AddressGroup> {
+        let address = address.unwrap_or(IpAddr::from([0, 0, 0, 0])).to_canonical();
+        (!self.exempt.iter().any(|net| net.contains(&address))).then(|| AddressGroup::of(address))
+    }
+}
+
+#[cfg(test)]
+mod tests;
