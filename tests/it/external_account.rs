@@ -70,6 +70,16 @@ fn an_unknown_key_id_and_a_wrong_secret_cannot_be_told_apart() {
 }
 
 #[test]
+fn operators_see_whose_key_did_not_bind_and_never_its_secret() {
+    let (client, account) = preregistered();
+    let _ = bind(&client, &client.binding(&account.kid, &[7; 32])).assert_refused(403, "unauthorized");
+    let log = std::fs::read_to_string(world().site().log("gateway")).unwrap();
+    let line = log.lines().find(|line| line.contains(&account.kid)).expect("a line names the key");
+    assert!(line.contains("binding") && line.contains("registered"), "{line}");
+    assert!(!log.contains(&tests::base64url(&account.secret)), "the secret is in the log");
+}
+
+#[test]
 fn a_single_use_key_is_used_once_and_only_by_success() {
     let (client, account) = preregistered();
     let _ = bind(&client, &client.binding(&account.kid, &[7; 32])).assert_refused(403, "unauthorized");

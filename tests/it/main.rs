@@ -35,6 +35,7 @@ mod registration;
 mod revocation;
 mod server_certificate;
 mod settings;
+mod terms_of_service;
 mod tls_alpn_01;
 mod tolerance;
 mod transport;

@@ -89,13 +89,65 @@ fn a_suspended_registration_orders_nothing_and_still_revokes() {
 }
 
 #[test]
+fn a_suspended_account_reads_everything_and_changes_nothing() {
+    let (mut client, id) = world().registered_account(&json!({"mode": "any"}));
+    let name = "reads.registration.test";
+    let issued = client.issue(&[name]);
+    let order = client.ready_order(&["ready.registration.test"]);
+    let url = client.account_url();
+    world().officer().set_status(&id, "suspended");
+    let soon = std::time::Duration::from_secs(30);
+    tests::wait_for("the gateway to hear of it", soon, || (client.new_order(&[name]).status == 403).then_some(()));
+    for read in [&url, &format!("{url}/orders"), &order.url, &issued.url, &issued.order_url] {
+        let _ = client.read(read).expect(200);
+    }
+    let found = client.register(&json!({"onlyReturnExisting": true})).expect(200);
+    assert_eq!((found.location(), found.json()["status"].as_str()), (url.clone(), Some("valid")));
+    let _ = client.post(&url, &json!({"contact": ["mailto:new@example.org"]})).assert_refused(403, "unauthorized");
+    let _ = client.post(&url, &json!({"status": "deactivated"})).assert_refused(403, "unauthorized");
+    let csr = Csr::for_names(&["ready.registration.test"]).text(&Key::p256());
+    let detail = client.finalize(&order, &csr).assert_refused(403, "unauthorized");
+    assert!(detail.contains("suspended"), "{detail}");
+    world().officer().set_status(&id, "active");
+    tests::wait_for("the gateway to hear of it", soon, || (client.new_order(&[name]).status == 201).then_some(()));
+    let _ = client.post(&url, &json!({"status": "deactivated"})).expect(200);
+}
+
+#[test]
 fn a_revoked_registration_signs_nothing_any_more() {
-    let (client, id) = world().registered_account(&json!({"mode": "any"}));
+    let (mut client, id) = world().registered_account(&json!({"mode": "any"}));
+    let issued = client.issue(&["revoked.registration.test"]);
+    let url = client.account_url();
     world().officer().set_status(&id, "revoked");
     tests::wait_for("the gateway to hear of it", std::time::Duration::from_secs(30), || {
-        let response = client.read(&client.account_url());
+        let response = client.read(&url);
         (response.status != 200).then(|| response.assert_refused(401, "unauthorized"))
     });
+    for read in [format!("{url}/orders"), issued.url.clone(), issued.order_url.clone()] {
+        let _ = client.read(&read).assert_refused(401, "unauthorized");
+    }
+    let _ = client.new_order(&["revoked.registration.test"]).assert_refused(401, "unauthorized");
+    let _ = client.post(&url, &json!({"status": "deactivated"})).assert_refused(401, "unauthorized");
+    let _ = client.post(&client.url("key-change"), &json!({})).assert_refused(401, "unauthorized");
+    let _ = client.revoke(&issued.leaf, Value::Null).assert_refused(401, "unauthorized");
+    let _ = client.register(&json!({"onlyReturnExisting": true})).assert_refused(401, "unauthorized");
+    let by_key = client.self_signed(
+        &client.url("revoke-cert"),
+        &tests::client::revocation(&issued.leaf, Value::Null),
+        &issued.key,
+    );
+    let _ = client.send(&client.url("revoke-cert"), &by_key.sign()).expect(200);
+}
+
+#[test]
+fn what_waits_for_approval_is_cancelled_when_its_account_is_deactivated() {
+    let (client, order) = waiting_for_approval("deactivated.registration.test");
+    assert_eq!(world().officer().request_status(&order.url), "pending-approval");
+    let _ = client.post(&client.account_url(), &json!({"status": "deactivated"})).expect(200);
+    tests::wait_for("the cancellation", std::time::Duration::from_secs(30), || {
+        (world().officer().request_status(&order.url) == "cancelled").then_some(())
+    });
+    assert_eq!(world().certificates_of(&order.url), 0);
 }
 
 #[test]

@@ -86,6 +86,17 @@ impl Officer {
         let _ = self.ask_as("approver", "POST", &path, &[], Some(&body)).expect(200);
     }
 
+    /// The status of the certificate request of an order.
+    ///
+    /// # Panics
+    /// There is no such request.
+    #[must_use]
+    pub fn request_status(&self, order_url: &str) -> String {
+        let order = order_url.rsplit('/').next().unwrap_or_default();
+        let found = self.ask("GET", &format!("certificate-requests?orderRef={order}"), &[], None).expect(200).json();
+        found.pointer("/items/0/status").and_then(Value::as_str).expect("the order has a request").to_owned()
+    }
+
     fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Response {
         self.ask_as("officer", method, path, headers, body)
     }

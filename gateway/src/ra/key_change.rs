@@ -14,7 +14,7 @@ use acme::{
 };
 use cm_connector::{Client, CmError, Proof};
 
-use super::Error;
+use super::{Error, account};
 use crate::{
     app::{App, Endpoint},
     audit::Event,
@@ -49,7 +49,7 @@ pub(crate) async fn change_key(
     policies::key::check_account_key(request.new_key)
         .map_err(|weakness| Problem::new(ProblemKind::BadPublicKey, weakness.to_string()))?;
     let answer = app.cm.change_key(&endpoint.realm, registration, request.new_key, request.proof).await;
-    let changed = match answer {
+    let changed = match account::remember(app, endpoint, registration, answer) {
         Ok(changed) => changed,
         Err(CmError::KeyInUse { registration: Some(owner) }) => return Ok(KeyChanged::InUse(owner)),
         Err(CmError::KeyInUse { registration: None }) => {
@@ -57,13 +57,8 @@ pub(crate) async fn change_key(
             let missing = || Error::internal(anyhow::anyhow!("the CM reports a key in use that it does not find"));
             return Ok(KeyChanged::InUse(owner.ok_or_else(missing)?.id));
         }
-        Err(error) => {
-            // The key may have been changed, by this request or by another one.
-            app.registrations.invalidate(&registration.id);
-            return Err(error.into());
-        }
+        Err(error) => return Err(error.into()),
     };
-    app.registrations.remember(&endpoint.realm, changed.clone());
     let event = Event::AccountKeyChanged {
         endpoint: &endpoint.name,
         account: &registration.id,

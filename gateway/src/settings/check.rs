@@ -58,6 +58,10 @@ impl Settings {
         if self.validation.attempts_max == 0 || self.validation.attempts_max > 10 {
             return refuse("validation.attempts_max", "give 1 to 10 attempts");
         }
+        const CAA_AGE_MAX: std::time::Duration = std::time::Duration::from_secs(8 * 3600);
+        if self.validation.caa_age_max() >= CAA_AGE_MAX {
+            return refuse("validation.caa_age_max_secs", "give less than 28800; after 8 hours no look at CAA counts");
+        }
         if self.orders.identifiers_max == 0 || self.orders.identifiers_max > 100 {
             return refuse("orders.identifiers_max", "give 1 to 100; the CM takes no more");
         }

@@ -180,3 +180,33 @@ fn keys_with_which_nothing_can_be_verified_are_bad_keys() {
     assert_eq!(refused, Err(KeyChangeError::Unusable(KeyRefused::RsaSize)));
     assert_eq!(kind(refused), ProblemKind::BadPublicKey);
 }
+
+#[test]
+fn of_several_faults_the_first_in_the_order_of_the_checks_is_told() {
+    type Fault = fn(&Keys, &mut Value, &mut Value, &mut bool);
+    type Told = fn(&KeyChangeError) -> bool;
+    let faults: [(Fault, Told); 7] = [
+        (|_, header, _, _| header["alg"] = json!("none"), |error| matches!(error, KeyChangeError::Shape(_))),
+        (|_, header, _, _| header["nonce"] = json!("AA"), |error| *error == KeyChangeError::Nonce),
+        (|_, _, _, is_forged| *is_forged = true, |error| matches!(error, KeyChangeError::Signature(_))),
+        (|_, _, payload, _| payload["account"] = json!(7), |error| *error == KeyChangeError::Payload),
+        (|_, header, _, _| header["url"] = json!("https://a.test/"), |error| *error == KeyChangeError::Url),
+        (|_, _, payload, _| payload["account"] = json!(URL), |error| *error == KeyChangeError::OtherAccount),
+        (
+            |keys, _, payload, _| payload["oldKey"] = keys.new.public().to_jwk(),
+            |error| *error == KeyChangeError::OtherOldKey,
+        ),
+    ];
+    let keys = Keys::new();
+    for (first, (break_first, is_told)) in faults.iter().enumerate() {
+        for (break_second, _) in faults.iter().skip(first) {
+            let (mut header, mut payload, mut is_forged) = (keys.header(), keys.payload(), false);
+            // Last, for two of them break the same member.
+            break_second(&keys, &mut header, &mut payload, &mut is_forged);
+            break_first(&keys, &mut header, &mut payload, &mut is_forged);
+            let signer = if is_forged { &keys.old } else { &keys.new };
+            let refused = keys.judge(&signer.sign(&header, &payload.to_string())).unwrap_err();
+            assert!(is_told(&refused), "{first}: {refused:?}");
+        }
+    }
+}

@@ -206,6 +206,23 @@ async fn a_deactivated_account_is_ended_at_once_also_for_requests_that_are_serve
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_lost_answer_to_a_deactivation_the_cm_is_asked_whether_the_account_has_ended() {
+    for (moment, kind) in
+        [(Moment::BeforeTheEffect, None), (Moment::AfterTheEffect, Some(ProblemKind::AccountNotActive))]
+    {
+        let gateway = Gateway::new().await;
+        let key = new_key();
+        let account = created(&gateway, "open", request(&key)).await.unwrap();
+        gateway.cm.next(Operation::Deactivate, Fault::AnswerLost(moment));
+        let endpoint = gateway.endpoint("open");
+        let lost = deactivate(&gateway.app, &endpoint, &account.registration, &testing::proof(), clock::now()).await;
+        assert_eq!(told(lost).kind, ProblemKind::Unavailable);
+        let found = created(&gateway, "open", request(&key)).await;
+        assert_eq!(found.is_err().then(|| told(found).kind), kind, "{moment:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_went_wrong_inside_the_cm_is_not_told() {
     let gateway = Gateway::new().await;
     let broken = CmError::Internal { outcome: Outcome::Unknown, detail: String::from("table ACCOUNTS is missing") };
@@ -272,7 +289,10 @@ async fn terms_that_changed_are_agreed_to_again_by_an_account_update_and_by_noth
         assert_eq!(contacts.terms_of_service_agreed_at, agreed_at);
         let agreed = updated(&gateway, &endpoint, &registration, None, true).await.unwrap();
         assert!(agreed.terms_of_service_agreed_at.is_some_and(|at| at >= changed));
-        assert_eq!(gateway.audited().await, ["account.agreed"]);
+        let audit = gateway.app.store.audit_entries(10).await.unwrap();
+        let [agreed] = audit.as_slice() else { panic!("{audit:?}") };
+        assert_eq!(agreed.body["event"], "account.agreed");
+        assert_eq!(agreed.body["termsOfService"], "https://example.com/terms");
     }
 }
 
