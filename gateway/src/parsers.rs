@@ -4,10 +4,13 @@
 use acme::account_key::PublicKey;
 use serde_json::Value;
 
-use crate::jws::{
-    external_account::ExternalAccount,
-    parse::{Jws, Signer},
-    verify::VerifyingKey,
+use crate::{
+    http::connection::head,
+    jws::{
+        external_account::ExternalAccount,
+        parse::{Jws, Signer},
+        verify::VerifyingKey,
+    },
 };
 
 /// Reads a request body; true if it has the shape of a signed request and, where it carries its
@@ -28,4 +31,10 @@ pub fn jws(body: &[u8]) -> bool {
 #[must_use]
 pub fn external_account(binding: &Value, url: &str, key: &PublicKey) -> bool {
     ExternalAccount::check(binding, url, key).is_ok()
+}
+
+/// Reads the head of a request; true if it is whole and sound (RFC 9112 §2 to §6).
+#[must_use]
+pub fn request_head(octets: &[u8]) -> bool {
+    matches!(head::judge(octets), Ok(Some(_)))
 }

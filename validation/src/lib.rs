@@ -12,6 +12,7 @@ mod egress;
 mod failure;
 mod fetch;
 mod http_01;
+pub mod parsers;
 mod redirect;
 mod resolver;
 mod settings;

@@ -4,7 +4,7 @@
 //! Nothing but the handshake happens: no request is sent and nothing is read. The name or address
 //! is dialled like that of an http-01 challenge, and there are no redirects.
 
-mod certificate;
+pub(crate) mod certificate;
 
 use std::{
     io,

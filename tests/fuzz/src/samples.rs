@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use acme::{
-    caa::CaaPolicy,
     account_key::PublicKey,
+    caa::CaaPolicy,
     ids::{IssuerName, ProfileName},
     profile::{MustStaple, Profile},
 };

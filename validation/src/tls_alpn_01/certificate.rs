@@ -19,16 +19,16 @@ const ACME_IDENTIFIER_OF_DRAFTS: &str = "1.3.6.1.5.5.7.1.30.1";
 const DIGEST_HEAD: [u8; 2] = [0x04, 0x20];
 
 /// What the certificate has to be.
-pub(super) struct Expected<'a> {
+pub(crate) struct Expected<'a> {
     /// Its only name: a DNS name or an address.
-    pub(super) identifier: &'a Identifier,
+    pub(crate) identifier: &'a Identifier,
     /// What its acmeIdentifier carries.
-    pub(super) digest: [u8; 32],
+    pub(crate) digest: [u8; 32],
 }
 
 /// Why a certificate is no answer. The texts are for clients and repeat nothing of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Flaw {
+pub(crate) enum Flaw {
     #[error("it is not a well-formed certificate")]
     Form,
     #[error("an extension occurs twice")]
@@ -54,7 +54,7 @@ pub(super) enum Flaw {
 }
 
 /// Checks the certificate.
-pub(super) fn check(der: &[u8], expected: &Expected<'_>) -> Result<(), Flaw> {
+pub(crate) fn check(der: &[u8], expected: &Expected<'_>) -> Result<(), Flaw> {
     let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| Flaw::Form)?;
     if !rest.is_empty() {
         return Err(Flaw::Form);

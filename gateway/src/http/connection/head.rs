@@ -22,7 +22,7 @@ const SINGLE: [HeaderName; 4] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONTEN
 
 /// A head that can be handed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Its length in octets.
     pub(super) octets: usize,
     /// What comes after it.
@@ -31,7 +31,7 @@ pub(super) struct Head {
 
 /// How the end of a body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// So many octets.
     Length(u64),
     /// Chunks.
@@ -73,7 +73,7 @@ pub(crate) enum HeadError {
 ///
 /// # Errors
 /// [`HeadError`] with the first rule that it breaks; nothing that is still to come could mend it.
-pub(super) fn judge(octets: &[u8]) -> Result<Option<Head>, HeadError> {
+pub(crate) fn judge(octets: &[u8]) -> Result<Option<Head>, HeadError> {
     let mut fields = [EMPTY_HEADER; FIELDS_MAX];
     let mut request = Request::new(&mut fields);
     let length = match request.parse(octets) {

@@ -7,7 +7,7 @@
 //! And it hands nothing on that the library could not read (`intake.rs`, `head.rs`).
 
 mod body;
-mod head;
+pub(crate) mod head;
 mod intake;
 mod pace;
 mod peers;
