@@ -1,9 +1,9 @@
 //! newNonce and anti-replay nonces (RFC 8555 §6.5, §7.2).
 
-use std::{collections::BTreeSet, thread};
+use std::{collections::BTreeSet, fs, path::Path, thread};
 
 use serde_json::json;
-use tests::{base64url, from_base64url, snapshot::assert_snapshot};
+use tests::{base64url, from_base64url, http::request, snapshot::assert_snapshot};
 
 use crate::{fragile_world, world};
 
@@ -95,6 +95,41 @@ fn a_forged_request_is_refused_for_its_nonce_and_costs_the_cm_nothing() {
     assert_eq!(count, 0, "the CM was asked for the account of a forged request");
     let (count, _) = world.counting("getRegistration", || client.read(&client.account_url()).expect(200));
     assert_eq!(count, 1, "an honest request is looked up, so they are counted");
+}
+
+#[test]
+fn a_flood_of_nonces_costs_neither_the_cm_nor_the_disk() {
+    const NONCES: usize = 2000;
+    let world = fragile_world();
+    let site = world.site();
+    let store = site.dir.join("gateway/store");
+    let head = request("HEAD", "/acme/open/new-nonce", "localhost", &[], None);
+    let before = octets_in(&store);
+    assert!(before > 0, "the store is elsewhere");
+    let (asked, ()) = world.counting("*", || {
+        for _ in 0..NONCES / 500 {
+            let mut connection = site.connect();
+            for _ in 0..500 {
+                connection.send(&head).unwrap();
+                let _ = connection.receive("HEAD").unwrap().expect(200);
+            }
+        }
+    });
+    // What the gateway does in the meantime by itself is far less than one write or question a nonce.
+    let written = octets_in(&store).saturating_sub(before);
+    assert!(asked < 50 && written < 32 * 1024, "{asked} questions, {written} octets for {NONCES} nonces");
+}
+
+/// Octets of all files of a folder.
+fn octets_in(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(about) if about.is_dir() => octets_in(&entry.path()),
+            Ok(about) => about.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 #[test]
