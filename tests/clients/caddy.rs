@@ -57,6 +57,12 @@ fn scenarios(lane: Lane<'_>, client: Client) -> Lane<'_> {
         }
         Ok(())
     })
+    .with(client, "fetches its own certificate, tls-alpn-01", |lane| {
+        let name = name(lane, "alpn");
+        let by_tls = json!({"http": {"disabled": true}, "tls-alpn": {"alternate_port": lane.tls_alpn_01_port()}});
+        let caddy = start(lane, &[&name], "open", &json!({"challenges": by_tls}), &json!({}))?;
+        expect_words(&served(lane, &caddy, &name, |_| true)?, &[&format!("DNS:{name}")])
+    })
     .with(client, "registered: an allowed name, with EAB", |lane| {
         let name = name(lane, "www.registered");
         let (kid, key) = lane.eab();
@@ -79,24 +85,26 @@ fn name(lane: &Lane<'_>, first: &str) -> String {
 
 /// Where its sites are.
 fn https(lane: &Lane<'_>) -> SocketAddr {
-    SocketAddr::from((lane.address, lane.https_port))
+    SocketAddr::from((lane.address, lane.tls_alpn_01_port()))
 }
 
 /// A Caddy with these sites, whose issuer and policy have these members more.
 fn start(lane: &Lane<'_>, sites: &[&str], endpoint: &str, issuer: &Value, policy: &Value) -> Result<Daemon, Failure> {
     lane.resolve(sites);
     let key_type = issuer["key_type"].as_str().unwrap_or("p256");
-    let (http_port, https_port) = (lane.http_01_port(), lane.https_port);
+    let (http_port, https_port) = (lane.http_01_port(), lane.tls_alpn_01_port());
     let mut issuer = issuer.clone();
     if let Some(members) = issuer.as_object_mut() {
         let _ = members.remove("key_type");
     }
+    let by_http = json!({"tls-alpn": {"disabled": true}, "http": {"alternate_port": http_port}});
+    let challenges = issuer.get("challenges").cloned().unwrap_or(by_http);
     for (member, value) in [
         ("module", json!("acme")),
         ("ca", json!(lane.directory(endpoint))),
         ("email", json!("admin@quickstart.test")),
         ("trusted_roots_pem_files", json!([lane.ca_file()])),
-        ("challenges", json!({"tls-alpn": {"disabled": true}, "http": {"alternate_port": http_port}})),
+        ("challenges", challenges),
     ] {
         issuer[member] = value;
     }

@@ -72,6 +72,10 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
             shell.args(&["--http-01-port", &lane.http_01_port().to_string()]).succeed()?;
             check(lane, "address", &[&format!("IP Address:{address}")])
         })
+        .with_limit(CERTBOT, "tls-alpn-01", "it has http-01 and dns-01 and nothing else", |lane| {
+            let words = request(lane, "open", &["alpn.newest.test"]);
+            expect_words(&words.args(&["--preferred-challenges", "tls-alpn-01"]).fail()?, &["tls-alpn-01"])
+        })
         .with(CERTBOT, "http-01 fails with a reason that it shows", |lane| {
             let body = json!({"host": "nobody.newest.test.", "addresses": ["127.0.0.94"]});
             lane.world.site().control("/add-a", &body);

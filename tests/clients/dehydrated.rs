@@ -45,6 +45,12 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
             issue(lane, &names).args(&["--challenge", "dns-01", "--hook"]).arg(hook).succeed()?;
             check(lane, "wild.dehydrated.test", &["DNS:wild.dehydrated.test", "DNS:*.wild.dehydrated.test"])
         })
+        .with(DEHYDRATED, "tls-alpn-01, by hook", |lane| {
+            let hook = tls_alpn_hook(lane)?;
+            let shell = issue(lane, &["d5.dehydrated.test"]).args(&["--challenge", "tls-alpn-01", "--alpn"]);
+            shell.arg(lane.dir.join("alpn")).arg("--hook").arg(hook).succeed()?;
+            check(lane, "d5.dehydrated.test", &["DNS:d5.dehydrated.test"])
+        })
         .with(DEHYDRATED, "http-01 fails with a reason", |lane| {
             let body = json!({"host": "nobody.dehydrated.test.", "addresses": ["127.0.0.97"]});
             lane.world.site().control("/add-a", &body);
@@ -132,6 +138,25 @@ fn hook(lane: &Lane<'_>) -> Result<PathBuf, Failure> {
             "case $1 in\n\
              deploy_challenge) curl -fsS -d \"{{{host},\\\"value\\\":\\\"$4\\\"}}\" http://{control}/add-txt;;\n\
              clean_challenge) curl -fsS -d \"{{{host}}}\" http://{control}/clear-txt;;\n\
+             esac\n"
+        ),
+    )?;
+    Ok(file)
+}
+
+/// tls-alpn-01: dehydrated makes the certificate, and a TLS server must show it.
+fn tls_alpn_hook(lane: &Lane<'_>) -> Result<PathBuf, Failure> {
+    let (file, alpn) = (lane.dir.join("tls-hook.sh"), lane.dir.join("alpn"));
+    std::fs::create_dir_all(&alpn).map_err(|error| format!("{}: {error}", alpn.display()))?;
+    let (alpn, address, port) = (alpn.display(), lane.address, lane.tls_alpn_01_port());
+    script(
+        &file,
+        &format!(
+            "case $1 in\n\
+             deploy_challenge) timeout 60 openssl s_server -www -accept {address}:{port} -alpn acme-tls/1 \\\n\
+             -cert {alpn}/$2.crt.pem -key {alpn}/$2.key.pem </dev/null >{alpn}/log 2>&1 & echo $! >{alpn}/pid\n\
+             until grep -q ACCEPT {alpn}/log || ! kill -0 $!; do sleep 0.1; done;;\n\
+             clean_challenge) kill $(cat {alpn}/pid);;\n\
              esac\n"
         ),
     )?;

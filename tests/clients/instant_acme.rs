@@ -3,8 +3,8 @@
 use std::{fs, future::Future, path::PathBuf, time::Duration};
 
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Error, ExternalAccountKey, Identifier, NewAccount, NewOrder, Order,
-    OrderStatus, RetryPolicy, RevocationReason, RevocationRequest,
+    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Error, ExternalAccountKey, Identifier, NewAccount,
+    NewOrder, Order, OrderStatus, RetryPolicy, RevocationReason, RevocationRequest,
 };
 use serde_json::json;
 use tests::world::World;
@@ -68,6 +68,16 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
                 }
             })
         })
+        .with(INSTANT_ACME, "a new account key", |lane| {
+            wait(async {
+                let before = saved(lane).await?;
+                let mut account = saved(lane).await?;
+                save(lane, &account.update_key().await.map_err(words)?)?;
+                issue(lane, &saved(lane).await?, &["i6.instant.test"], None).await?;
+                let refused = order(&before, &["i6.instant.test"], None).await.err();
+                expect_words(&refused.unwrap_or_default(), &["urn:ietf:params:acme:error:"])
+            })
+        })
         .with(INSTANT_ACME, "account update and deactivation", |lane| {
             wait(async {
                 let account = saved(lane).await?;
@@ -123,9 +133,13 @@ async fn account(lane: &Lane<'_>, endpoint: &str, external: Option<&ExternalAcco
     };
     let builder = Account::builder_with_root(lane.ca_file()).map_err(words)?;
     let (account, credentials) = builder.create(&new, lane.directory(endpoint), external).await.map_err(words)?;
-    let text = serde_json::to_string(&credentials).map_err(|error| error.to_string())?;
-    write(&credentials_file(lane), &text)?;
+    save(lane, &credentials)?;
     Ok(account)
+}
+
+fn save(lane: &Lane<'_>, credentials: &AccountCredentials) -> Result<(), Failure> {
+    let text = serde_json::to_string(credentials).map_err(|error| error.to_string())?;
+    write(&credentials_file(lane), &text)
 }
 
 async fn saved(lane: &Lane<'_>) -> Result<Account, Failure> {

@@ -51,6 +51,13 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
             by_dns(lane, "open", &["*.lw.quickstart.test", "lw.quickstart.test"])?.arg("run").succeed()?;
             check(lane, "_.lw.quickstart.test", &["DNS:*.lw.quickstart.test", "DNS:lw.quickstart.test"])
         })
+        .with(LEGO, "tls-alpn-01, two names", |lane| {
+            let names = ["la.quickstart.test", "lb.quickstart.test"];
+            lane.resolve(&names);
+            let address = format!("{}:{}", lane.address, lane.tls_alpn_01_port());
+            lego(lane, "open", &names).args(&["--tls", "--tls.port", &address, "run"]).succeed()?;
+            check(lane, "la.quickstart.test", &["DNS:la.quickstart.test", "DNS:lb.quickstart.test"])
+        })
         .with(LEGO, "http-01 fails with a reason", |lane| {
             let body = json!({"host": "nobody-l.quickstart.test.", "addresses": ["127.0.0.98"]});
             lane.world.site().control("/add-a", &body);

@@ -42,6 +42,10 @@ pub(crate) fn server(world: &World) -> Lane<'_> {
             let text = fetched(lane, &apache, "a2.mod-md.test")?;
             expect_words(&text, &["DNS:a2.mod-md.test", "secp384r1", "status_request"])
         })
+        .with(MOD_MD, "fetches its own certificate, tls-alpn-01", |lane| {
+            let apache = start(lane, &["a3.mod-md.test"], "open", "MDCAChallenges tls-alpn-01")?;
+            expect_words(&fetched(lane, &apache, "a3.mod-md.test")?, &["DNS:a3.mod-md.test"])
+        })
         .with(MOD_MD, "registered: an allowed name, with EAB", |lane| {
             let (kid, key) = lane.eab();
             let apache =
@@ -59,15 +63,17 @@ pub(crate) fn server(world: &World) -> Lane<'_> {
 }
 
 fn https(lane: &Lane<'_>) -> SocketAddr {
-    SocketAddr::from((lane.address, lane.https_port))
+    SocketAddr::from((lane.address, lane.tls_alpn_01_port()))
 }
 
 /// An Apache whose site has these names.
 fn start(lane: &Lane<'_>, names: &[&str], endpoint: &str, more: &str) -> Result<Daemon, Failure> {
     lane.resolve(names);
-    let (http_port, https_port) = (lane.http_01_port(), lane.https_port);
+    let (http_port, https_port) = (lane.http_01_port(), lane.tls_alpn_01_port());
     let dir = lane.dir.display();
     let (address, ca, directory) = (lane.address, lane.ca_file(), lane.directory(endpoint));
+    // Without this it would try tls-alpn-01 first.
+    let challenges = if more.contains("MDCAChallenges") { "" } else { "MDCAChallenges http-01" };
     let (ca, list, name) = (ca.display(), names.join(" "), names[0]);
     let config = format!(
         "LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so\n\
@@ -90,9 +96,10 @@ fn start(lane: &Lane<'_>, names: &[&str], endpoint: &str, more: &str) -> Result<
          MDContactEmail admin@quickstart.test\n\
          MDCACertificateFile {ca}\n\
          MDStoreDir {dir}/store\n\
-         MDCAChallenges http-01\n\
+         Protocols http/1.1 acme-tls/1\n\
          MDCheckInterval 1s\n\
          MDRetryDelay 1s\n\
+         {challenges}\n\
          {more}\n\
          MDomain {list}\n\
          <VirtualHost {address}:{https_port}>\n\

@@ -31,6 +31,14 @@ pub(crate) fn acme_client(world: &World) -> Lane<'_> {
             acme_client_says(lane, "open", &["issue", "dns-01", "RSA", names[0], names[1]]).succeed()?;
             check(lane, "chain.pem", &["DNS:*.wild.acme-client.test", "rsaEncryption"])
         })
+        .with(ACME_CLIENT, "tls-alpn-01", |lane| {
+            lane.resolve(&["n4.acme-client.test"]);
+            acme_client_says(lane, "open", &["issue", "tls-alpn-01", "EC", "n4.acme-client.test"]).succeed()?;
+            check(lane, "chain.pem", &["DNS:n4.acme-client.test"])
+        })
+        .with(ACME_CLIENT, "a new account key", |lane| {
+            expect_words(&acme_client_says(lane, "open", &["changeKey"]).succeed()?, &["valid"])
+        })
         .with(ACME_CLIENT, "revoke: affiliation changed", |lane| {
             acme_client_says(lane, "open", &["revoke", "3"]).succeed().map(drop)
         })
@@ -103,6 +111,7 @@ fn says(lane: &Lane<'_>, endpoint: &str, program: &str) -> Shell {
     let control = format!("http://{}", lane.world.site().control);
     let shell = lane.shell("node").env("NODE_EXTRA_CA_CERTS", lane.ca_file()).env("MODULES", origin::node());
     let shell = shell.env("DIRECTORY", lane.directory(endpoint)).env("CONTROL", control);
+    let shell = shell.env("TLS_ALPN_01", format!("{}:{}", lane.address, lane.tls_alpn_01_port()));
     shell.env("CHALLENGES", webroot::challenges(lane)).arg(origin::fixture(program))
 }
 

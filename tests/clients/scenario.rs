@@ -139,6 +139,11 @@ impl<'w> Lane<'w> {
         self.world.site().http_01_port
     }
 
+    /// Where this lane's clients answer tls-alpn-01.
+    pub(crate) fn tls_alpn_01_port(&self) -> u16 {
+        self.world.site().tls_alpn_01_port
+    }
+
     /// The CA of the gateway's own certificate, which clients must trust to talk to it.
     pub(crate) fn ca_file(&self) -> PathBuf {
         self.world.site().pki("acme-ca.pem")

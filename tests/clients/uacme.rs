@@ -1,13 +1,14 @@
 //! uacme, in C with libcurl: it believes the CAs of the system and no others, so it runs where a file of its own lies
 //! over the system's.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tests::world::World;
 
 use super::{
     command::{Shell, expect_words, script},
+    daemon::Daemon,
     openssl,
     origin::{OPENSSL, UACME},
     scenario::{Failure, Lane},
@@ -49,6 +50,18 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
         .with(UACME, "dns-01, wildcard and base, by hook", |lane| {
             issue(lane, "open", &["*.wild.uacme.test", "wild.uacme.test"])?.succeed()?;
             check(lane, "wild.uacme.test", &["DNS:*.wild.uacme.test", "DNS:wild.uacme.test"])
+        })
+        .with(UACME, "tls-alpn-01, by its own responder ualpn", |lane| {
+            lane.resolve(&["u3.uacme.test"]);
+            let (_ualpn, hook) = tls_alpn(lane)?;
+            uacme(lane, "open")?.arg("--hook").arg(hook).args(&["issue", "u3.uacme.test"]).succeed()?;
+            check(lane, "u3.uacme.test", &["DNS:u3.uacme.test"])
+        })
+        .with(UACME, "a new account key", |lane| {
+            let words = uacme(lane, "open")?.arg("newkey").succeed()?;
+            expect_words(&words, &["account key changed"])?;
+            issue(lane, "open", &["u4.uacme.test"])?.succeed()?;
+            check(lane, "u4.uacme.test", &["DNS:u4.uacme.test"])
         })
         .with(UACME, "http-01 fails with a reason", |lane| {
             let body = json!({"host": "nobody.uacme.test.", "addresses": ["127.0.0.96"]});
@@ -146,6 +159,29 @@ fn hook(lane: &Lane<'_>) -> Result<(), Failure> {
              esac\n"
         ),
     )
+}
+
+/// Its responder, and a hook that tells it what to answer.
+fn tls_alpn(lane: &Lane<'_>) -> Result<(Daemon, PathBuf), Failure> {
+    let (socket, pid, hook) = (lane.dir.join("ualpn.sock"), lane.dir.join("ualpn.pid"), lane.dir.join("tls-hook.sh"));
+    let bind = format!("{}@{}", lane.address, lane.tls_alpn_01_port());
+    // What is no validation would go to a server behind it; there is none.
+    let behind = format!("{}@9", lane.address);
+    let (socket, pid) = (socket.display().to_string(), pid.display().to_string());
+    let arguments = ["-v", "-b", &bind, "-c", &behind, "-s", &socket, "-p", &pid];
+    let ualpn = Daemon::start(&lane.dir, Path::new("/usr/bin/ualpn"), &arguments)?;
+    ualpn.wait_for("its socket", |_| Path::new(&socket).exists().then_some(()))?;
+    script(
+        &hook,
+        &format!(
+            "case $1:$2 in\n\
+             begin:tls-alpn-01) test \"$(echo \"auth $3 $5\" | ualpn -s '{socket}')\" = OK;;\n\
+             *:tls-alpn-01) test \"$(echo \"unauth $3\" | ualpn -s '{socket}')\" = OK;;\n\
+             *) exit 1;;\n\
+             esac\n"
+        ),
+    )?;
+    Ok((ualpn, hook))
 }
 
 /// uacme writes the leaf and its chain into one file.
