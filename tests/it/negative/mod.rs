@@ -16,9 +16,11 @@ mod finalize;
 mod http;
 mod jwk;
 mod jws;
+mod key_change;
 mod nonce;
 mod order;
 mod revocation;
+mod tls_alpn_01;
 mod trial;
 mod url;
 mod validation;
@@ -39,7 +41,7 @@ use tests::world::World;
 use trial::Trial;
 
 /// All rows.
-const TABLES: [&[Row]; 15] = [
+const TABLES: [&[Row]; 17] = [
     account::ROWS,
     authorization::ROWS,
     certificate::ROWS,
@@ -50,9 +52,11 @@ const TABLES: [&[Row]; 15] = [
     http::ROWS,
     jwk::ROWS,
     jws::ROWS,
+    key_change::ROWS,
     nonce::ROWS,
     order::ROWS,
     revocation::ROWS,
+    tls_alpn_01::ROWS,
     url::ROWS,
     validation::ROWS,
 ];

@@ -96,6 +96,11 @@ impl Trial {
         }
     }
 
+    /// Watches a client no more, because its key is no account's any more.
+    pub(crate) fn forget(&mut self, client: &Client) {
+        self.watched.retain(|watched| watched.client.key.thumbprint() != client.key.thumbprint());
+    }
+
     /// A POST that must be refused as the row says. `what` tells it from the other requests of its row.
     pub(crate) fn refuse(&mut self, what: &str, send: impl FnOnce() -> Response) -> Response {
         let (status, kind) = self.expected();
