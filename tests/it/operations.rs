@@ -102,3 +102,33 @@ fn audit_events_are_logged_whatever_the_level_of_the_log() {
     }
     assert!(!log(&world).contains(" request: "), "the level counts for everything else");
 }
+
+#[test]
+fn the_audit_log_says_what_was_seen_when_control_was_proven_and_when_not() {
+    let world = world();
+    let client = world.account();
+    let order = client.ready_order(&["seen.audit.test"]);
+    let proven = id(order.object["authorizations"][0].as_str().unwrap()).to_owned();
+    let failing = client.order(&["unseen.audit.test"]);
+    world.site().control("/add-a", &json!({"host": "unseen.audit.test.", "addresses": ["127.0.0.99"]}));
+    let authorization = client.read(failing.object["authorizations"][0].as_str().unwrap()).json();
+    let offered = tests::client::challenge(&authorization, "http-01");
+    let _ = client.post(offered["url"].as_str().unwrap(), &json!({})).expect(200);
+    let _ = client.wait(&failing, "invalid");
+    let unproven = id(failing.object["authorizations"][0].as_str().unwrap()).to_owned();
+    for (authorization, words) in [
+        (proven, ["seen.audit.test", "http-01", "evidence", "local", "127.0.0.1"]),
+        (unproven, ["unseen.audit.test", "http-01", "connection", "127.0.0.99", "invalid"]),
+    ] {
+        let line = tests::wait_for("the validation in the log", Duration::from_secs(10), || {
+            let log = log(world);
+            let found = log
+                .lines()
+                .find(|line| [" audit: ", "validation.ended", &authorization].iter().all(|word| line.contains(word)));
+            found.map(str::to_owned)
+        });
+        for word in words {
+            assert!(line.contains(word), "{word} is not in {line}");
+        }
+    }
+}
