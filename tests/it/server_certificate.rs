@@ -127,7 +127,13 @@ fn clients_get_the_certificate_whose_signatures_they_can_verify() {
         (&["-tls1_2", "-sigalgs", "RSA-PSS+SHA256"], "Signature type: RSA-PSS"),
         (&["-tls1_3", "-sigalgs", "RSA-PSS+SHA256:RSA+SHA256"], "Signature type: RSA-PSS"),
     ];
-    let names: [&[&str]; 3] = [&["-servername", "localhost"], &["-noservername"], &["-servername", "elsewhere.test"]];
+    let names: [&[&str]; 5] = [
+        &["-servername", "localhost"],
+        &["-noservername"],
+        &["-servername", "elsewhere.test"],
+        &["-servername", "127.0.0.1"],
+        &["-servername", "my_printer."],
+    ];
     for (arguments, wanted) in table {
         for name in names {
             let said = s_client(&world, &both, &[arguments, name].concat());

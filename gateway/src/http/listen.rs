@@ -84,3 +84,29 @@ fn limits(settings: &Settings) -> Limits {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::from_text;
+
+    const LEAST: &str =
+        "server.external_url = 'https://acme.example.com'\ncm.url = 'https://cm.example.net:9443'\n[endpoints.a]\n";
+
+    #[test]
+    fn by_default_clients_have_the_time_that_they_need_and_no_more() {
+        let limits = limits(&from_text(LEAST).unwrap());
+        let pace = limits.pace;
+        assert!(pace.idle >= Duration::from_secs(60), "clients wait a minute and expect the connection to be there");
+        assert!(pace.lifetime > pace.idle && pace.requests_max >= 100);
+        assert!(limits.handshake <= Duration::from_secs(5) && pace.head <= Duration::from_secs(10));
+        assert!(pace.body <= Duration::from_secs(30) && pace.write <= Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_connection_that_may_idle_longer_than_it_may_live_answers_at_least_once_before_it_ends() {
+        let text = format!("server.keep_alive_secs = 75\nserver.connection_lifetime_secs = 10\n{LEAST}");
+        let pace = limits(&from_text(&text).unwrap()).pace;
+        assert_eq!(pace.lifetime, Duration::from_secs(76));
+    }
+}

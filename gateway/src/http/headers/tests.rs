@@ -2,6 +2,7 @@
 
 use actix_web::{App as Web, HttpResponse, http::StatusCode, test, web};
 use serde_json::Value;
+use store::backend::ApplyError;
 
 use super::*;
 use crate::testing::Gateway;
@@ -60,6 +61,27 @@ async fn a_defect_of_ours_is_answered_like_any_other_problem_and_tells_nothing()
         assert!(reference.parse::<acme::ids::JobId>().is_ok(), "{reference}");
     }
     assert!(gateway.app.metrics.text().contains("acme_gateway_panics_total 1\n"), "one of the two was a panic");
+}
+
+#[tokio::test]
+async fn a_flood_of_new_nonces_asks_and_writes_nothing() {
+    let gateway = Gateway::new().await;
+    gateway.cm.is_away(true);
+    gateway.disk.refuse_next(ApplyError::Full);
+    let app = Web::new()
+        .app_data(web::Data::from(Arc::clone(&gateway.app)))
+        .wrap(actix_web::middleware::from_fn(dress))
+        .configure(crate::http::router::routes);
+    let app = test::init_service(app).await;
+    let mut nonces = std::collections::BTreeSet::new();
+    for _ in 0..5000 {
+        let request = test::TestRequest::with_uri("/acme/open/new-nonce").method(Method::HEAD).to_request();
+        let response = test::call_service(&app, request).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        nonces.insert(response.headers().get(REPLAY_NONCE).unwrap().clone().to_str().unwrap().to_owned());
+    }
+    assert_eq!(nonces.len(), 5000);
+    assert!(gateway.disk.forget_interruption(), "something was written");
 }
 
 #[tokio::test]
