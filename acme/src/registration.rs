@@ -44,6 +44,8 @@ pub struct AccountKeyRecord {
     pub key: crate::account_key::PublicKey,
     /// Its thumbprint, computed by us from the key.
     pub thumbprint: Thumbprint,
+    /// Since when it has been bound, if the CM says so.
+    pub since: Option<Timestamp>,
 }
 
 /// Whether a registration may be used.

@@ -155,7 +155,8 @@ fn longer_macs_are_taken_where_the_registration_allows_them() {
             json!({"kid": format!("kid-{algorithm}-{}", std::process::id()), "use": "once", "algorithms": [algorithm]});
         let account = world().officer().preregister(&json!({"eab": eab}));
         let binding = with_binding(&client, &account, |binding| Binding { algorithm, ..binding }.sign());
-        let _ = bind(&client, &binding).expect(201);
+        let account = bind(&client, &binding).expect(201).json();
+        assert_eq!(account["externalAccountBinding"], binding);
     }
 }
 

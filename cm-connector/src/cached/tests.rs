@@ -151,7 +151,7 @@ fn registration(text: &str) -> Registration {
         id: id(text),
         version: 1,
         status: RegistrationStatus::Active,
-        key: Some(AccountKeyRecord { key: key(text), thumbprint: key(text).thumbprint() }),
+        key: Some(AccountKeyRecord { key: key(text), thumbprint: key(text).thumbprint(), since: None }),
         contacts: Vec::new(),
         terms_of_service_agreed_at: None,
         external_account: None,

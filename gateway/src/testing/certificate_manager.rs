@@ -374,7 +374,7 @@ impl State {
             id: random::id(),
             version: 1,
             status: RegistrationStatus::Active,
-            key: Some(AccountKeyRecord { key: request.key.clone(), thumbprint }),
+            key: Some(AccountKeyRecord { key: request.key.clone(), thumbprint, since: Some(clock::now()) }),
             contacts: request.contacts.clone(),
             terms_of_service_agreed_at: request.terms_of_service_agreed_at,
             external_account: request.external_account_binding.as_ref().map(|_| String::from("kid-1")),
@@ -397,7 +397,7 @@ impl State {
         if found.key != registration.key {
             return Err(CmError::Refused(Problem::new(ProblemKind::Malformed, "the key was changed meanwhile")));
         }
-        found.key = Some(AccountKeyRecord { key: new_key.clone(), thumbprint });
+        found.key = Some(AccountKeyRecord { key: new_key.clone(), thumbprint, since: Some(clock::now()) });
         Ok(found.clone())
     }
 

@@ -15,12 +15,14 @@ use std::{future::Future, net::Ipv4Addr, sync::Arc, time::Duration};
 use acme::{
     account_key::PublicKey,
     authorization::{Authorization, Response},
+    caa::{CaaEvidence, CaaResult},
     challenge::{Evidence, KeyAuthorization},
     csr::Csr,
     ids::{AuthorizationId, EndpointName, JobId, OrderId},
     order::{Order, OrderStatus},
     problem::Problem,
     registration::{AccountKeyRecord, AllowedIdentifiers, Registration, RegistrationStatus},
+    time::Timestamp,
     wire::order::{IdentifierText, NewOrder},
 };
 use cm_connector::{
@@ -149,7 +151,7 @@ impl Gateway {
             source: String::from("198.51.100.7"),
             target: String::from("192.0.2.10:80"),
             at: clock::now(),
-            caa: None,
+            caa: Some(caa_look(clock::now())),
         };
         let challenge = &stored.value.challenges[0];
         let looked_for = KeyAuthorization::new(&challenge.token, &registration.key.as_ref().unwrap().thumbprint);
@@ -224,6 +226,11 @@ impl Gateway {
     }
 }
 
+/// A look that found no CAA records; the scripted CM's issuer goes by no name.
+pub(crate) fn caa_look(at: Timestamp) -> CaaEvidence {
+    CaaEvidence { result: CaaResult::NoRecords, checked_at: at, identities: Vec::new() }
+}
+
 /// Runs something until it hangs, and lets the process die there: whether it did hang.
 ///
 /// For the paused clock: the hour is over as soon as nothing else can happen.
@@ -249,7 +256,7 @@ pub(crate) fn new_registration(key: PublicKey) -> Registration {
         id: random::id(),
         version: 1,
         status: RegistrationStatus::Active,
-        key: Some(AccountKeyRecord { thumbprint: key.thumbprint(), key }),
+        key: Some(AccountKeyRecord { thumbprint: key.thumbprint(), key, since: None }),
         contacts: vec![String::from("mailto:admin@example.org")],
         terms_of_service_agreed_at: None,
         external_account: None,
@@ -296,7 +303,9 @@ pub(crate) fn proof() -> Proof {
 fn assemble(own: &str, cm: &Arc<ScriptedCm>, disk: &Arc<Disk>) -> App {
     let settings = settings::from_text(&format!("{own}\n{SETTINGS}")).unwrap();
     let validator = Validator::new(validation::Settings {
+        // Nobody answers there, and no test has to wait long to learn it.
         resolvers: vec![(Ipv4Addr::LOCALHOST, 9).into()],
+        dns_timeout: Duration::from_millis(20),
         http_port: settings.validation.http_port,
         tls_port: settings.validation.tls_port,
         danger_allow_loopback: settings.validation.danger_allow_loopback,

@@ -38,6 +38,8 @@ pub(in crate::rest) struct RegistrationIn {
 struct KeyIn {
     jwk: Map<String, Value>,
     thumbprint: String,
+    #[serde(default)]
+    since: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,7 +97,8 @@ impl KeyIn {
         if parsed::<Thumbprint>("key.thumbprint", &self.thumbprint)? != thumbprint {
             return Err(Broken(String::from("key.thumbprint is not that of key.jwk")));
         }
-        Ok(AccountKeyRecord { key, thumbprint })
+        let since = self.since.map(|time| parsed("key.since", &time)).transpose()?;
+        Ok(AccountKeyRecord { key, thumbprint, since })
     }
 }
 
@@ -109,7 +112,7 @@ fn profiles(names: &[String]) -> Result<Vec<ProfileName>, Broken> {
     Ok(known)
 }
 
-/// A child under its parent: suspended with it, and within its policy. `None` stands for a parent
+/// A child under its parent: suspended with it, within its policy, and bound by its key. `None` stands for a parent
 /// that the CM does not know, which is no reason to trust the child.
 pub(in crate::rest) fn under(mut child: Registration, parent: Option<Registration>) -> Registration {
     let parent_holds = parent.as_ref().is_some_and(|parent| match parent.status {
@@ -122,6 +125,7 @@ pub(in crate::rest) fn under(mut child: Registration, parent: Option<Registratio
     if let Some(parent) = parent {
         let own = std::mem::replace(&mut child.allowed_identifiers, AllowedIdentifiers::Any { exclude: Vec::new() });
         child.allowed_identifiers = allowed_identifiers::narrowed(own, parent.allowed_identifiers);
+        child.external_account = child.external_account.or(parent.external_account);
     }
     child
 }
@@ -246,7 +250,9 @@ mod tests {
         let Answered { registration, parent } = answered(|_| ()).unwrap();
         assert_eq!(registration.id.as_str(), "reg_01KANM3T9V5R8YFZ2Q6W4XH7CE");
         assert_eq!((registration.version, registration.status), (2, RegistrationStatus::Active));
-        assert_eq!(registration.key.unwrap().thumbprint.to_string(), "ahIyRbwOXzMFPMuEDVyIX3geBBhi9oEWKOEyg1TMZ4s");
+        let bound = registration.key.unwrap();
+        assert_eq!(bound.thumbprint.to_string(), "ahIyRbwOXzMFPMuEDVyIX3geBBhi9oEWKOEyg1TMZ4s");
+        assert_eq!(bound.since.unwrap().to_string(), "2026-11-22T00:40:12Z");
         assert_eq!(registration.contacts, ["mailto:pki@web.example.com"]);
         assert_eq!(registration.terms_of_service_agreed_at.unwrap().to_string(), "2026-11-22T00:40:11Z");
         assert_eq!(registration.external_account.as_deref(), Some("kid-2026-0417"));
@@ -277,6 +283,16 @@ mod tests {
         assert!(answered(|json| json["key"]["jwk"]["kty"] = json!("oct")).is_err());
         assert!(answered(|json| json["id"] = json!("../whoami")).is_err());
         assert!(answered(|json| json["version"] = json!("2")).is_err());
+    }
+
+    #[test]
+    fn a_child_was_bound_by_the_key_of_its_parent() {
+        let of = |key_id: Option<&str>| {
+            let registration = answered(|_| ()).unwrap().registration;
+            Registration { external_account: key_id.map(str::to_owned), ..registration }
+        };
+        assert_eq!(under(of(None), Some(of(Some("shared")))).external_account.as_deref(), Some("shared"));
+        assert_eq!(under(of(None), None).external_account, None);
     }
 
     #[test]
