@@ -32,9 +32,10 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// The endpoints beside `open` and `registered`: open to anyone too, each with something of its own and a realm that
 /// is called like it.
-const MORE_ENDPOINTS: [(&str, &str); 3] = [
+const MORE_ENDPOINTS: [(&str, &str); 4] = [
     ("terms", "terms_of_service = \"https://localhost/terms/v1\"\n"),
     ("web", "challenges = [\"http-01\"]\n"),
+    ("ahead", "pre_authorization = true\n"),
     (
         "lenient",
         "compatibility = [\"repeat-failed-challenges\", \"inactive-account-403\", \

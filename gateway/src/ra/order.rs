@@ -14,7 +14,7 @@ use acme::{
     wire::order::{IdentifierText, NewOrder},
 };
 use policies::reuse::{Terms, order_end};
-use store::{Commit, OrderCursor, OrderPage, Stored};
+use store::{Commit, OrderCursor, OrderPage, ReadError, Stored};
 
 use super::{
     Error, again_on_conflict,
@@ -174,15 +174,45 @@ pub(crate) async fn load(
     if order.value.account == *account { Ok(order) } else { Err(Error::not_yours("order")) }
 }
 
-/// A page of an account's orders.
+/// A page of an account's orders, without those that are invalid (RFC 8555 §7.1.2.1). So a page may
+/// be short, or empty, and others follow.
 pub(crate) async fn list(
     app: &App,
     endpoint: &Endpoint,
     account: &RegistrationId,
     after: Option<&OrderCursor>,
+    now: Timestamp,
 ) -> Result<OrderPage, Error> {
-    const PAGE: usize = 100;
-    Ok(app.store.orders_of(&endpoint.name, account, after, PAGE).await?)
+    /// Each may have to be read with a hundred authorizations.
+    const PAGE: usize = 50;
+    let OrderPage { orders, next } = app.store.orders_of(&endpoint.name, account, after, PAGE).await?;
+    let mut listed = Vec::with_capacity(orders.len());
+    for id in orders {
+        if !is_invalid(app, &id, now).await? {
+            listed.push(id);
+        }
+    }
+    Ok(OrderPage { orders: listed, next })
+}
+
+/// One that is gone or cannot be read is of no use to its owner either.
+async fn is_invalid(app: &App, id: &OrderId, now: Timestamp) -> Result<bool, Error> {
+    let order = match app.store.order(id).await {
+        Ok(Some(order)) => order.value,
+        Ok(None) => return Ok(true),
+        Err(unavailable @ ReadError::Unavailable(_)) => return Err(unavailable.into()),
+        Err(why @ (ReadError::Damaged { .. } | ReadError::UnknownVersion { .. })) => {
+            tracing::error!(%why, "an order cannot be read");
+            return Ok(true);
+        }
+    };
+    // Of the others the authorizations say nothing.
+    let authorizations = match &order.progress {
+        Progress::Open if now < order.expires => app.store.authorizations(&order.authorizations).await?,
+        Progress::Open | Progress::Finalizing { .. } | Progress::Issued { .. } | Progress::Failed { .. } => Vec::new(),
+    };
+    let authorizations: Vec<_> = authorizations.into_iter().map(|stored| stored.value).collect();
+    Ok(order.status(&authorizations, now) == OrderStatus::Invalid)
 }
 
 /// Parses all identifiers and drops repeated ones; every bad one is named.

@@ -64,7 +64,8 @@ pub(crate) async fn orders(
     let after = page.cursor.as_deref().map(str::parse::<OrderCursor>).transpose();
     let after = after
         .map_err(|_| HttpError::malformed("the cursor is not one of this list; start from the account's orders URL"))?;
-    let page = ra::order::list(&request.app, &request.endpoint, &request.registration.id, after.as_ref()).await?;
+    let account = &request.registration.id;
+    let page = ra::order::list(&request.app, &request.endpoint, account, after.as_ref(), clock::now()).await?;
     let mut reply = Reply::ok();
     if let Some(next) = &page.next {
         reply = reply.link("next", &format!("{}?cursor={next}", links.orders(&request.registration.id)));

@@ -172,7 +172,7 @@ async fn an_order_waits_as_long_as_its_profile_gives_people_to_approve() {
 
 #[tokio::test(start_paused = true)]
 async fn the_list_of_orders_comes_in_pages_and_has_each_order_once() {
-    const ORDERS: usize = 201;
+    const ORDERS: usize = 101;
     let gateway = Gateway::new().await;
     let registration = gateway.registration();
     let mut made = BTreeSet::new();
@@ -183,7 +183,7 @@ async fn the_list_of_orders_comes_in_pages_and_has_each_order_once() {
     let endpoint = gateway.endpoint("open");
     let (mut listed, mut pages, mut cursor) = (Vec::new(), Vec::new(), None);
     loop {
-        let page = list(&gateway.app, &endpoint, &registration.id, cursor.as_ref()).await.unwrap();
+        let page = list(&gateway.app, &endpoint, &registration.id, cursor.as_ref(), clock::now()).await.unwrap();
         pages.push(page.orders.len());
         listed.extend(page.orders);
         cursor = page.next;
@@ -191,8 +191,28 @@ async fn the_list_of_orders_comes_in_pages_and_has_each_order_once() {
             break;
         }
     }
-    assert_eq!(pages, [100, 100, 1]);
+    assert_eq!(pages, [50, 50, 1]);
     assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), made);
     let elsewhere = gateway.endpoint("web");
-    assert_eq!(list(&gateway.app, &elsewhere, &registration.id, None).await.unwrap().orders, []);
+    assert_eq!(list(&gateway.app, &elsewhere, &registration.id, None, clock::now()).await.unwrap().orders, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn invalid_orders_are_not_listed_and_the_pages_go_on_behind_them() {
+    let gateway = Gateway::new().await;
+    let (registration, endpoint) = (gateway.registration(), gateway.endpoint("open"));
+    let given_up = gateway.ready_order(&registration, &["a.test"]).await;
+    for number in 0..60 {
+        gateway.order(&registration, &["a.test", &format!("n{number}.test")]).await.unwrap();
+    }
+    let proof = &gateway.order_now(&given_up).await.authorizations[0];
+    let last = gateway.order(&registration, &["b.test"]).await.unwrap().order.id;
+    crate::ra::authorization::deactivate(&gateway.app, &endpoint, &registration.id, proof, clock::now()).await.unwrap();
+    let first = list(&gateway.app, &endpoint, &registration.id, None, clock::now()).await.unwrap();
+    let second = list(&gateway.app, &endpoint, &registration.id, first.next.as_ref(), clock::now()).await.unwrap();
+    let all = [first.orders, second.orders].concat();
+    assert_eq!((all, second.next), (vec![last.clone()], None));
+    let week = Duration::from_secs(8 * 86_400);
+    let later = list(&gateway.app, &endpoint, &registration.id, None, clock::now().plus(week)).await.unwrap();
+    assert!(!later.orders.contains(&last), "it has expired");
 }
