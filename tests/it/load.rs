@@ -1,10 +1,13 @@
 //! More than the gateway takes: too many requests in hand, too many connections of one address (RFC 8555 §6.6).
 
-use std::{thread, time::Duration};
+use std::{fs, net::TcpStream, path::Path, sync::Arc, thread, time::Duration};
 
 use serde_json::json;
 use tests::{
+    binaries,
     http::{Connection, Tls, request},
+    process::Process,
+    site::Site,
     wait_for,
     world::World,
 };
@@ -43,18 +46,56 @@ fn requests_over_the_limit_are_told_to_come_again_and_those_in_hand_are_done() {
 fn connections_over_the_limit_of_an_address_are_closed_at_once_and_counted() {
     let world = World::start_with(&[("server", "connections_per_address_max = 3")]);
     let site = world.site();
-    let ca_file = site.pki("acme-ca.pem");
-    let tls = Tls { ca_file: Some(&ca_file), ..Tls::default() };
-    let connect = || Connection::tls(site.gateway, "localhost", &tls).map(|(connection, _)| connection);
-    let mut open: Vec<_> = (0..3).map(|_| connect().unwrap()).collect();
-    assert!(connect().is_err(), "a fourth connection");
+    let mut open: Vec<_> = (0..3).map(|_| connect(site).unwrap()).collect();
+    assert!(connect(site).is_none(), "a fourth connection");
     assert!(site.ops("/metrics").text().contains("acme_gateway_connections_refused_total 1\n"));
     for connection in &mut open {
         connection.send(request("GET", "/acme/open/directory", "localhost", &[], None)).unwrap();
         let _ = connection.receive("GET").unwrap().expect(200);
     }
     drop(open);
-    let mut connection = wait_for("a place", Duration::from_secs(20), || connect().ok());
+    let mut connection = wait_for("a place", Duration::from_secs(20), || connect(site));
     connection.send(request("GET", "/acme/open/directory", "localhost", &[], None)).unwrap();
     let _ = connection.receive("GET").unwrap().expect(200);
+}
+
+#[test]
+fn a_gateway_with_few_open_files_takes_fewer_connections_and_goes_on() {
+    let mut world = World::start();
+    world.kill_gateway();
+    let site = Arc::clone(world.site());
+    let program = binaries::gateway().display().to_string();
+    let settings = site.settings_file().display().to_string();
+    let arguments = ["-c", "ulimit -n 256; exec \"$0\" \"$@\"", &program, "serve", "--config", &settings];
+    let arguments = arguments.map(str::to_owned);
+    let mut gateway = Process::start("acme-gateway", Path::new("/bin/sh"), &arguments, &site.log("few-files"), None);
+    let is_ready = || {
+        let mut connection = Connection::plain(site.ops).ok()?;
+        connection.send(request("GET", "/readyz", "localhost", &[], None)).ok()?;
+        connection.receive("GET").ok().filter(|response| response.status == 200)
+    };
+    let _ = wait_for("readiness", Duration::from_secs(60), is_ready);
+    let log = fs::read_to_string(site.log("few-files")).unwrap();
+    assert!(log.contains("server.connections_max") && log.contains("connections_max=128"), "{log}");
+
+    // More than the process can have: the rest waits where the kernel keeps it.
+    let flood: Vec<_> = (0..400).map(|_| TcpStream::connect(site.gateway).unwrap()).collect();
+    assert!(is_ready().is_some(), "the store and the other listener have what they need");
+    drop(flood);
+    let _ = wait_for("service after the flood", Duration::from_secs(30), || {
+        gateway.check_alive();
+        let tls_is_up = connect(&site)?;
+        drop(tls_is_up);
+        Some(site.get(&site.url("open", "directory")).expect(200))
+    });
+    let log = fs::read_to_string(site.log("few-files")).unwrap();
+    assert!(!log.contains("Too many open files"), "{log}");
+    gateway.kill();
+}
+
+/// A TLS connection, if there is one.
+fn connect(site: &Site) -> Option<Connection> {
+    let ca_file = site.pki("acme-ca.pem");
+    let tls = Tls { ca_file: Some(&ca_file), ..Tls::default() };
+    Connection::tls(site.gateway, "localhost", &tls).ok().map(|(connection, _)| connection)
 }
