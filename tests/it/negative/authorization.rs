@@ -45,6 +45,24 @@ pub(super) const ROWS: &[Row] = &[
             let _ = trial.refuse(id, || client.read(&format!("{}/{id}", client.url("authz"))));
         }
     }),
+    Row::refused("N-116", "A wildcard is not proven ahead of an order", 400, "malformed", |trial| {
+        let mut client = trial.world().client("ahead");
+        let _ = client.register(&json!({})).expect(201);
+        trial.watch(&client);
+        let ask = |client: &Client, identifier: Value| {
+            client.post(&client.url("new-authz"), &json!({"identifier": identifier}))
+        };
+        for name in ["*.a.org", "*", "a.*.org", "a..b", ""] {
+            let _ = trial.refuse(&format!("{name:?}"), || ask(&client, json!({"type": "dns", "value": name})));
+        }
+        for identifier in [json!("a.org"), json!([]), json!({"type": "dns"}), json!(null)] {
+            let _ = trial.refuse(&identifier.to_string(), || ask(&client, identifier.clone()));
+        }
+        let client = trial.account();
+        trial.refuse_as("where it is not offered", 404, "malformed", || {
+            ask(&client, json!({"type": "dns", "value": "a.org"}))
+        });
+    }),
 ];
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod account;
 mod attempt;
+mod attestation;
 mod authorization;
 mod certificate;
 mod challenge;
@@ -17,8 +18,10 @@ mod http;
 mod jwk;
 mod jws;
 mod key_change;
+mod limits;
 mod nonce;
 mod order;
+mod renewal_info;
 mod revocation;
 mod tls_alpn_01;
 mod trial;
@@ -41,8 +44,9 @@ use tests::world::World;
 use trial::Trial;
 
 /// All rows.
-const TABLES: [&[Row]; 17] = [
+const TABLES: [&[Row]; 20] = [
     account::ROWS,
+    attestation::ROWS,
     authorization::ROWS,
     certificate::ROWS,
     challenge::ROWS,
@@ -53,8 +57,10 @@ const TABLES: [&[Row]; 17] = [
     jwk::ROWS,
     jws::ROWS,
     key_change::ROWS,
+    limits::ROWS,
     nonce::ROWS,
     order::ROWS,
+    renewal_info::ROWS,
     revocation::ROWS,
     tls_alpn_01::ROWS,
     url::ROWS,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::{client::Client, response::Response};
 
-use super::{Row, prove, trial::Trial};
+use super::{Row, attempt::Attempt, prove, trial::Trial};
 
 pub(super) const ROWS: &[Row] = &[
     Row::refused("N-090", "An order is for something", 400, "malformed", |trial| {
@@ -65,7 +65,12 @@ pub(super) const ROWS: &[Row] = &[
         "rejectedIdentifier",
         |trial| {
             names(trial, &["*.com", "*.test"]);
+            let _ = trial.world().account().new_order(&["*.co.uk"]).expect(201);
         },
+    )
+    .because(
+        "there is no public policy and so no list of public suffixes: a wildcard right below the root's children is \
+        refused everywhere, one below a longer suffix where the registration does not list it",
     ),
     Row::refused("N-100", "A name has no full stop at its end", 400, "malformed", |trial| {
         names(trial, &["a.org.", "a.org.."]);
@@ -90,6 +95,25 @@ pub(super) const ROWS: &[Row] = &[
             let _ = trial.refuse(&format!("{value:?}"), || order(&client, &payload));
         }
     }),
+    Row::refused("N-102", "An address that is not allowed is refused", 403, "rejectedIdentifier", |trial| {
+        let rules = json!([{"type": "ip", "match": "cidr", "value": "127.0.0.0/29"}]);
+        let allowed = json!({"mode": "listed", "rules": rules, "exclude": []});
+        let (client, _) = trial.world().registered_account(&allowed);
+        trial.watch(&client);
+        for value in ["10.0.0.1", "192.168.1.1", "127.0.0.8", "fd00::1"] {
+            let payload = json!({"identifiers": [{"type": "ip", "value": value}]});
+            let _ = trial.refuse(value, || order(&client, &payload));
+        }
+        for value in ["10.0.0.1", "169.254.169.254", "fd00::1"] {
+            let identifier = json!({"type": "ip", "value": value});
+            let attempt = Attempt::new(trial.world().account(), "http-01", &identifier);
+            let _ = trial.fail_as(&format!("{value} where anything may be ordered"), "connection", &attempt);
+        }
+    })
+    .because(
+        "there is no mode that knows which networks are private: registrations list what their clients may have, and \
+        where anything may be ordered, an address is proven only if validation may dial it",
+    ),
     Row::refused("N-103", "An order has a hundred identifiers at most", 400, "malformed", |trial| {
         let client = trial.account();
         let names: Vec<_> = (0..101).map(|number| format!("n{number}.example.test")).collect();
