@@ -30,6 +30,7 @@ mod key_change;
 mod load;
 mod negative;
 mod nonce;
+mod officer_revocation;
 mod operations;
 mod order;
 mod pause;

@@ -27,7 +27,7 @@ fn renewal_info(client: &Client) -> String {
 }
 
 /// Start and end of the window as texts: such times have the order of their texts.
-fn window(response: &Response) -> (String, String) {
+pub(crate) fn window(response: &Response) -> (String, String) {
     let window = &response.json()["suggestedWindow"];
     let time = |name: &str| {
         let text = window[name].as_str().unwrap_or_else(|| panic!("no {name}: {response:?}"));
@@ -37,7 +37,7 @@ fn window(response: &Response) -> (String, String) {
     (time("start"), time("end"))
 }
 
-fn now() -> String {
+pub(crate) fn now() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     acme_time(seconds)
 }

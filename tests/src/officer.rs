@@ -86,6 +86,19 @@ impl Officer {
         let _ = self.ask_as("approver", "POST", &path, &[], Some(&body)).expect(200);
     }
 
+    /// Revokes a certificate for the reason privilegeWithdrawn, which is not a client's to give. `certificate` is its
+    /// id (RFC 9773 §4.1).
+    ///
+    /// # Panics
+    /// The CM refuses.
+    pub fn revoke(&self, certificate: &str, der: &[u8]) {
+        let sha256: String = openssl::sha::sha256(der).iter().map(|octet| format!("{octet:02x}")).collect();
+        let body = json!({"reason": "privilegeWithdrawn", "basis": {"type": "officer"}, "certificateSha256": sha256});
+        let key = crate::base64url(openssl::sha::sha256(certificate.as_bytes()));
+        let headers = [("Idempotency-Key", key.as_str())];
+        let _ = self.ask("POST", &format!("certificates/{certificate}/revoke"), &headers, Some(&body)).expect(200);
+    }
+
     /// The status of the certificate request of an order.
     ///
     /// # Panics
