@@ -59,6 +59,8 @@ pub(crate) struct Endpoint {
     pub(crate) mode: Mode,
     pub(crate) profile: Option<ProfileName>,
     pub(crate) challenges: Vec<acme::challenge::ChallengeKind>,
+    /// How much CAA records count where the profile leaves it open.
+    pub(crate) caa: acme::caa::Weight,
     /// Oldest proof of control that a new order rests on; zero for none.
     pub(crate) authorization_reuse: Duration,
     pub(crate) pre_authorization: bool,
@@ -84,6 +86,7 @@ impl Endpoint {
                 mode: endpoint.mode,
                 profile: endpoint.profile.clone(),
                 challenges: endpoint.challenges.clone(),
+                caa: endpoint.caa,
                 authorization_reuse: Duration::from_secs(endpoint.authorization_reuse_secs.into()),
                 pre_authorization: endpoint.pre_authorization,
                 terms_of_service: endpoint.terms_of_service.clone(),

@@ -34,7 +34,12 @@ impl Offer {
     /// The names by which CAA and dns-persist-01 records know the realm's issuers, in lower case,
     /// each once.
     pub(crate) fn caa_identities(&self) -> Vec<String> {
-        let names = self.issuers.values().flat_map(|issuer| &issuer.caa_identities);
+        Self::names_of(self.issuers.values())
+    }
+
+    /// The same of some of them.
+    pub(crate) fn names_of<'a>(issuers: impl IntoIterator<Item = &'a cm_connector::Issuer>) -> Vec<String> {
+        let names = issuers.into_iter().flat_map(|issuer| &issuer.caa_identities);
         let names: BTreeSet<_> = names.map(|name| name.to_ascii_lowercase()).collect();
         names.into_iter().collect()
     }

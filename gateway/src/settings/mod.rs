@@ -8,9 +8,10 @@ mod limits;
 mod load;
 mod values;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use acme::{
+    caa::Weight,
     challenge::ChallengeKind,
     ids::{EndpointName, ProfileName, RealmName},
     time::Timestamp,
@@ -152,10 +153,18 @@ pub(crate) struct Validation {
     pub(crate) attempt_timeout: Seconds,
     pub(crate) attempts_max: u32,
     pub(crate) redirects_max: usize,
+    caa_age_max_secs: u32,
     pub(crate) concurrent_max: usize,
     pub(crate) concurrent_per_account_max: usize,
     #[serde(deserialize_with = "optional_text")]
     pub(crate) contact_url: Option<String>,
+}
+
+impl Validation {
+    /// How long a look at CAA records counts.
+    pub(crate) fn caa_age_max(&self) -> Duration {
+        Duration::from_secs(self.caa_age_max_secs.into())
+    }
 }
 
 /// How certificates are asked for.
@@ -194,6 +203,7 @@ pub(crate) struct Endpoint {
     #[serde(deserialize_with = "optional_id")]
     pub(crate) profile: Option<ProfileName>,
     pub(crate) challenges: Vec<ChallengeKind>,
+    pub(crate) caa: Weight,
     pub(crate) compatibility: Compatibility,
     pub(crate) authorization_reuse_secs: u32,
     pub(crate) pre_authorization: bool,

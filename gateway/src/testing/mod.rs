@@ -303,9 +303,7 @@ pub(crate) fn proof() -> Proof {
 fn assemble(own: &str, cm: &Arc<ScriptedCm>, disk: &Arc<Disk>) -> App {
     let settings = settings::from_text(&format!("{own}\n{SETTINGS}")).unwrap();
     let validator = Validator::new(validation::Settings {
-        // Nobody answers there, and no test has to wait long to learn it.
         resolvers: vec![(Ipv4Addr::LOCALHOST, 9).into()],
-        dns_timeout: Duration::from_millis(20),
         http_port: settings.validation.http_port,
         tls_port: settings.validation.tls_port,
         danger_allow_loopback: settings.validation.danger_allow_loopback,

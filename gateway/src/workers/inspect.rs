@@ -76,8 +76,8 @@ pub(super) async fn inspect(
 }
 
 /// What the CM offers, asked for now if it was away since the start: without it nobody knows the
-/// issuer (V5) and the longest validity (V6).
-async fn offer(app: &App, realm: &RealmName) -> anyhow::Result<Arc<Offer>> {
+/// issuer (V5), the longest validity (V6) and how much CAA counts.
+pub(super) async fn offer(app: &App, realm: &RealmName) -> anyhow::Result<Arc<Offer>> {
     if let Ok(offer) = app.catalogue.offer(realm) {
         return Ok(offer);
     }

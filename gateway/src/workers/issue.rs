@@ -2,7 +2,8 @@
 //! refusal.
 //!
 //! The octets and the key they are sent under were written down with the order. Before they are
-//! sent the job notes that they may have been; from then on the CM is asked what became of them
+//! sent CAA records that were looked at long ago are looked at again, and the job notes that the
+//! octets, with that look in them, may have been sent; from then on the CM is asked what became of them
 //! before anything is sent again, and only ever the same octets under the same key
 //! (CM contract sections 3 and 8).
 
@@ -21,7 +22,11 @@ use cm_connector::{Certificate, CmError, Delivery, Outcome, RequestClaims, Reque
 use policies::identifier::{Verdict, allowed};
 use store::{Commit, Job, Stored, Submission, Work};
 
-use super::{finish, inspect::inspect};
+use super::{
+    caa::{self, Standing},
+    finish,
+    inspect::inspect,
+};
 use crate::{app::App, audit::Event, clock, ra::certificate::Download};
 
 /// How long the CM may keep a submission before it answers that it is pending.
@@ -63,9 +68,17 @@ pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
         if let Some(problem) = withdrawn(app, &issuance.order.value).await {
             return fail(app, &issuance, problem).await;
         }
+        match caa::before_submission(app, &issuance.order.value).await? {
+            Standing::Permitted(looks) if looks.is_empty() => {}
+            Standing::Permitted(looks) => issuance.octets = app.cm.renew_caa(&issuance.octets, &looks)?,
+            Standing::Refused { retry: true, .. } if issuance.job.value.attempt < caa_retries(app) => {
+                return look_again_later(app, &issuance).await;
+            }
+            Standing::Refused { problem, .. } => return fail(app, &issuance, problem).await,
+        }
         note_intent(app, &mut issuance).await?;
     }
-    let (asked, answer) = ask(app, &issuance).await;
+    let (asked, answer) = ask(app, &issuance).await?;
     match (answer, asked) {
         (Ok(RequestState::Issued { id, certificate, claims }), _) => {
             accept(app, &issuance, Some(&id), &certificate, &claims).await
@@ -93,6 +106,9 @@ pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
             fail(app, &issuance, problem).await
         }
         (Err(error @ CmError::Internal { outcome: Outcome::NotSent, .. }), Asked::Submitted) => {
+            if let Some(problem) = signed_by_an_old_key(app, &issuance).await {
+                return fail(app, &issuance, problem).await;
+            }
             tracing::error!(order = %issuance.order.value.id, %error, "ALARM: the CM does not take this gateway's request");
             fail(app, &issuance, not_taken()).await
         }
@@ -153,6 +169,20 @@ async fn refused_meanwhile(app: &App, realm: &RealmName, order: &Order) -> Optio
     (!refused.is_empty()).then(|| Problem::about_identifiers(refused, order.identifiers.len()))
 }
 
+/// The CM takes a request only on the word of the key that the account has when it arrives. One that
+/// was finalized before a key change and arrives after it is nobody's fault.
+async fn signed_by_an_old_key(app: &App, issuance: &Issuance) -> Option<Problem> {
+    let Progress::Finalizing { since, .. } = issuance.order.value.progress else { return None };
+    let account = &issuance.order.value.account;
+    // It may have been changed by way of another node.
+    app.registrations.invalidate(account);
+    let registration = app.registrations.registration(&issuance.realm, account).await.ok()??;
+    let bound_since = registration.key.as_ref()?.since?;
+    let detail = "the key of the account was changed before the certificate authority had the request, which the \
+                  old key had signed; create a new order";
+    (bound_since >= since).then(|| Problem::new(ProblemKind::Unauthorized, detail))
+}
+
 /// From here on the octets may have reached the CM, whatever happens to us.
 async fn note_intent(app: &App, issuance: &mut Issuance) -> anyhow::Result<()> {
     let submission = Submission::MayHaveBeenSent { since: clock::now() };
@@ -165,18 +195,34 @@ async fn note_intent(app: &App, issuance: &mut Issuance) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn ask(app: &App, issuance: &Issuance) -> (Asked, Result<RequestState, CmError>) {
+async fn ask(app: &App, issuance: &Issuance) -> anyhow::Result<(Asked, Result<RequestState, CmError>)> {
     let submit = || app.cm.submit(&issuance.realm, &issuance.key, &issuance.octets, SUBMIT_WAIT);
-    match &issuance.submission {
+    Ok(match &issuance.submission {
         Submission::NotSent => (Asked::Submitted, submit().await),
         Submission::MayHaveBeenSent { .. } => match app.cm.request_by_key(&issuance.realm, &issuance.key).await {
             Ok(Some(state)) => (Asked::LookedUp, Ok(state)),
             Ok(None) if issuance.is_over() => (Asked::Submitted, Err(CmError::Refused(over()))),
-            Ok(None) => (Asked::Submitted, submit().await),
+            // The octets are fixed by now and say when CAA was looked at last; the CM may find that too
+            // long ago, but what is forbidden since is not asked for again.
+            Ok(None) => match caa::before_submission(app, &issuance.order.value).await? {
+                Standing::Permitted(_) => (Asked::Submitted, submit().await),
+                Standing::Refused { problem, .. } => (Asked::Submitted, Err(CmError::Refused(problem))),
+            },
             Err(error) => (Asked::LookedUp, Err(error)),
         },
         Submission::Accepted { request, .. } => (Asked::LookedUp, app.cm.request(&issuance.realm, request).await),
-    }
+    })
+}
+
+/// A resolver that does not answer may do so soon; so long the order waits, and no longer.
+fn caa_retries(app: &App) -> u32 {
+    app.settings.validation.attempts_max.saturating_sub(1)
+}
+
+async fn look_again_later(app: &App, issuance: &Issuance) -> anyhow::Result<()> {
+    let attempt = issuance.job.value.attempt.saturating_add(1);
+    let pause = Duration::from_secs(1 << attempt.min(6));
+    put_off(app, issuance, Submission::NotSent, pause, attempt).await
 }
 
 /// Nothing reaches the client before the certificate is the one that was asked for.

@@ -12,7 +12,7 @@ use acme::{
 use store::{Commit, CommitError, Job, Stored};
 use validation::Failure;
 
-use super::finish;
+use super::{caa, finish};
 use crate::{app::App, audit::Event, clock, ra, settings::Switch};
 
 /// Makes one attempt.
@@ -29,7 +29,12 @@ pub(super) async fn validate(
         Some(problem) => Err(Failure { problem, retry: false }),
         None => {
             let identifier = &stored.value.identifier;
-            app.validator.validate(kind, identifier, &challenge.token, &key_authorization, clock::now()).await
+            let proof =
+                app.validator.validate(kind, identifier, &challenge.token, &key_authorization, clock::now()).await;
+            match proof {
+                Ok(evidence) => caa::after_proof(app, &stored.value, kind, evidence).await,
+                Err(failure) => Err(failure),
+            }
         }
     };
     match outcome {
