@@ -2,12 +2,15 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use acme::registration::Registration;
+use acme::{problem::ProblemKind, registration::Registration, wire::order::NewOrder};
 use store::backend::ApplyError;
 use tokio::time::advance;
 
 use super::*;
-use crate::testing::{Gateway, new_key, new_registration};
+use crate::{
+    clock, ra,
+    testing::{Gateway, new_csr, new_key, new_order, new_registration, told},
+};
 
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
@@ -26,7 +29,7 @@ async fn a_refused_order_spends_nothing_anywhere() {
     let (limits, endpoint) = (&gateway.app.limits, gateway.endpoint("registered"));
     let bound = || Registration { external_account: Some(String::from("kid")), ..new_registration(new_key()) };
     let accounts = [bound(), bound(), bound(), bound()];
-    let order = |account: &Registration| limits.new_order(&endpoint, account).map(NewOrder::keep);
+    let order = |account: &Registration| limits.new_order(&endpoint, account).map(super::NewOrder::keep);
     order(&accounts[0]).unwrap();
     for _ in 0..9 {
         assert_eq!(retry_after_secs(order(&accounts[0])), 600);
@@ -86,7 +89,7 @@ async fn a_refusal_names_the_limit_its_size_and_the_wait() {
     for name in ["a.test", "b.test"] {
         gateway.order(&registration, &[name]).await.unwrap();
     }
-    let Err(crate::ra::Error::Refused(refusal)) = gateway.order(&registration, &["c.test"]).await else {
+    let Err(ra::Error::Refused(refusal)) = gateway.order(&registration, &["c.test"]).await else {
         panic!("not refused")
     };
     assert_eq!(refusal.retry_after, Some(Duration::from_secs(300)));
@@ -109,4 +112,21 @@ async fn an_order_that_is_refused_for_itself_is_not_counted() {
     gateway.disk.refuse_next(ApplyError::Full);
     assert!(gateway.order(&registration, &["a.test"]).await.is_err());
     gateway.order(&registration, &["a.test"]).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_order_that_replaces_a_certificate_is_not_counted() {
+    let gateway = Gateway::with("limits.new_orders_per_account = { burst = 1, per_secs = 600 }").await;
+    let registration = gateway.registration();
+    let order = gateway.ready_order(&registration, &["a.test"]).await;
+    gateway.finalize(&registration, &order, new_csr(&["a.test"])).await.unwrap();
+    gateway.run_issuance(&order).await;
+    let replaces = gateway.cm.certificates().pop().unwrap().id.to_string();
+    let request = NewOrder { replaces: Some(replaces), ..new_order(&["a.test"]) };
+    let (endpoint, now) = (gateway.endpoint("open"), clock::now());
+    let renew = async || ra::order::create(&gateway.app, &endpoint, &registration, &request, now).await;
+    let view = renew().await.unwrap();
+    let authorization = &view.order.authorizations[0];
+    ra::authorization::deactivate(&gateway.app, &endpoint, &registration.id, authorization, now).await.unwrap();
+    assert_eq!(told(renew().await).kind, ProblemKind::RateLimited, "one that was thrown away is");
 }

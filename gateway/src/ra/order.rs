@@ -55,7 +55,11 @@ pub(crate) async fn create(
 ) -> Result<OrderView, Error> {
     policies::registration::may_order(registration.status)?;
     super::account::require_current_agreement(endpoint, registration, now)?;
-    let identifiers = parse_identifiers(endpoint, &request.identifiers, app.settings.orders.identifiers_max)?;
+    let (identifiers, unreadable) =
+        parse_identifiers(endpoint, &request.identifiers, app.settings.orders.identifiers_max)?;
+    if !unreadable.is_empty() {
+        return Err(name_all_refused(app, endpoint, registration, request, &identifiers, unreadable).into());
+    }
     let offer = app.catalogue.offer(&endpoint.realm)?;
     let profile = choose_profile(endpoint, registration, request, &offer.profiles)?;
     policies::identifier::check_order(&identifiers, registration, profile, app.settings.orders.identifiers_max)?;
@@ -92,7 +96,8 @@ async fn write(app: &App, draft: &Draft<'_>, now: Timestamp) -> Result<OrderView
     };
     let found = new_authorization::find(app, &draft.grounds, &draft.identifiers).await?;
     let unproven: Vec<_> = found.iter().filter_map(Ground::unproven).collect();
-    let spent = quota::new_order(app, endpoint, registration, &unproven, draft.replaced.is_some(), now).await?;
+    let renews = claim.as_ref().is_some_and(|(_, earlier)| earlier.is_none());
+    let spent = quota::new_order(app, endpoint, registration, &unproven, renews, now).await?;
     let authorizations: Vec<_> = found.iter().map(|ground| ground.authorization().clone()).collect();
     let expires = authorizations.iter().map(|one| one.expires).fold(terms.order_end, Timestamp::min);
     let mut order = Order {
@@ -215,8 +220,12 @@ async fn is_invalid(app: &App, id: &OrderId, now: Timestamp) -> Result<bool, Err
     Ok(order.status(&authorizations, now) == OrderStatus::Invalid)
 }
 
-/// Parses all identifiers and drops repeated ones; every bad one is named.
-fn parse_identifiers(endpoint: &Endpoint, texts: &[IdentifierText], most: usize) -> Result<Vec<Identifier>, Error> {
+/// Parses all identifiers and drops repeated ones. Those that cannot be read come second.
+fn parse_identifiers(
+    endpoint: &Endpoint,
+    texts: &[IdentifierText],
+    most: usize,
+) -> Result<(Vec<Identifier>, Vec<Subproblem>), Error> {
     if texts.is_empty() {
         return Err(Error::refused(ProblemKind::Malformed, "identifiers is empty; an order names at least one"));
     }
@@ -224,15 +233,35 @@ fn parse_identifiers(endpoint: &Endpoint, texts: &[IdentifierText], most: usize)
         return Err(Error::refused(ProblemKind::Malformed, format!("an order can name at most {most} identifiers")));
     }
     let mut seen = BTreeSet::new();
-    let (mut identifiers, mut refused) = (Vec::new(), Vec::new());
+    let (mut identifiers, mut unreadable) = (Vec::new(), Vec::new());
     for text in texts {
         match parse(endpoint, text) {
             Ok(identifier) if seen.insert(identifier.clone()) => identifiers.push(identifier),
             Ok(_) => {}
-            Err(subproblem) => refused.push(subproblem),
+            Err(subproblem) => unreadable.push(subproblem),
         }
     }
-    if refused.is_empty() { Ok(identifiers) } else { Err(Problem::about_identifiers(refused, texts.len()).into()) }
+    Ok((identifiers, unreadable))
+}
+
+/// A problem that names what cannot be read and, as far as that can be told now, what could be read
+/// and not be had: who mends the one should not have to come again for the other (RFC 8555 §6.7.1).
+fn name_all_refused(
+    app: &App,
+    endpoint: &Endpoint,
+    registration: &Registration,
+    request: &NewOrder,
+    readable: &[Identifier],
+    mut refused: Vec<Subproblem>,
+) -> Problem {
+    if let Ok(offer) = app.catalogue.offer(&endpoint.realm)
+        && let Ok(profile) = choose_profile(endpoint, registration, request, &offer.profiles)
+        && let Err(problem) =
+            policies::identifier::check_order(readable, registration, profile, app.settings.orders.identifiers_max)
+    {
+        refused.extend(problem.subproblems);
+    }
+    Problem::about_identifiers(refused, request.identifiers.len())
 }
 
 /// Parses an identifier that stands alone.

@@ -15,18 +15,18 @@ use crate::{
 /// Lets an order be made, or says when to come again. `unproven` is what its account has to prove
 /// for it. Keep what it spends once it is made.
 ///
-/// An order that replaces a certificate (RFC 9773 §5) is not counted: there is one of it for each
-/// certificate, and renewing in time is what we ask for.
+/// The first order that replaces a certificate (RFC 9773 §5) is not counted: there is one of it for
+/// each certificate, and renewing in time is what we ask for.
 pub(super) async fn new_order<'a>(
     app: &'a App,
     endpoint: &Endpoint,
     registration: &Registration,
     unproven: &[&Identifier],
-    replaces: bool,
+    renews: bool,
     now: Timestamp,
 ) -> Result<Option<limits::NewOrder<'a>>, Error> {
     require_hope(app, endpoint, registration, unproven, now).await?;
-    if replaces {
+    if renews {
         return Ok(None);
     }
     let lifetime = longest_pending(app);
