@@ -15,8 +15,8 @@ const HEAD: &str = "id";
 const CELLS: usize = 5;
 
 /// The list: areas of requirements, how many each has, and the letter before them. `R` are requirements, `Q` what
-/// clients need or trip over, `D` what clients were seen to demand.
-const LIST: [(&str, &[(&str, usize)]); 3] = [
+/// clients need or trip over, `D` what clients were seen to demand, `P` what must work from end to end.
+const LIST: [(&str, &[(&str, usize)]); 4] = [
     (
         "R-",
         &[
@@ -105,6 +105,7 @@ const LIST: [(&str, &[(&str, usize)]); 3] = [
         ],
     ),
     ("D", &[("", 17)]),
+    ("P", &[("", 32)]),
 ];
 
 /// What a row in this state must have beside the state.
@@ -299,7 +300,7 @@ mod tests {
     fn the_list_has_every_requirement_once() {
         let all = ids();
         let of = |letter: &str| all.iter().filter(|id| id.starts_with(letter)).count();
-        assert_eq!((of("R-"), of("Q-"), of("D-")), (412, 82, 17));
+        assert_eq!((of("R-"), of("Q-"), of("D-"), of("P-")), (412, 82, 17, 32));
         let mut once = all.clone();
         once.sort();
         once.dedup();
