@@ -12,4 +12,5 @@ mod caa;
 mod certificate;
 mod csr;
 mod made;
+mod shared_authorizations;
 mod state_machine;
