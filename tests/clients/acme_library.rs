@@ -30,6 +30,14 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
             acme(lane, "open", &["issue", "P-384", "EC", &address]).succeed()?;
             check(lane, &[&format!("IP Address:{address}")])
         })
+        .with(PYTHON_ACME, "asks when to renew (ARI)", |lane| {
+            let words = acme(lane, "open", &["renewal_time", "P-384"]).succeed()?;
+            // A third of ninety days before the end.
+            expect_words(&words, &["20"]).and_then(|()| match words.contains("None") {
+                true => Err(words),
+                false => Ok(()),
+            })
+        })
         .with(PYTHON_ACME, "ES512 account, revoke: cessation of operation", |lane| {
             lane.resolve(&["p3.python.test"]);
             acme(lane, "open", &["issue", "P-521", "RSA", "p3.python.test"]).succeed()?;

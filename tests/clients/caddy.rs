@@ -20,7 +20,16 @@ pub(crate) fn debian(world: &World) -> Lane<'_> {
 
 /// PyPI's newest.
 pub(crate) fn newest(world: &World) -> Lane<'_> {
-    scenarios(lane(world, "caddy-newest", 62).running(origin::python("caddy")), CADDY_NEWEST)
+    scenarios(lane(world, "caddy-newest", 62).running(origin::python("caddy")), CADDY_NEWEST).with(
+        CADDY_NEWEST,
+        "asks when to renew (ARI)",
+        |lane| {
+            let name = name(lane, "ari");
+            let caddy = start(lane, &[&name], "open", &json!({}), &json!({}))?;
+            let answer = format!("\"got renewal info\",\"names\":[\"{name}\"]");
+            caddy.wait_for("the answer in its log", |words| words.contains(&answer).then_some(()))
+        },
+    )
 }
 
 fn lane<'w>(world: &'w World, name: &'static str, number: u8) -> Lane<'w> {

@@ -2,7 +2,10 @@
 //!
 //! Debian's certbot 2.1 on Python 3.11 shows "can't set attribute" in place of ACME errors; its log has them.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::json;
 use tests::world::World;
@@ -54,6 +57,12 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
         .with(CERTBOT, "a request of the user's own, RSA-3072, without CN", |lane| {
             let certificate = by_own_request(lane, &["rsa:3072"], &["own.quickstart.test"])?;
             openssl::shows(lane, &certificate, &["DNS:own.quickstart.test", "3072 bit"])
+        })
+        .with(CERTBOT, "the other chain", |lane| {
+            let shell = standalone(lane, "open", &["a5.quickstart.test"]);
+            shell.args(&["--preferred-chain", openssl::OTHER_CHAIN]).succeed()?;
+            let file = |name: &str| live(lane, "a5.quickstart.test", name);
+            openssl::verify_other_chain(lane, &file("cert.pem"), &file("chain.pem"))
         })
         .with(CERTBOT, "http-01 fails with a reason", |lane| {
             // The name points to an address where nobody answers.
@@ -205,6 +214,16 @@ pub(crate) fn revoke(lane: &Lane<'_>, name: &str, more: &[&str]) -> Result<(), F
 pub(crate) fn revoke_by_key(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
     let key = live(lane, name, "privkey.pem").display().to_string();
     revoke(lane, name, &["--key-path", &key, "--reason", "keycompromise"])
+}
+
+/// Revokes what another client got, by its key.
+pub(crate) fn revoke_with_key(lane: &Lane<'_>, certificate: &Path, key: &Path) -> Result<(), Failure> {
+    let shell = lane.shell("certbot").env("REQUESTS_CA_BUNDLE", lane.ca_file()).args(&["revoke", "--non-interactive"]);
+    let shell = shell.args(&["--no-delete-after-revoke", "--server", &lane.directory("open")]);
+    let shell = shell.arg("--cert-path").arg(certificate).arg("--key-path").arg(key);
+    let folder = |name: &str| lane.dir.join("certbot").join(name);
+    let shell = shell.arg("--config-dir").arg(folder("config")).arg("--work-dir").arg(folder("work"));
+    shell.arg("--logs-dir").arg(folder("logs")).succeed().map(drop)
 }
 
 /// Everybody sees that it is revoked.

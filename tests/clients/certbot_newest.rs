@@ -82,6 +82,25 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
             let words = request(lane, "open", &["nobody.newest.test"]).fail()?;
             expect_words(&words, &["Type:   connection", "127.0.0.94"])
         })
+        .with(CERTBOT, "asks when to renew (ARI): not yet", |lane| {
+            standalone(lane, "open", &["ari.newest.test"]).succeed()?;
+            let words = due(lane, "ari.newest.test").succeed()?;
+            expect_words(&words, &["not yet due for renewal"])?;
+            expect_words(&log(lane), &["/acme/open/renewal-info/", "suggestedWindow"])
+        })
+        .with(CERTBOT, "renews at once when told so (ARI)", |lane| {
+            standalone(lane, "open", &["now.newest.test"]).succeed()?;
+            let certificate = live(lane, "now.newest.test", "cert.pem");
+            let before = openssl::serial(lane, &certificate)?;
+            // What is revoked should be renewed at once; certbot asks for that before it asks whether it is revoked.
+            revoke(lane, "now.newest.test", &[])?;
+            due(lane, "now.newest.test").succeed()?;
+            expect_words(&log(lane), &["/acme/open/renewal-info/", "suggestedWindow"])?;
+            if openssl::serial(lane, &certificate)? == before {
+                return Err("it is the old certificate".to_owned());
+            }
+            check(lane, "now.newest.test", &["DNS:now.newest.test"])
+        })
         .with(CERTBOT, "revoke by account key, superseded", |lane| {
             revoke(lane, "a1.newest.test", &["--reason", "superseded"])
         })
@@ -119,6 +138,11 @@ pub(crate) fn registered(world: &World) -> Lane<'_> {
             let words = words.arg("--config-dir").arg(lane.dir.join("HS256")).fail()?;
             expect_words(&words, &["www.other-newest.test", "identifier.not-listed"])
         })
+}
+
+/// Renews if it is time to.
+fn due(lane: &Lane<'_>, name: &str) -> Shell {
+    certbot(lane, "open").args(&["renew", "--no-random-sleep-on-renew", "--cert-name", name])
 }
 
 /// A certificate for a new account that is bound by this algorithm.

@@ -51,6 +51,12 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
             shell.arg(lane.dir.join("alpn")).arg("--hook").arg(hook).succeed()?;
             check(lane, "d5.dehydrated.test", &["DNS:d5.dehydrated.test"])
         })
+        .with(DEHYDRATED, "the other chain", |lane| {
+            let shell = issue(lane, &["d6.dehydrated.test"]);
+            shell.args(&["--preferred-chain", openssl::OTHER_CHAIN]).succeed()?;
+            let file = |name: &str| live(lane, "d6.dehydrated.test", name);
+            openssl::verify_other_chain(lane, &file("cert.pem"), &file("chain.pem"))
+        })
         .with(DEHYDRATED, "http-01 fails with a reason", |lane| {
             let body = json!({"host": "nobody.dehydrated.test.", "addresses": ["127.0.0.97"]});
             lane.world.site().control("/add-a", &body);

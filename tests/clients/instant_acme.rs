@@ -2,9 +2,10 @@
 
 use std::{fs, future::Future, path::PathBuf, time::Duration};
 
+use ::openssl::x509::X509;
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Error, ExternalAccountKey, Identifier, NewAccount,
-    NewOrder, Order, OrderStatus, RetryPolicy, RevocationReason, RevocationRequest,
+    Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, ExternalAccountKey,
+    Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy, RevocationReason, RevocationRequest,
 };
 use serde_json::json;
 use tests::world::World;
@@ -66,6 +67,20 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
                     (AuthorizationStatus::Deactivated, OrderStatus::Invalid) => Ok(()),
                     other => Err(format!("{other:?}")),
                 }
+            })
+        })
+        .with(INSTANT_ACME, "says what an order replaces (ARI), once only", |lane| {
+            let names = ["i3.instant.test"];
+            wait(async {
+                let account = saved(lane).await?;
+                issue(lane, &account, &names, None).await?;
+                let identifiers = names.map(|name| Identifier::Dns(name.to_owned()));
+                let id = certificate_id(lane)?;
+                let replacing = || NewOrder::new(&identifiers).replaces(id.clone());
+                let order = account.new_order(&replacing()).await.map_err(words)?;
+                complete(lane, order, &names).await?;
+                let refused = account.new_order(&replacing()).await.map(drop).map_err(words).err();
+                expect_words(&refused.unwrap_or_default(), &["alreadyReplaced"])
             })
         })
         .with(INSTANT_ACME, "a new account key", |lane| {
@@ -165,10 +180,16 @@ async fn order(account: &Account, names: &[&str], profile: Option<&str>) -> Resu
 /// A certificate for names that lead to this lane, in `chain.pem`.
 async fn issue(lane: &Lane<'_>, account: &Account, names: &[&str], profile: Option<&str>) -> Result<(), Failure> {
     lane.resolve(names);
-    let mut order = order(account, names, profile).await?;
+    complete(lane, order(account, names, profile).await?, names).await
+}
+
+async fn complete(lane: &Lane<'_>, mut order: Order, names: &[&str]) -> Result<(), Failure> {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization.map_err(words)?;
+        if authorization.status == AuthorizationStatus::Valid {
+            continue;
+        }
         let mut challenge = authorization.challenge(ChallengeType::Http01).ok_or("there is no http-01")?;
         let file = webroot::challenges(lane).join(&challenge.token);
         write(&file, challenge.key_authorization().as_str())?;
@@ -187,6 +208,19 @@ fn check(lane: &Lane<'_>, wanted: &[&str]) -> Result<(), Failure> {
     let chain = lane.dir.join("chain.pem");
     openssl::verify(lane, &chain, &chain)?;
     openssl::shows(lane, &chain, wanted)
+}
+
+/// What renewal information calls the certificate that was issued last (RFC 9773 §4.1).
+fn certificate_id(lane: &Lane<'_>) -> Result<CertificateIdentifier<'static>, Failure> {
+    let leaf = X509::from_der(&leaf(lane)?).map_err(|error| error.to_string())?;
+    let key_id = leaf.authority_key_id().ok_or("no authority key identifier")?;
+    let mut serial = leaf.serial_number().to_bn().map_err(|error| error.to_string())?.to_vec();
+    // A DER integer whose first bit is set would be negative.
+    if serial.first().is_some_and(|first| *first >= 0x80) {
+        serial.insert(0, 0);
+    }
+    let (key_id, serial) = (tests::base64url(key_id.as_slice()), tests::base64url(serial));
+    Ok(CertificateIdentifier { authority_key_identifier: key_id.into(), serial: serial.into() })
 }
 
 fn leaf(lane: &Lane<'_>) -> Result<Vec<u8>, Failure> {

@@ -58,6 +58,12 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
             lego(lane, "open", &names).args(&["--tls", "--tls.port", &address, "run"]).succeed()?;
             check(lane, "la.quickstart.test", &["DNS:la.quickstart.test", "DNS:lb.quickstart.test"])
         })
+        .with(LEGO, "the other chain", |lane| {
+            let shell = by_http(lane, "open", &["l4.quickstart.test"]);
+            shell.args(&["run", "--preferred-chain", openssl::OTHER_CHAIN]).succeed()?;
+            let chain = file(lane, "l4.quickstart.test.issuer.crt");
+            openssl::verify_other_chain(lane, &file(lane, "l4.quickstart.test.crt"), &chain)
+        })
         .with(LEGO, "http-01 fails with a reason", |lane| {
             let body = json!({"host": "nobody-l.quickstart.test.", "addresses": ["127.0.0.98"]});
             lane.world.site().control("/add-a", &body);

@@ -6,6 +6,7 @@ use serde_json::json;
 use tests::world::World;
 
 use super::{
+    certbot,
     command::{expect_words, write},
     daemon::{Daemon, readable},
     openssl,
@@ -45,6 +46,21 @@ pub(crate) fn server(world: &World) -> Lane<'_> {
         .with(MOD_MD, "fetches its own certificate, tls-alpn-01", |lane| {
             let apache = start(lane, &["a3.mod-md.test"], "open", "MDCAChallenges tls-alpn-01")?;
             expect_words(&fetched(lane, &apache, "a3.mod-md.test")?, &["DNS:a3.mod-md.test"])
+        })
+        .with(MOD_MD, "renews at once when told so (ARI), saying what it replaces", |lane| {
+            let folder = lane.dir.join("store/domains/a2.mod-md.test");
+            let (pubcert, key) = (folder.join("pubcert.p-384.pem"), folder.join("privkey.p-384.pem"));
+            let before = openssl::serial(lane, &pubcert)?;
+            // What is revoked should be renewed at once.
+            certbot::revoke_with_key(lane, &pubcert, &key)?;
+            let apache = start(lane, &["a2.mod-md.test"], "open", "MDPrivateKeys P-384")?;
+            let _ = fetched(lane, &apache, "a2.mod-md.test")?;
+            if openssl::serial(lane, &pubcert)? == before {
+                return Err("it is the old certificate".to_owned());
+            }
+            apache.wait_for("its reason", |words| words.contains("CA advises renew via ARI").then_some(()))?;
+            let orders = lane.gateway_log(&["order.created", "a2.mod-md.test", "\"replaces\":\""]);
+            if orders.is_empty() { Err("its order replaces nothing".to_owned()) } else { Ok(()) }
         })
         .with(MOD_MD, "registered: an allowed name, with EAB", |lane| {
             let (kid, key) = lane.eab();

@@ -36,6 +36,12 @@ pub(crate) fn acme_client(world: &World) -> Lane<'_> {
             acme_client_says(lane, "open", &["issue", "tls-alpn-01", "EC", "n4.acme-client.test"]).succeed()?;
             check(lane, "chain.pem", &["DNS:n4.acme-client.test"])
         })
+        .with(ACME_CLIENT, "the other chain", |lane| {
+            lane.resolve(&["n5.acme-client.test"]);
+            let shell = acme_client_says(lane, "open", &["issue", "http-01", "EC", "n5.acme-client.test"]);
+            shell.env("PREFERRED_CHAIN", openssl::OTHER_CHAIN).succeed()?;
+            openssl::verify_other_chain(lane, &lane.dir.join("chain.pem"), &lane.dir.join("chain.pem"))
+        })
         .with(ACME_CLIENT, "a new account key", |lane| {
             expect_words(&acme_client_says(lane, "open", &["changeKey"]).succeed()?, &["valid"])
         })

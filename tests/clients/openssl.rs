@@ -12,12 +12,23 @@ use super::{
     scenario::{Failure, Lane},
 };
 
+/// Who issued the certificate at the top of the other chain.
+pub(crate) const OTHER_CHAIN: &str = "ACME sandbox older root";
 /// How long a revocation may take until everybody sees it.
 const SEEN_WITHIN: Duration = Duration::from_secs(20);
 
 /// The certificate chains to the root through what came with it.
 pub(crate) fn verify(lane: &Lane<'_>, certificate: &Path, chain: &Path) -> Result<(), Failure> {
-    let root = lane.world.site().pki("root.pem");
+    verify_by("root.pem", lane, certificate, chain)
+}
+
+/// The same for the other chain, which ends in an older root.
+pub(crate) fn verify_other_chain(lane: &Lane<'_>, certificate: &Path, chain: &Path) -> Result<(), Failure> {
+    verify_by("older-root.pem", lane, certificate, chain)
+}
+
+fn verify_by(root: &str, lane: &Lane<'_>, certificate: &Path, chain: &Path) -> Result<(), Failure> {
+    let root = lane.world.site().pki(root);
     let verify = lane.shell("openssl").args(&["verify", "-purpose", "sslserver", "-CAfile"]).arg(root);
     verify.arg("-untrusted").arg(chain).arg(certificate).succeed().map(drop)
 }

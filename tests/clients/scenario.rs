@@ -154,6 +154,12 @@ impl<'w> Lane<'w> {
         self.world.site().url(endpoint, "directory")
     }
 
+    /// The lines of the gateway's log that have all of these words.
+    pub(crate) fn gateway_log(&self, words: &[&str]) -> Vec<String> {
+        let text = fs::read_to_string(self.world.site().log("gateway")).unwrap_or_default();
+        text.lines().filter(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned).collect()
+    }
+
     /// A program with the lane's folder as its own.
     pub(crate) fn shell(&self, program: impl AsRef<Path>) -> Shell {
         Shell::new(program.as_ref(), &self.dir)

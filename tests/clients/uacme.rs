@@ -57,6 +57,10 @@ pub(crate) fn open(world: &World) -> Lane<'_> {
             uacme(lane, "open")?.arg("--hook").arg(hook).args(&["issue", "u3.uacme.test"]).succeed()?;
             check(lane, "u3.uacme.test", &["DNS:u3.uacme.test"])
         })
+        .with(UACME, "the other chain", |lane| {
+            issue_with(lane, "open", &["--alternate", "1"], &["u5.uacme.test"])?.succeed()?;
+            openssl::verify_other_chain(lane, &live(lane, "u5.uacme.test"), &live(lane, "u5.uacme.test"))
+        })
         .with(UACME, "a new account key", |lane| {
             let words = uacme(lane, "open")?.arg("newkey").succeed()?;
             expect_words(&words, &["account key changed"])?;
