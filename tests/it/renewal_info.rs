@@ -43,7 +43,7 @@ pub(crate) fn now() -> String {
 }
 
 /// Unix time as RFC 3339, by the calendar's own rules (Hinnant's civil_from_days).
-fn acme_time(seconds: u64) -> String {
+pub(crate) fn acme_time(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let era = days / 146_097;
     let day_of_era = days % 146_097;

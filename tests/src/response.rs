@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use crate::{from_base64url, problem::assert_problem_document};
 
+/// Digests and key authorizations have at least so many; words have fewer.
+const SECRET_OCTETS_MIN: usize = 40;
+
 /// A response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Response {
@@ -164,7 +167,7 @@ pub fn redact(text: &str) -> String {
     }
     let text = replace_after(&text, "\"token\": \"", "[token]", id);
     let text = replace_after(&text, "acme-challenge/", "[token]", id);
-    let text = replace_after(&text, "; expected ", "[key authorization]", id);
+    let text = replace_long_after(&text, "; expected ", "[key authorization]", SECRET_OCTETS_MIN, id);
     let mut text = text;
     for address in ["127.0.0.1:", "127.0.0.99:", "[::1]:"] {
         text = replace_after(&text, address, "PORT", |octet| octet.is_ascii_digit());
@@ -179,16 +182,26 @@ pub fn redact(text: &str) -> String {
 }
 
 fn replace_after(text: &str, prefix: &str, replacement: &str, is_part: impl Fn(u8) -> bool) -> String {
+    replace_long_after(text, prefix, replacement, 1, is_part)
+}
+
+/// The same if there are at least so many octets to replace.
+fn replace_long_after(
+    text: &str,
+    prefix: &str,
+    replacement: &str,
+    least: usize,
+    is_part: impl Fn(u8) -> bool,
+) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(prefix) {
         let (before, after) = rest.split_at(at + prefix.len());
         out.push_str(before);
         let length = after.bytes().take_while(|octet| is_part(*octet)).count();
-        if length > 0 {
-            out.push_str(replacement);
-        }
-        rest = &after[length..];
+        let (found, after) = after.split_at(length);
+        out.push_str(if length >= least { replacement } else { found });
+        rest = after;
     }
     out.push_str(rest);
     out

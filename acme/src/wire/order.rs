@@ -1,6 +1,11 @@
 //! Orders (RFC 8555 §7.1.3, §7.4).
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use super::{empty_is_absent, problem::Problem};
 use crate::{identifier::Identifier, order::OrderStatus, time::Timestamp};
@@ -22,12 +27,39 @@ pub struct NewOrder {
 }
 
 /// An identifier as the client wrote it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 #[expect(missing_docs, reason = "the members of RFC 8555 section 7.1.3")]
 pub struct IdentifierText {
-    #[serde(rename = "type")]
     pub kind: String,
     pub value: String,
+}
+
+/// By hand, because a derived one takes `["dns", "example.com"]` as well and names itself in errors.
+impl<'de> Deserialize<'de> for IdentifierText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(IdentifierVisitor)
+    }
+}
+
+struct IdentifierVisitor;
+
+impl<'de> Visitor<'de> for IdentifierVisitor {
+    type Value = IdentifierText;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an identifier, which is an object with type and value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<IdentifierText, A::Error> {
+        #[derive(Deserialize)]
+        struct Members {
+            #[serde(rename = "type")]
+            kind: String,
+            value: String,
+        }
+        let Members { kind, value } = Members::deserialize(MapAccessDeserializer::new(members))?;
+        Ok(IdentifierText { kind, value })
+    }
 }
 
 /// Payload of finalize.

@@ -1,9 +1,12 @@
 //! Orders for what cannot be had: identifiers, validity, profiles (RFC 8555 §7.1.3, §7.4; RFC 5891, RFC 8738).
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 use tests::{client::Client, response::Response};
 
 use super::{Row, attempt::Attempt, prove, trial::Trial};
+use crate::renewal_info::acme_time;
 
 pub(super) const ROWS: &[Row] = &[
     Row::refused("N-090", "An order is for something", 400, "malformed", |trial| {
@@ -18,6 +21,7 @@ pub(super) const ROWS: &[Row] = &[
             json!({"identifiers": [{"type": "dns"}]}),
             json!({"identifiers": [{"value": "a.test"}]}),
             json!({"identifiers": [{"type": "dns", "value": 7}]}),
+            json!({"identifiers": [["dns", "a.test"]]}),
         ] {
             let _ = trial.refuse(&payload.to_string(), || order(&client, &payload));
         }
@@ -140,6 +144,10 @@ pub(super) const ROWS: &[Row] = &[
             client.new_order(&["good.allowed.test", "bad.test", "*.worse.test"])
         });
         two(&response, ["bad.test", "*.worse.test"]);
+        let response = trial.refuse("one of three is no name and one is not allowed", || {
+            client.new_order(&["good.allowed.test", "bad.test", "under_score.test"])
+        });
+        two(&response, ["under_score.test", "bad.test"]);
         trial.refuse_as("two of three are no names", 400, "malformed", || {
             client.new_order(&["good.allowed.test", "a..b", "under_score.test"])
         });
@@ -151,14 +159,9 @@ pub(super) const ROWS: &[Row] = &[
             ("no such month", json!({"notAfter": "2099-13-01T00:00:00Z"})),
             ("no zone", json!({"notAfter": "2099-01-01T00:00:00"})),
             ("a number", json!({"notAfter": 4_070_908_800_u64})),
-            (
-                "an end before its beginning",
-                json!({"notBefore": "2099-01-02T00:00:00Z", "notAfter": "2099-01-01T00:00:00Z"}),
-            ),
-            (
-                "an end at its beginning",
-                json!({"notBefore": "2099-01-01T00:00:00Z", "notAfter": "2099-01-01T00:00:00Z"}),
-            ),
+            ("an end before its beginning", json!({"notBefore": soon(120), "notAfter": soon(60)})),
+            ("an end at its beginning", json!({"notBefore": soon(60), "notAfter": soon(60)})),
+            ("a beginning that is far away", json!({"notBefore": "2099-01-01T00:00:00Z"})),
             ("an end in the past", json!({"notAfter": "2001-01-01T00:00:00Z"})),
             ("a beginning in the past", json!({"notBefore": "2001-01-01T00:00:00Z"})),
         ] {
@@ -187,6 +190,11 @@ pub(super) const ROWS: &[Row] = &[
 #[test]
 fn orders_for_what_cannot_be_had_are_refused() {
     prove(ROWS);
+}
+
+/// A time in so many seconds.
+fn soon(seconds: u64) -> String {
+    acme_time(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + seconds)
 }
 
 fn order(client: &Client, payload: &Value) -> Response {
