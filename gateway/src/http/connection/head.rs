@@ -86,6 +86,9 @@ pub(crate) fn judge(octets: &[u8]) -> Result<Option<Head>, HeadError> {
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
         return Err(HeadError::NotHttp);
     };
+    if method == "CONNECT" {
+        return Err(HeadError::Target);
+    }
     judge_target(target)?;
     let body = framing(Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::NotHttp)?, minor, request.headers)?;
     Ok(Some(Head { octets: length, body }))
@@ -195,6 +198,7 @@ mod tests {
             (b"POST / HTTP/1.0\r\n\r\n", HeadError::NoLength),
             (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", HeadError::TransferEncoding),
             (b"CONNECT a.test:443 HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::Target),
+            (b"CONNECT /a HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::Target),
             (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::Target),
             (b"GET acme HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::Target),
         ];

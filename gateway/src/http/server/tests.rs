@@ -483,3 +483,5 @@ mod tls {
         assert!(rest(&mut old).await.0.contains("200 OK"), "connections that are open live on");
     }
 }
+
+mod strange;
