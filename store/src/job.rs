@@ -1,11 +1,13 @@
 //! Jobs: slow work that was promised and must not be forgotten.
 //!
-//! One authorization has at most one validation job and one order at most one issuance job, because
-//! a job's id follows from what it is about.
+//! One authorization has at most one validation job, one order at most one issuance job, and what is
+//! asked about one certificate for one reason by one account or key at most one revocation job,
+//! because a job's id follows from what it is about.
 
 use acme::{
+    certificate::CertificateId,
     challenge::ChallengeKind,
-    ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, JobId, OrderId, RealmName},
+    ids::{AuthorizationId, CertificateRequestId, EndpointName, IdempotencyKey, JobId, OrderId, RealmName},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -59,6 +61,28 @@ pub enum Work {
         /// The request that was answered.
         request: CertificateRequestId,
     },
+    /// Have the CM revoke a certificate.
+    Revoke(RevocationWork),
+}
+
+/// A revocation that was authorised and is not confirmed yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevocationWork {
+    /// Whose directory it was asked of.
+    pub endpoint: EndpointName,
+    /// The CM's realm.
+    pub realm: RealmName,
+    /// The same for each attempt.
+    pub idempotency_key: IdempotencyKey,
+    /// Which certificate.
+    pub certificate: CertificateId,
+    /// What tells several requests about one certificate apart: who asks, and why.
+    pub asked: String,
+    /// When the certificate expires, and nothing is left to revoke.
+    pub not_after: Timestamp,
+    /// What is asked of the CM, as the gateway wrote it.
+    #[serde(with = "base64url")]
+    pub revocation: Vec<u8>,
 }
 
 /// How far a request to the CM has come.
@@ -112,6 +136,13 @@ impl Job {
         Self { id: work.job_id(), due_at, attempt: 0, work }
     }
 
+    /// A revocation, to be called for from this time on.
+    #[must_use]
+    pub fn revoke(revocation: RevocationWork, due_at: Timestamp) -> Self {
+        let work = Work::Revoke(revocation);
+        Self { id: work.job_id(), due_at, attempt: 0, work }
+    }
+
     /// The id of the validation job of an authorization.
     #[must_use]
     pub fn validation_id(authorization: &AuthorizationId) -> JobId {
@@ -132,6 +163,9 @@ impl Work {
             Self::Validate { authorization, .. } => Job::validation_id(authorization),
             Self::Issue { order, .. } => Job::issuance_id(order),
             Self::ConfirmDelivery { request, .. } => derive_id("confirm-delivery", request.as_str()),
+            Self::Revoke(RevocationWork { certificate, asked, .. }) => {
+                derive_id("revoke", &format!("{certificate}/{asked}"))
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ use tracing::error;
 pub use self::{
     backend::Unavailable,
     commit::{Commit, CommitError, InvalidCommit},
-    job::{Job, Submission, Work},
+    job::{Job, RevocationWork, Submission, Work},
     page::{AuditEntry, AuditSequence, NotACursor, OrderCursor, OrderPage},
     records::ReadError,
 };

@@ -44,6 +44,32 @@ fn a_gateway_killed_between_finalize_and_the_answer_of_the_cm_finishes_the_order
     assert!(tests::client::public_key(&issued.leaf).public_eq(issued.key.pkey()));
 }
 
+#[test]
+fn a_gateway_killed_while_the_cm_revokes_goes_on_with_it() {
+    let mut world = fragile_world();
+    let client = world.account();
+    let issued = client.issue(&["killed-revoking.example.test"]);
+    let before = world.books()["revoked"].as_u64().unwrap();
+    // The CM drops what it was asked before the gateway is killed.
+    world.set_faults("revokeCertificate", 50, &json!({"kind": "reset-before"}));
+    let url = client.url("revoke-cert");
+    let jws = client.draft(&url, tests::client::revocation(&issued.leaf, 4).to_string()).sign().to_string();
+    let path = url.strip_prefix(&client.site().external_url).unwrap();
+    let mut connection = client.site().connect();
+    connection.send(request("POST", path, "localhost", &[("Content-Type", JOSE)], Some(jws.as_bytes()))).unwrap();
+    wait_for("the CM to be asked", Duration::from_secs(20), || {
+        (world.faults()[0]["count"].as_u64().unwrap() < 50).then_some(())
+    });
+    world.kill_gateway();
+    assert!(connection.receive("POST").is_err(), "revokeCert was answered before the gateway was killed");
+    world.clear_faults();
+    world.restart_gateway();
+    wait_for("the revocation", Duration::from_secs(90), || {
+        (world.books()["revoked"].as_u64() == Some(before + 1)).then_some(())
+    });
+    let _ = client.twin().revoke(&issued.leaf, Value::Null).assert_refused(400, "alreadyRevoked");
+}
+
 /// Moments are counted in requests that the gateway answers meanwhile: more of them, later.
 #[test]
 fn at_whatever_moment_of_finalize_the_gateway_is_killed_the_order_gets_one_certificate() {

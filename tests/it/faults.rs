@@ -114,6 +114,24 @@ fn a_revocation_is_reported_only_when_the_cm_did_it() {
 }
 
 #[test]
+fn a_revocation_that_the_client_does_not_repeat_is_done_when_the_cm_is_back() {
+    let world = fragile_world();
+    let client = world.account();
+    let issued = client.issue(&["unrepeated.example.test"]);
+    let revoked = || world.books()["revoked"].as_u64().unwrap();
+    let before = revoked();
+    world.set_faults("revokeCertificate", 50, &json!({"kind": "unavailable"}));
+    let refused = client.revoke(&issued.leaf, Value::Null);
+    let _ = refused.assert_refused(503, "serverInternal");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    assert_eq!(revoked(), before);
+    world.clear_faults();
+    let soon = std::time::Duration::from_secs(90);
+    tests::wait_for("the revocation", soon, || (revoked() == before + 1).then_some(()));
+    let _ = client.revoke(&issued.leaf, Value::Null).assert_refused(400, "alreadyRevoked");
+}
+
+#[test]
 fn the_cm_is_told_which_certificates_were_taken_and_which_withheld() {
     let world = fragile_world();
     let client = world.account();

@@ -287,6 +287,29 @@ fn a_lost_answer_of_the_cm_does_not_keep_the_key_from_being_changed() {
 }
 
 #[test]
+fn what_the_old_key_asked_for_and_the_cm_never_heard_of_is_not_issued() {
+    let world = fragile_world();
+    let client = world.account();
+    let name = "unheard-of.rollover.test";
+    let order = client.ready_order(&[name]);
+    world.set_faults("requestCertificate", 100, &json!({"kind": "unavailable"}));
+    let response = client.finalize(&order, &Csr::for_names(&[name]).text(&Key::p256())).expect(200);
+    assert_eq!(response.member("status"), "processing");
+    let new_key = Key::p256();
+    // The way to the CM may have been judged bad meanwhile; it is tried again after a while.
+    tests::wait_for("the key change", std::time::Duration::from_secs(30), || {
+        (change_key(&client, &new_key).status == 200).then_some(())
+    });
+    world.clear_faults();
+    let renewed = with_key(&client, &new_key);
+    let order = renewed.wait(&order, "invalid");
+    let detail = order.object["error"]["detail"].as_str().unwrap();
+    assert!(detail.contains("key of the account was changed"), "{order:?}");
+    assert_eq!(world.certificates_of(&order.url), 0);
+    let _ = renewed.issue(&[name]);
+}
+
+#[test]
 fn while_the_cm_is_away_the_key_stays_and_the_client_is_told_to_come_back() {
     let world = fragile_world();
     let client = world.account();

@@ -1,10 +1,12 @@
 //! Revocation (RFC 8555 §7.6): by the account that was given the certificate, by an account that has
 //! proven control of all its names, or by whoever holds its private key. Success is reported when the
-//! CM confirmed it, never before.
+//! CM confirmed it, never before; until then it is journalled.
 //!
 //! The reason is the one that the client signed: the CM compares it with the proof. Who holds the
 //! key and says that it is compromised also has it barred from new certificates, and may say so of a
 //! certificate that is revoked for another reason already; whether that counts the CM decides.
+
+mod journal;
 
 use acme::{
     account_key::PublicKey,
@@ -16,17 +18,12 @@ use acme::{
     revocation::RevocationReason,
     time::Timestamp,
 };
-use cm_connector::{
-    Basis, Certificate, CertificateStatus, Client, CmError, Proof, Revocation, RevocationRecord, Validation,
-};
+use cm_connector::{Basis, CertificateStatus, Client, Proof, Revocation, RevocationRecord, Validation};
 use store::Stored;
 
+pub(crate) use self::journal::Entry;
 use super::Error;
-use crate::{
-    app::{App, Endpoint},
-    audit::Event,
-    random,
-};
+use crate::app::{App, Endpoint};
 
 /// Proofs of one identifier that are looked at for one that still counts. Only expired ones are
 /// passed over, and the latest come first.
@@ -86,7 +83,18 @@ pub(crate) async fn revoke(app: &App, endpoint: &Endpoint, request: Request<'_>,
             "the certificate has expired; there is nothing left to revoke",
         ));
     }
-    submit(app, endpoint, request, &found, basis, now).await
+    let not_after = request.certificate.not_after;
+    let revocation = Revocation {
+        certificate: found.id,
+        sha256: request.certificate.sha256,
+        reason: request.reason,
+        block_key: matches!(basis, Basis::CertificateKey) && request.reason == RevocationReason::KeyCompromise,
+        basis,
+        client: request.client,
+        proof: Some(request.proof),
+    };
+    let entry = Entry::write(app, endpoint, revocation, not_after, now).await;
+    entry.carry_out(app).await.map_err(|unconfirmed| unconfirmed.error)
 }
 
 /// Whether a revocation says more than the one that is on record: that the key is compromised, by
@@ -125,48 +133,6 @@ fn not_proven(identifier: &Identifier) -> Error {
          (RFC 8555 section 7.6); revoke with the account that got it, with its own key, or prove control of all its names"
     );
     Error::refused(ProblemKind::Unauthorized, detail)
-}
-
-async fn submit(
-    app: &App,
-    endpoint: &Endpoint,
-    request: Request<'_>,
-    found: &Certificate,
-    basis: Basis,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let revocation = Revocation {
-        certificate: found.id.clone(),
-        sha256: request.certificate.sha256,
-        reason: request.reason,
-        block_key: matches!(basis, Basis::CertificateKey) && request.reason == RevocationReason::KeyCompromise,
-        basis,
-        client: request.client,
-        proof: Some(request.proof),
-    };
-    let answer = app.cm.revoke(&endpoint.realm, &revocation, &random::id()).await;
-    if matches!(answer, Err(CmError::EvidenceRefused(_))) {
-        return Err(Error::refused(
-            ProblemKind::Unauthorized,
-            "the proofs of control are not accepted for a revocation; prove control of all names again in a new order",
-        ));
-    }
-    answer?;
-    app.metrics.certificates_revoked.inc();
-    app.renewal_infos.forget(&endpoint.realm, &found.id);
-    let event = Event::CertificateRevoked {
-        endpoint: &endpoint.name,
-        account: match &request.requester {
-            Requester::Account(account) => Some(account),
-            Requester::Key(_) => None,
-        },
-        basis: &revocation.basis,
-        client: revocation.client.ip,
-        certificate: &found.id,
-        reason: request.reason,
-    };
-    crate::audit::record(app, now, &event).await;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use acme::{
 use store::{Commit, Job, ReadError, Stored, Work};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::{issue, validate};
+use super::{issue, revoke, validate};
 use crate::{app::App, clock};
 
 /// Jobs looked at in one round, and the most rounds before others may have their turn.
@@ -29,6 +29,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Looks at the store that may fail in a row.
 const FAILURES_MAX: u32 = 30;
+/// Revocations called for at a time: as many as the way to the CM has room for (CM contract section 6).
+const REVOCATIONS_MAX: usize = 4;
 /// Longest wait before a job that failed by our own fault runs again.
 const RETRY_MAX: Duration = Duration::from_secs(300);
 
@@ -51,6 +53,7 @@ pub(crate) struct Runner {
     app: Arc<App>,
     validations: Arc<Semaphore>,
     issuances: Arc<Semaphore>,
+    revocations: Arc<Semaphore>,
     running: Mutex<Running>,
 }
 
@@ -59,6 +62,7 @@ pub(crate) struct Runner {
 enum Lane {
     Validations,
     Issuances,
+    Revocations,
 }
 
 #[derive(Default)]
@@ -81,6 +85,7 @@ impl Runner {
         Arc::new(Self {
             validations: Arc::new(Semaphore::new(app.settings.validation.concurrent_max)),
             issuances: Arc::new(Semaphore::new(app.settings.issuance.concurrent_max)),
+            revocations: Arc::new(Semaphore::new(REVOCATIONS_MAX)),
             running: Mutex::default(),
             app,
         })
@@ -167,6 +172,7 @@ impl Runner {
                 (Lane::Issuances, &self.issuances, most, found.map(|found| found.value.account))
             }
             Work::ConfirmDelivery { .. } => (Lane::Issuances, &self.issuances, usize::MAX, None),
+            Work::Revoke(_) => (Lane::Revocations, &self.revocations, usize::MAX, None),
         };
         let Ok(permit) = semaphore.clone().try_acquire_owned() else { return Ok(None) };
         let mut running = self.lock();
@@ -241,6 +247,7 @@ async fn perform(app: Arc<App>, job: Stored<Job>) -> anyhow::Result<()> {
         Work::Validate { authorization, kind } => validate::validate(&app, &job, &authorization, kind).await,
         Work::Issue { .. } => Box::pin(issue::issue(&app, job)).await,
         Work::ConfirmDelivery { realm, request } => issue::confirm_delivery(&app, &job, &realm, &request).await,
+        Work::Revoke(revocation) => revoke::revoke(&app, job, &revocation).await,
     }
 }
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use acme::{problem::Problem, registration::Registration};
-use cm_connector::{CertificateManager as _, CertificateRequest, Outcome};
+use cm_connector::{Certificate, CertificateManager as _, CertificateRequest, CmError, Outcome};
 
 use super::*;
 use crate::{
-    clock, ra,
+    clock, ra, random,
     testing::{self, Fault, Gateway, Operation, new_csr, new_key, told},
 };
 

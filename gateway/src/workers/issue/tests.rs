@@ -107,7 +107,7 @@ async fn run_all(gateway: &Gateway) {
                 Work::ConfirmDelivery { realm, request } => {
                     confirm_delivery(&gateway.app, &job, &realm, &request).await.unwrap();
                 }
-                Work::Validate { .. } => panic!("nothing is validated here"),
+                Work::Validate { .. } | Work::Revoke(_) => panic!("nothing is validated or revoked here"),
             }
         }
     }
@@ -468,6 +468,27 @@ async fn an_account_deactivated_before_anything_was_sent_gets_no_certificate() {
         assert!(matches!(case.problem().await.kind, ProblemKind::AccountNotActive | ProblemKind::Unauthorized));
         assert_eq!(case.gateway.cm.certificates(), []);
         assert!(case.gateway.job(&case.job_id()).await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_the_key_before_a_key_change_signed_ends_its_order_and_says_why() {
+    let not_taken_by_the_cm =
+        || Fault::Answers(CmError::Internal { outcome: Outcome::NotSent, detail: String::from("proof-invalid") });
+    for is_changed in [true, false] {
+        let case = Case::new().await;
+        if is_changed {
+            let (client, proof) = (crate::testing::client(), crate::testing::proof());
+            let new_key = crate::testing::new_key();
+            let request = crate::ra::key_change::Request { new_key: &new_key, client: &client, proof: &proof };
+            let endpoint = case.gateway.endpoint("open");
+            let (app, registration) = (&case.gateway.app, &case.registration);
+            crate::ra::key_change::change_key(app, &endpoint, registration, &request, clock::now()).await.unwrap();
+        }
+        case.gateway.cm.next(Operation::Submit, not_taken_by_the_cm());
+        case.run().await;
+        let kind = if is_changed { ProblemKind::Unauthorized } else { ProblemKind::ServerInternal };
+        assert_eq!((case.status().await, case.problem().await.kind), (OrderStatus::Invalid, kind));
     }
 }
 

@@ -1,0 +1,219 @@
+//! The journal of revocations (CM contract sections 6 and 8): what was authorised is written down
+//! before the CM is called, and called for until the CM has confirmed or refused it for good, also if
+//! the client was told to come back, or we die in between.
+//!
+//! A client that repeats its request meets the same entry: the CM gets the same octets under the same
+//! key. A store that cannot be written to does not keep a certificate from being revoked.
+
+use acme::{
+    ids::{EndpointName, IdempotencyKey, RealmName, RegistrationId},
+    problem::ProblemKind,
+    time::Timestamp,
+};
+use anyhow::Context as _;
+use cm_connector::{Basis, CmError, Outcome, Revocation};
+use store::{Commit, CommitError, Job, RevocationWork, Stored, Work};
+
+use super::super::{Error, again_on_conflict};
+use crate::{
+    app::{App, Endpoint},
+    audit::Event,
+    clock, random,
+};
+
+/// How long the request that wrote an entry has for itself: longer than the CM may take to answer.
+const OWN_ATTEMPT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// How often the end of a revocation is tried to be written down while its job changes.
+const SETTLING_ATTEMPTS: usize = 5;
+
+/// A revocation that was authorised.
+pub(crate) struct Entry {
+    /// Its job; `None` if it could not be written down.
+    job: Option<Stored<Job>>,
+    endpoint: EndpointName,
+    realm: RealmName,
+    key: IdempotencyKey,
+    revocation: Revocation,
+}
+
+/// Why a revocation is not confirmed.
+#[derive(Debug)]
+pub(crate) struct Unconfirmed {
+    /// What the client is told.
+    pub(crate) error: Error,
+    /// Whether it goes on; else nothing is left to be done.
+    pub(crate) goes_on: bool,
+}
+
+impl Entry {
+    /// Writes a revocation down, or finds it: the same account or key has asked for the same before.
+    pub(super) async fn write(
+        app: &App,
+        endpoint: &Endpoint,
+        revocation: Revocation,
+        not_after: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        match again_on_conflict(async || find_or_create(app, endpoint, &revocation, not_after, now).await).await {
+            Ok(entry) => entry,
+            Err(error) => {
+                tracing::error!(certificate = %revocation.certificate, error = %error,
+                    "ALARM: a revocation cannot be written down; the CM is called all the same, and once only");
+                let (endpoint, realm) = (endpoint.name.clone(), endpoint.realm.clone());
+                Self { job: None, endpoint, realm, key: random::id(), revocation }
+            }
+        }
+    }
+
+    /// Reads an entry back.
+    ///
+    /// # Errors
+    /// It is about something else, or was written by another version.
+    pub(crate) fn of(job: Stored<Job>) -> anyhow::Result<Self> {
+        let Work::Revoke(work) = &job.value.work else { anyhow::bail!("not a revocation job") };
+        let RevocationWork { endpoint, realm, idempotency_key, revocation, .. } = work.clone();
+        let revocation = serde_json::from_slice(&revocation).context("a journalled revocation cannot be read")?;
+        Ok(Self { endpoint, realm, key: idempotency_key, revocation, job: Some(job) })
+    }
+
+    /// Calls the CM and settles the entry as far as the answer goes. To be repeated until it is.
+    pub(crate) async fn carry_out(self, app: &App) -> Result<(), Unconfirmed> {
+        let answer = app.cm.revoke(&self.realm, &self.revocation, &self.key).await;
+        let error = match answer {
+            Ok(_) => {
+                app.metrics.certificates_revoked.inc();
+                app.renewal_infos.forget(&self.realm, &self.revocation.certificate);
+                self.settle(app, true).await;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let goes_on = self.job.is_some() && may_still_be_done(&error);
+        if !goes_on {
+            self.settle(app, false).await;
+        }
+        Err(Unconfirmed { error: told(error), goes_on })
+    }
+
+    /// Nothing is left to be done, and auditors learn what was. If that cannot be written down the
+    /// entry comes up again, and the CM knows its key.
+    async fn settle(&self, app: &App, is_revoked: bool) {
+        let mut settled = self.try_to_settle(app, is_revoked).await;
+        // Somebody else may have put the job off meanwhile.
+        for _ in 1..SETTLING_ATTEMPTS {
+            if !matches!(settled, Err(Error::Conflict)) {
+                break;
+            }
+            settled = self.try_to_settle(app, is_revoked).await;
+        }
+        if let Err(error) = settled {
+            tracing::error!(certificate = %self.revocation.certificate, is_revoked, %error,
+                "ALARM: the end of a revocation could not be written down");
+        }
+    }
+
+    async fn try_to_settle(&self, app: &App, is_revoked: bool) -> Result<(), Error> {
+        let mut commit = Commit::new();
+        if let Some(job) = &self.job {
+            // Whoever finished it has told the auditors too.
+            let Some(job) = app.store.job(&job.value.id).await? else { return Ok(()) };
+            commit.finish_job(&job);
+        }
+        if is_revoked {
+            commit.audit(clock::now(), self.event().to_json());
+        }
+        Ok(app.store.commit(commit).await?)
+    }
+
+    fn event(&self) -> Event<'_> {
+        Event::CertificateRevoked {
+            endpoint: &self.endpoint,
+            account: account(&self.revocation.basis),
+            basis: &self.revocation.basis,
+            client: self.revocation.client.ip,
+            certificate: &self.revocation.certificate,
+            reason: self.revocation.reason,
+        }
+    }
+}
+
+async fn find_or_create(
+    app: &App,
+    endpoint: &Endpoint,
+    revocation: &Revocation,
+    not_after: Timestamp,
+    now: Timestamp,
+) -> Result<Entry, Error> {
+    let job = Job::revoke(
+        RevocationWork {
+            endpoint: endpoint.name.clone(),
+            realm: endpoint.realm.clone(),
+            idempotency_key: random::id(),
+            certificate: revocation.certificate.clone(),
+            asked: asked(revocation),
+            not_after,
+            revocation: serde_json::to_vec(revocation).map_err(Error::internal)?,
+        },
+        now.plus(OWN_ATTEMPT),
+    );
+    let id = job.id.clone();
+    if app.store.job(&id).await?.is_none() {
+        let mut commit = Commit::new();
+        commit.create_job(job);
+        match app.store.commit(commit).await {
+            // Somebody else has written it at the same moment.
+            Ok(()) | Err(CommitError::Conflict) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let written = app.store.job(&id).await?.ok_or(Error::Conflict)?;
+    Entry::of(written).map_err(Error::internal)
+}
+
+/// Who asks and why: what tells requests about one certificate apart.
+fn asked(revocation: &Revocation) -> String {
+    let by = match &revocation.basis {
+        Basis::Account { registration } | Basis::Authorizations { registration, .. } => registration.as_str(),
+        Basis::CertificateKey => "certificate-key",
+        Basis::GatewayPolicy => "gateway-policy",
+    };
+    format!("{by}/{:?}", revocation.reason)
+}
+
+const fn account(basis: &Basis) -> Option<&RegistrationId> {
+    match basis {
+        Basis::Account { registration } | Basis::Authorizations { registration, .. } => Some(registration),
+        Basis::CertificateKey | Basis::GatewayPolicy => None,
+    }
+}
+
+/// Whether the CM may revoke on another call. A certificate that it does not find it knew when the
+/// revocation was authorised, so it may know it again (CM contract section 8).
+fn may_still_be_done(error: &CmError) -> bool {
+    match error {
+        CmError::Unavailable { .. } | CmError::RateLimited { .. } => true,
+        CmError::Internal { outcome, .. } => *outcome == Outcome::Unknown,
+        CmError::Refused(problem) => problem.kind == ProblemKind::NotFound,
+        CmError::EvidenceRefused(_)
+        | CmError::KeyInUse { .. }
+        | CmError::AlreadyRevoked
+        | CmError::AlreadyIssued(_) => false,
+    }
+}
+
+fn told(error: CmError) -> Error {
+    match error {
+        CmError::EvidenceRefused(_) => Error::refused(
+            ProblemKind::Unauthorized,
+            "the proofs of control are not accepted for a revocation; prove control of all names again in a new order",
+        ),
+        CmError::Refused(_)
+        | CmError::RateLimited { .. }
+        | CmError::KeyInUse { .. }
+        | CmError::AlreadyRevoked
+        | CmError::AlreadyIssued(_)
+        | CmError::Unavailable { .. }
+        | CmError::Internal { .. } => error.into(),
+    }
+}

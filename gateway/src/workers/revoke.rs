@@ -1,0 +1,39 @@
+//! The job behind a revocation that the CM has not confirmed yet: it is called for until it has
+//! (CM contract sections 6 and 8).
+
+use std::time::Duration;
+
+use store::{Commit, Job, RevocationWork, Stored};
+
+use super::finish;
+use crate::{app::App, clock, ra::revocation::Entry};
+
+/// Longest pause between two calls.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Calls the CM once more.
+pub(super) async fn revoke(app: &App, job: Stored<Job>, work: &RevocationWork) -> anyhow::Result<()> {
+    if work.not_after <= clock::now() {
+        tracing::error!(certificate = %work.certificate,
+            "ALARM: a certificate expired before the CM confirmed that it is revoked");
+        return finish(app, &job).await;
+    }
+    let (id, attempt) = (job.value.id.clone(), job.value.attempt);
+    let Err(unconfirmed) = Entry::of(job)?.carry_out(app).await else { return Ok(()) };
+    let error = &unconfirmed.error;
+    if !unconfirmed.goes_on {
+        tracing::warn!(certificate = %work.certificate, %error, "a revocation has ended without being done by us");
+        return Ok(());
+    }
+    tracing::error!(certificate = %work.certificate, attempt, %error,
+        "ALARM: the CM has not confirmed a revocation; it is called for again");
+    let Some(job) = app.store.job(&id).await? else { return Ok(()) };
+    let pause = Duration::from_secs(1 << attempt.min(6)).min(PAUSE_MAX);
+    let later = Job { due_at: clock::now().plus(pause), attempt: attempt.saturating_add(1), ..job.value.clone() };
+    let mut commit = Commit::new();
+    commit.update_job(&job, later);
+    Ok(app.store.commit(commit).await?)
+}
+
+#[cfg(test)]
+mod tests;

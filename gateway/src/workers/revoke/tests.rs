@@ -1,0 +1,191 @@
+//! Revocations that the CM does not confirm at once: called for until they are, and once only.
+
+use acme::{certificate::PresentedCertificate, registration::Registration, revocation::RevocationReason};
+use cm_connector::{Certificate, CertificateManager as _, CertificateRequest, CmError, Outcome, Validation};
+use store::{Work, backend::ApplyError};
+
+use super::*;
+use crate::{
+    ra::{
+        Error,
+        revocation::{self, Request, Requester},
+    },
+    random,
+    testing::{self, Fault, Gateway, Moment, Operation, dies, new_csr, told},
+};
+
+/// A gateway with a certificate that its account may revoke.
+struct Case {
+    gateway: Gateway,
+    owner: Registration,
+    certificate: Certificate,
+}
+
+impl Case {
+    async fn new() -> Self {
+        let gateway = Gateway::new().await;
+        let owner = gateway.registration();
+        let order = gateway.ready_order(&owner, &["a.test"]).await;
+        let authorizations = gateway.order_now(&order).await.authorizations;
+        let proven = gateway.authorization_now(&authorizations[0]).await;
+        let csr = new_csr(&["a.test"]);
+        let request = CertificateRequest {
+            registration: owner.id.clone(),
+            order,
+            profile: "tls-server".parse().unwrap(),
+            csr_der: csr.der().to_vec(),
+            identifiers: csr.names().alternative.iter().cloned().collect(),
+            validations: vec![Validation::of(&proven, false).unwrap()],
+            not_before: None,
+            not_after: None,
+            replaces: None,
+            client: testing::client(),
+            proof: testing::proof(),
+        };
+        let octets = gateway.cm.certificate_request(&request).unwrap();
+        gateway.cm.submit(&gateway.endpoint("open").realm, &random::id(), &octets, Duration::ZERO).await.unwrap();
+        let certificate = gateway.cm.certificates().pop().unwrap();
+        Self { gateway, owner, certificate }
+    }
+
+    async fn ask(&self) -> Result<(), Error> {
+        let certificate = PresentedCertificate {
+            sha256: self.certificate.claims.sha256,
+            spki_der: Vec::new(),
+            names: self.certificate.identifiers.iter().cloned().collect(),
+            not_after: self.certificate.not_after,
+        };
+        let request = Request {
+            certificate,
+            reason: RevocationReason::Superseded,
+            requester: Requester::Account(&self.owner.id),
+            client: testing::client(),
+            proof: testing::proof(),
+        };
+        let endpoint = self.gateway.endpoint("open");
+        revocation::revoke(&self.gateway.app, &endpoint, request, clock::now()).await
+    }
+
+    /// What the journal holds.
+    async fn entries(&self) -> Vec<Stored<Job>> {
+        let mut jobs = self.gateway.jobs().await;
+        jobs.retain(|job| matches!(job.value.work, Work::Revoke(_)));
+        jobs
+    }
+
+    /// One attempt of the only entry.
+    async fn attempt(&self) -> anyhow::Result<()> {
+        let job = self.entries().await.pop().expect("there is an entry");
+        let Work::Revoke(work) = job.value.work.clone() else { panic!("{job:?}") };
+        revoke(&self.gateway.app, job, &work).await
+    }
+
+    async fn assert_revoked_once(&self) {
+        assert!(self.gateway.cm.certificates()[0].revocation.is_some());
+        assert_eq!(self.entries().await, []);
+        let told = self.gateway.audited().await;
+        assert_eq!(told.iter().filter(|event| *event == "certificate.revoked").count(), 1, "{told:?}");
+        let keys: Vec<_> = self.gateway.cm.calls(Operation::Revoke).into_iter().map(|call| call.key).collect();
+        assert!(keys.windows(2).all(|pair| pair[0] == pair[1]), "one key for all calls: {keys:?}");
+        let asked = self.gateway.cm.revocations();
+        assert!(asked.windows(2).all(|pair| pair[0] == pair[1]), "the same is asked each time");
+    }
+}
+
+fn away() -> Fault {
+    Fault::Answers(testing::away(Outcome::NotSent))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_that_is_confirmed_leaves_no_entry() {
+    let case = Case::new().await;
+    case.ask().await.unwrap();
+    case.assert_revoked_once().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_was_told_to_repeat_is_done_also_if_it_never_does() {
+    for lost in [away(), Fault::AnswerLost(Moment::BeforeTheEffect), Fault::AnswerLost(Moment::AfterTheEffect)] {
+        let case = Case::new().await;
+        case.gateway.cm.next(Operation::Revoke, lost);
+        assert!(matches!(case.ask().await, Err(Error::Refused(_))));
+        case.gateway.cm.next(Operation::Revoke, away());
+        case.attempt().await.unwrap();
+        assert_eq!(case.entries().await.len(), 1, "the CM is still away");
+        case.attempt().await.unwrap();
+        case.assert_revoked_once().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_step_loses_no_revocation_that_was_written_down() {
+    for moment in Moment::BOTH {
+        let case = Case::new().await;
+        case.gateway.cm.next(Operation::Revoke, Fault::Hangs(moment));
+        assert!(dies(case.ask()).await);
+        let case = Case { gateway: case.gateway.restarted_with_catalogue().await, ..case };
+        case.attempt().await.unwrap();
+        case.assert_revoked_once().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_repeats_meets_the_same_entry() {
+    let case = Case::new().await;
+    case.gateway.cm.next(Operation::Revoke, away());
+    case.gateway.cm.next(Operation::Revoke, away());
+    assert!(case.ask().await.is_err());
+    assert!(case.ask().await.is_err());
+    assert_eq!(case.entries().await.len(), 1);
+    case.ask().await.unwrap();
+    case.assert_revoked_once().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_for_good_ends_the_entry() {
+    for answer in [
+        CmError::AlreadyRevoked,
+        CmError::Internal { outcome: Outcome::NotSent, detail: String::from("proof-invalid") },
+    ] {
+        let case = Case::new().await;
+        case.gateway.cm.next(Operation::Revoke, away());
+        assert!(case.ask().await.is_err());
+        case.gateway.cm.next(Operation::Revoke, Fault::Answers(answer));
+        case.attempt().await.unwrap();
+        assert_eq!(case.entries().await, []);
+        assert!(!case.gateway.audited().await.contains(&String::from("certificate.revoked")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cm_that_forgot_the_certificate_is_asked_again() {
+    let case = Case::new().await;
+    let gone = acme::problem::Problem::new(acme::problem::ProblemKind::NotFound, "restored from a backup");
+    case.gateway.cm.next(Operation::Revoke, Fault::Answers(CmError::Refused(gone)));
+    assert_eq!(told(case.ask().await).kind, acme::problem::ProblemKind::NotFound);
+    case.attempt().await.unwrap();
+    case.assert_revoked_once().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_ends_when_its_certificate_has_expired() {
+    let case = Case::new().await;
+    case.gateway.cm.next(Operation::Revoke, away());
+    assert!(case.ask().await.is_err());
+    let job = case.entries().await.pop().unwrap();
+    let Work::Revoke(work) = job.value.work.clone() else { panic!("{job:?}") };
+    let expired = RevocationWork { not_after: clock::now(), ..work };
+    revoke(&case.gateway.app, job, &expired).await.unwrap();
+    assert_eq!(case.entries().await, []);
+    assert_eq!(case.gateway.cm.calls(Operation::Revoke).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_cannot_be_written_to_keeps_no_certificate_from_being_revoked() {
+    let case = Case::new().await;
+    case.gateway.disk.refuse_next(ApplyError::Full);
+    case.ask().await.unwrap();
+    assert!(!case.gateway.disk.forget_interruption(), "the store was asked");
+    assert!(case.gateway.cm.certificates()[0].revocation.is_some());
+    assert_eq!(case.entries().await, []);
+}
