@@ -1,8 +1,11 @@
 //! Compatibility switches: what an endpoint with all of them does otherwise than the strict ones (RFC 8555 §7.1.4,
 //! §7.3.6, §7.5.1, §8.3). That each is off by default, the tests of the strict endpoints show.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 use tests::{
+    binaries,
     client::{Client, challenge, dns_names},
     csr::Csr,
     key::Key,
@@ -29,6 +32,23 @@ fn failed(client: &Client, name: &str) -> Value {
     let url = offered["url"].as_str().unwrap();
     let _ = client.post(url, &json!({})).expect(200);
     client.wait_at(url, "invalid")
+}
+
+#[test]
+fn check_config_names_the_switches_of_an_endpoint_and_of_no_other() {
+    let site = world().site();
+    let output = Command::new(binaries::gateway())
+        .args(["check-config", "--config"])
+        .arg(site.settings_file())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let deviating: Vec<_> = said.lines().filter(|line| line.contains("deviates from the RFCs")).collect();
+    let [line] = deviating.as_slice() else { panic!("one endpoint deviates: {said}") };
+    for switch in ["repeat-failed-challenges", "inactive-account-403", "unauthorized-for-wrong-content", "trailing-dot"]
+    {
+        assert!(line.contains(switch), "{line}");
+    }
 }
 
 #[test]

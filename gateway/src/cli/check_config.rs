@@ -20,6 +20,9 @@ pub(super) fn run(config: &Path) -> anyhow::Result<()> {
             Mode::Registered => "for registered clients",
         };
         println!("  {} (realm {}, {mode})", endpoint.links.directory(), endpoint.realm);
+        if !endpoint.compatibility.is_strict() {
+            println!("    deviates from the RFCs for its clients: {}", endpoint.compatibility);
+        }
     }
     for danger in settings.dangers() {
         println!("WARNING: {danger}");

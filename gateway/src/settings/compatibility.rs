@@ -1,7 +1,7 @@
 //! Compatibility switches: where a client that is in use asks for something else than RFC 8555, an
 //! endpoint can be told to give it. All are off by default; each is asked for at one place.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -59,6 +59,19 @@ impl Compatibility {
     /// Whether this one is on.
     pub(crate) fn has(&self, switch: Switch) -> bool {
         self.0.contains(&switch)
+    }
+
+    /// Whether all are off.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The names of those that are on.
+impl fmt::Display for Compatibility {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.0.iter().map(|switch| switch.as_str()).collect();
+        out.write_str(&names.join(", "))
     }
 }
 
