@@ -38,9 +38,9 @@ fn a_gateway_killed_between_finalize_and_the_answer_of_the_cm_finishes_the_order
     world.kill_gateway();
     assert!(connection.receive("POST").is_err(), "finalize was answered before the gateway was killed");
     world.restart_gateway();
-    let done = client.twin().wait(&order, "valid");
+    let done = client.restarted().wait(&order, "valid");
     assert_eq!(world.certificates_of(&order.url), 1);
-    let issued = client.twin().download(&done, key);
+    let issued = client.restarted().download(&done, key);
     assert!(tests::client::public_key(&issued.leaf).public_eq(issued.key.pkey()));
 }
 
@@ -67,7 +67,7 @@ fn a_gateway_killed_while_the_cm_revokes_goes_on_with_it() {
     wait_for("the revocation", Duration::from_secs(90), || {
         (world.books()["revoked"].as_u64() == Some(before + 1)).then_some(())
     });
-    let _ = client.twin().revoke(&issued.leaf, Value::Null).assert_refused(400, "alreadyRevoked");
+    let _ = client.restarted().revoke(&issued.leaf, Value::Null).assert_refused(400, "alreadyRevoked");
 }
 
 /// Moments are counted in requests that the gateway answers meanwhile: more of them, later.
@@ -78,7 +78,7 @@ fn at_whatever_moment_of_finalize_the_gateway_is_killed_the_order_gets_one_certi
     let account = world.account();
     for moment in [0, 1, 2, 3, 5, 8, 12] {
         // The nonces of a gateway die with it.
-        let client = account.twin();
+        let client = account.restarted();
         let order = client.ready_order(&[name]);
         let key = Key::p256();
         let csr = Csr::for_names(&[name]).text(&key);
@@ -88,7 +88,7 @@ fn at_whatever_moment_of_finalize_the_gateway_is_killed_the_order_gets_one_certi
         }
         world.kill_gateway();
         world.restart_gateway();
-        let client = account.twin();
+        let client = account.restarted();
         // What was not written down is not done; then the client simply asks again.
         if client.reread(&order).object["status"] == "ready" {
             let _ = client.finalize(&order, &csr).expect(200);
@@ -117,7 +117,7 @@ fn a_gateway_killed_while_it_validates_goes_on_where_it_was() {
     world.kill_gateway();
     site.control("/clear-http01-behaviour", &json!({"path": path}));
     world.restart_gateway();
-    let _ = client.twin().wait(&order, "ready");
+    let _ = client.restarted().wait(&order, "ready");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn without_its_store_the_gateway_still_knows_accounts_and_certificates() {
     world.delete_store();
     world.restart_gateway();
 
-    let client = client.twin();
+    let client = client.restarted();
     assert_eq!(client.read(&issued.url).expect(200).text(), issued.pem, "the certificate is at its old URL");
     let _ = client.read(&lost.url).assert_refused(404, "malformed");
     let mut again = world.client_with("open", client.key.clone());
@@ -162,7 +162,7 @@ fn a_registered_account_survives_the_loss_of_the_store() {
     world.kill_gateway();
     world.delete_store();
     world.restart_gateway();
-    let client = client.twin();
+    let client = client.restarted();
     let _ = client.issue(&["www.kept.test"]);
     let _ = client.new_order(&["www.other.test"]).assert_refused(403, "rejectedIdentifier");
 }
@@ -174,7 +174,7 @@ fn a_gateway_that_is_asked_to_end_does_so_and_keeps_its_orders() {
     let order = client.ready_order(&["graceful.example.test"]);
     assert_eq!(world.stop_gateway(), Some(0));
     world.restart_gateway();
-    let client = client.twin();
+    let client = client.restarted();
     let key = Key::p256();
     let _ = client.finalize(&order, &Csr::for_names(&["graceful.example.test"]).text(&key)).expect(200);
     let _ = client.wait(&order, "valid");
@@ -194,7 +194,7 @@ fn a_request_that_is_being_worked_on_is_answered_before_the_gateway_ends() {
     let response = connection.receive("POST").unwrap().expect(200);
     assert!(matches!(response.member("status").as_str(), "processing" | "valid"), "{response:?}");
     world.restart_gateway();
-    let _ = client.twin().wait(&order, "valid");
+    let _ = client.restarted().wait(&order, "valid");
     assert_eq!(world.certificates_of(&order.url), 1);
 }
 
@@ -207,7 +207,7 @@ fn without_its_seal_key_the_gateway_forgets_certificate_urls_and_nothing_else() 
     world.kill_gateway();
     fs::remove_file(world.site().dir.join("gateway/seal.key")).unwrap();
     world.restart_gateway();
-    let client = client.twin();
+    let client = client.restarted();
     let _ = client.read(&issued.url).assert_refused(404, "malformed");
     let again = client.read(&issued.order_url).expect(200).member("certificate");
     assert_eq!(client.read(&again).expect(200).text(), issued.pem, "the order knows the new URL");
@@ -231,7 +231,7 @@ fn a_damaged_store_is_moved_aside_and_the_service_goes_on() {
     let aside: Vec<_> =
         aside.filter(|entry| entry.file_name().to_string_lossy().starts_with("sled.damaged-")).collect();
     assert_eq!(aside.len(), 1);
-    let client = client.twin();
+    let client = client.restarted();
     assert_eq!(client.read(&issued.url).expect(200).text(), issued.pem);
     let _ = client.issue(&["damaged.example.test"]);
     // The next start finds a good store.

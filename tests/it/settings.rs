@@ -116,7 +116,7 @@ fn a_file_that_is_not_there_is_named_with_its_setting() {
         ("cm.ca_file", "infra-ca.pem"),
         ("cm.certificate_file", "pki/gateway.pem"),
         ("cm.key_file", "pki/gateway.key"),
-        ("cm.issuer_roots_file", "root.pem"),
+        ("cm.issuer_roots_file", "roots.pem"),
     ] {
         assert_refused("missing", &[setting, "missing.pem"], |text| text.replace(file, "missing.pem"));
     }

@@ -74,6 +74,13 @@ impl Client {
         Self { kid: self.kid.clone(), nonce: Arc::clone(&self.nonce), ..twin }
     }
 
+    /// The same account in a program that was started again: it has no nonce left.
+    #[must_use]
+    pub fn restarted(&self) -> Self {
+        let restarted = Self::new(Arc::clone(&self.site), &self.endpoint, self.key.clone());
+        Self { kid: self.kid.clone(), ..restarted }
+    }
+
     /// Where things are.
     #[must_use]
     pub fn site(&self) -> &Site {
