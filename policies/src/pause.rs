@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use acme::{failure_run::FailureRun, time::Timestamp};
+use acme::{failure_run::FailureRun, problem::ProblemKind, time::Timestamp};
 
 /// When a run of failures becomes a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,12 @@ pub struct PausePolicy {
     pub over: Duration,
     /// A pause ends by itself after this time.
     pub lasts: Duration,
+}
+
+/// Whether a failed validation says something about the client. Our own troubles do not.
+#[must_use]
+pub const fn is_of_the_client(failure: ProblemKind) -> bool {
+    !matches!(failure, ProblemKind::ServerInternal | ProblemKind::Unavailable)
 }
 
 impl PausePolicy {
@@ -33,10 +39,11 @@ impl PausePolicy {
         FailureRun { failures, first: earlier.first, paused_at, ..failed }
     }
 
-    /// Whether orders are refused because of this run.
+    /// Whether orders are refused because of this run. A policy that has become milder lifts what
+    /// it would not pause any more.
     #[must_use]
     pub fn is_paused(&self, run: &FailureRun, now: Timestamp) -> bool {
-        run.paused_at.is_some() && now < self.forget_at(run)
+        run.paused_at.is_some() && run.failures >= self.failures && now < self.forget_at(run)
     }
 
     /// From when on the run counts for nothing: when its pause is over, or when it was not continued
@@ -56,7 +63,7 @@ mod tests {
     use acme::{
         identifier::Identifier,
         ids::{EndpointName, RegistrationId},
-        problem::{Problem, ProblemKind},
+        problem::Problem,
     };
     use proptest::prelude::*;
 
@@ -130,6 +137,13 @@ mod tests {
         assert!(!POLICY.is_paused(&paused, since.plus(POLICY.lasts)));
         let again = POLICY.after_failure(Some(&paused), failure(since.plus(POLICY.lasts)));
         assert_eq!((again.failures, again.paused_at), (1, None));
+    }
+
+    #[test]
+    fn a_milder_policy_lifts_pauses() {
+        let paused = run(&POLICY, (0..100).map(|turn| turn * 7200));
+        let milder = PausePolicy { failures: 101, ..POLICY };
+        assert!(POLICY.is_paused(&paused, paused.last) && !milder.is_paused(&paused, paused.last));
     }
 
     proptest! {

@@ -22,9 +22,11 @@ use acme::{
     authorization::Authorization,
     identifier::Identifier,
     ids::{EndpointName, RegistrationId},
+    problem::ProblemKind,
     registration::Registration,
 };
 use ipnet::IpNet;
+use policies::pause::is_of_the_client;
 
 pub(crate) use self::{
     address::AddressGroup,
@@ -200,9 +202,11 @@ impl Limits {
     }
 
     /// A validation has ended without a proof.
-    pub(crate) fn validation_failed(&self, authorization: &Authorization) {
+    pub(crate) fn validation_failed(&self, authorization: &Authorization, failure: ProblemKind) {
         let Authorization { endpoint, account, identifier, .. } = authorization;
-        self.failed_validations_per_account_and_name.count((endpoint, account, identifier));
+        if is_of_the_client(failure) {
+            self.failed_validations_per_account_and_name.count((endpoint, account, identifier));
+        }
     }
 
     /// `None` if the address is exempt. A request without one counts as one address.

@@ -14,6 +14,7 @@ use acme::{
     problem::{Problem, ProblemKind, Subproblem},
     time::Timestamp,
 };
+use policies::pause::is_of_the_client;
 use store::{Commit, ReadError, Stored};
 
 use super::{Error, Refusal, again_on_conflict};
@@ -45,6 +46,9 @@ pub(crate) async fn record(
     now: Timestamp,
 ) -> Result<(), ReadError> {
     let Some(policy) = app.settings.pausing.policy() else { return Ok(()) };
+    if failure.is_some_and(|problem| !is_of_the_client(problem.kind)) {
+        return Ok(());
+    }
     let Authorization { endpoint, account, identifier, .. } = authorization;
     let was = match app.store.failure_run(endpoint, account, identifier).await {
         Err(why @ (ReadError::Damaged { .. } | ReadError::UnknownVersion { .. })) => {

@@ -113,8 +113,10 @@ async fn record(
             // Deactivated meanwhile, perhaps: look again. Whoever changed the job has taken it over.
             Err(CommitError::Conflict) if app.store.job(&job.value.id).await?.as_ref() == Some(job) => {}
             Err(CommitError::Conflict) => return Ok(()),
-            Ok(()) if outcome.is_err() => {
-                app.limits.validation_failed(&stored.value);
+            Ok(()) => {
+                if let Err(problem) = &outcome {
+                    app.limits.validation_failed(&stored.value, problem.kind);
+                }
                 return Ok(());
             }
             done => return Ok(done?),

@@ -67,6 +67,22 @@ async fn a_success_ends_the_run_of_failures() {
 }
 
 #[tokio::test]
+async fn troubles_of_our_own_are_nobodys_failures() {
+    let gateway = Gateway::with(SETTINGS).await;
+    let registration = gateway.registration();
+    let authorization = gateway.order(&registration, &["a.test"]).await.unwrap().authorizations.remove(0);
+    let ours = Problem::new(ProblemKind::ServerInternal, "no resolver");
+    for ago in [DAY, DAY / 2, Duration::ZERO] {
+        end_validation(&gateway, &authorization, Some(&ours), clock::now().minus(ago)).await;
+    }
+    gateway.order(&registration, &["a.test"]).await.unwrap();
+    for _ in 0..99 {
+        gateway.app.limits.validation_failed(&authorization, ours.kind);
+    }
+    gateway.order(&registration, &["a.test"]).await.unwrap();
+}
+
+#[tokio::test]
 async fn several_paused_names_are_each_named_and_lifted_together() {
     let gateway = Gateway::with(SETTINGS).await;
     let registration = gateway.registration();

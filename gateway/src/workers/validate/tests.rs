@@ -3,6 +3,7 @@
 
 use acme::{
     authorization::AuthorizationStatus,
+    failure_run::FailureRun,
     ids::OrderId,
     order::OrderStatus,
     registration::{AllowedIdentifiers, Registration, RegistrationStatus},
@@ -30,11 +31,29 @@ impl Case {
         let registration = gateway.registration();
         let order = gateway.order(&registration, &["127.0.0.1"]).await.unwrap().order;
         let authorization = order.authorizations[0].clone();
-        let (endpoint, key) = (gateway.endpoint("open"), &registration.key.as_ref().unwrap().key);
-        let account = (&registration.id, key);
+        let case = Self { gateway, web, registration, order: order.id, authorization };
+        case.respond().await;
+        case
+    }
+
+    /// The same client orders the same once more.
+    async fn order_again(&mut self) {
+        let order = self.gateway.order(&self.registration, &["127.0.0.1"]).await.unwrap().order;
+        (self.authorization, self.order) = (order.authorizations[0].clone(), order.id);
+        self.respond().await;
+    }
+
+    async fn respond(&self) {
+        let (app, endpoint) = (&self.gateway.app, self.gateway.endpoint("open"));
+        let account = (&self.registration.id, &self.registration.key.as_ref().unwrap().key);
         let kind = ChallengeKind::Http01;
-        ra::challenge::respond(&gateway.app, &endpoint, account, &authorization, kind, clock::now()).await.unwrap();
-        Self { gateway, web, registration, order: order.id, authorization }
+        ra::challenge::respond(app, &endpoint, account, &self.authorization, kind, clock::now()).await.unwrap();
+    }
+
+    async fn failure_run(&self) -> Option<FailureRun> {
+        let now = self.gateway.authorization_now(&self.authorization).await;
+        let run = self.gateway.app.store.failure_run(&now.endpoint, &now.account, &now.identifier).await.unwrap();
+        run.map(|run| run.value)
     }
 
     async fn job(&self) -> Option<Stored<Job>> {
@@ -125,6 +144,20 @@ async fn a_wrong_proof_ends_the_authorization_at_once() {
     assert_eq!(case.status().await, AuthorizationStatus::Invalid);
     assert_eq!(case.failure().await.kind, ProblemKind::IncorrectResponse);
     assert_eq!((case.web.requests(), case.job().await), (1, None));
+}
+
+#[tokio::test]
+async fn a_failure_is_counted_with_its_result_and_a_success_ends_the_count() {
+    let mut case = Case::new().await;
+    case.web.show("something else");
+    case.attempt().await.unwrap();
+    let failed = case.failure_run().await.unwrap();
+    assert_eq!((failed.failures, failed.problem), (1, case.failure().await));
+    case.order_again().await;
+    assert!(case.failure_run().await.is_some(), "a new order changes nothing");
+    case.prove().await;
+    case.attempt().await.unwrap();
+    assert_eq!((case.status().await, case.failure_run().await), (AuthorizationStatus::Valid, None));
 }
 
 #[tokio::test]
