@@ -4,6 +4,7 @@
 //! authorization is fixed when the response arrives (§8.3), so a later key change does not turn a
 //! running validation into another one.
 
+use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -140,6 +141,15 @@ impl KeyAuthorization {
     }
 }
 
+/// The label under which an account keeps its dns-account-01 records: made of the first ten octets of
+/// the SHA-256 digest of its URL (draft-ietf-acme-dns-account-label §3.2).
+#[must_use]
+pub fn account_label(account_url: &str) -> String {
+    let digest = Sha256::digest(account_url);
+    let first: Vec<u8> = digest.iter().copied().take(10).collect();
+    format!("_{}", BASE32_NOPAD.encode(&first).to_ascii_lowercase())
+}
+
 /// What was seen when control was proven: the CM judges by it, and auditors read it
 /// (CM contract section 4.4, `validations`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -268,6 +278,11 @@ mod tests {
         assert_eq!(all[2].issuer_domain_names, names);
         assert!(all[0].issuer_domain_names.is_empty());
         assert_eq!(kinds_of(&offered(&[])), [ChallengeKind::Dns01, ChallengeKind::Http01]);
+    }
+
+    #[test]
+    fn the_label_of_an_account_is_that_of_the_drafts_example() {
+        assert_eq!(account_label("https://example.com/acme/acct/ExampleAccount"), "_ujmmovf2vn55tgye");
     }
 
     #[test]

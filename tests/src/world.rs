@@ -32,16 +32,26 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// The endpoints beside `open` and `registered`: open to anyone too, each with something of its own and a realm that
 /// is called like it.
-const MORE_ENDPOINTS: [(&str, &str); 4] = [
+const MORE_ENDPOINTS: [(&str, &str); 8] = [
+    ("advisory", "caa = \"advisory\"\n"),
+    // The profile of its realm requires what the endpoint leaves out.
+    (STRICT, "caa = \"off\"\n"),
+    // Those without a token are not last here, but have to be in what clients see.
+    ("drafts", "challenges = [\"dns-persist-01\", \"http-01\", \"dns-01\", \"tls-alpn-01\", \"dns-account-01\"]\n"),
     ("terms", "terms_of_service = \"https://localhost/terms/v1\"\n"),
     ("web", "challenges = [\"http-01\"]\n"),
     ("ahead", "pre_authorization = true\n"),
+    (STAPLED, ""),
     (
         "lenient",
         "compatibility = [\"repeat-failed-challenges\", \"inactive-account-403\", \
          \"unauthorized-for-wrong-content\", \"trailing-dot\"]\n",
     ),
 ];
+/// The endpoint whose certificates all carry must-staple.
+pub const STAPLED: &str = "stapled";
+/// The endpoint whose certificates need evidence of CAA.
+const STRICT: &str = "strict";
 /// More requests than any test makes, to count by.
 const COUNT_FROM: u64 = 1_000_000;
 
@@ -330,15 +340,27 @@ fn adapt_cm(sandbox: &Path) {
     let served = names.map(|name| format!(", {name:?}")).concat();
     for (old, new) in [
         ("eab_failures = 10\n", "eab_failures = 1000\n"),
+        ("\"dns-account-01\"]", "\"dns-account-01\", \"dns-persist-01\"]"),
         ("realms = [\"open\", \"registered\"]", &format!("realms = [\"open\", \"registered\"{served}]")),
     ] {
         assert!(text.contains(old), "{} has another form than expected: no {old}", file.display());
         text = text.replace(old, new);
     }
+    let profiles = text.split("\n[profiles.");
+    let profile = profiles.into_iter().find_map(|part| part.strip_prefix("tls-server]")).expect("there is tls-server");
+    let strict = profile.replace("caa = \"optional\"", "caa = \"required\"");
+    let stapled = profile.replace("must_staple = \"if-requested\"", "must_staple = \"always\"");
+    text.push_str(&format!("\n[profiles.tls-server-{STRICT}]{strict}"));
+    text.push_str(&format!("\n[profiles.tls-server-{STAPLED}]{stapled}"));
     for name in names {
+        let profile = match name {
+            STRICT => "tls-server-strict",
+            STAPLED => "tls-server-stapled",
+            _ => "tls-server",
+        };
         text.push_str(&format!(
-            "\n[realms.{name}]\nmode = \"open\"\nproofs = \"required\"\ndefault_profile = \"tls-server\"\n\
-            profiles = [\"tls-server\"]\nallowed_identifiers = {{ mode = \"any\" }}\n"
+            "\n[realms.{name}]\nmode = \"open\"\nproofs = \"required\"\ndefault_profile = \"{profile}\"\n\
+            profiles = [\"{profile}\"]\nallowed_identifiers = {{ mode = \"any\" }}\n"
         ));
     }
     fs::write(file, text).unwrap();

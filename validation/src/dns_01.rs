@@ -23,21 +23,35 @@ pub(crate) async fn validate(
     key_authorization: &KeyAuthorization,
     deadline: Instant,
 ) -> Result<Reached, Failure> {
-    let owner = format!("_acme-challenge.{name}");
-    if owner.len() > NAME_OCTETS_MAX {
-        return Err(Failure::lasting(
-            ProblemKind::Malformed,
-            format!("{name} is too long for dns-01: with _acme-challenge. in front it exceeds 253 octets"),
-        ));
-    }
+    validate_at(parts, &format!("_acme-challenge.{name}"), key_authorization, deadline).await
+}
+
+/// The same at another name.
+pub(crate) async fn validate_at(
+    parts: &Parts,
+    owner: &str,
+    key_authorization: &KeyAuthorization,
+    deadline: Instant,
+) -> Result<Reached, Failure> {
+    fits(owner)?;
     let expected = key_authorization.dns_01_record();
-    match parts.resolver.txt_records(&owner, deadline).await {
+    match parts.resolver.txt_records(owner, deadline).await {
         Ok(records) if records.values.iter().any(|value| value == expected.as_bytes()) => {
-            Ok(Reached { source: source::towards(records.resolver), target: owner })
+            Ok(Reached { source: source::towards(records.resolver), target: owner.to_owned() })
         }
-        Ok(records) => Err(no_match(&owner, &records, &expected)),
-        Err(error) => Err(no_records(&owner, error, &expected)),
+        Ok(records) => Err(no_match(owner, &records, &expected)),
+        Err(LookupError::NoRecord { at }) => Err(no_record(owner, &at, &expected)),
+        Err(error) => Err(no_answer(owner, error)),
     }
+}
+
+/// Whether the name of a record can be asked for.
+pub(crate) fn fits(owner: &str) -> Result<(), Failure> {
+    if owner.len() > NAME_OCTETS_MAX {
+        let detail = format!("{owner} is too long for a name in the DNS, which has 253 octets at most");
+        return Err(Failure::lasting(ProblemKind::Malformed, detail));
+    }
+    Ok(())
 }
 
 fn no_match(owner: &str, records: &TxtRecords, expected: &str) -> Failure {
@@ -52,14 +66,19 @@ fn no_match(owner: &str, records: &TxtRecords, expected: &str) -> Failure {
     )
 }
 
-fn no_records(owner: &str, error: LookupError, expected: &str) -> Failure {
+fn no_record(owner: &str, at: &str, expected: &str) -> Failure {
+    let alias = if at == owner { String::new() } else { format!(", which is an alias of {}", shown(at)) };
+    Failure::passing(
+        ProblemKind::IncorrectResponse,
+        format!("no TXT record found at {owner}{alias}; expected {expected}"),
+    )
+}
+
+/// The DNS did not say whether there is a record.
+pub(crate) fn no_answer(owner: &str, error: LookupError) -> Failure {
     match error {
         LookupError::NoRecord { at } => {
-            let alias = if at == owner { String::new() } else { format!(", which is an alias of {}", shown(&at)) };
-            Failure::passing(
-                ProblemKind::IncorrectResponse,
-                format!("no TXT record found at {owner}{alias}; expected {expected}"),
-            )
+            Failure::passing(ProblemKind::Dns, format!("no TXT record found at {}", shown(&at)))
         }
         LookupError::Aliases => Failure::lasting(
             ProblemKind::Dns,

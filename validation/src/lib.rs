@@ -1,4 +1,5 @@
-//! Proof of control: http-01 (RFC 8555 §8.3), dns-01 (§8.4) and tls-alpn-01 (RFC 8737).
+//! Proof of control: http-01 (RFC 8555 §8.3), dns-01 (§8.4), tls-alpn-01 (RFC 8737), the drafts
+//! dns-account-01 and dns-persist-01; and CAA (RFC 8659).
 //!
 //! This is the one part of the gateway that dials addresses strangers choose, so it stands alone:
 //! it knows no store, no certificate manager and no HTTP server, and every address it dials has
@@ -8,6 +9,8 @@
 mod caa;
 mod dial;
 mod dns_01;
+mod dns_account_01;
+mod dns_persist_01;
 mod egress;
 mod failure;
 mod fetch;
@@ -49,6 +52,19 @@ struct Parts {
     fetcher: Fetcher,
 }
 
+/// What a proof has to show, and for whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The challenge's token.
+    pub token: &'a Token,
+    /// What it was bound to when the client responded.
+    pub key_authorization: &'a KeyAuthorization,
+    /// The account's URL; the records of the drafts name it.
+    pub account_url: &'a str,
+    /// The names of the issuer that the challenge offered; for dns-persist-01 only.
+    pub issuer_domain_names: &'a [String],
+}
+
 /// Where a proof was found.
 struct Reached {
     /// The local address it was seen from, if known.
@@ -70,15 +86,6 @@ impl Validator {
         Ok(Self(Arc::new(Parts { settings, egress, resolver, fetcher })))
     }
 
-    /// Whether challenges of this kind can be validated.
-    #[must_use]
-    pub const fn can_validate(kind: ChallengeKind) -> bool {
-        match kind {
-            ChallengeKind::Http01 | ChallengeKind::Dns01 | ChallengeKind::TlsAlpn01 => true,
-            ChallengeKind::DnsAccount01 | ChallengeKind::DnsPersist01 => false,
-        }
-    }
-
     /// Makes one attempt to see the proof, within [`Settings::attempt_timeout`].
     ///
     /// `now` is the time the evidence carries. A wildcard is proven for its base name.
@@ -89,28 +96,37 @@ impl Validator {
         &self,
         kind: ChallengeKind,
         identifier: &Identifier,
-        token: &Token,
-        key_authorization: &KeyAuthorization,
+        expected: &Expected<'_>,
         now: Timestamp,
     ) -> Result<Evidence, Failure> {
         let parts = &self.0;
         let deadline = Instant::now() + parts.settings.attempt_timeout;
+        let Expected { token, key_authorization, account_url, issuer_domain_names } = *expected;
         let result = match (kind, identifier) {
             (ChallengeKind::Http01, Identifier::Dns(_) | Identifier::Ip(_)) => {
                 http_01::validate(parts, identifier, token, key_authorization, deadline).await
             }
-            (ChallengeKind::Dns01, Identifier::Dns(name) | Identifier::Wildcard(name)) => {
-                dns_01::validate(parts, name, key_authorization, deadline).await
-            }
             (ChallengeKind::TlsAlpn01, Identifier::Dns(_) | Identifier::Ip(_)) => {
                 tls_alpn_01::validate(parts, identifier, key_authorization, deadline).await
             }
+            (ChallengeKind::Dns01, Identifier::Dns(name) | Identifier::Wildcard(name)) => {
+                dns_01::validate(parts, name, key_authorization, deadline).await
+            }
+            (ChallengeKind::DnsAccount01, Identifier::Dns(name) | Identifier::Wildcard(name)) => {
+                dns_account_01::validate(parts, name, account_url, key_authorization, deadline).await
+            }
+            (ChallengeKind::DnsPersist01, Identifier::Dns(name) | Identifier::Wildcard(name)) => {
+                let is_wildcard = identifier.is_wildcard();
+                let wanted = dns_persist_01::Wanted { issuer_domain_names, account_url, is_wildcard, now };
+                dns_persist_01::validate(parts, name, &wanted, deadline).await
+            }
             (ChallengeKind::Http01 | ChallengeKind::TlsAlpn01, Identifier::Wildcard(_))
-            | (ChallengeKind::Dns01, Identifier::Ip(_))
-            | (ChallengeKind::DnsAccount01 | ChallengeKind::DnsPersist01, _) => Err(Failure::lasting(
-                ProblemKind::ServerInternal,
-                format!("{} cannot prove control of {identifier}", kind.as_str()),
-            )),
+            | (ChallengeKind::Dns01 | ChallengeKind::DnsAccount01 | ChallengeKind::DnsPersist01, Identifier::Ip(_)) => {
+                Err(Failure::lasting(
+                    ProblemKind::ServerInternal,
+                    format!("{} cannot prove control of {identifier}", kind.as_str()),
+                ))
+            }
         };
         match result {
             Ok(reached) => Ok(Evidence {
@@ -118,6 +134,7 @@ impl Validator {
                 source: reached.source.map_or_else(|| "unknown".to_owned(), |address| address.to_string()),
                 target: reached.target,
                 at: now,
+                caa: None,
             }),
             Err(failure) => {
                 tracing::debug!(

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use acme::ids::RealmName;
-use validation::Validator;
 
 use super::Settings;
 
@@ -122,10 +121,6 @@ impl Settings {
             }
             if endpoint.challenges.is_empty() {
                 return refuse("challenges", "there is none; give http-01, dns-01 or both");
-            }
-            let cannot = endpoint.challenges.iter().find(|kind| !Validator::can_validate(**kind));
-            if let Some(kind) = cannot {
-                return refuse("challenges", &format!("{} cannot be validated yet; leave it out", kind.as_str()));
             }
             if endpoint.challenges.iter().collect::<BTreeSet<_>>().len() < endpoint.challenges.len() {
                 return refuse("challenges", "one is named twice; name each once");

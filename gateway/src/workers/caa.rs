@@ -42,11 +42,10 @@ pub(super) enum Standing {
 /// only what they refuse under every profile of the realm; the rest is seen before issuance.
 pub(super) async fn after_proof(
     app: &App,
-    authorization: &Authorization,
-    kind: ChallengeKind,
+    endpoint: &Endpoint,
+    (authorization, kind): (&Authorization, ChallengeKind),
     evidence: Evidence,
 ) -> Result<Evidence, Failure> {
-    let Some(endpoint) = app.endpoints.get(&authorization.endpoint) else { return Ok(evidence) };
     // While the CM has not said by which names it goes, nothing can be held against the records.
     let Ok(offer) = app.catalogue.offer(&endpoint.realm) else { return Ok(evidence) };
     let weights = || offer.profiles.iter().map(|profile| endpoint.caa.under(profile.caa));

@@ -10,10 +10,15 @@ use acme::{
     problem::{Problem, ProblemKind},
 };
 use store::{Commit, CommitError, Job, Stored};
-use validation::Failure;
+use validation::{Expected, Failure};
 
 use super::{caa, finish};
-use crate::{app::App, audit::Event, clock, ra, settings::Switch};
+use crate::{
+    app::{App, Endpoint},
+    audit::Event,
+    clock, ra,
+    settings::Switch,
+};
 
 /// Makes one attempt.
 pub(super) async fn validate(
@@ -26,13 +31,17 @@ pub(super) async fn validate(
         return finish(app, job).await;
     };
     let outcome = match still_allowed(app, &stored.value).await {
-        Some(problem) => Err(Failure { problem, retry: false }),
-        None => {
-            let identifier = &stored.value.identifier;
-            let proof =
-                app.validator.validate(kind, identifier, &challenge.token, &key_authorization, clock::now()).await;
+        Err(problem) => Err(Failure { problem, retry: false }),
+        Ok(endpoint) => {
+            let expected = Expected {
+                token: &challenge.token,
+                key_authorization: &key_authorization,
+                account_url: &endpoint.links.account(&stored.value.account),
+                issuer_domain_names: &challenge.issuer_domain_names,
+            };
+            let proof = app.validator.validate(kind, &stored.value.identifier, &expected, clock::now()).await;
             match proof {
-                Ok(evidence) => caa::after_proof(app, &stored.value, kind, evidence).await,
+                Ok(evidence) => caa::after_proof(app, endpoint, (&stored.value, kind), evidence).await,
                 Err(failure) => Err(failure),
             }
         }
@@ -63,19 +72,21 @@ async fn in_progress(
 
 /// Only names that the registration may have are ever contacted; the list may have changed since
 /// the order. While the CM is away its last word holds: it judges again before it issues.
-async fn still_allowed(app: &App, authorization: &Authorization) -> Option<Problem> {
-    let endpoint = app.endpoints.get(&authorization.endpoint)?;
-    let found = app.registrations.registration(&endpoint.realm, &authorization.account).await.ok()?;
-    let Some(registration) = found else {
-        return Some(Problem::new(ProblemKind::AccountDoesNotExist, "this account does not exist any more"));
+async fn still_allowed<'a>(app: &'a App, authorization: &Authorization) -> Result<&'a Endpoint, Problem> {
+    let Some(endpoint) = app.endpoints.get(&authorization.endpoint) else {
+        return Err(Problem::new(ProblemKind::ServerInternal, "this server does not serve this directory any more"));
     };
-    if let Err(problem) = policies::registration::may_order(registration.status) {
-        return Some(problem);
-    }
+    let Ok(found) = app.registrations.registration(&endpoint.realm, &authorization.account).await else {
+        return Ok(endpoint);
+    };
+    let Some(registration) = found else {
+        return Err(Problem::new(ProblemKind::AccountDoesNotExist, "this account does not exist any more"));
+    };
+    policies::registration::may_order(registration.status)?;
     match policies::identifier::allowed(&authorization.identifier, &registration.allowed_identifiers) {
-        policies::identifier::Verdict::Allowed { .. } => None,
+        policies::identifier::Verdict::Allowed { .. } => Ok(endpoint),
         policies::identifier::Verdict::Refused(refusal) => {
-            Some(Problem::new(ProblemKind::RejectedIdentifier, refusal.detail))
+            Err(Problem::new(ProblemKind::RejectedIdentifier, refusal.detail))
         }
     }
 }

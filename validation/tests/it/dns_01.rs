@@ -251,7 +251,12 @@ async fn a_name_too_long_for_the_record_is_refused_unasked() {
     let dns = DnsServer::start(|_| NX_DOMAIN).await;
     let label = "a".repeat(59);
     let name = format!("{label}.{label}.{label}.{label}");
-    assert_failure(dns_01(settings(&dns), &name).await, ProblemKind::Malformed, false, "is too long for dns-01");
+    assert_failure(
+        dns_01(settings(&dns), &name).await,
+        ProblemKind::Malformed,
+        false,
+        "is too long for a name in the DNS",
+    );
     assert_eq!(dns.asked().len(), 0);
 }
 

@@ -3,6 +3,7 @@
 
 mod caa;
 mod dns_01;
+mod dns_drafts;
 mod dns_server;
 mod http_01;
 mod http_01_egress;
@@ -21,9 +22,12 @@ use acme::{
     problem::ProblemKind,
     time::Timestamp,
 };
-use validation::{Failure, Settings, Validator};
+use validation::{Expected, Failure, Settings, Validator};
 
 use crate::dns_server::DnsServer;
+
+/// The account that asks: the example of draft-ietf-acme-dns-account-label.
+pub(crate) const ACCOUNT_URL: &str = "https://example.com/acme/acct/ExampleAccount";
 
 /// What no problem may ever repeat: test servers put it into bodies and headers.
 pub(crate) const SENTINEL: &str = "SENTINEL-do-not-repeat";
@@ -56,7 +60,13 @@ pub(crate) fn now() -> Timestamp {
 /// One attempt. Whatever fails is looked at for what must never be in a problem.
 pub(crate) async fn attempt(validator: &Validator, kind: ChallengeKind, identifier: &str) -> Result<Evidence, Failure> {
     let identifier = Identifier::parse_ip(identifier).or_else(|_| Identifier::parse_dns(identifier)).unwrap();
-    let result = validator.validate(kind, &identifier, &token(), &key_authorization(), now()).await;
+    let expected = Expected {
+        token: &token(),
+        key_authorization: &key_authorization(),
+        account_url: ACCOUNT_URL,
+        issuer_domain_names: &["ca.example.net".to_owned()],
+    };
+    let result = validator.validate(kind, &identifier, &expected, now()).await;
     if let Err(failure) = &result {
         let detail = &failure.problem.detail;
         assert!(!detail.contains(['"', '\n', '\r']), "{detail}");

@@ -1,0 +1,174 @@
+//! dns-persist-01: a TXT record that stays, and names the issuer and the account that may have
+//! certificates for the name (draft-ietf-acme-dns-persist; BR 3.2.2.4.22).
+//!
+//! There is no token in it: what proves control is that the domain's owner has put the account's
+//! URL there. Its value has the syntax of a CAA `issue` property.
+
+use acme::{
+    caa::{IssueValue, Parameter},
+    identifier::DnsName,
+    problem::ProblemKind,
+    time::Timestamp,
+};
+use tokio::time::Instant;
+
+use crate::{
+    Failure, Parts, Reached, dns_01,
+    resolver::{LookupError, TxtRecords},
+    source,
+};
+
+/// What a record has to say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Names of the issuer, one of which it bears.
+    pub(crate) issuer_domain_names: &'a [String],
+    /// The account that it names.
+    pub(crate) account_url: &'a str,
+    /// Whether it has to be good for the names below too.
+    pub(crate) is_wildcard: bool,
+    /// Our clock.
+    pub(crate) now: Timestamp,
+}
+
+/// Why a record is no proof. In the order of how near it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+enum Flaw {
+    #[error("it is not well-formed, or says something twice that can be said once")]
+    Malformed,
+    #[error("it names another issuer")]
+    OtherIssuer,
+    #[error("it is for another accounturi")]
+    OtherAccount,
+    #[error("its persistUntil has passed")]
+    Over,
+    #[error("it lacks policy=wildcard")]
+    NotForWildcards,
+}
+
+/// Looks for the record.
+pub(crate) async fn validate(
+    parts: &Parts,
+    name: &DnsName,
+    wanted: &Wanted<'_>,
+    deadline: Instant,
+) -> Result<Reached, Failure> {
+    let owner = format!("_validation-persist.{name}");
+    dns_01::fits(&owner)?;
+    match parts.resolver.txt_records(&owner, deadline).await {
+        Ok(records) => match judge(&records, wanted) {
+            Ok(()) => Ok(Reached { source: source::towards(records.resolver), target: owner }),
+            Err(flaw) => Err(no_match(&owner, &records, flaw, wanted)),
+        },
+        Err(LookupError::NoRecord { .. }) => Err(Failure::passing(
+            ProblemKind::Unauthorized,
+            format!("no TXT record found at {owner}; expected {}", expected(wanted)),
+        )),
+        Err(error) => Err(dns_01::no_answer(&owner, error)),
+    }
+}
+
+/// Whether one of the records is a proof; else how near the nearest came.
+fn judge(records: &TxtRecords, wanted: &Wanted<'_>) -> Result<(), Flaw> {
+    let mut nearest = Flaw::Malformed;
+    for value in &records.values {
+        match judge_one(value, wanted) {
+            Ok(()) => return Ok(()),
+            Err(flaw) => nearest = nearest.max(flaw),
+        }
+    }
+    Err(nearest)
+}
+
+fn judge_one(value: &[u8], wanted: &Wanted<'_>) -> Result<(), Flaw> {
+    let value = IssueValue::parse(value).ok_or(Flaw::Malformed)?;
+    if !value.names_one_of(wanted.issuer_domain_names) {
+        return Err(Flaw::OtherIssuer);
+    }
+    let once = |tag: &str| match value.parameter(tag) {
+        Parameter::Absent => Ok(None),
+        Parameter::Once(text) => Ok(Some(text)),
+        Parameter::Repeated => Err(Flaw::Malformed),
+    };
+    let (account, policy, until) = (once("accounturi")?, once("policy")?, once("persistUntil")?);
+    let until: Option<i64> = until.map(str::parse).transpose().map_err(|_| Flaw::Malformed)?;
+    if account.ok_or(Flaw::Malformed)? != wanted.account_url {
+        return Err(Flaw::OtherAccount);
+    }
+    if until.is_some_and(|until| until <= wanted.now.unix_secs()) {
+        return Err(Flaw::Over);
+    }
+    // Any other policy means this name alone.
+    if wanted.is_wildcard && !policy.is_some_and(|policy| policy.eq_ignore_ascii_case("wildcard")) {
+        return Err(Flaw::NotForWildcards);
+    }
+    Ok(())
+}
+
+/// The value of a record that would do.
+fn expected(wanted: &Wanted<'_>) -> String {
+    let issuer = wanted.issuer_domain_names.first().map_or("", String::as_str);
+    let policy = if wanted.is_wildcard { "; policy=wildcard" } else { "" };
+    format!("{issuer}; accounturi={}{policy}", wanted.account_url)
+}
+
+fn no_match(owner: &str, records: &TxtRecords, flaw: Flaw, wanted: &Wanted<'_>) -> Failure {
+    let kind = if flaw == Flaw::Malformed { ProblemKind::Malformed } else { ProblemKind::Unauthorized };
+    let which = if records.count == 1 { "the TXT record" } else { "the nearest of the TXT records" };
+    Failure::passing(kind, format!("{which} at {owner} is no proof: {flaw}; expected {}", expected(wanted)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: &str = "ca.example.net";
+    const ACCOUNT: &str = "https://acme.test/acct/1";
+    const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
+
+    fn judged(values: &[&str], is_wildcard: bool) -> Result<(), Flaw> {
+        let values: Vec<_> = values.iter().map(|value| value.as_bytes().to_vec()).collect();
+        let count = values.len();
+        let records = TxtRecords { values, count, resolver: "192.0.2.53:53".parse().unwrap() };
+        let names = [String::from("other.example.net"), String::from(US)];
+        judge(&records, &Wanted { issuer_domain_names: &names, account_url: ACCOUNT, is_wildcard, now: NOW })
+    }
+
+    #[test]
+    fn a_record_proves_its_account_until_its_time_and_wildcards_if_it_says_so() {
+        let good = format!("{US}; accounturi={ACCOUNT}");
+        let with = |more: &str| format!("{good}; {more}");
+        let table = [
+            (good.clone(), Ok(()), Err(Flaw::NotForWildcards)),
+            (good.to_uppercase().replace(&ACCOUNT.to_uppercase(), ACCOUNT), Ok(()), Err(Flaw::NotForWildcards)),
+            (with("policy=wildcard"), Ok(()), Ok(())),
+            (with("Policy=WildCard"), Ok(()), Ok(())),
+            (with("policy=subdomain"), Ok(()), Err(Flaw::NotForWildcards)),
+            (with("unknown=1"), Ok(()), Err(Flaw::NotForWildcards)),
+            (with("policy=wildcard; persistUntil=1800000001"), Ok(()), Ok(())),
+            (with("policy=wildcard; persistUntil=1800000000"), Err(Flaw::Over), Err(Flaw::Over)),
+            (with("persistUntil=soon"), Err(Flaw::Malformed), Err(Flaw::Malformed)),
+            (with("persistuntil=1; persistUntil=2"), Err(Flaw::Malformed), Err(Flaw::Malformed)),
+            (with("policy=wildcard; policy=wildcard"), Err(Flaw::Malformed), Err(Flaw::Malformed)),
+            (format!("{good}; accounturi={ACCOUNT}"), Err(Flaw::Malformed), Err(Flaw::Malformed)),
+            (US.to_owned(), Err(Flaw::Malformed), Err(Flaw::Malformed)),
+            (format!("{US}; accounturi={ACCOUNT}/"), Err(Flaw::OtherAccount), Err(Flaw::OtherAccount)),
+            (format!("ca.test; accounturi={ACCOUNT}"), Err(Flaw::OtherIssuer), Err(Flaw::OtherIssuer)),
+            (format!("; accounturi={ACCOUNT}"), Err(Flaw::OtherIssuer), Err(Flaw::OtherIssuer)),
+            (String::from("v=spf1 -all"), Err(Flaw::Malformed), Err(Flaw::Malformed)),
+        ];
+        for (value, name, wildcard) in table {
+            assert_eq!(judged(&[&value], false), name, "{value}");
+            assert_eq!(judged(&[&value], true), wildcard, "wildcard, {value}");
+        }
+    }
+
+    #[test]
+    fn one_good_record_of_several_suffices_and_the_nearest_is_told_otherwise() {
+        let good = format!("{US}; accounturi={ACCOUNT}");
+        let other = format!("{US}; accounturi=https://acme.test/acct/2");
+        assert_eq!(judged(&["nonsense ", &other, &good], false), Ok(()));
+        assert_eq!(judged(&["nonsense ", &other, "ca.test"], false), Err(Flaw::OtherAccount));
+        assert_eq!(judged(&["non sense", US], false), Err(Flaw::Malformed));
+    }
+}
