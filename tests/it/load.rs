@@ -1,6 +1,13 @@
 //! More than the gateway takes: too many requests in hand, too many connections of one address (RFC 8555 §6.6).
 
-use std::{fs, net::TcpStream, path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    fs,
+    net::TcpStream,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 use tests::{
@@ -91,6 +98,28 @@ fn a_gateway_with_few_open_files_takes_fewer_connections_and_goes_on() {
     let log = fs::read_to_string(site.log("few-files")).unwrap();
     assert!(!log.contains("Too many open files"), "{log}");
     gateway.kill();
+}
+
+#[test]
+fn thousands_of_silent_connections_keep_nobody_waiting() {
+    let world = World::start_with(&[("server", "connections_per_address_max = 5000")]);
+    let site = world.site();
+    let silent: Vec<_> = (0..2000).map(|_| TcpStream::connect(site.gateway).unwrap()).collect();
+    let dripping: Vec<_> = (0..100)
+        .map(|_| {
+            let mut connection = connect(site).unwrap();
+            connection.send("GET /acme/open/directory HTTP/1.1\r\nX-Slow: ").unwrap();
+            connection
+        })
+        .collect();
+    let start = Instant::now();
+    for _ in 0..10 {
+        let _ = site.get(&site.url("open", "directory")).expect(200);
+    }
+    let order = world.account().order(&["busy.example.test"]);
+    assert_eq!(order.object["status"], "pending");
+    assert!(start.elapsed() < Duration::from_secs(5), "honest clients waited {:?}", start.elapsed());
+    drop((silent, dripping));
 }
 
 /// A TLS connection, if there is one.
