@@ -25,6 +25,7 @@ pub mod process;
 pub mod response;
 pub mod site;
 pub mod snapshot;
+pub mod tls_server;
 pub mod weak_key;
 pub mod world;
 

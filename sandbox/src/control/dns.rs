@@ -22,6 +22,7 @@ pub(super) fn routes() -> Router<Control> {
         .route("/clear-aaaa", command(clear_aaaa))
         .route("/set-txt", command(add_txt))
         .route("/add-txt", command(add_txt))
+        .route("/add-txt-strings", command(add_txt_strings))
         .route("/clear-txt", command(clear_txt))
         .route("/set-cname", command(set_cname))
         .route("/clear-cname", command(clear_cname))
@@ -61,6 +62,14 @@ struct AddressSequence {
 struct Text {
     host: String,
     value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Texts {
+    host: String,
+    /// The character-strings of one record.
+    strings: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -134,6 +143,11 @@ async fn clear_aaaa(control: Control, body: Host) -> anyhow::Result<Value> {
 /// Behind `/set-txt` too, which adds rather than replaces: a domain and its wildcard share one owner name.
 async fn add_txt(control: Control, body: Text) -> anyhow::Result<Value> {
     control.zone.add_txt(&body.host, body.value.as_bytes())?;
+    done()
+}
+
+async fn add_txt_strings(control: Control, body: Texts) -> anyhow::Result<Value> {
+    control.zone.add_txt_strings(&body.host, body.strings.into_iter().map(String::into_bytes).collect())?;
     done()
 }
 

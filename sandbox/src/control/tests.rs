@@ -92,6 +92,10 @@ async fn txt_values_add_up_until_cleared() {
     }
     let (_, values) = sandbox.lookup(host, "TXT").await;
     assert_eq!(values, ["one", "two"]);
+    let pieces = json!({ "host": host, "strings": ["th", "ree"] });
+    sandbox.post("/add-txt-strings", pieces).await;
+    let (_, values) = sandbox.lookup(host, "TXT").await;
+    assert_eq!(values, ["one", "two", "three"]);
     sandbox.post("/clear-txt", json!({ "host": host })).await;
     let (_, values) = sandbox.lookup(host, "TXT").await;
     assert!(values.is_empty());
