@@ -8,6 +8,7 @@ use crate::{
     http::connection::head,
     jws::{
         external_account::ExternalAccount,
+        key_change::{KeyChange, Outer},
         parse::{Jws, Signer},
         verify::VerifyingKey,
     },
@@ -31,6 +32,13 @@ pub fn jws(body: &[u8]) -> bool {
 #[must_use]
 pub fn external_account(binding: &Value, url: &str, key: &PublicKey) -> bool {
     ExternalAccount::check(binding, url, key).is_ok()
+}
+
+/// Reads the JWS inside a key change; true if it asks, with a good signature, for this account of this
+/// key (RFC 8555 §7.3.5).
+#[must_use]
+pub fn key_change(inner: &[u8], url: &str, account: &str, key: &PublicKey) -> bool {
+    KeyChange::parse(inner).is_ok_and(|inner| inner.prove(&Outer { url, account, key }).is_ok())
 }
 
 /// Reads the head of a request; true if it is whole and sound (RFC 9112 §2 to §6).

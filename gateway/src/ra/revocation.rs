@@ -94,7 +94,7 @@ pub(crate) async fn revoke(app: &App, endpoint: &Endpoint, request: Request<'_>,
         proof: Some(request.proof),
     };
     let entry = Entry::write(app, endpoint, revocation, not_after, now).await;
-    entry.carry_out(app).await.map_err(|unconfirmed| unconfirmed.error)
+    entry.begin(app).await
 }
 
 /// Whether a revocation says more than the one that is on record: that the key is compromised, by

@@ -24,6 +24,18 @@ fn every_corpus_belongs_to_a_target() {
     }
 }
 
+/// Else the fuzzer would have to find a good signature first.
+#[test]
+fn the_seed_of_a_key_change_passes_every_check() {
+    let inner = fs::read(folder("jws").join("key-change")).unwrap();
+    let old_key =
+        serde_json::json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+    let old_key = acme::account_key::PublicKey::from_jwk(old_key.as_object().unwrap()).unwrap();
+    let (url, account) = ("https://acme.test/acme/a/key-change", "https://acme.test/acme/a/acct/reg_1");
+    assert!(gateway::parsers::key_change(&inner, url, account, &old_key));
+    assert!(!gateway::parsers::key_change(&inner, account, account, &old_key));
+}
+
 fn folder(target: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target)
 }

@@ -21,8 +21,8 @@ use crate::{
     clock, random,
 };
 
-/// How long the request that wrote an entry has for itself: longer than the CM may take to answer.
-const OWN_ATTEMPT: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long the request that wrote an entry has for itself: the CM may take 20 s to answer.
+const OWN_ATTEMPT: std::time::Duration = std::time::Duration::from_secs(21);
 
 /// How often the end of a revocation is tried to be written down while its job changes.
 const SETTLING_ATTEMPTS: usize = 5;
@@ -75,6 +75,21 @@ impl Entry {
         let RevocationWork { endpoint, realm, idempotency_key, revocation, .. } = work.clone();
         let revocation = serde_json::from_slice(&revocation).context("a journalled revocation cannot be read")?;
         Ok(Self { endpoint, realm, key: idempotency_key, revocation, job: Some(job) })
+    }
+
+    /// The first call, by the request that asks for it; if it is not enough, the worker goes on at once.
+    pub(super) async fn begin(self, app: &App) -> Result<(), Error> {
+        let written = self.job.clone();
+        let Err(unconfirmed) = self.carry_out(app).await else { return Ok(()) };
+        if let Some(job) = written.filter(|job| unconfirmed.goes_on && job.value.attempt == 0) {
+            let mut commit = Commit::new();
+            commit.update_job(&job, Job { due_at: clock::now(), ..job.value.clone() });
+            // Somebody else may go on with it already; else it is due a little later.
+            if app.store.commit(commit).await.is_ok() {
+                app.wake.now();
+            }
+        }
+        Err(unconfirmed.error)
     }
 
     /// Calls the CM and settles the entry as far as the answer goes. To be repeated until it is.

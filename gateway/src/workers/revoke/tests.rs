@@ -109,6 +109,7 @@ async fn what_a_client_was_told_to_repeat_is_done_also_if_it_never_does() {
         let case = Case::new().await;
         case.gateway.cm.next(Operation::Revoke, lost);
         assert!(matches!(case.ask().await, Err(Error::Refused(_))));
+        assert!(case.entries().await[0].value.due_at <= clock::now(), "the worker goes on at once");
         case.gateway.cm.next(Operation::Revoke, away());
         case.attempt().await.unwrap();
         assert_eq!(case.entries().await.len(), 1, "the CM is still away");
