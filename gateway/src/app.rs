@@ -47,9 +47,18 @@ pub(crate) struct App {
 impl App {
     /// Until when a record that ends at this time is remembered.
     pub(crate) fn keep_until(&self, end: Timestamp) -> Timestamp {
-        const DAY_SECS: u64 = 24 * 60 * 60;
-        end.plus(Duration::from_secs(u64::from(self.settings.store.keep_after_end_days) * DAY_SECS))
+        end.plus(days(self.settings.store.keep_after_end_days))
     }
+
+    /// Until when an order that got its certificate at this time is remembered, if it expires then.
+    pub(crate) fn keep_issued_until(&self, issued: Timestamp, expires: Timestamp) -> Timestamp {
+        issued.plus(days(self.settings.store.keep_issued_days)).max(self.keep_until(expires))
+    }
+}
+
+const fn days(days: u32) -> Duration {
+    const DAY_SECS: u64 = 24 * 60 * 60;
+    Duration::from_secs(days as u64 * DAY_SECS)
 }
 
 /// One ACME directory.

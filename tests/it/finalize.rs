@@ -11,6 +11,7 @@ use tests::{
     key::{Key, Kind},
     snapshot::assert_snapshot,
     weak_key,
+    world::STAPLED,
 };
 
 use crate::world;
@@ -244,5 +245,22 @@ fn every_kind_of_certificate_key_is_certified() {
     for kind in [Kind::P256, Kind::P384, Kind::Rsa(2048), Kind::Rsa(3072), Kind::Rsa(4096)] {
         let issued = client.issue_for(&["kinds.example.test"], Key::generate(kind));
         assert!(tests::client::public_key(&issued.leaf).public_eq(issued.key.pkey()), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_profile_that_staples_always_does_so_whatever_the_csr_asks_for() {
+    let mut client = world().client(STAPLED);
+    let _ = client.register(&json!({})).expect(201);
+    for must_staple in [false, true] {
+        let name = "stapled.example.test";
+        let (order, key) = (client.ready_order(&[name]), Key::p256());
+        let csr = Csr { must_staple, ..Csr::for_names(&[name]) };
+        let _ = client.finalize(&order, &csr.text(&key)).expect(200);
+        let issued = client.download(&client.wait(&order, "valid"), key);
+        let der = issued.leaf.to_der().unwrap();
+        // id-pe-tlsfeature with status_request (RFC 7633).
+        let feature = [6, 8, 0x2b, 6, 1, 5, 5, 7, 1, 24, 4, 5, 0x30, 3, 2, 1, 5];
+        assert!(der.windows(feature.len()).any(|octets| octets == feature), "asked for: {must_staple}");
     }
 }

@@ -115,6 +115,7 @@ pub(crate) struct Store {
     pub(crate) dir: PathBuf,
     pub(crate) ballast_mib: u32,
     pub(crate) keep_after_end_days: u32,
+    pub(crate) keep_issued_days: u32,
 }
 
 /// Files with keys of our own.

@@ -249,7 +249,7 @@ async fn accept(
         commit.claim_serial(&first.authority_key_id, &first.serial, &next.id, keep_until);
     }
     commit.audit(now, Event::CertificateIssued { order: &next, certificate: &certificate.id }.to_json());
-    commit.update_order(&issuance.order, next.clone(), app.keep_until(next.expires));
+    commit.update_order(&issuance.order, next.clone(), app.keep_issued_until(now, next.expires));
     commit.finish_job(&issuance.job);
     if let Some(request) = request {
         commit.create_job(Job::confirm_delivery(issuance.realm.clone(), request.clone(), now));

@@ -44,7 +44,7 @@ async fn answer(app: &App, endpoint: &Endpoint, text: &str) -> Result<HttpRespon
     let id = CertificateId::parse_ari(text)
         .map_err(|error| HttpError::malformed(format!("the last part of the URL is {error} (RFC 9773 section 4.1)")))?;
     let info = look_up(app, endpoint, &id).await?;
-    let again = info.retry_after.unwrap_or_else(jittered).clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
+    let again = ask_again(info.retry_after);
     let reply = Reply::ok().retry_after(Some(again)).cacheable(fresh_for(&info).min(again));
     Ok(reply.json(&RenewalInfo {
         suggested_window: SuggestedWindow { start: info.start, end: info.end },
@@ -52,7 +52,25 @@ async fn answer(app: &App, endpoint: &Endpoint, text: &str) -> Result<HttpRespon
     }))
 }
 
-/// A fifth more or less, so that clients that asked together do not do so again.
-fn jittered() -> Duration {
-    RETRY_AFTER.mul_f64(random::between(0.8, 1.2))
+/// When the CM says; else a fifth more or less, so that clients that asked together do not do so again.
+fn ask_again(wanted: Option<Duration>) -> Duration {
+    let wanted = wanted.unwrap_or_else(|| RETRY_AFTER.mul_f64(random::between(0.8, 1.2)));
+    wanted.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn clients_come_back_when_the_cm_says_or_at_different_times() {
+        for (wanted_secs, told_secs) in [(1, 60), (3_600, 3_600), (1_000_000, 86_400)] {
+            assert_eq!(ask_again(Some(Duration::from_secs(wanted_secs))), Duration::from_secs(told_secs));
+        }
+        let times: BTreeSet<_> = std::iter::repeat_with(|| ask_again(None)).take(100).collect();
+        assert!(times.len() > 50, "{times:?}");
+        assert!(times.iter().all(|time| (17_280..=25_920).contains(&time.as_secs())), "{times:?}");
+    }
 }

@@ -216,3 +216,21 @@ async fn invalid_orders_are_not_listed_and_the_pages_go_on_behind_them() {
     let later = list(&gateway.app, &endpoint, &registration.id, None, clock::now().plus(week)).await.unwrap();
     assert!(!later.orders.contains(&last), "it has expired");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_got_its_certificate_is_remembered_for_longer() {
+    let gateway = Gateway::with("orders.lifetime_secs = 86400\nstore.keep_issued_days = 90").await;
+    let registration = gateway.registration();
+    let order = gateway.ready_order(&registration, &["a.test"]).await;
+    gateway.finalize(&registration, &order, crate::testing::new_csr(&["a.test"])).await.unwrap();
+    gateway.run_issuance(&order).await;
+    let store = &gateway.app.store;
+    store.sweep(clock::now().plus(DAY * 89), 50).await.unwrap();
+    assert!(store.order(&order).await.unwrap().is_some());
+    let authorization = &gateway.order_now(&order).await.authorizations[0];
+    assert!(store.authorization(authorization).await.unwrap().is_none(), "what it rested on goes before");
+    let listed = list(&gateway.app, &gateway.endpoint("open"), &registration.id, None, clock::now()).await.unwrap();
+    assert_eq!(listed.orders, std::slice::from_ref(&order));
+    store.sweep(clock::now().plus(DAY * 91), 50).await.unwrap();
+    assert!(store.order(&order).await.unwrap().is_none());
+}
