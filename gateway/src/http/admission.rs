@@ -5,7 +5,10 @@ use acme::problem::ProblemKind;
 use actix_web::{dev::ServiceRequest, http::Method};
 
 use super::HttpError;
-use crate::{app::App, limits::Purpose};
+use crate::{
+    app::App,
+    limits::{Exceeded, Purpose},
+};
 
 /// What a path is for, as far as limits go.
 pub(super) fn purpose(path: &str) -> Purpose {
@@ -21,4 +24,10 @@ pub(super) fn admit(app: &App, request: &ServiceRequest) -> Result<(), HttpError
         let is_for_nonce = request.method() != Method::POST && path.ends_with("/new-nonce");
         exceeded.as_kind(if is_for_nonce { ProblemKind::Unavailable } else { ProblemKind::RateLimited })
     })?)
+}
+
+impl From<Exceeded> for HttpError {
+    fn from(exceeded: Exceeded) -> Self {
+        exceeded.as_kind(ProblemKind::RateLimited).into()
+    }
 }

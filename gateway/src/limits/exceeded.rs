@@ -5,10 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use acme::problem::{Problem, ProblemKind};
 use policies::rate_limit::RateLimit;
 
-use crate::{
-    http::HttpError,
-    ra::{self, Refusal},
-};
+use crate::ra::{self, Refusal};
 
 /// A limit was met. Nothing was spent.
 #[derive(Debug)]
@@ -47,11 +44,5 @@ impl Exceeded {
 impl From<Exceeded> for ra::Error {
     fn from(exceeded: Exceeded) -> Self {
         Self::Refused(Box::new(exceeded.as_kind(ProblemKind::RateLimited)))
-    }
-}
-
-impl From<Exceeded> for HttpError {
-    fn from(exceeded: Exceeded) -> Self {
-        exceeded.as_kind(ProblemKind::RateLimited).into()
     }
 }
