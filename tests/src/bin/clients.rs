@@ -48,6 +48,8 @@ mod origin;
 mod scenario;
 #[path = "../../clients/table.rs"]
 mod table;
+#[path = "../../clients/traefik.rs"]
+mod traefik;
 #[path = "../../clients/uacme.rs"]
 mod uacme;
 #[path = "../../clients/webroot.rs"]
@@ -105,6 +107,7 @@ fn lanes(world: &World) -> Vec<Lane<'_>> {
         dehydrated::registered(world),
         uacme::registered(world),
         acme_library::registered(world),
+        traefik::newest(world),
         caddy::debian(world),
         caddy::newest(world),
         instant_acme::open(world),
