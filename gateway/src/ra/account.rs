@@ -196,7 +196,7 @@ pub(crate) fn require_current_agreement(
         Some(terms) if !agreement_is_current(endpoint, registration, now) => {
             let detail = format!(
                 "the terms of service at {terms} have changed (RFC 8555 section 7.3.3); \
-                 read them and agree by an account update with termsOfServiceAgreed"
+                 read them and agree by an account update with termsOfServiceAgreed, or create a new account"
             );
             Err(action_required(terms, detail))
         }

@@ -73,7 +73,8 @@ pub(super) static USER_ACTION_REQUIRED: Page = Page {
     steps: &[
         "Open the address in the error text and read the terms.",
         "If you agree, switch on something like Agree to terms of service in the device.",
-        "Let the device sign up again.",
+        "Let the device sign up again. If it signed up before the terms changed, remove its account in the device first, \
+         so that it signs up as new.",
     ],
     ask: &[Whom::Operator],
 };
