@@ -34,7 +34,8 @@ fn read(own: impl Source + Send + Sync + 'static) -> Result<Settings, SettingsEr
         .with_list_parse_key("server.listen")
         .with_list_parse_key("validation.resolvers")
         .with_list_parse_key("validation.allow")
-        .with_list_parse_key("validation.never");
+        .with_list_parse_key("validation.never")
+        .with_list_parse_key("limits.exempt");
     let sources = Config::builder()
         .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
         .add_source(own)

@@ -120,3 +120,18 @@ fn with_websites(app: &App, content: Html) -> Html {
     }
     content.heading("More about this service").links(websites.into_iter().map(|website| (website, website)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Gateway;
+
+    #[tokio::test]
+    async fn pages_lead_to_the_websites_of_the_operator_and_of_nobody_else() {
+        let gateway = Gateway::with("endpoint_defaults.website = 'https://pki.example.com/?a&b'").await;
+        let content = format!("{:?}", with_websites(&gateway.app, Html::default()));
+        assert!(content.contains("https://pki.example.com/?a&amp;b"), "{content}");
+        let content = format!("{:?}", with_websites(&Gateway::new().await.app, Html::default()));
+        assert!(!content.contains("href"), "{content}");
+    }
+}
