@@ -131,6 +131,18 @@ fn a_profile_that_requires_evidence_gets_it_and_wins_over_the_endpoint() {
     assert_forbidden(&client, "nobody.strict.test", "no issue property names this certificate authority");
 }
 
+#[test]
+fn where_a_profile_may_not_mind_the_records_are_held_against_the_order_only() {
+    let client = account_at(world(), "mixed");
+    let names = ["made-up.caa.test"];
+    records(&client, "made-up.caa.test", &[(0, "issue", ";")]);
+    let refused = finalized(&client, &client.ready_order(&names), &names, "invalid");
+    assert_eq!(refused["error"]["type"], "urn:ietf:params:acme:error:caa", "{refused}");
+    // The CM issues with evidence only. The proof came without; it is looked for before the request goes.
+    client.site().control("/clear-caa", &json!({"host": "made-up.caa.test."}));
+    let _ = finalized(&client, &client.ready_order(&names), &names, "valid");
+}
+
 /// What finalize and what follows it make of an order that is ready.
 fn finalized(client: &Client, ready: &Order, names: &[&str], status: &str) -> Value {
     let _ = client.finalize(ready, &Csr::for_names(names).text(&Key::p256())).expect(200);

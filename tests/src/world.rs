@@ -32,10 +32,12 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// The endpoints beside `open` and `registered`: open to anyone too, each with something of its own and a realm that
 /// is called like it.
-const MORE_ENDPOINTS: [(&str, &str); 8] = [
+const MORE_ENDPOINTS: [(&str, &str); 9] = [
     ("advisory", "caa = \"advisory\"\n"),
     // The profile of its realm requires what the endpoint leaves out.
     (STRICT, "caa = \"off\"\n"),
+    // One profile of its realm requires it, the other does not.
+    (MIXED, "caa = \"off\"\n"),
     // Those without a token are not last here, but have to be in what clients see.
     ("drafts", "challenges = [\"dns-persist-01\", \"http-01\", \"dns-01\", \"tls-alpn-01\", \"dns-account-01\"]\n"),
     ("terms", "terms_of_service = \"https://localhost/terms/v1\"\n"),
@@ -52,6 +54,8 @@ const MORE_ENDPOINTS: [(&str, &str); 8] = [
 pub const STAPLED: &str = "stapled";
 /// The endpoint whose certificates need evidence of CAA.
 const STRICT: &str = "strict";
+/// The endpoint where only those of the default profile do.
+const MIXED: &str = "mixed";
 /// More requests than any test makes, to count by.
 const COUNT_FROM: u64 = 1_000_000;
 
@@ -354,13 +358,14 @@ fn adapt_cm(sandbox: &Path) {
     text.push_str(&format!("\n[profiles.tls-server-{STAPLED}]{stapled}"));
     for name in names {
         let profile = match name {
-            STRICT => "tls-server-strict",
+            STRICT | MIXED => "tls-server-strict",
             STAPLED => "tls-server-stapled",
             _ => "tls-server",
         };
+        let other = if name == MIXED { ", \"tls-server\"" } else { "" };
         text.push_str(&format!(
             "\n[realms.{name}]\nmode = \"open\"\nproofs = \"required\"\ndefault_profile = \"{profile}\"\n\
-            profiles = [\"{profile}\"]\nallowed_identifiers = {{ mode = \"any\" }}\n"
+            profiles = [\"{profile}\"{other}]\nallowed_identifiers = {{ mode = \"any\" }}\n"
         ));
     }
     fs::write(file, text).unwrap();
