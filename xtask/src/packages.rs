@@ -30,7 +30,7 @@ struct Package {
     why: &'static str,
 }
 
-const PACKAGES: [Package; 21] = [
+const PACKAGES: [Package; 22] = [
     Package { name: "pkg-config", probe: Probe::Program("pkg-config"), why: "finds the OpenSSL headers" },
     Package { name: "libssl-dev", probe: OPENSSL_HEADERS, why: "josekit builds on OpenSSL" },
     Package { name: "openssl", probe: Probe::Program("openssl"), why: "verifies issued chains in scenarios" },
@@ -62,6 +62,11 @@ const PACKAGES: [Package; 21] = [
     Package { name: "nginx", probe: Probe::File("/usr/sbin/nginx"), why: "a server for certbot" },
     Package { name: "dehydrated", probe: Probe::Program("dehydrated"), why: A_CLIENT },
     Package { name: "lego", probe: Probe::Program("lego"), why: A_CLIENT },
+    Package {
+        name: "ruby-acme-client",
+        probe: Probe::Command(&["ruby", "-e", "require 'acme-client'"]),
+        why: A_CLIENT,
+    },
     Package { name: "uacme", probe: Probe::Program("uacme"), why: A_CLIENT },
     Package {
         name: "python3-venv",

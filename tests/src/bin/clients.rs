@@ -44,6 +44,8 @@ mod node;
 mod openssl;
 #[path = "../../clients/origin.rs"]
 mod origin;
+#[path = "../../clients/ruby.rs"]
+mod ruby;
 #[path = "../../clients/scenario.rs"]
 mod scenario;
 #[path = "../../clients/table.rs"]
@@ -99,6 +101,7 @@ fn lanes(world: &World) -> Vec<Lane<'_>> {
         certbot_newest::registered(world),
         mod_md::server(world),
         node::acme_client(world),
+        ruby::acme_client(world),
         acme_library::open(world),
         certbot_servers::apache(world),
         certbot_servers::newest_apache(world),
