@@ -5,9 +5,11 @@ use acme::{
     authorization::Authorization,
     certificate::CertificateId,
     identifier::Identifier,
-    ids::{AuthorizationId, EndpointName, OrderId, RegistrationId},
+    ids::{EndpointName, OrderId, RegistrationId},
     order::Order,
 };
+
+use tracing::error;
 
 use crate::{ReadError, SCAN_MAX, Store, Stored, backend::Key, keys, records::Replacement};
 
@@ -34,10 +36,11 @@ pub(crate) fn proven_key(authorization: &Authorization) -> Option<Key> {
 impl Store {
     /// Authorizations by which an account has proven control of this very identifier, neither given
     /// up nor taken back, the latest proof first; at most `limit`. A wildcard is an identifier of its own.
-    /// They may have expired: ask for their status.
+    /// They may have expired: ask for their status. One that cannot be read is logged and passed over,
+    /// for there are others, or control is proven anew.
     ///
     /// # Errors
-    /// [`ReadError`] if one of them cannot be read.
+    /// [`ReadError::Unavailable`].
     pub async fn proven(
         &self,
         endpoint: &EndpointName,
@@ -47,10 +50,17 @@ impl Store {
     ) -> Result<Vec<Stored<Authorization>>, ReadError> {
         let range = keys::proofs_of(endpoint, account, identifier);
         let entries = self.backend.scan(&range, limit.min(SCAN_MAX)).await?;
-        let ids: Vec<AuthorizationId> = entries.iter().filter_map(|entry| keys::read_proven(&entry.key)).collect();
-        let mut found = self.authorizations(&ids).await?;
-        // The record has the last word: it may have changed since the index was read.
-        found.retain(|stored| proven_key(&stored.value).is_some());
+        let mut found = Vec::new();
+        for id in entries.iter().filter_map(|entry| keys::read_proven(&entry.key)) {
+            match self.authorization(&id).await {
+                // The record has the last word: it may have changed since the index was read.
+                Ok(stored) => found.extend(stored.filter(|stored| proven_key(&stored.value).is_some())),
+                Err(unavailable @ ReadError::Unavailable(_)) => return Err(unavailable),
+                Err(why @ (ReadError::Damaged { .. } | ReadError::UnknownVersion { .. })) => {
+                    error!(%why, "a proof cannot be read");
+                }
+            }
+        }
         Ok(found)
     }
 

@@ -292,6 +292,16 @@ async fn what_an_account_has_proven_is_found_by_identifier_the_latest_first() {
 }
 
 #[tokio::test]
+async fn a_proof_that_cannot_be_read_does_not_stand_in_the_way_of_the_others() {
+    let (store, memory) = store();
+    for (id, seconds) in [("a1", 10), ("a2", 20)] {
+        commit(&store, |commit| commit.create_authorization(proven_at(id, seconds), after(60))).await.unwrap();
+    }
+    overwrite(&memory, Key::new("authorization/a2".into()), b"garbage").await;
+    assert_eq!(proven(&store, "reg_1", "a.test").await, ["a1"]);
+}
+
+#[tokio::test]
 async fn a_proof_that_was_given_up_is_not_found_and_the_ones_before_it_are() {
     let (store, memory) = store();
     for (id, seconds) in [("a1", 10), ("a2", 20)] {

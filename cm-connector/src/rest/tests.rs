@@ -628,6 +628,25 @@ async fn profiles_without_end_are_an_alarm() {
 }
 
 #[tokio::test]
+async fn renewal_information_is_read_and_nothing_is_made_up() {
+    let id = revocation().certificate;
+    let world = world(|_, number| match number {
+        0 => json_answer(200, &examples::renewal_info()),
+        1 => problem(404, "not-found"),
+        _ => json_answer(
+            200,
+            &json!({"suggestedWindow": {"start": "2027-01-20T00:00:00Z", "end": "2027-01-20T00:00:00Z"}}),
+        ),
+    })
+    .await;
+    let found = world.cm.renewal_info(&realm(), &id).await.unwrap().unwrap();
+    assert_eq!(found.retry_after, Some(Duration::from_secs(21_600)));
+    assert_eq!(world.cm.renewal_info(&realm(), &id).await, Ok(None));
+    assert!(matches!(world.cm.renewal_info(&realm(), &id).await, Err(CmError::Internal { .. })), "an empty window");
+    assert_eq!(world.server.lines()[0], format!("GET /cm/v1/realms/tls/certificates/{id}/renewal-info"));
+}
+
+#[tokio::test]
 async fn an_issuer_is_read() {
     let world = world(|_, _| json_answer(200, &examples::issuer())).await;
     let issuer = world.cm.issuer(&"issuing-1".parse().unwrap()).await.unwrap();

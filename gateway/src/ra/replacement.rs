@@ -9,7 +9,7 @@ use acme::{
     problem::ProblemKind,
     time::Timestamp,
 };
-use store::Stored;
+use store::{ReadError, Stored};
 
 use super::{Error, order::OrderView};
 use crate::app::{App, Endpoint};
@@ -72,7 +72,16 @@ pub(crate) async fn standing(
     let Some(claim) = app.store.replacement(&endpoint.name, certificate).await? else {
         return Ok(Standing::Free(None));
     };
-    let Some(order) = app.store.order(&claim.value).await? else { return Ok(Standing::Replaced) };
+    let order = match app.store.order(&claim.value).await {
+        Ok(Some(order)) => order,
+        Ok(None) => return Ok(Standing::Replaced),
+        Err(unavailable @ ReadError::Unavailable(_)) => return Err(unavailable.into()),
+        // Nobody can tell any more; without `replaces` its client gets on.
+        Err(why @ (ReadError::Damaged { .. } | ReadError::UnknownVersion { .. })) => {
+            tracing::error!(%why, "an order that replaces a certificate cannot be read");
+            return Ok(Standing::Replaced);
+        }
+    };
     let authorizations = app.store.authorizations(&order.value.authorizations).await?;
     let view = OrderView {
         order: order.value,

@@ -142,3 +142,15 @@ async fn while_the_cm_is_away_nobody_knows_what_can_be_replaced() {
     assert_eq!(told(renewal(&gateway, &registration, &["a.test"], &certificate).await).kind, ProblemKind::Unavailable);
     assert!(gateway.order(&registration, &["a.test"]).await.is_ok(), "without replaces orders go on");
 }
+
+#[tokio::test(start_paused = true)]
+async fn if_the_order_cannot_be_read_the_client_is_told_to_order_anew() {
+    let gateway = Gateway::new().await;
+    let registration = gateway.registration();
+    let certificate = issued(&gateway, &registration, &["a.test"]).await;
+    let order = renewal(&gateway, &registration, &["a.test"], &certificate).await.unwrap().order;
+    gateway.disk.damage(&format!("order/{}", order.id)).await;
+    let refused = told(renewal(&gateway, &registration, &["a.test"], &certificate).await);
+    assert_eq!(refused.kind, ProblemKind::AlreadyReplaced);
+    assert!(gateway.order(&registration, &["a.test"]).await.is_ok());
+}
