@@ -192,3 +192,21 @@ async fn silent_listener(address: SocketAddr) -> (tokio::net::TcpListener, Vec<t
     }
     panic!("the queue never filled");
 }
+
+/// The environment is that of a process, so other tests run again in a process of their own.
+#[test]
+fn proxies_of_the_environment_are_not_used() {
+    let tests = [
+        "http_01::the_request_is_the_one_of_the_rfc_and_nothing_more",
+        "http_01_redirects::a_chain_over_names_and_schemes_is_followed_to_any_certificate",
+    ];
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    for scheme in ["http", "https", "all"] {
+        let variable = format!("{scheme}_proxy");
+        // Nobody listens on the discard port: who dials the proxy fails.
+        again.env(variable.to_uppercase(), "http://127.0.0.1:9").env(variable, "http://127.0.0.1:9");
+    }
+    let output = again.arg("--exact").args(tests).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains(&format!("{} passed", tests.len())), "{said}");
+}
