@@ -590,3 +590,33 @@ async fn of_two_gateways_that_run_one_job_only_one_sends() {
     case.assert_issued_once().await;
     assert_eq!(case.count(Operation::Submit), 1);
 }
+
+/// Gives up what the order's first identifier rests on.
+async fn give_up_a_proof(case: &Case) {
+    let (app, endpoint) = (&case.gateway.app, case.gateway.endpoint("open"));
+    let proof = &case.gateway.order_now(&case.order).await.authorizations[0];
+    crate::ra::authorization::deactivate(app, &endpoint, &case.registration.id, proof, clock::now()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_given_up_before_it_was_sent_is_not_sent() {
+    let case = Case::new().await;
+    give_up_a_proof(&case).await;
+    case.run().await;
+    assert_eq!((case.status().await, case.count(Operation::Submit)), (OrderStatus::Invalid, 0));
+    let problem = case.problem().await;
+    assert_eq!(problem.kind, ProblemKind::Unauthorized);
+    assert_eq!(problem.subproblems[0].identifier.1, "a.test");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_given_up_while_the_cm_decides_is_withdrawn_there() {
+    let case = Case::new().await;
+    case.gateway.cm.rule(Ruling::IssuedAfter(5));
+    case.attempt().await.unwrap();
+    give_up_a_proof(&case).await;
+    assert_eq!(case.status().await, OrderStatus::Processing, "it was finalized, and the CM has it");
+    case.run().await;
+    assert_eq!((case.status().await, case.count(Operation::Cancel)), (OrderStatus::Invalid, 1));
+    assert_eq!(case.gateway.cm.certificates().len(), 0);
+}
