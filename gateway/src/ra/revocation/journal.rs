@@ -106,6 +106,10 @@ impl Entry {
         };
         let goes_on = self.job.is_some() && may_still_be_done(&error);
         if !goes_on {
+            if let Some(account) = account(&self.revocation.basis) {
+                // It was let through by what is remembered of it: its key or status may have changed.
+                app.registrations.invalidate(account);
+            }
             self.settle(app, false).await;
         }
         Err(Unconfirmed { error: told(error), goes_on })

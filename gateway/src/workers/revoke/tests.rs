@@ -190,3 +190,22 @@ async fn a_store_that_cannot_be_written_to_keeps_no_certificate_from_being_revok
     assert!(case.gateway.cm.certificates()[0].revocation.is_some());
     assert_eq!(case.entries().await, []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_a_refusal_the_account_is_looked_at_anew() {
+    let case = Case::new().await;
+    let endpoint = case.gateway.endpoint("open");
+    let remembered = async || {
+        let found = case.gateway.app.registrations.registration(&endpoint.realm, &case.owner.id).await;
+        found.unwrap().unwrap().key.clone()
+    };
+    let before = remembered().await;
+    // By way of another node.
+    let new_key = testing::new_key();
+    case.gateway.cm.change_key(&endpoint.realm, &case.owner, &new_key, &testing::proof()).await.unwrap();
+    assert_eq!(remembered().await, before, "not heard of yet");
+    let refused = CmError::Internal { outcome: Outcome::NotSent, detail: String::from("proof-invalid") };
+    case.gateway.cm.next(Operation::Revoke, Fault::Answers(refused));
+    assert!(case.ask().await.is_err());
+    assert_eq!(remembered().await.unwrap().key, new_key);
+}
