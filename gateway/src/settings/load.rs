@@ -110,7 +110,18 @@ mod tests {
             ("challenge", "[endpoints.a]\nchallenges = ['http-02']\n", "endpoints.a.challenges"),
             ("same-challenge", "[endpoints.a]\nchallenges = ['dns-01', 'dns-01']\n", "endpoints.a.challenges"),
             ("no-challenge", "[endpoints.a]\nchallenges = []\n", "endpoints.a.challenges"),
+            (
+                "ahead-for-nothing",
+                "[endpoints.a]\npre_authorization = true\nauthorization_reuse_secs = 0\n",
+                "endpoints.a.pre_authorization",
+            ),
             ("terms", "[endpoints.a]\nterms_of_service = 'terms.html'\n", "endpoints.a.terms_of_service"),
+            ("no-terms", "[endpoints.a]\nterms_of_service_since = '2027-01-01T00:00:00Z'\n", "terms_of_service_since"),
+            (
+                "terms-since",
+                "[endpoints.a]\nterms_of_service = 'https://a.test/'\nterms_of_service_since = 'today'\n",
+                "endpoints.a.terms_of_service_since",
+            ),
             ("resolver", "validation.resolvers = ['localhost']\n[endpoints.a]\n", "validation.resolvers"),
         ];
         for (name, text, named) in table {
