@@ -34,7 +34,7 @@ use crate::{
         parse::{Jws, Signer},
         verify::VerifyingKey,
     },
-    limits::Purpose,
+    limits::{Asker, Purpose},
     ra,
 };
 
@@ -260,13 +260,13 @@ impl Arrived {
         let unknown =
             || HttpError::new(ProblemKind::AccountDoesNotExist, "kid names no account; create one with newAccount");
         let id = RegistrationId::parse(id).map_err(|_| unknown())?;
-        let (app, client) = (&self.app, self.client.ip);
+        let (app, asker) = (&self.app, Asker::Address(self.client.ip, self.purpose()));
         if !app.registrations.remembers(&self.endpoint.realm, &id) {
-            app.limits.may_ask_for_account(client, self.purpose())?;
+            app.limits.may_ask_for_unknown(asker)?;
         }
         let found = app.registrations.registration(&self.endpoint.realm, &id).await.map_err(ra::Error::from)?;
         if found.is_none() {
-            app.limits.account_is_unknown(client, self.purpose());
+            app.limits.was_unknown(asker);
         }
         let registration = found.ok_or_else(unknown)?;
         // A registration without a key has no account yet.

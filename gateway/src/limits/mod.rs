@@ -72,6 +72,15 @@ pub(crate) enum Purpose {
     Other,
 }
 
+/// Who asks for something that may not exist.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asker<'a> {
+    /// Somebody at this address.
+    Address(IpAddr, Purpose),
+    /// An account, which nobody else holds up.
+    Account(&'a EndpointName, &'a RegistrationId),
+}
+
 impl Limits {
     pub(crate) fn new(settings: &settings::Limits, metrics: &Metrics) -> Self {
         let counter = |setting: &'static str, what: &'static str, limit: settings::Limit| {
@@ -86,7 +95,7 @@ impl Limits {
             ),
             unknown_accounts_per_address: counter(
                 "unknown_accounts_per_address",
-                "requests from your network address that name accounts or keys without an account",
+                "requests for accounts or certificates that do not exist",
                 settings.unknown_accounts_per_address,
             ),
             new_accounts_per_address: counter(
@@ -142,15 +151,26 @@ impl Limits {
         self.requests_per_address.spend((group, purpose)).map(Spent::keep)
     }
 
-    /// Whether this address may still name accounts that may not exist: each is a question to the CM.
-    pub(crate) fn may_ask_for_account(&self, from: IpAddr, purpose: Purpose) -> Result<(), Exceeded> {
-        self.group(Some(from)).map_or(Ok(()), |group| self.unknown_accounts_per_address.require_left((group, purpose)))
+    /// Whether somebody may still ask for what may not exist: each is a question to the CM.
+    pub(crate) fn may_ask_for_unknown(&self, asker: Asker<'_>) -> Result<(), Exceeded> {
+        match asker {
+            Asker::Address(from, purpose) => match self.group(Some(from)) {
+                Some(group) => self.unknown_accounts_per_address.require_left((group, purpose)),
+                None => Ok(()),
+            },
+            Asker::Account(endpoint, account) => self.unknown_accounts_per_address.require_left((endpoint, account)),
+        }
     }
 
-    /// An account that was asked for does not exist.
-    pub(crate) fn account_is_unknown(&self, from: IpAddr, purpose: Purpose) {
-        if let Some(group) = self.group(Some(from)) {
-            self.unknown_accounts_per_address.count((group, purpose));
+    /// What somebody asked for does not exist.
+    pub(crate) fn was_unknown(&self, asker: Asker<'_>) {
+        match asker {
+            Asker::Address(from, purpose) => {
+                if let Some(group) = self.group(Some(from)) {
+                    self.unknown_accounts_per_address.count((group, purpose));
+                }
+            }
+            Asker::Account(endpoint, account) => self.unknown_accounts_per_address.count((endpoint, account)),
         }
     }
 

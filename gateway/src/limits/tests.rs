@@ -55,9 +55,9 @@ async fn revocations_have_a_budget_of_their_own() {
     let limits = &gateway.app.limits;
     while limits.request(Some(HOME), Purpose::Other).is_ok() {}
     limits.request(Some(HOME), Purpose::Revocation).unwrap();
-    limits.account_is_unknown(HOME, Purpose::Other);
-    assert_eq!(retry_after_secs(limits.may_ask_for_account(HOME, Purpose::Other)), 60);
-    limits.may_ask_for_account(HOME, Purpose::Revocation).unwrap();
+    limits.was_unknown(Asker::Address(HOME, Purpose::Other));
+    assert_eq!(retry_after_secs(limits.may_ask_for_unknown(Asker::Address(HOME, Purpose::Other))), 60);
+    limits.may_ask_for_unknown(Asker::Address(HOME, Purpose::Revocation)).unwrap();
 }
 
 #[tokio::test(start_paused = true)]

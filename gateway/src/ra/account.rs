@@ -19,7 +19,7 @@ use crate::{
     app::{App, Endpoint},
     audit::Event,
     jws::external_account::ExternalAccount,
-    limits::Purpose,
+    limits::{Asker, Purpose},
     random,
     settings::{Mode, Switch},
 };
@@ -57,13 +57,14 @@ pub(crate) async fn create(
     now: Timestamp,
 ) -> Result<Account, Error> {
     let from = request.client.ip;
-    app.limits.may_ask_for_account(from, Purpose::Other)?;
+    let asker = Asker::Address(from, Purpose::Other);
+    app.limits.may_ask_for_unknown(asker)?;
     if let Some(registration) =
         app.registrations.registration_by_key(&endpoint.realm, &request.key.thumbprint()).await?
     {
         return existing(endpoint, registration);
     }
-    app.limits.account_is_unknown(from, Purpose::Other);
+    app.limits.was_unknown(asker);
     if request.only_return_existing {
         return Err(Error::refused(
             ProblemKind::AccountDoesNotExist,

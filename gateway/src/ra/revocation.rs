@@ -23,7 +23,10 @@ use store::Stored;
 
 pub(crate) use self::journal::Entry;
 use super::Error;
-use crate::app::{App, Endpoint};
+use crate::{
+    app::{App, Endpoint},
+    limits::{Asker, Purpose},
+};
 
 /// Proofs of one identifier that are looked at for one that still counts. Only expired ones are
 /// passed over, and the latest come first.
@@ -59,7 +62,16 @@ pub(crate) async fn revoke(app: &App, endpoint: &Endpoint, request: Request<'_>,
             "the request is signed by a key that is not the certificate's",
         ));
     }
+    // Anybody can make a certificate up, and each is a question to the CM.
+    let asker = match request.requester {
+        Requester::Key(_) => Asker::Address(request.client.ip, Purpose::Revocation),
+        Requester::Account(account) => Asker::Account(&endpoint.name, account),
+    };
+    app.limits.may_ask_for_unknown(asker)?;
     let found = app.cm.find_certificate(&endpoint.realm, &request.certificate.sha256).await?;
+    if found.is_none() {
+        app.limits.was_unknown(asker);
+    }
     let found = found.ok_or_else(|| Error::refused(ProblemKind::NotFound, "this certificate was not issued here"))?;
     let basis = match request.requester {
         Requester::Key(_) => Basis::CertificateKey,

@@ -73,6 +73,28 @@ async fn asked_by_key(gateway: &Gateway, certificate: &Certificate, reason: Revo
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_invents_certificates_is_limited_before_the_cm_is_asked_and_others_are_not() {
+    let gateway = Gateway::with("limits.unknown_accounts_per_address = { burst = 2, per_secs = 600 }").await;
+    let registration = gateway.registration();
+    let certificate = issued(&gateway, &registration, &["a.test"]).await;
+    let mut invented = certificate.clone();
+    let mut by_key = async |turn| {
+        invented.claims.sha256 = [turn; 32];
+        told(asked_by_key(&gateway, &invented, RevocationReason::Unspecified).await).kind
+    };
+    assert_eq!([by_key(1).await, by_key(2).await], [ProblemKind::NotFound; 2]);
+    assert_eq!(by_key(3).await, ProblemKind::RateLimited);
+    assert_eq!(gateway.cm.calls(Operation::Certificate).len(), 2);
+    let owner = Requester::Account(&registration.id);
+    asked(&gateway, presented(&certificate), owner).await.unwrap();
+
+    let (busy, unknown) = (gateway.registration(), PresentedCertificate { sha256: [9; 32], ..presented(&certificate) });
+    for kind in [ProblemKind::NotFound, ProblemKind::NotFound, ProblemKind::RateLimited] {
+        assert_eq!(told(asked(&gateway, unknown.clone(), Requester::Account(&busy.id)).await).kind, kind);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_account_that_proved_all_names_revokes_by_its_authorizations() {
     let gateway = Gateway::new().await;
     let (owner, other) = (gateway.registration(), gateway.registration());
