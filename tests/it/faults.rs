@@ -114,6 +114,42 @@ fn a_revocation_is_reported_only_when_the_cm_did_it() {
 }
 
 #[test]
+fn changes_of_an_account_are_done_whatever_happens_to_the_answer_of_the_cm() {
+    let world = fragile_world();
+    for kind in ["reset-before", "reset-after", "truncated-body", "html-page", "unavailable"] {
+        let client = world.account();
+        let url = client.account_url();
+        let contacts = json!([format!("mailto:{kind}@example.org")]);
+        world.set_fault("updateRegistration", &json!({"kind": kind}));
+        assert_eq!(client.post(&url, &json!({"contact": contacts})).expect(200).json()["contact"], contacts, "{kind}");
+        world.set_fault("setRegistrationStatus", &json!({"kind": kind}));
+        let ended = client.post(&url, &json!({"status": "deactivated"})).expect(200);
+        assert_eq!(ended.json()["status"], "deactivated", "{kind}");
+        assert_eq!(world.faults(), json!([]), "{kind} did not happen");
+        let _ = client.read(&url).assert_refused(401, "unauthorized");
+    }
+}
+
+#[test]
+fn an_account_that_the_cm_could_not_end_has_not_ended() {
+    let world = fragile_world();
+    let client = world.account();
+    let url = client.account_url();
+    world.set_faults("setRegistrationStatus", 12, &json!({"kind": "unavailable"}));
+    let refused = client.post(&url, &json!({"status": "deactivated"}));
+    let _ = refused.assert_refused(503, "serverInternal");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    world.clear_faults();
+    // The way to the CM was judged bad; it is tried again after a while.
+    let soon = std::time::Duration::from_secs(30);
+    tests::wait_for("the account", soon, || (client.read(&url).status == 200).then_some(()));
+    tests::wait_for("the deactivation", soon, || {
+        (client.post(&url, &json!({"status": "deactivated"})).status == 200).then_some(())
+    });
+    let _ = client.read(&url).assert_refused(401, "unauthorized");
+}
+
+#[test]
 fn a_revocation_that_the_client_does_not_repeat_is_done_when_the_cm_is_back() {
     let world = fragile_world();
     let client = world.account();
