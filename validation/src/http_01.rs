@@ -49,7 +49,7 @@ pub(crate) async fn validate(
     loop {
         let (response, address) = reach(parts, &hop, deadline).await?;
         let status = response.status();
-        tracing::debug!(%identifier, host = %hop.host, %address, status = status.as_u16(), "http-01 answer");
+        tracing::info!(%identifier, host = %hop.host, %address, status = status.as_u16(), "http-01 answer");
         if redirect::is_redirect(status) {
             let redirects = visited.len();
             if redirects > parts.settings.redirects_max {

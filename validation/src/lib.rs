@@ -137,7 +137,7 @@ impl Validator {
                 caa: None,
             }),
             Err(failure) => {
-                tracing::debug!(
+                tracing::info!(
                     kind = kind.as_str(),
                     %identifier,
                     problem = ?failure.problem.kind,

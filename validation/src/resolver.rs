@@ -121,6 +121,7 @@ impl Resolver {
     /// the rules of the DNS; of its records the first `txt_records_max` are kept.
     pub(crate) async fn txt_records(&self, owner: &str, deadline: Instant) -> Result<TxtRecords, LookupError> {
         let answer = self.lookup(&absolute(owner)?, RecordType::TXT, deadline).await?;
+        tracing::info!(owner, resolver = %answer.resolver, records = answer.records.len(), "TXT records");
         let value =
             |record: &Record| if let RData::TXT(txt) = &record.data { Some(txt.txt_data.concat()) } else { None };
         Ok(TxtRecords {

@@ -60,6 +60,7 @@ pub(crate) async fn validate(
 ) -> Result<Reached, Failure> {
     let label = format!("tls-alpn-01 for {identifier}");
     let (shown, address) = reach(parts, identifier, &label, deadline).await?;
+    tracing::info!(%identifier, %address, certificates = shown.len(), "tls-alpn-01 handshake");
     let expected = certificate::Expected { identifier, digest: key_authorization.digest() };
     match shown.first().map(|certificate| certificate::check(certificate, &expected)) {
         Some(Ok(())) => Ok(Reached { source: source::towards(address), target: address.to_string() }),
