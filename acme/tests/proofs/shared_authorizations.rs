@@ -281,6 +281,9 @@ proptest! {
                 let (from, to) = (world.status(before), next.status(after));
                 prop_assert!(order_may(from, to), "{:?}: order {:?} to {:?}", event, from, to);
             }
+            if !matches!(event, Event::Ordered { .. } | Event::KeyChanged | Event::Passed(_)) {
+                prop_assert_eq!(&next.after(event), &next, "{:?} again changes nothing", event);
+            }
             assert_new_orders(&world, &next, event)?;
             assert_withdrawn(&world, &next, event)?;
             assert_facts(&next)?;

@@ -24,12 +24,9 @@ pub(super) async fn inspect(
 ) -> anyhow::Result<Result<Vec<CheckedCertificate>, Vec<FailedCheck>>> {
     let csr = Csr::parse(csr)?;
     let offer = offer(app, realm).await?;
-    let profile = offer.profiles.iter().find(|profile| profile.name == order.profile);
-    let issuer_key_ids: Vec<Vec<u8>> = profile
-        .and_then(|profile| offer.issuers.get(&profile.issuer))
-        .and_then(|issuer| issuer.subject_key_id.clone())
-        .into_iter()
-        .collect();
+    let (profile, issuer) = offer.ever(&order.profile).unzip();
+    let issuer_key_ids: Vec<Vec<u8>> =
+        issuer.flatten().and_then(|issuer| issuer.subject_key_id.clone()).into_iter().collect();
     let expected = Expectation {
         spki_der: csr.spki_der(),
         identifiers: &order.identifiers,

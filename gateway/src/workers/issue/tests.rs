@@ -620,3 +620,18 @@ async fn what_was_given_up_while_the_cm_decides_is_withdrawn_there() {
     assert_eq!((case.status().await, case.count(Operation::Cancel)), (OrderStatus::Invalid, 1));
     assert_eq!(case.gateway.cm.certificates().len(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_profile_that_was_withdrawn_after_finalize_still_says_what_is_good() {
+    for flaw in [Flaw::TooLong, Flaw::OtherIssuer] {
+        let case = Case::new().await;
+        case.gateway.cm.withdraw_profiles();
+        let (app, realm) = (&case.gateway.app, &case.gateway.endpoint("open").realm);
+        for _ in 0..2 {
+            app.catalogue.refresh(app.cm.as_ref(), realm).await.unwrap();
+        }
+        case.gateway.cm.rule(Ruling::Wrong(flaw));
+        case.run().await;
+        assert_eq!(case.status().await, OrderStatus::Invalid, "{flaw:?}");
+    }
+}
