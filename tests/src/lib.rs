@@ -30,6 +30,8 @@ pub mod weak_key;
 pub mod world;
 
 use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
     thread,
     time::{Duration, Instant},
 };
@@ -38,6 +40,19 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 /// Pause between two looks at something that will become true.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+thread_local! {
+    /// Whether the panic of this thread is awaited.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this panics as it should, without the words and logs that a failing test leaves behind.
+pub fn panics(act: impl FnOnce()) -> bool {
+    QUIET.set(true);
+    let panicked = catch_unwind(AssertUnwindSafe(act)).is_err();
+    QUIET.set(false);
+    panicked
+}
 
 /// base64url without padding.
 #[must_use]

@@ -419,6 +419,9 @@ fn show_logs_on_failure(dir: PathBuf) {
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
+            if crate::QUIET.get() {
+                return;
+            }
             before(panic);
             for dir in WORLDS.lock().map(|worlds| worlds.clone()).unwrap_or_default() {
                 // Kept, because somebody will want to look.

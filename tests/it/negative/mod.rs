@@ -22,6 +22,7 @@ mod key_change;
 mod limits;
 mod nonce;
 mod order;
+mod proof;
 mod renewal_info;
 mod revocation;
 mod tls_alpn_01;

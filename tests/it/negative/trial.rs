@@ -189,7 +189,10 @@ impl Trial {
         assert!(start.elapsed() < ANSWER_WITHIN, "{what}: after {:?}", start.elapsed());
         assert_eq!(response.status, status, "{what}: {response:?}");
         assert!(response.status < 500, "{what}: no wrong request is our fault: {response:?}");
-        let _ = response.assert_problem(status, kind);
+        let _ = match method {
+            Method::Post => response.assert_refused(status, kind),
+            Method::Other => response.assert_problem(status, kind),
+        };
         assert_headers(what, &response, method, &directories);
         self.assert_unchanged(what);
         self.show(what, &response);
