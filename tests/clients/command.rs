@@ -21,6 +21,8 @@ const WORDS_MAX: usize = 30;
 pub(crate) struct Shell {
     program: PathBuf,
     command: Command,
+    /// What must have been installed besides the program.
+    needs: Option<PathBuf>,
     words: PathBuf,
 }
 
@@ -31,7 +33,7 @@ impl Shell {
         let words = dir.join(format!("words-{}.txt", COUNT.fetch_add(1, Ordering::Relaxed)));
         let mut command = Command::new(program);
         command.current_dir(dir);
-        Self { program: program.to_owned(), command, words }
+        Self { program: program.to_owned(), command, needs: None, words }
     }
 
     /// One more argument.
@@ -44,6 +46,11 @@ impl Shell {
     pub(crate) fn args(mut self, arguments: &[&str]) -> Self {
         self.command.args(arguments);
         self
+    }
+
+    /// Something that must have been installed besides the program, with its whole path.
+    pub(crate) fn needing(self, path: PathBuf) -> Self {
+        Self { needs: Some(path), ..self }
     }
 
     /// An environment variable.
@@ -76,11 +83,15 @@ impl Shell {
 
     /// Runs it. Answers whether it succeeded, and its words.
     pub(crate) fn run(mut self) -> Result<(bool, String), Failure> {
-        if let Some(reason) = missing(&self.program) {
+        if let Some(reason) = missing(&self.program).or_else(|| missing(self.needs.as_deref()?)) {
             return Err(reason);
         }
         let program = self.name();
-        let said = |error: std::io::Error| format!("{program} cannot be run: {error}");
+        let said = |error: std::io::Error| {
+            let gone = error.kind() == std::io::ErrorKind::NotFound;
+            let hint = if gone { "; if it could not be installed, the reason is above" } else { "" };
+            format!("{program} cannot be run: {error}{hint}")
+        };
         let out = File::create(&self.words).map_err(said)?;
         let err = out.try_clone().map_err(said)?;
         let mut child = self.command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().map_err(said)?;
@@ -119,9 +130,9 @@ pub(crate) fn script(file: &Path, text: &str) -> Result<(), Failure> {
 }
 
 /// Why a program cannot be run, if it is one that has not been installed.
-pub(crate) fn missing(program: &Path) -> Option<Failure> {
-    let gone = program.is_absolute() && !program.exists();
-    gone.then(|| format!("{} is not there{}", program.display(), origin::why_missing()))
+pub(crate) fn missing(path: &Path) -> Option<Failure> {
+    let gone = path.is_absolute() && !path.exists();
+    gone.then(|| format!("{} is not there{}", path.display(), origin::why_missing()))
 }
 
 /// Writes a file.

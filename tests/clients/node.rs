@@ -106,16 +106,20 @@ pub(crate) fn root_acme(world: &World) -> Lane<'_> {
 }
 
 fn acme_client_says(lane: &Lane<'_>, endpoint: &str, words: &[&str]) -> Shell {
-    says(lane, endpoint, "acme_client.mjs").args(words)
+    says(lane, endpoint, "acme-client", "acme_client.mjs").args(words)
 }
 
 fn root_acme_says(lane: &Lane<'_>, endpoint: &str, words: &[&str]) -> Shell {
-    says(lane, endpoint, "root_acme.cjs").args(words)
+    says(lane, endpoint, "@root/acme", "root_acme.cjs").args(words)
 }
 
-fn says(lane: &Lane<'_>, endpoint: &str, program: &str) -> Shell {
+fn says(lane: &Lane<'_>, endpoint: &str, package: &str, program: &str) -> Shell {
     let control = format!("http://{}", lane.world.site().control);
-    let shell = lane.shell("node").env("NODE_EXTRA_CA_CERTS", lane.ca_file()).env("MODULES", origin::node());
+    let shell = lane
+        .shell("node")
+        .needing(origin::node().join("node_modules").join(package))
+        .env("NODE_EXTRA_CA_CERTS", lane.ca_file())
+        .env("MODULES", origin::node());
     let shell = shell.env("DIRECTORY", lane.directory(endpoint)).env("CONTROL", control);
     let shell = shell.env("TLS_ALPN_01", format!("{}:{}", lane.address, lane.tls_alpn_01_port()));
     shell.env("CHALLENGES", webroot::challenges(lane)).arg(origin::fixture(program))

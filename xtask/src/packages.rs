@@ -89,6 +89,8 @@ const PACKAGES: [Package; 22] = [
 
 const A_CLIENT: &str = "a real client in scenarios";
 const OPENSSL_HEADERS: Probe = Probe::Command(&["pkg-config", "--exists", "openssl"]);
+/// Packages without which nothing can be built or looked at. Without another one its client's scenarios fail.
+const ESSENTIAL: [&str; 4] = ["pkg-config", "libssl-dev", "openssl", "curl"];
 /// Packages that bring a server, which scenarios start for themselves and the system need not.
 const SERVERS: [&str; 3] = ["apache2", "caddy", "nginx"];
 /// What Debian's packages ask whether they may start their servers.
@@ -116,7 +118,7 @@ pub(crate) fn ensure_for_tests() -> anyhow::Result<Needs> {
         return Ok(Needs::Met);
     }
     for package in &missing {
-        say!("  missing: {:<12} {}", package.name, package.why);
+        say!("  missing: {:<24} {}", package.name, package.why);
     }
     let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
     let root = rustix::process::geteuid().is_root();
@@ -124,9 +126,14 @@ pub(crate) fn ensure_for_tests() -> anyhow::Result<Needs> {
         return Ok(Needs::ByHand(by_hand(&names)));
     }
     apt_get(&["update", "-q"])?;
-    install(&names)?;
-    for package in missing {
-        ensure!(is_met(&package.probe), "apt-get installed {}, and still it is not found", package.name);
+    if let Err(error) = install(&names) {
+        say!("  {error:#}; trying one by one");
+        // What still cannot be installed is found below.
+        names.iter().for_each(|name| drop(install(&[name])));
+    }
+    for package in missing.iter().filter(|package| !is_met(&package.probe)) {
+        ensure!(!ESSENTIAL.contains(&package.name), "{} could not be installed; see above", package.name);
+        say!("  not installed: {}; its scenarios will fail", package.name);
     }
     Ok(Needs::Met)
 }
@@ -237,6 +244,13 @@ mod tests {
         assert!(is_met(&Probe::Command(&["sh", "-c", "exit 0"])));
         assert!(!is_met(&Probe::Command(&["sh", "-c", "exit 1"])));
         assert!(!is_met(&Probe::Command(&["/no/such/program"])));
+    }
+
+    #[test]
+    fn what_is_essential_is_among_the_packages() {
+        for name in ESSENTIAL.into_iter().chain(SERVERS) {
+            assert!(PACKAGES.iter().any(|package| package.name == name), "{name}");
+        }
     }
 
     #[test]
