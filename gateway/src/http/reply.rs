@@ -43,9 +43,11 @@ impl Reply {
         self
     }
 
-    /// Anybody may keep the answer for so long. Never one with a nonce: those are stripped of it.
+    /// Anybody may keep the answer for so long, apart for browsers, which get headers of their own. Never
+    /// one with a nonce: those are stripped of it.
     pub(crate) fn cacheable(mut self, max_age: Duration) -> Self {
         self.0.insert_header((header::CACHE_CONTROL, format!("public, max-age={}", max_age.as_secs())));
+        self.0.insert_header((header::VARY, "Origin"));
         self
     }
 
