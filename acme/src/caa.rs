@@ -167,6 +167,19 @@ pub fn judge(records: &[Property], issuance: &Issuance<'_>) -> Result<Tag, Forbi
     nearest.map_or(Ok(tag), Err)
 }
 
+impl Forbidden {
+    /// The tag of the properties that decided.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        match self {
+            Self::UnknownCritical(tag) => tag,
+            Self::OtherIssuer(tag, _) | Self::Malformed(tag) | Self::OtherAccount(tag) | Self::OtherMethod(tag, _) => {
+                tag.as_str()
+            }
+        }
+    }
+}
+
 /// How far a property is from permitting issuance.
 const fn distance(why: &Forbidden) -> u8 {
     match why {

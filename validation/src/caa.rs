@@ -34,10 +34,22 @@ pub(crate) async fn check(
         Err(forbidden) => Err(Failure::lasting(
             ProblemKind::Caa,
             format!(
-                "the CAA records of {domain} do not permit a certificate for {}: {forbidden}",
+                "the CAA records of {domain} ({}) do not permit a certificate for {}: {forbidden}",
+                found(&records, forbidden.tag()),
                 Shown(name, issuance)
             ),
         )),
+    }
+}
+
+/// The first of the records that decided, for the client; the others are counted.
+fn found(records: &[Property], tag: &str) -> String {
+    const CHARACTERS_MAX: usize = 120;
+    let decided = records.iter().find(|property| property.tag.eq_ignore_ascii_case(tag)).or(records.first());
+    let text: String = decided.map(Property::text).unwrap_or_default().chars().take(CHARACTERS_MAX).collect();
+    match records.len().saturating_sub(1) {
+        0 => format!("'{text}'"),
+        more => format!("'{text}' and {more} more"),
     }
 }
 

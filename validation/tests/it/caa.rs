@@ -91,6 +91,7 @@ async fn a_wildcard_is_governed_by_its_base_name_and_issuewild() {
     assert_eq!(permitted(&dns, "a.test").await, by("a.test", false));
     let refused = look(&dns, "*.a.test").await.unwrap_err();
     assert!(refused.problem.detail.contains("for *.a.test: no issuewild property names"), "{:?}", refused.problem);
+    assert!(refused.problem.detail.contains("('0 issuewild ;' and 1 more)"), "{:?}", refused.problem);
     assert_eq!(permitted(&dns, "*.b.test").await, by("b.test", true));
     assert!(asked(&dns).iter().all(|name| !name.starts_with('*')), "{:?}", asked(&dns));
 }
@@ -125,13 +126,15 @@ async fn every_reason_to_forbid_is_said_with_the_domain_whose_records_they_are()
     for (tag, value, words) in table {
         let refused = look(&with("b.test", tag, value).await, "a.b.test").await.unwrap_err();
         let detail = &refused.problem.detail;
-        assert!(detail.starts_with("the CAA records of b.test do not permit a certificate for a.b.test: "), "{detail}");
+        let seen = format!("the CAA records of b.test ('0 {tag} {value}') do not permit a certificate for a.b.test: ");
+        assert!(detail.starts_with(&seen), "{detail}");
         assert!(detail.contains(words), "{detail}");
         assert!(!refused.retry, "somebody has to change a record");
     }
     let critical = DnsServer::start(|_| Answer::Data(vec![caa(128, "tbs", "x"), caa(0, "issue", US)])).await;
     let refused = look(&critical, "a.test").await.unwrap_err();
     assert!(refused.problem.detail.contains("a critical property has the unknown tag 'tbs'"), "{:?}", refused.problem);
+    assert!(refused.problem.detail.contains("('128 tbs x' and 1 more)"), "{:?}", refused.problem);
 }
 
 #[tokio::test]
