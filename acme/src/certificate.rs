@@ -28,7 +28,7 @@ pub const CHAIN_OCTETS_MAX: usize = 64 * 1024;
 /// Most certificates in a chain, the leaf included; x/crypto/acme refuses more.
 pub const CHAIN_CERTIFICATES_MAX: usize = 5;
 /// How far ahead of our clock a certificate may begin.
-const START_AHEAD_MAX: Duration = Duration::from_secs(300);
+pub const START_AHEAD_MAX: Duration = Duration::from_secs(300);
 
 /// What a certificate must be.
 #[derive(Debug)]

@@ -283,12 +283,14 @@ impl ScriptedCm {
         let mut spki_der = csr.spki_der().to_vec();
         let (mut signer, mut days, mut serial) = (&self.authority, 30, random::octets::<16>());
         serial[0] = serial[0] & 0x3f | 0x40;
+        let mut not_before = clock::now().minus(DAY);
         match flaw {
             Some(Flaw::OtherKey) => spki_der = super::new_csr(&["a.test"]).spki_der().to_vec(),
             Some(Flaw::OtherName) => names.push(String::from("other.test")),
             Some(Flaw::UnknownRoot) => signer = &self.stranger,
             Some(Flaw::OtherIssuer) => signer = &self.other,
             Some(Flaw::TooLong) => days = 91,
+            Some(Flaw::BeginsIn { minutes }) => not_before = clock::now().plus(Duration::from_secs(60) * minutes),
             Some(Flaw::OldSerial) => serial = state.last_serial.unwrap(),
             Some(
                 Flaw::NotForServers
@@ -306,7 +308,7 @@ impl ScriptedCm {
             spki_der: &spki_der,
             names,
             serial,
-            not_before: now.minus(DAY),
+            not_before,
             not_after: now.plus(DAY * days),
             for_servers: flaw != Some(Flaw::NotForServers),
         };
@@ -342,6 +344,7 @@ impl ScriptedCm {
                 | Flaw::UnknownRoot
                 | Flaw::OtherIssuer
                 | Flaw::TooLong
+                | Flaw::BeginsIn { .. }
                 | Flaw::NotForServers
                 | Flaw::OldSerial
                 | Flaw::FalseCsr,

@@ -57,6 +57,9 @@ pub(crate) enum Flaw {
     UnknownRoot,
     OtherIssuer,
     TooLong,
+    BeginsIn {
+        minutes: u32,
+    },
     NotForServers,
     OldSerial,
     FalseFingerprint,
@@ -76,7 +79,7 @@ impl Flaw {
             Self::OtherName => Check::Names,
             Self::UnknownRoot => Check::Chain,
             Self::OtherIssuer => Check::Issuer,
-            Self::TooLong => Check::Validity,
+            Self::TooLong | Self::BeginsIn { .. } => Check::Validity,
             Self::NotForServers => Check::Usage,
             Self::OldSerial => Check::Serial,
             Self::FalseFingerprint | Self::FalseRegistration | Self::FalseOrder | Self::FalseCsr => Check::Claims,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use acme::{
     account::AccountStatus,
-    certificate::FailedCheck,
+    certificate::{self, FailedCheck},
     identifier::Identifier,
     ids::{CertificateRequestId, RealmName},
     order::{Order, Progress},
@@ -234,6 +234,11 @@ async fn accept(
     claims: &RequestClaims,
 ) -> anyhow::Result<()> {
     let now = clock::now();
+    if let Some(pause) = begins_later(certificate.not_before, now)
+        && !issuance.is_over()
+    {
+        return hold(app, issuance, request, pause).await;
+    }
     let asked = (&issuance.realm, &issuance.order.value, issuance.csr.as_slice());
     let checked = match inspect(app, asked, (certificate, claims), now).await? {
         Ok(checked) => checked,
@@ -261,6 +266,32 @@ async fn accept(
     app.metrics.certificates_issued.inc();
     app.waiters.wake(&next.id);
     Ok(())
+}
+
+/// How long to hold a certificate that begins a little ahead of our clock, until it may be delivered; `None`
+/// if it may be now, or begins so much later that it is not held but wrong (CM contract section 8, clock
+/// skew).
+fn begins_later(not_before: Timestamp, now: Timestamp) -> Option<Duration> {
+    const AHEAD_MAX: Duration = Duration::from_secs(3600);
+    let pause = not_before.since(now.plus(certificate::START_AHEAD_MAX));
+    (!pause.is_zero() && not_before <= now.plus(AHEAD_MAX)).then_some(pause)
+}
+
+/// Comes back for a certificate that exists.
+async fn hold(
+    app: &App,
+    issuance: &Issuance,
+    request: Option<&CertificateRequestId>,
+    pause: Duration,
+) -> anyhow::Result<()> {
+    tracing::warn!(order = %issuance.order.value.id, pause_secs = pause.as_secs(),
+        "the certificate begins ahead of our clock and is held; compare the clocks of CM and gateway");
+    let since = clock::now();
+    let submission = match request {
+        Some(request) => Submission::Accepted { request: request.clone(), since },
+        None => Submission::MayHaveBeenSent { since },
+    };
+    put_off(app, issuance, submission, pause, 0).await
 }
 
 /// A wrong certificate is reported to the CM and shown to nobody.

@@ -635,3 +635,40 @@ async fn a_profile_that_was_withdrawn_after_finalize_still_says_what_is_good() {
         assert_eq!(case.status().await, OrderStatus::Invalid, "{flaw:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_begins_within_the_hour_is_held_and_a_later_one_withheld() {
+    let case = Case::new().await;
+    case.gateway.cm.rule(Ruling::Wrong(Flaw::BeginsIn { minutes: 30 }));
+    for _ in 0..2 {
+        case.attempt().await.unwrap();
+        assert_eq!((case.status().await, case.gateway.cm.deliveries()), (OrderStatus::Processing, vec![]));
+        let due = case.gateway.job(&case.job_id()).await.unwrap().value.due_at;
+        let (least, most) =
+            (clock::now().plus(Duration::from_secs(24 * 60)), clock::now().plus(Duration::from_secs(25 * 60)));
+        assert!(due >= least && due <= most, "{due}");
+    }
+    assert_eq!((case.count(Operation::Submit), case.count(Operation::Request)), (1, 1), "it is not asked for anew");
+    case.expire().await;
+    case.attempt().await.unwrap();
+    assert_eq!(case.status().await, OrderStatus::Invalid, "nobody waits for ever");
+
+    let far = Case::new().await;
+    far.gateway.cm.rule(Ruling::Wrong(Flaw::BeginsIn { minutes: 61 }));
+    far.attempt().await.unwrap();
+    assert_eq!(far.status().await, OrderStatus::Invalid);
+    let near = Case::new().await;
+    near.gateway.cm.rule(Ruling::Wrong(Flaw::BeginsIn { minutes: 4 }));
+    near.attempt().await.unwrap();
+    assert_eq!(near.status().await, OrderStatus::Valid);
+}
+
+#[test]
+fn a_certificate_is_held_until_it_may_be_delivered() {
+    const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
+    let table = [(-86_400, None), (0, None), (300, None), (301, Some(1)), (3_600, Some(3_300)), (3_601, None)];
+    for (ahead_secs, held_secs) in table {
+        let not_before = Timestamp::from_unix_secs(NOW.unix_secs() + ahead_secs);
+        assert_eq!(begins_later(not_before, NOW), held_secs.map(Duration::from_secs), "{ahead_secs}");
+    }
+}
