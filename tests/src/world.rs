@@ -64,6 +64,8 @@ pub struct World {
     site: Arc<Site>,
     gateway: Process,
     sandbox: Process,
+    /// How the sandbox is started.
+    sandbox_arguments: Vec<String>,
     /// What the sandbox says about itself.
     facts: Value,
 }
@@ -111,18 +113,12 @@ impl World {
         for endpoint in ["open", "registered"].into_iter().chain(MORE_ENDPOINTS.map(|(name, _)| name)) {
             arguments.extend(["--acme-base".to_owned(), format!("{endpoint}={}/acme/{endpoint}", site.external_url)]);
         }
-        let mut sandbox =
-            Process::start("acme-sandbox", &binaries::sandbox(), &arguments, &site.log("sandbox"), Some(&site.dir));
-        let file = site.sandbox_dir().join("sandbox.json");
-        let facts: Value = wait_for("sandbox.json", READY_WITHIN, || {
-            sandbox.check_alive();
-            fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok())
-        });
+        let (sandbox, facts) = start_sandbox(&site, &arguments);
         let text = settings_text(&site, &facts, settings);
         fs::write(site.settings_file(), text).unwrap();
         let gateway = start_gateway(&site);
         show_logs_on_failure(site.dir.clone());
-        Self { site: Arc::new(site), gateway, sandbox, facts }
+        Self { site: Arc::new(site), gateway, sandbox, sandbox_arguments: arguments, facts }
     }
 
     /// Where things are.
@@ -236,6 +232,17 @@ impl World {
         self.site.control_get("/books")
     }
 
+    /// The most memory that the gateway has used so far, in KiB.
+    ///
+    /// # Panics
+    /// The system does not tell.
+    #[must_use]
+    pub fn gateway_memory_kib_max(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.gateway.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a process has a high-water mark");
+        line.trim_end_matches("kB").trim().parse().expect("in kB")
+    }
+
     /// Kills the gateway as a power failure would (SIGKILL).
     pub fn kill_gateway(&mut self) {
         self.gateway.kill();
@@ -252,6 +259,27 @@ impl World {
         self.gateway = start_gateway(&self.site);
     }
 
+    /// Kills the sandbox, and with it the CM, as a power failure would (SIGKILL). What stands in the books stays;
+    /// faults, names and answers to challenges are forgotten.
+    ///
+    /// # Panics
+    /// The folder of this world cannot be written to.
+    pub fn kill_cm(&mut self) {
+        // The folder is removed when its process ends, unless somebody wants to keep it.
+        let keep = self.site.dir.join("keep");
+        let is_kept = keep.exists();
+        self.keep();
+        self.sandbox.kill();
+        if !is_kept {
+            fs::remove_file(keep).unwrap();
+        }
+    }
+
+    /// Starts the sandbox again at the same ports and waits until it is ready.
+    pub fn restart_cm(&mut self) {
+        (self.sandbox, self.facts) = start_sandbox(&self.site, &self.sandbox_arguments);
+    }
+
     /// Deletes the gateway's store, while it is down.
     ///
     /// # Panics
@@ -266,6 +294,20 @@ impl Drop for World {
         self.gateway.kill();
         self.sandbox.kill();
     }
+}
+
+/// Starts the sandbox; also what it says about itself.
+fn start_sandbox(site: &Site, arguments: &[String]) -> (Process, Value) {
+    let file = site.sandbox_dir().join("sandbox.json");
+    // Not what one that was killed has said.
+    let _ = fs::remove_file(&file);
+    let (program, log) = (binaries::sandbox(), site.log("sandbox"));
+    let mut sandbox = Process::start("acme-sandbox", &program, arguments, &log, Some(&site.dir));
+    let facts = wait_for("sandbox.json", READY_WITHIN, || {
+        sandbox.check_alive();
+        fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok())
+    });
+    (sandbox, facts)
 }
 
 fn start_gateway(site: &Site) -> Process {

@@ -24,9 +24,11 @@ pub(super) const ROWS: &[Row] = &[
         let client = trial.account();
         let name = "once.finalize.test";
         let order = client.ready_order(&[name]);
-        let _ = client.finalize(&order, &csr(&[name])).expect(200);
+        let first = csr(&[name]);
+        let _ = client.finalize(&order, &first).expect(200);
         let order = client.wait(&order, "valid");
         trial.watch_also(&client, &[&order.url]);
+        assert_eq!(client.finalize(&order, &first).expect(200).json(), order.object, "the same CSR again");
         let _ = trial.refuse("a valid order, another CSR", || client.finalize(&order, &csr(&[name])));
         assert_eq!(trial.world().certificates_of(&order.url), 1);
         let (client, order) = processing(trial);
@@ -39,7 +41,11 @@ pub(super) const ROWS: &[Row] = &[
         let _ = client.post(&authorization, &json!({"status": "deactivated"})).expect(200);
         trial.watch_also(&client, &[&order.url, &authorization]);
         let _ = trial.refuse("an invalid order", || client.finalize(&order, &csr(&[name])));
-    }),
+    })
+    .because(
+        "a client that lost the answer repeats its request: the very CSR that an order was finalized with is answered \
+        with the order, and nothing is done again",
+    ),
     Row::refused("N-137", "An order of another account is not finalized", 403, "unauthorized", |trial| {
         let other = trial.world().account();
         let order = other.ready_order(&["theirs.finalize.test"]);
@@ -130,7 +136,11 @@ pub(super) const ROWS: &[Row] = &[
             client.finalize(&order, &base64url(weak_key::csr_with_exponent_one(name)))
         });
         succeed(&client, &order, &[name]);
-    }),
+    })
+    .because(
+        "keys of the generator that Debian shipped until 2008 are not told from others: there is no list of them here, \
+        and nothing in such a key shows what it is",
+    ),
     Row::refused("N-143", "The account's key is not certified", 400, "badCSR", |trial| {
         let name = "account-key.finalize.test";
         let (client, order) = ready(trial, &[name]);
