@@ -32,7 +32,8 @@ pub(crate) fn ensure_clients() -> anyhow::Result<()> {
         run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "--upgrade"]).args(FROM_PYPI))
     })?;
     ensure(&clients, "node", &FROM_NPM, |folder| {
-        let quiet = ["install", "--no-fund", "--no-audit", "--loglevel=error", "--prefix"];
+        // No scripts: the clients need none, and Debian's npm stumbles over one of theirs.
+        let quiet = ["install", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error", "--prefix"];
         run(Command::new("npm").args(quiet).arg(folder).args(FROM_NPM))
     })
 }
