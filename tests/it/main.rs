@@ -18,6 +18,7 @@ mod authorization_reuse;
 mod caa;
 mod certificate;
 mod challenge;
+mod chaos;
 mod compatibility;
 mod crash;
 mod directory;

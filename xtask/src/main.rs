@@ -2,6 +2,7 @@
 //!
 //! It imports no crate of ours, so that it compiles in seconds and works when they do not compile.
 
+mod chaos;
 mod clients;
 mod fuzz;
 mod interrupt;
@@ -36,6 +37,8 @@ enum Verb {
         /// Only the lanes whose names have one of these words, such as `certbot` or `uacme-registered`
         lanes: Vec<String>,
     },
+    /// Kill the gateway and the CM at random moments under load, and look whether anything was lost
+    Chaos(chaos::Options),
     /// Run the fuzz targets for a time or a number of executions
     Fuzz(fuzz::Options),
     /// Check the rules of the house that no compiler checks
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Quickstart(options) => quickstart::run(&options),
         Verb::Test | Verb::Ci => test_command::run(),
         Verb::Clients { lanes } => clients::run(&lanes),
+        Verb::Chaos(options) => chaos::run(&options),
         Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Tidy => tidy::run(),
     };

@@ -262,6 +262,8 @@ impl ReferenceCm {
                 "certificates": number("SELECT count(*) FROM certificate")?,
                 "certificatesByOrderRef":
                     counts("SELECT order_ref, count(*) FROM certificate GROUP BY order_ref")?,
+                "revokedByOrderRef":
+                    counts("SELECT order_ref, count(*) FROM certificate WHERE status = 'revoked' GROUP BY order_ref")?,
                 "revoked": number("SELECT count(*) FROM certificate WHERE status = 'revoked'")?,
                 "publications":
                     counts("SELECT publication, count(*) FROM certificate GROUP BY publication")?,

@@ -1,0 +1,172 @@
+//! A client's hand: sends a request until there is an answer to it, whatever dies meanwhile.
+//!
+//! It repeats as real clients do: after a broken connection, with a new nonce after `badNonce`, and after 503 and 429.
+//! So a request may be done more often than it is answered, and whoever uses this has to be ready for that.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value, json};
+use tests::{
+    client::JOSE,
+    http::{Connection, Tls, request},
+    jws::Draft,
+    key::Key,
+    response::Response,
+    site::Site,
+};
+
+/// Between two tries, and between two looks at something that will change.
+pub(crate) const PAUSE: Duration = Duration::from_millis(40);
+
+/// Nothing came of it before the round was over.
+#[derive(Debug)]
+pub(crate) struct Stuck;
+
+/// What all clients of a round got together.
+#[derive(Default)]
+pub(crate) struct Answers(AtomicU64);
+
+impl Answers {
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The hand of one account.
+pub(crate) struct Hand {
+    site: Arc<Site>,
+    endpoint: &'static str,
+    pub(crate) key: Key,
+    pub(crate) kid: Option<String>,
+    nonce: Option<String>,
+    connection: Option<Connection>,
+    answers: Arc<Answers>,
+    until: Instant,
+    /// What it was told to try again, and how often.
+    pub(crate) put_off: BTreeMap<String, u64>,
+}
+
+impl Hand {
+    /// A hand that tries until this moment.
+    pub(crate) fn new(site: &Arc<Site>, key: Key, answers: &Arc<Answers>, until: Instant) -> Self {
+        Self {
+            site: Arc::clone(site),
+            endpoint: "open",
+            key,
+            kid: None,
+            nonce: None,
+            connection: None,
+            answers: Arc::clone(answers),
+            until,
+            put_off: BTreeMap::new(),
+        }
+    }
+
+    /// A URL of its endpoint.
+    pub(crate) fn url(&self, resource: &str) -> String {
+        self.site.url(self.endpoint, resource)
+    }
+
+    /// POST-as-GET.
+    pub(crate) fn read(&mut self, url: &str) -> Result<Response, Stuck> {
+        self.send_until_answered(url, "", false)
+    }
+
+    /// A signed request.
+    pub(crate) fn post(&mut self, url: &str, payload: &Value) -> Result<Response, Stuck> {
+        self.send_until_answered(url, &payload.to_string(), false)
+    }
+
+    /// newAccount.
+    pub(crate) fn new_account(&mut self, payload: &Value) -> Result<Response, Stuck> {
+        self.send_until_answered(&self.url("new-account"), &payload.to_string(), true)
+    }
+
+    /// Pauses, unless the round is over.
+    pub(crate) fn pause(&self) -> Result<(), Stuck> {
+        thread::sleep(PAUSE);
+        if Instant::now() > self.until { Err(Stuck) } else { Ok(()) }
+    }
+
+    fn send_until_answered(&mut self, url: &str, payload: &str, by_key: bool) -> Result<Response, Stuck> {
+        loop {
+            if let Ok(response) = self.send_once(url, payload, by_key) {
+                self.answers.0.fetch_add(1, Ordering::SeqCst);
+                match try_again(&response) {
+                    None => return Ok(response),
+                    Some(kind) => *self.put_off.entry(kind).or_default() += 1,
+                }
+            } else {
+                self.connection = None;
+            }
+            self.pause()?;
+        }
+    }
+
+    fn send_once(&mut self, url: &str, payload: &str, by_key: bool) -> io::Result<Response> {
+        let nonce = match self.nonce.take() {
+            Some(nonce) => nonce,
+            None => {
+                let response = self.exchange("HEAD", &self.url("new-nonce"), None)?;
+                let nonce = response.header("replay-nonce").map(str::to_owned);
+                nonce.ok_or_else(|| io::Error::other("newNonce gives no nonce"))?
+            }
+        };
+        let mut protected = Map::new();
+        protected.insert("alg".to_owned(), self.key.algorithm().into());
+        protected.insert("nonce".to_owned(), nonce.into());
+        protected.insert("url".to_owned(), url.into());
+        match self.kid.as_ref().filter(|_| !by_key) {
+            Some(kid) => protected.insert("kid".to_owned(), kid.as_str().into()),
+            None => protected.insert("jwk".to_owned(), self.key.jwk()),
+        };
+        let jws = Draft { protected, payload: payload.into(), key: self.key.clone() }.sign();
+        let response = self.exchange("POST", url, Some(jws.to_string().as_bytes()))?;
+        self.nonce = response.header("replay-nonce").map(str::to_owned);
+        Ok(response)
+    }
+
+    /// One request on the connection that there is, or on a new one.
+    fn exchange(&mut self, method: &str, url: &str, body: Option<&[u8]>) -> io::Result<Response> {
+        let path = url.strip_prefix(self.site.external_url.as_str()).unwrap_or(url);
+        let host = self.site.external_url.trim_start_matches("https://");
+        let octets = request(method, path, host, &[("Content-Type", JOSE)], body);
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let ca_file = self.site.pki("acme-ca.pem");
+                let tls = Tls { ca_file: Some(&ca_file), ..Tls::default() };
+                Connection::tls(self.site.gateway, "localhost", &tls)?.0
+            }
+        };
+        connection.send(octets)?;
+        let response = connection.receive(method)?;
+        if response.header("connection").is_none_or(|word| !word.eq_ignore_ascii_case("close")) {
+            self.connection = Some(connection);
+        }
+        Ok(response)
+    }
+}
+
+/// What a refusal is called that says: not now.
+fn try_again(response: &Response) -> Option<String> {
+    let kind = kind(response);
+    let is_now_only = matches!(response.status, 429 | 503) || (response.status == 400 && kind == "badNonce");
+    is_now_only.then(|| format!("{} {kind}", response.status))
+}
+
+/// The kind of problem that a refusal is, without the words that all kinds begin with.
+pub(crate) fn kind(response: &Response) -> String {
+    let problem: Value = serde_json::from_slice(&response.body).unwrap_or_else(|_| json!({}));
+    let kind = problem["type"].as_str().and_then(|kind| kind.rsplit(':').next());
+    kind.unwrap_or("no problem document").to_owned()
+}

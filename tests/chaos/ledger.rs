@@ -1,0 +1,126 @@
+//! What a client was told, and what turned out to be untrue.
+
+use std::{collections::BTreeMap, fmt};
+
+use ::tests::key::Key;
+
+/// A promise that was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Breach {
+    /// An order that was acknowledged has no honest end.
+    Lost,
+    /// An order has two certificates.
+    Twice,
+    /// Something that was acknowledged is not so any more.
+    Missing,
+}
+
+/// A breach and what there is to see of it.
+pub(crate) struct Finding {
+    pub(crate) breach: Breach,
+    pub(crate) words: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", format!("{:?}", self.breach).to_uppercase(), self.words)
+    }
+}
+
+/// All that one client knows.
+pub(crate) struct Account {
+    pub(crate) key: Key,
+    /// Its URL, once newAccount was answered.
+    pub(crate) url: Option<String>,
+    /// The contact that was acknowledged last.
+    pub(crate) contact: Option<String>,
+    pub(crate) orders: Vec<Order>,
+    pub(crate) findings: Vec<Finding>,
+    /// Refusals by kind, those that only say "not now" included.
+    pub(crate) refusals: BTreeMap<String, u64>,
+}
+
+/// An order whose creation was acknowledged.
+pub(crate) struct Order {
+    pub(crate) url: String,
+    /// How far it was seen to be.
+    pub(crate) stage: Stage,
+    /// Challenges whose responses were acknowledged.
+    pub(crate) responded: Vec<String>,
+    /// Why it has no certificate.
+    pub(crate) problem: Option<String>,
+    pub(crate) certificate: Option<Certificate>,
+}
+
+/// A certificate that was downloaded.
+pub(crate) struct Certificate {
+    pub(crate) url: String,
+    pub(crate) pem: String,
+    pub(crate) is_revoked: bool,
+}
+
+/// The stages of an order (RFC 8555 §7.1.6). None is ever left for an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Pending,
+    Ready,
+    /// Also what an acknowledged finalize promises.
+    Processing,
+    Valid,
+    Invalid,
+}
+
+impl Stage {
+    /// The stage of this name.
+    pub(crate) fn of(status: &str) -> Option<Self> {
+        Some(match status {
+            "pending" => Self::Pending,
+            "ready" => Self::Ready,
+            "processing" => Self::Processing,
+            "valid" => Self::Valid,
+            "invalid" => Self::Invalid,
+            _ => return None,
+        })
+    }
+
+    /// Whether an order that was seen here may be seen there.
+    pub(crate) fn may_become(self, next: Self) -> bool {
+        next >= self && (self < Self::Valid || next == self)
+    }
+}
+
+impl Account {
+    pub(crate) fn new(key: Key) -> Self {
+        let (orders, findings, refusals) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { key, url: None, contact: None, orders, findings, refusals }
+    }
+
+    /// Notes a promise that was not kept.
+    pub(crate) fn breach(&mut self, breach: Breach, words: impl Into<String>) {
+        self.findings.push(Finding { breach, words: words.into() });
+    }
+}
+
+impl Order {
+    pub(crate) fn new(url: String) -> Self {
+        Self { url, stage: Stage::Pending, responded: Vec::new(), problem: None, certificate: None }
+    }
+
+    /// What the CM calls it.
+    pub(crate) fn reference(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_stage_is_left_for_an_earlier_one_and_an_end_is_an_end() {
+        let may = |from: &str, to: &str| Stage::of(from).unwrap().may_become(Stage::of(to).unwrap());
+        assert!(may("pending", "pending") && may("pending", "ready") && may("ready", "invalid"));
+        assert!(!may("processing", "ready") && !may("ready", "pending"));
+        assert!(may("valid", "valid") && !may("valid", "invalid") && !may("invalid", "valid"));
+    }
+}

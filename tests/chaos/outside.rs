@@ -1,0 +1,92 @@
+//! The world outside of gateway and CM, which is never killed: name server and http-01 responder, in a sandbox of their
+//! own whose CM nobody asks.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tests::{
+    binaries,
+    http::{Connection, request},
+    process::Process,
+    wait_for,
+};
+
+/// It, until it is dropped.
+pub(crate) struct Outside {
+    _process: Process,
+    /// Where names are looked up.
+    pub(crate) dns: String,
+    control: SocketAddr,
+}
+
+impl Outside {
+    /// Starts it in a folder of its own, which is removed at the end.
+    pub(crate) fn start() -> Self {
+        let dir = new_folder();
+        let made = Command::new(binaries::sandbox()).arg("init").arg("--dir").arg(&dir).output();
+        assert!(made.is_ok_and(|made| made.status.success()), "acme-sandbox init failed");
+        let any = "127.0.0.1:0".to_owned();
+        let mut arguments = vec!["serve".to_owned(), "--dir".to_owned(), dir.display().to_string()];
+        for flag in ["--cm", "--status", "--dns", "--control"] {
+            arguments.extend([flag.to_owned(), any.clone()]);
+        }
+        for flag in ["--http-01-port", "--tls-alpn-01-port"] {
+            arguments.extend([flag.to_owned(), "0".to_owned()]);
+        }
+        let log = dir.join("sandbox.log");
+        let mut process = Process::start("acme-sandbox", &binaries::sandbox(), &arguments, &log, Some(&dir));
+        let facts: Value = wait_for("the outside world", Duration::from_secs(60), || {
+            process.check_alive();
+            fs::read(dir.join("sandbox.json")).ok().and_then(|text| serde_json::from_slice(&text).ok())
+        });
+        let control = facts["control"].as_str().and_then(|url| url.strip_prefix("http://"));
+        let control = control.and_then(|address| address.parse().ok()).expect("sandbox.json names the control server");
+        let dns = facts["dns"].as_str().expect("sandbox.json names the name server").to_owned();
+        Self { _process: process, dns, control }
+    }
+
+    /// Answers http-01 on this port from now on.
+    pub(crate) fn listen(&self, http_01_port: u16) -> Responder {
+        let responder = Responder { control: self.control };
+        responder.command("/http-01/listen", &json!({"address": format!("127.0.0.1:{http_01_port}")}));
+        responder
+    }
+}
+
+/// Where clients put their answers to challenges.
+#[derive(Clone, Copy)]
+pub(crate) struct Responder {
+    control: SocketAddr,
+}
+
+impl Responder {
+    /// Answers the challenge of this token.
+    pub(crate) fn provide(self, token: &str, key_authorization: &str) {
+        self.command("/add-http01", &json!({"token": token, "content": key_authorization}));
+    }
+
+    fn command(self, path: &str, body: &Value) {
+        let body = body.to_string();
+        let octets = request("POST", path, "localhost", &[("Connection", "close")], Some(body.as_bytes()));
+        let answer = Connection::plain(self.control).and_then(|mut connection| {
+            connection.send(octets)?;
+            connection.receive("POST")
+        });
+        let _ = answer.unwrap_or_else(|error| panic!("{path}: {error}")).expect(200);
+    }
+}
+
+fn new_folder() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("acme-gateway-outside-{}-{count}", std::process::id()));
+    fs::create_dir_all(&dir).expect("a folder can be made");
+    dir
+}
