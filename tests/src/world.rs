@@ -239,7 +239,8 @@ impl World {
     #[must_use]
     pub fn gateway_memory_kib_max(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.gateway.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a process has a high-water mark");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a process has a high-water mark");
         line.trim_end_matches("kB").trim().parse().expect("in kB")
     }
 
