@@ -122,12 +122,21 @@ pub(crate) fn registered(world: &World) -> Lane<'_> {
 
 /// uacme in a mount namespace of its own, in which the gateway's CA is all the CAs there are.
 fn uacme(lane: &Lane<'_>, endpoint: &str) -> Result<Shell, Failure> {
-    let inside = lane.dir.join("trusting.sh");
-    if !inside.exists() {
+    let (outside, inside) = (lane.dir.join("trust.sh"), lane.dir.join("trusting.sh"));
+    if !outside.exists() {
         script(&inside, &format!("mount --bind '{}' {SYSTEM_CA_FILE}\nexec \"$@\"\n", lane.ca_file().display()))?;
+        // Who may not do it as it is becomes root of a user namespace first.
+        let unshare = "unshare --mount true 2>/dev/null || user='--user --map-root-user'\n";
+        script(&outside, &format!("{unshare}exec unshare ${{user:-}} --mount '{}' \"$@\"\n", inside.display()))?;
     }
-    let unshare = lane.shell("unshare").args(&["--user", "--map-root-user", "--mount"]).arg(inside);
-    let uacme = unshare.args(&["uacme", "--verbose", "--yes", "--acme-url", &lane.directory(endpoint), "--confdir"]);
+    let uacme = lane.shell(outside).args(&[
+        "uacme",
+        "--verbose",
+        "--yes",
+        "--acme-url",
+        &lane.directory(endpoint),
+        "--confdir",
+    ]);
     Ok(uacme.arg(lane.dir.join("conf")))
 }
 

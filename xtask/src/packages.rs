@@ -30,7 +30,7 @@ struct Package {
     why: &'static str,
 }
 
-const PACKAGES: [Package; 22] = [
+const PACKAGES: [Package; 23] = [
     Package { name: "pkg-config", probe: Probe::Program("pkg-config"), why: "finds the OpenSSL headers" },
     Package { name: "libssl-dev", probe: OPENSSL_HEADERS, why: "josekit builds on OpenSSL" },
     Package { name: "openssl", probe: Probe::Program("openssl"), why: "verifies issued chains in scenarios" },
@@ -61,6 +61,7 @@ const PACKAGES: [Package; 22] = [
     },
     Package { name: "nginx", probe: Probe::File("/usr/sbin/nginx"), why: "a server for certbot" },
     Package { name: "dehydrated", probe: Probe::Program("dehydrated"), why: A_CLIENT },
+    Package { name: "bsdextrautils", probe: Probe::Program("hexdump"), why: "dehydrated binds accounts with hexdump" },
     Package { name: "lego", probe: Probe::Program("lego"), why: A_CLIENT },
     Package {
         name: "ruby-acme-client",
