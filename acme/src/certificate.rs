@@ -8,13 +8,17 @@
 mod id;
 mod path;
 mod pem;
+mod validity;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use sha2::{Digest, Sha256};
 use x509_parser::{certificate::X509Certificate, extensions::KeyUsage, prelude::FromDer, x509::X509Version};
 
-pub use self::id::{CertificateId, NotACertificateId};
+pub use self::{
+    id::{CertificateId, NotACertificateId},
+    validity::Validity,
+};
 use crate::{
     base64url, der, extension,
     identifier::Identifier,

@@ -1,6 +1,14 @@
 //! What every request and every worker shares, and how it is put together.
+//!
+//! An [`App`] never changes. Other settings make another one that shares everything but what the
+//! settings say, and [`Current`] is where the newest is found
+//! ([ADR 17](../../docs/adr/0017-settings-are-exchanged-whole.md)).
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use acme::{
     ids::{EndpointName, ProfileName, RealmName},
@@ -21,27 +29,51 @@ use crate::{
     workers::{Waiters, Wake},
 };
 
-/// The shared parts. One for the process, behind an `Arc`.
+/// The shared parts, behind an `Arc`. Whoever has one sees the same settings to the end of what he does.
+#[derive(Clone)]
 pub(crate) struct App {
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) endpoints: BTreeMap<EndpointName, Arc<Endpoint>>,
     pub(crate) store: Store,
     pub(crate) cm: Arc<dyn CertificateManager>,
-    pub(crate) registrations: CachedRegistrations,
-    pub(crate) catalogue: Catalogue,
-    pub(crate) downloads: Downloads,
-    pub(crate) renewal_infos: RenewalInfos,
+    pub(crate) registrations: Arc<CachedRegistrations>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) downloads: Arc<Downloads>,
+    pub(crate) renewal_infos: Arc<RenewalInfos>,
     /// Roots that issued certificates must chain to, in DER.
     pub(crate) anchors: Vec<Vec<u8>>,
     pub(crate) validator: Validator,
-    pub(crate) nonces: Nonces,
-    pub(crate) limits: Limits,
-    pub(crate) sealer: Sealer,
-    pub(crate) metrics: Metrics,
+    pub(crate) nonces: Arc<Nonces>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) metrics: Arc<Metrics>,
     /// Told when there is new work for the workers.
-    pub(crate) wake: Wake,
+    pub(crate) wake: Arc<Wake>,
     /// Finalize requests that wait for their certificate.
-    pub(crate) waiters: Waiters,
+    pub(crate) waiters: Arc<Waiters>,
+}
+
+/// The App of this moment. A request and a job take it once, at their beginning; clones of this are
+/// one place.
+#[derive(Clone)]
+pub(crate) struct Current(Arc<RwLock<Arc<App>>>);
+
+impl Current {
+    pub(crate) fn app(&self) -> Arc<App> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What begins from now on begins with this App; what is under way keeps its own.
+    pub(crate) fn exchange(&self, app: App) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(app);
+    }
+}
+
+/// An App that nobody has exchanged yet.
+impl From<Arc<App>> for Current {
+    fn from(app: Arc<App>) -> Self {
+        Self(Arc::new(RwLock::new(app)))
+    }
 }
 
 impl App {

@@ -1,7 +1,8 @@
-//! The gateway's own TLS, and the roots it trusts for issued certificates.
+//! The gateway's own certificates and TLS, and the roots it trusts for issued certificates.
 
 use std::{path::Path, sync::Arc};
 
+use acme::{certificate::Validity, time::Timestamp};
 use anyhow::{Context as _, bail};
 use rustls::{
     ServerConfig, SignatureAlgorithm,
@@ -13,19 +14,47 @@ use rustls::{
 
 use crate::{
     http::ALPN,
-    settings::{Server, require_private, require_readable},
+    settings::{Cm, Server, require_private, require_readable},
 };
+
+/// A certificate of this gateway and its key, in the files that the settings name.
+pub(super) struct Identity<'a> {
+    /// What it is called in metrics.
+    pub(super) name: &'static str,
+    /// What the names of its two settings begin with.
+    prefix: &'static str,
+    pub(super) certificate: &'a Path,
+    pub(super) key: &'a Path,
+}
+
+/// What the RSA pair is called in metrics, if there is one.
+pub(super) const SERVER_RSA: &str = "server_rsa";
+
+/// What this gateway shows to clients.
+pub(super) fn server_identities(settings: &Server) -> Vec<Identity<'_>> {
+    let first = Identity {
+        name: "server",
+        prefix: "server.",
+        certificate: &settings.certificate_file,
+        key: &settings.key_file,
+    };
+    let rsa = settings.rsa_certificate_file.as_deref().zip(settings.rsa_key_file.as_deref());
+    let rsa = rsa.map(|(certificate, key)| Identity { name: SERVER_RSA, prefix: "server.rsa_", certificate, key });
+    [Some(first), rsa].into_iter().flatten().collect()
+}
+
+/// What this gateway shows to the CM.
+pub(super) fn cm_identity(settings: &Cm) -> Identity<'_> {
+    Identity { name: "cm", prefix: "cm.", certificate: &settings.certificate_file, key: &settings.key_file }
+}
 
 /// TLS 1.2 and 1.3, HTTP/1.1 only: the server's HTTP/2 would bring an unmaintained library. Clients
 /// that name no server, or one that we do not know, get the same certificate as all others.
 pub(super) fn server_config(settings: &Server) -> anyhow::Result<Arc<ServerConfig>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let identity = |certificate: &Path, key: &Path, prefix: &str| certified_key(&provider, certificate, key, prefix);
-    let first = identity(&settings.certificate_file, &settings.key_file, "server.")?;
-    let rsa = match (&settings.rsa_certificate_file, &settings.rsa_key_file) {
-        (Some(certificate), Some(key)) => Some(identity(certificate, key, "server.rsa_")?),
-        (Some(_) | None, Some(_) | None) => None,
-    };
+    let mut pairs = server_identities(settings).into_iter().map(|identity| identity.read(&provider));
+    let Some(first) = pairs.next().transpose()? else { bail!("server.certificate_file: there is none") };
+    let rsa = pairs.next().transpose()?;
     if rsa.as_ref().is_some_and(|pair| pair.key.algorithm() != SignatureAlgorithm::RSA) {
         bail!("server.rsa_key_file: the key is not RSA; give the RSA key, and the other one as server.key_file");
     }
@@ -55,20 +84,51 @@ impl ResolvesServerCert for Identities {
     }
 }
 
-/// Reads one certificate with its key; refusals begin with the setting.
-fn certified_key(
-    provider: &CryptoProvider,
-    certificate: &Path,
-    key: &Path,
-    prefix: &str,
-) -> anyhow::Result<CertifiedKey> {
-    let (certificate_file, key_file) = (format!("{prefix}certificate_file"), format!("{prefix}key_file"));
-    let chain = certificates(certificate, &certificate_file)?;
-    require_private(key, &key_file)?;
-    let secret = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("{key_file}: {} holds no private key in PEM", key.display()))?;
-    CertifiedKey::from_der(chain, secret, provider)
-        .with_context(|| format!("{certificate_file} and {key_file} do not belong together"))
+impl Identity<'_> {
+    /// Reads both files; refusals begin with the setting.
+    fn read(&self, provider: &CryptoProvider) -> anyhow::Result<CertifiedKey> {
+        let (certificate_file, key_file) = (self.certificate_file(), format!("{}key_file", self.prefix));
+        let chain = certificates(self.certificate, &certificate_file)?;
+        require_private(self.key, &key_file)?;
+        let secret = PrivateKeyDer::from_pem_file(self.key)
+            .with_context(|| format!("{key_file}: {} holds no private key in PEM", self.key.display()))?;
+        CertifiedKey::from_der(chain, secret, provider)
+            .with_context(|| format!("{certificate_file} and {key_file} do not belong together"))
+    }
+
+    /// That both files can be used, and that the certificate is valid now; says until when.
+    pub(super) fn require_valid(&self, now: Timestamp) -> anyhow::Result<Timestamp> {
+        let setting = self.certificate_file();
+        let validity = self.validity(&self.read(&aws_lc_rs::default_provider())?)?;
+        let file = self.certificate.display();
+        if validity.not_after < now {
+            bail!("{setting}: {file} expired at {}; put a renewed certificate there", validity.not_after);
+        }
+        if now < validity.not_before {
+            bail!("{setting}: {file} is not valid before {}; see whether the clock is right", validity.not_before);
+        }
+        Ok(validity.not_after)
+    }
+
+    /// Until when the certificate is valid, or was.
+    pub(super) fn expires(&self) -> anyhow::Result<Timestamp> {
+        Ok(self.validity(&self.read(&aws_lc_rs::default_provider())?)?.not_after)
+    }
+
+    fn validity(&self, pair: &CertifiedKey) -> anyhow::Result<Validity> {
+        let validity = pair.cert.first().and_then(|leaf| Validity::of(leaf));
+        validity.with_context(|| {
+            format!(
+                "{}: {} begins with something else than a certificate",
+                self.certificate_file(),
+                self.certificate.display()
+            )
+        })
+    }
+
+    fn certificate_file(&self) -> String {
+        format!("{}certificate_file", self.prefix)
+    }
 }
 
 /// The roots that issued certificates must chain to, in DER.

@@ -311,10 +311,10 @@ impl Arrived {
     }
 }
 
-/// The shared parts, which every route has.
+/// The shared parts, as they were when the request came.
 pub(crate) fn app_of(request: &HttpRequest) -> Result<Arc<App>, HttpError> {
-    let data = request.app_data::<web::Data<App>>();
-    data.map(|data| Arc::clone(data)).ok_or_else(|| ra::Error::internal(anyhow::anyhow!("no app in a request")).into())
+    let app = request.extensions().get::<Arc<App>>().cloned();
+    app.ok_or_else(|| ra::Error::internal(anyhow::anyhow!("no app in a request")).into())
 }
 
 /// The endpoint that the path names.

@@ -26,7 +26,10 @@ use super::{
     problem::{HttpError, Sent},
     trace::{Asked, Told, leave_trace},
 };
-use crate::{app::App, clock};
+use crate::{
+    app::{App, Current},
+    clock,
+};
 
 /// The nonce header (RFC 8555 §6.5.1).
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
@@ -37,9 +40,10 @@ pub(crate) async fn dress<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
-    let Some(app) = request.app_data::<web::Data<App>>().map(|data| Arc::clone(data)) else {
+    let Some(app) = request.app_data::<web::Data<Current>>().map(|current| current.app()) else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
+    request.extensions_mut().insert(Arc::clone(&app));
     let asked = Asked::of(&request);
     if let Some(refused) = refusal(&request).or_else(|| admit(&app, &request).err()) {
         let mut response = request.error_response(refused);

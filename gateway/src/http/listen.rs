@@ -23,14 +23,15 @@ use super::{
     router::routes,
     server::{Limits, Transport, serve},
 };
-use crate::{app::App, settings::Settings};
+use crate::{app::Current, settings::Settings};
 
 /// Listens for ACME over HTTPS. Another TLS configuration sent to `tls` holds for every handshake
 /// from then on.
-pub(crate) fn listen(app: &Arc<App>, tls: watch::Receiver<Arc<ServerConfig>>) -> anyhow::Result<Server> {
+pub(crate) fn listen(current: &Current, tls: watch::Receiver<Arc<ServerConfig>>) -> anyhow::Result<Server> {
+    let app = current.app();
     let settings = &app.settings.server;
     let listeners = settings.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
-    let data = web::Data::from(app.clone());
+    let data = web::Data::new(current.clone());
     let load = web::Data::new(Load::new(settings.requests_in_hand_max));
     let peers = Peers::new(settings.connections_per_address_max, Some(app.metrics.connections_refused.clone()));
     let make = move || {

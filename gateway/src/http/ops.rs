@@ -2,7 +2,6 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    sync::Arc,
     time::Duration,
 };
 
@@ -14,7 +13,7 @@ use super::{
     connection::{PaceLimits, Peers},
     server::{Limits, Transport, serve},
 };
-use crate::app::App;
+use crate::app::Current;
 
 /// A few scrapers and probes on a trusted network.
 const LIMITS: Limits = Limits {
@@ -33,9 +32,9 @@ const LIMITS: Limits = Limits {
 };
 
 /// Serves `/healthz`, `/readyz` and `/metrics` as plain HTTP.
-pub(crate) fn listen(app: &Arc<App>, address: SocketAddr) -> anyhow::Result<Server> {
+pub(crate) fn listen(current: &Current, address: SocketAddr) -> anyhow::Result<Server> {
     let listener = TcpListener::bind(address).with_context(|| format!("ops.listen: cannot listen on {address}"))?;
-    let data = web::Data::from(app.clone());
+    let data = web::Data::new(current.clone());
     let make = move || {
         Web::new()
             .app_data(data.clone())
@@ -52,7 +51,8 @@ async fn healthz() -> HttpResponse {
 }
 
 /// New orders can be taken: the store answers, and what every realm offers is known.
-async fn readyz(app: web::Data<App>) -> HttpResponse {
+async fn readyz(current: web::Data<Current>) -> HttpResponse {
+    let app = current.app();
     let mut missing = Vec::new();
     if let Err(error) = app.store.next_due().await {
         missing.push(format!("store: {error}"));
@@ -69,6 +69,6 @@ async fn readyz(app: web::Data<App>) -> HttpResponse {
     }
 }
 
-async fn metrics(app: web::Data<App>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(app.metrics.text())
+async fn metrics(current: web::Data<Current>) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(current.app().metrics.text())
 }

@@ -91,6 +91,11 @@ impl Counter {
         }
     }
 
+    /// Whether this is what it counts against.
+    pub(super) fn has(&self, limit: Option<RateLimit>) -> bool {
+        self.limit == limit
+    }
+
     /// Spends one.
     pub(super) fn spend(&self, key: impl Hash) -> Result<Spent<'_>, Exceeded> {
         let Some(limit) = self.limit else { return Ok(Spent::nothing()) };

@@ -16,7 +16,7 @@ mod counter;
 mod exceeded;
 pub(crate) mod pending_orders;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use acme::{
     authorization::Authorization,
@@ -39,17 +39,17 @@ use crate::{app::Endpoint, settings, telemetry::metrics::Metrics};
 /// All limits. Addresses that are exempt are never counted.
 pub(crate) struct Limits {
     exempt: Vec<IpNet>,
-    requests_per_address: Counter,
-    unknown_accounts_per_address: Counter,
-    new_accounts_per_address: Counter,
-    failed_external_accounts_per_address: Counter,
-    failed_external_accounts_per_key_id: Counter,
-    requests_per_account: Counter,
-    new_orders_per_account: Counter,
-    new_orders_per_external_account: Counter,
-    new_orders_per_endpoint: Counter,
-    failed_validations_per_account_and_name: Counter,
-    pub(crate) pending_orders: PendingOrders,
+    requests_per_address: Arc<Counter>,
+    unknown_accounts_per_address: Arc<Counter>,
+    new_accounts_per_address: Arc<Counter>,
+    failed_external_accounts_per_address: Arc<Counter>,
+    failed_external_accounts_per_key_id: Arc<Counter>,
+    requests_per_account: Arc<Counter>,
+    new_orders_per_account: Arc<Counter>,
+    new_orders_per_external_account: Arc<Counter>,
+    new_orders_per_endpoint: Arc<Counter>,
+    failed_validations_per_account_and_name: Arc<Counter>,
+    pub(crate) pending_orders: Arc<PendingOrders>,
 }
 
 /// What a new order has spent. Given back when this is dropped, unless it is kept.
@@ -83,65 +83,91 @@ pub(crate) enum Asker<'a> {
 
 impl Limits {
     pub(crate) fn new(settings: &settings::Limits, metrics: &Metrics) -> Self {
-        let counter = |setting: &'static str, what: &'static str, limit: settings::Limit| {
-            Counter::new(Subject { setting, what }, limit.0, metrics.limit(setting))
+        Self::after(None, settings, metrics)
+    }
+
+    /// The limits that follow these: what was spent of a limit that stays as it is stays spent, and
+    /// one that changes starts afresh.
+    pub(crate) fn changed(&self, settings: &settings::Limits, metrics: &Metrics) -> Self {
+        Self::after(Some(self), settings, metrics)
+    }
+
+    fn after(earlier: Option<&Self>, settings: &settings::Limits, metrics: &Metrics) -> Self {
+        let counter =
+            |setting: &'static str, what: &'static str, of: fn(&Self) -> &Arc<Counter>, limit: settings::Limit| {
+                let unchanged = earlier.map(of).filter(|counter| counter.has(limit.0));
+                let fresh = || Arc::new(Counter::new(Subject { setting, what }, limit.0, metrics.limit(setting)));
+                unchanged.map_or_else(fresh, Arc::clone)
+            };
+        let pending_max = settings.pending_orders_per_account_max.0;
+        let pending = earlier.map(|limits| &limits.pending_orders).filter(|orders| orders.has(pending_max));
+        let fresh_pending = || {
+            let refused = metrics.limit("pending_orders_per_account_max").refused;
+            Arc::new(PendingOrders::new(pending_max, refused))
         };
         Self {
             exempt: settings.exempt.clone(),
             requests_per_address: counter(
                 "requests_per_address",
                 "requests from your network address",
+                |limits| &limits.requests_per_address,
                 settings.requests_per_address,
             ),
             unknown_accounts_per_address: counter(
                 "unknown_accounts_per_address",
                 "requests for accounts or certificates that do not exist",
+                |limits| &limits.unknown_accounts_per_address,
                 settings.unknown_accounts_per_address,
             ),
             new_accounts_per_address: counter(
                 "new_accounts_per_address",
                 "new accounts from your network address",
+                |limits| &limits.new_accounts_per_address,
                 settings.new_accounts_per_address,
             ),
             failed_external_accounts_per_address: counter(
                 "failed_external_accounts_per_address",
                 "failed external account bindings from your network address",
+                |limits| &limits.failed_external_accounts_per_address,
                 settings.failed_external_accounts_per_address,
             ),
             failed_external_accounts_per_key_id: counter(
                 "failed_external_accounts_per_key_id",
                 "failed external account bindings with this key id",
+                |limits| &limits.failed_external_accounts_per_key_id,
                 settings.failed_external_accounts_per_key_id,
             ),
             requests_per_account: counter(
                 "requests_per_account",
                 "requests of this account",
+                |limits| &limits.requests_per_account,
                 settings.requests_per_account,
             ),
             new_orders_per_account: counter(
                 "new_orders_per_account",
                 "new orders of this account",
+                |limits| &limits.new_orders_per_account,
                 settings.new_orders_per_account,
             ),
             new_orders_per_external_account: counter(
                 "new_orders_per_external_account",
                 "new orders of all accounts of this external account key",
+                |limits| &limits.new_orders_per_external_account,
                 settings.new_orders_per_external_account,
             ),
             new_orders_per_endpoint: counter(
                 "new_orders_per_endpoint",
                 "new orders at this directory",
+                |limits| &limits.new_orders_per_endpoint,
                 settings.new_orders_per_endpoint,
             ),
             failed_validations_per_account_and_name: counter(
                 "failed_validations_per_account_and_name",
                 "failed validations",
+                |limits| &limits.failed_validations_per_account_and_name,
                 settings.failed_validations_per_account_and_name,
             ),
-            pending_orders: PendingOrders::new(
-                settings.pending_orders_per_account_max.0,
-                metrics.limit("pending_orders_per_account_max").refused,
-            ),
+            pending_orders: pending.map_or_else(fresh_pending, Arc::clone),
         }
     }
 

@@ -57,6 +57,11 @@ impl PendingOrders {
         Self { max, refused, accounts: Mutex::default() }
     }
 
+    /// Whether this is the most that an account may have.
+    pub(super) fn has(&self, max: Option<usize>) -> bool {
+        self.max == max
+    }
+
     /// Refuses if the account has as many pending orders as it may. `lifetime` is how long an order
     /// stays pending at the most.
     pub(crate) async fn require_room(

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use config::{Config, Environment, File, FileFormat, Source};
 
-use super::{Settings, SettingsError};
+use super::{Settings, SettingsError, reload::Said};
 
 /// `config/gateway.toml`, compiled in so that it cannot drift from the program.
 const DEFAULTS: &str = include_str!("../../../config/gateway.toml");
@@ -16,16 +16,17 @@ const ENVIRONMENT_PREFIX: &str = "ACME_GATEWAY";
 /// # Errors
 /// [`SettingsError`] naming the setting and the fix.
 pub(crate) fn load(file: &Path) -> Result<Settings, SettingsError> {
-    read(File::from(file).format(FileFormat::Toml))
+    settings_of(sources(File::from(file).format(FileFormat::Toml))?)
 }
 
 /// Settings for tests: the defaults and what this text says instead.
 #[cfg(test)]
 pub(crate) fn from_text(text: &str) -> Result<Settings, SettingsError> {
-    read(File::from_str(text, FileFormat::Toml))
+    settings_of(sources(File::from_str(text, FileFormat::Toml))?)
 }
 
-fn read(own: impl Source + Send + Sync + 'static) -> Result<Settings, SettingsError> {
+/// Everything that is said, one source over the other.
+pub(super) fn sources(own: impl Source + Send + Sync + 'static) -> Result<Config, SettingsError> {
     let environment = Environment::with_prefix(ENVIRONMENT_PREFIX)
         .prefix_separator("__")
         .separator("__")
@@ -41,9 +42,15 @@ fn read(own: impl Source + Send + Sync + 'static) -> Result<Settings, SettingsEr
         .add_source(own)
         .add_source(environment)
         .build()?;
-    let settings: Settings = with_endpoint_defaults(sources)?.try_deserialize()?;
+    Ok(with_endpoint_defaults(sources)?)
+}
+
+/// What it means, checked.
+pub(super) fn settings_of(sources: Config) -> Result<Settings, SettingsError> {
+    let said = Said::of(&sources)?;
+    let settings: Settings = sources.try_deserialize()?;
     settings.check()?;
-    Ok(settings)
+    Ok(Settings { said, ..settings })
 }
 
 /// Gives every endpoint what `[endpoint_defaults]` says and it does not say itself.

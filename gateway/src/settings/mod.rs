@@ -6,6 +6,7 @@ mod compatibility;
 mod files;
 mod limits;
 mod load;
+mod reload;
 mod values;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -26,6 +27,7 @@ pub(crate) use limits::{Limit, Limits, Pausing};
 #[cfg(test)]
 pub(crate) use load::from_text;
 pub(crate) use load::load;
+pub(crate) use reload::{Reloaded, reload};
 use values::{ExternalUrl, Seconds, optional_id, optional_path, optional_text, optional_time};
 
 /// All settings.
@@ -48,6 +50,9 @@ pub(crate) struct Settings {
     _endpoint_defaults: serde::de::IgnoredAny,
     #[serde(default)]
     pub(crate) endpoints: BTreeMap<EndpointName, Endpoint>,
+    /// What was said, to tell later what has changed.
+    #[serde(skip)]
+    said: reload::Said,
 }
 
 /// The HTTPS listener.

@@ -1,8 +1,9 @@
 //! Numbers for Prometheus. Label sets are closed: nothing that a client sends becomes a label.
 
-use acme::{challenge::ChallengeKind, problem::ProblemKind};
+use acme::{challenge::ChallengeKind, problem::ProblemKind, time::Timestamp};
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// All numbers.
@@ -13,6 +14,8 @@ pub(crate) struct Metrics {
     validations: IntCounterVec,
     limited: IntCounterVec,
     uncounted: IntCounterVec,
+    reloads: IntCounterVec,
+    identity_expires: IntGaugeVec,
     pub(crate) orders_created: IntCounter,
     pub(crate) orders_failed: IntCounter,
     pub(crate) certificates_issued: IntCounter,
@@ -47,6 +50,14 @@ impl Metrics {
             HistogramOpts::new("request_seconds", "Time to answer ACME requests, by resource and status class.");
         let requests = HistogramVec::new(latency, &["resource", "status"])?;
         registry.register(Box::new(requests.clone()))?;
+        let identity_expires = IntGaugeVec::new(
+            Opts::new(
+                "identity_expires_timestamp_seconds",
+                "When a certificate of this gateway expires, in seconds since 1970: server, server_rsa, cm.",
+            ),
+            &["identity"],
+        )?;
+        registry.register(Box::new(identity_expires.clone()))?;
         let store_quarantined =
             IntGauge::new("store_quarantined", "1 if the store was damaged at start and moved aside.")?;
         registry.register(Box::new(store_quarantined.clone()))?;
@@ -67,6 +78,12 @@ impl Metrics {
                 "Requests let through uncounted because a limit had no space for another key.",
                 &["limit"],
             )?,
+            reloads: counters(
+                "reloads_total",
+                "What was read again while running, by what it is (settings, server, cm, issuer_roots) and outcome (loaded, refused).",
+                &["of", "outcome"],
+            )?,
+            identity_expires,
             orders_created: counter("orders_created_total", "Orders created.")?,
             orders_failed: counter("orders_failed_total", "Orders that ended without a certificate after finalize.")?,
             certificates_issued: counter("certificates_issued_total", "Certificates that passed every check.")?,
@@ -106,6 +123,23 @@ impl Metrics {
     pub(crate) fn validated(&self, kind: ChallengeKind, outcome: Result<(), ProblemKind>) {
         let outcome = outcome.map_or_else(|problem| problem.name_and_status().0, |()| "valid");
         self.validations.with_label_values(&[kind.as_str(), outcome]).inc();
+    }
+
+    /// Something was read again, and came into use or not.
+    pub(crate) fn reloaded(&self, of: &'static str, is_in_use: bool) {
+        let outcome = if is_in_use { "loaded" } else { "refused" };
+        self.reloads.with_label_values(&[of, outcome]).inc();
+    }
+
+    /// A certificate of this gateway is in use and expires at this time.
+    pub(crate) fn identity_expires(&self, identity: &'static str, at: Timestamp) {
+        self.identity_expires.with_label_values(&[identity]).set(at.unix_secs());
+    }
+
+    /// A certificate of this gateway is no longer in use, and no other took its place.
+    pub(crate) fn identity_gone(&self, identity: &'static str) {
+        // It may never have been in use.
+        let _absent = self.identity_expires.remove_label_values(&[identity]);
     }
 
     /// The numbers of the limit with this name.

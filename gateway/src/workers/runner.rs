@@ -14,7 +14,10 @@ use store::{Commit, Job, ReadError, Stored, Work};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::{issue, revoke, validate};
-use crate::{app::App, clock};
+use crate::{
+    app::{App, Current},
+    clock,
+};
 
 /// Jobs looked at in one round, and the most rounds before others may have their turn.
 const ROUND: usize = 512;
@@ -50,7 +53,7 @@ impl Wake {
 
 /// Runs jobs until it is dropped.
 pub(crate) struct Runner {
-    app: Arc<App>,
+    current: Current,
     validations: Arc<Semaphore>,
     issuances: Arc<Semaphore>,
     revocations: Arc<Semaphore>,
@@ -81,19 +84,22 @@ struct Slot {
 }
 
 impl Runner {
-    pub(crate) fn new(app: Arc<App>) -> Arc<Self> {
+    pub(crate) fn new(current: impl Into<Current>) -> Arc<Self> {
+        let current = current.into();
+        let app = current.app();
         Arc::new(Self {
             validations: Arc::new(Semaphore::new(app.settings.validation.concurrent_max)),
             issuances: Arc::new(Semaphore::new(app.settings.issuance.concurrent_max)),
             revocations: Arc::new(Semaphore::new(REVOCATIONS_MAX)),
             running: Mutex::default(),
-            app,
+            current,
         })
     }
 
     /// Runs until the store has been away for long: then nothing that was promised can be done.
     pub(crate) async fn run(self: Arc<Self>) {
         let mut failures = 0;
+        let wake = Arc::clone(&self.current.app().wake);
         while failures < FAILURES_MAX {
             let pause = match self.start_due().await {
                 Ok(pause) => {
@@ -107,24 +113,32 @@ impl Runner {
                 }
             };
             tokio::select! {
-                () = self.app.wake.wait() => {}
+                () = wake.wait() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
+    /// Waits until no job is being worked on. For when nothing starts jobs any longer.
+    pub(crate) async fn idle(&self) {
+        let wake = Arc::clone(&self.current.app().wake);
+        while !self.lock().jobs.is_empty() {
+            wake.wait().await;
+        }
+    }
+
     /// Starts what is due and has a slot; says how long to pause.
     async fn start_due(self: &Arc<Self>) -> Result<Duration, ReadError> {
-        let now = clock::now();
+        let (app, now) = (self.current.app(), clock::now());
         for _ in 0..ROUNDS_MAX {
-            let due = self.app.store.due_jobs(now, ROUND).await?;
+            let due = app.store.due_jobs(now, ROUND).await?;
             let full = due.len() == ROUND;
             let mut without_slot = Vec::new();
             for job in due {
                 if self.lock().jobs.contains(&job.value.id) {
                     continue;
                 }
-                match self.take_slot(&job.value).await {
+                match self.take_slot(&app, &job.value).await {
                     Ok(Some(slot)) => drop(tokio::spawn(supervise(slot, now))),
                     Ok(None) => without_slot.push(job),
                     Err(error @ ReadError::Unavailable(_)) => return Err(error),
@@ -139,35 +153,22 @@ impl Runner {
                 break;
             }
             // One account with very many slow targets must not hide the jobs of all others.
-            self.put_off(&without_slot, now).await;
+            put_off(&app, &without_slot, now).await;
         }
-        let next = self.app.store.next_due().await?;
+        let next = app.store.next_due().await?;
         Ok(next.map_or(PAUSE_MAX, |due| due.since(now)).clamp(PAUSE_MIN, PAUSE_MAX))
     }
 
-    async fn put_off(&self, jobs: &[Stored<Job>], now: Timestamp) {
-        for batch in jobs.chunks(PUT_OFF_BATCH) {
-            let mut commit = Commit::new();
-            for job in batch {
-                commit.update_job(job, Job { due_at: now.plus(PUT_OFF_BY), ..job.value.clone() });
-            }
-            // A job that changed meanwhile keeps its batch in place: the next round finds it again.
-            if let Err(error) = self.app.store.commit(commit).await {
-                tracing::debug!(error = %error, "some jobs without a slot stay due");
-            }
-        }
-    }
-
-    async fn take_slot(self: &Arc<Self>, job: &Job) -> Result<Option<Slot>, ReadError> {
-        let settings = &self.app.settings;
+    async fn take_slot(self: &Arc<Self>, app: &App, job: &Job) -> Result<Option<Slot>, ReadError> {
+        let settings = &app.settings;
         let (lane, semaphore, most_of_one_account, account) = match &job.work {
             Work::Validate { authorization, .. } => {
-                let found = self.app.store.authorization(authorization).await?;
+                let found = app.store.authorization(authorization).await?;
                 let most = settings.validation.concurrent_per_account_max;
                 (Lane::Validations, &self.validations, most, found.map(|found| found.value.account))
             }
             Work::Issue { order, .. } => {
-                let found = self.app.store.order(order).await?;
+                let found = app.store.order(order).await?;
                 let most = settings.issuance.concurrent_per_account_max;
                 (Lane::Issuances, &self.issuances, most, found.map(|found| found.value.account))
             }
@@ -193,6 +194,19 @@ impl Runner {
     }
 }
 
+async fn put_off(app: &App, jobs: &[Stored<Job>], now: Timestamp) {
+    for batch in jobs.chunks(PUT_OFF_BATCH) {
+        let mut commit = Commit::new();
+        for job in batch {
+            commit.update_job(job, Job { due_at: now.plus(PUT_OFF_BY), ..job.value.clone() });
+        }
+        // A job that changed meanwhile keeps its batch in place: the next round finds it again.
+        if let Err(error) = app.store.commit(commit).await {
+            tracing::debug!(error = %error, "some jobs without a slot stay due");
+        }
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut running = self.runner.lock();
@@ -206,7 +220,7 @@ impl Drop for Slot {
             }
         }
         drop(running);
-        self.runner.app.wake.now();
+        self.runner.current.app().wake.now();
     }
 }
 
@@ -215,7 +229,7 @@ impl Drop for Slot {
 /// The job is read now that nobody else here runs it: since it was found due, an attempt that was
 /// under way may have finished it or put it off.
 async fn supervise(slot: Slot, now: Timestamp) {
-    let app = slot.runner.app.clone();
+    let app = slot.runner.current.app();
     let job = match app.store.job(&slot.job).await {
         Ok(Some(job)) if job.value.due_at <= now => job,
         Ok(Some(_) | None) => return,

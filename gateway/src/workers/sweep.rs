@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{app::App, audit, clock};
+use crate::{
+    app::{App, Current},
+    audit, clock,
+};
 
 /// Between two sweeps.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -43,8 +46,9 @@ pub(crate) async fn keep_audit(app: Arc<App>) {
 }
 
 /// Reads the offer of every realm, for ever.
-pub(crate) async fn keep_catalogue(app: Arc<App>) {
+pub(crate) async fn keep_catalogue(current: Current) {
     loop {
+        let app = current.app();
         let mut pause = app.settings.cm.catalogue_refresh.duration();
         for endpoint in app.endpoints.values() {
             if let Err(error) = app.catalogue.refresh(app.cm.as_ref(), &endpoint.realm).await {

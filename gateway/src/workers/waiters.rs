@@ -14,7 +14,14 @@ use tokio::sync::oneshot;
 /// bounded and the store is read again after it.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    waiting: Mutex<HashMap<OrderId, Vec<oneshot::Sender<()>>>>,
+    waiting: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    by_order: HashMap<OrderId, Vec<oneshot::Sender<()>>>,
+    /// The process is about to end.
+    closed: bool,
 }
 
 /// One request's place in the queue of an order.
@@ -28,18 +35,30 @@ impl Waiters {
     /// Takes a place before the order is touched, so that no end of it is missed.
     pub(crate) fn register(&self, order: &OrderId) -> Waiting<'_> {
         let (sender, woken) = oneshot::channel();
-        self.lock().entry(order.clone()).or_default().push(sender);
+        let mut queue = self.lock();
+        if !queue.closed {
+            queue.by_order.entry(order.clone()).or_default().push(sender);
+        }
+        drop(queue);
         Waiting { waiters: self, order: order.clone(), woken }
     }
 
     /// The order has ended: wakes all who wait for it.
     pub(crate) fn wake(&self, order: &OrderId) {
-        for sender in self.lock().remove(order).unwrap_or_default() {
+        for sender in self.lock().by_order.remove(order).unwrap_or_default() {
             drop(sender); // a closed channel wakes as well as a message
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<OrderId, Vec<oneshot::Sender<()>>>> {
+    /// Nobody waits any longer, now or later: the process is about to end, and what a client asks
+    /// the next one is answered as well.
+    pub(crate) fn close(&self) {
+        let mut queue = self.lock();
+        queue.closed = true;
+        queue.by_order.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -55,11 +74,11 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.woken.close();
-        let mut waiting = self.waiters.lock();
-        if let Some(senders) = waiting.get_mut(&self.order) {
+        let mut queue = self.waiters.lock();
+        if let Some(senders) = queue.by_order.get_mut(&self.order) {
             senders.retain(|sender| !sender.is_closed());
             if senders.is_empty() {
-                waiting.remove(&self.order);
+                queue.by_order.remove(&self.order);
             }
         }
     }
@@ -77,6 +96,17 @@ mod tests {
         waiters.wake(&order);
         first.at_most(Duration::from_secs(3600)).await;
         waiters.register(&order).at_most(Duration::from_secs(1)).await;
-        assert!(waiters.lock().is_empty(), "nothing is left behind");
+        assert!(waiters.lock().by_order.is_empty(), "nothing is left behind");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_process_that_is_about_to_end() {
+        let waiters = Waiters::default();
+        let order = OrderId::parse("o1").unwrap();
+        let before = waiters.register(&order);
+        waiters.close();
+        let began = tokio::time::Instant::now();
+        before.at_most(Duration::from_secs(3600)).await;
+        waiters.register(&order).at_most(Duration::from_secs(3600)).await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }

@@ -18,7 +18,7 @@ async fn fails() -> Result<HttpResponse, HttpError> {
 /// The answer of a gateway in which two resources have a defect.
 async fn answer(gateway: &Gateway, method: Method, path: &str) -> HttpResponse {
     let app = Web::new()
-        .app_data(web::Data::from(Arc::clone(&gateway.app)))
+        .app_data(web::Data::new(Current::from(Arc::clone(&gateway.app))))
         .wrap(actix_web::middleware::from_fn(dress))
         .route("/acme/open/panics", web::route().to(panics))
         .route("/acme/open/fails", web::route().to(fails));
@@ -69,7 +69,7 @@ async fn a_flood_of_new_nonces_asks_and_writes_nothing() {
     gateway.cm.is_away(true);
     gateway.disk.refuse_next(ApplyError::Full);
     let app = Web::new()
-        .app_data(web::Data::from(Arc::clone(&gateway.app)))
+        .app_data(web::Data::new(Current::from(Arc::clone(&gateway.app))))
         .wrap(actix_web::middleware::from_fn(dress))
         .configure(crate::http::router::routes);
     let app = test::init_service(app).await;

@@ -46,7 +46,7 @@ async fn finalize(gateway: &Gateway) -> (acme::ids::OrderId, JobId) {
 async fn ended(runner: &Runner) {
     let all = async {
         while !runner.lock().jobs.is_empty() {
-            runner.app.wake.wait().await;
+            runner.current.app().wake.wait().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(600), all).await.expect("every attempt ends");
@@ -169,7 +169,7 @@ async fn a_job_put_off_after_it_was_found_due_is_not_started() {
     let (_, job) = finalize(&gateway).await;
     let runner = Runner::new(gateway.app.clone());
     let due = gateway.job(&job).await.unwrap();
-    let slot = runner.take_slot(&due.value).await.unwrap().unwrap();
+    let slot = runner.take_slot(&gateway.app, &due.value).await.unwrap().unwrap();
     let mut commit = Commit::new();
     commit.update_job(&due, Job { due_at: clock::now().plus(Duration::from_secs(3600)), ..due.value.clone() });
     gateway.app.store.commit(commit).await.unwrap();

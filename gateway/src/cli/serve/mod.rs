@@ -1,0 +1,211 @@
+//! `acme-gateway serve`: puts the parts together and runs them until it is told to stop.
+//!
+//! Read it from top to bottom: it is the only place that knows all parts.
+
+mod reload;
+mod validator;
+mod watched;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use self::{reload::Reload, validator::validator};
+use super::{check_config::check_files, tls};
+use crate::{
+    app::{App, Current, Endpoint},
+    clock, http,
+    limits::Limits,
+    nonce::Nonces,
+    ra::{catalogue::Catalogue, certificate::Downloads, renewal_info::RenewalInfos},
+    seal::Sealer,
+    settings::{self, Settings},
+    telemetry::{
+        logging::{self, Level},
+        metrics::Metrics,
+    },
+    workers::{self, Runner, Waiters, Wake},
+};
+use acme::ids::RealmName;
+use anyhow::{Context as _, bail};
+use cm_connector::{
+    CertificateManager, CmError,
+    cached::{self, CachedRegistrations},
+    rest::{self, RestCertificateManager},
+};
+use store::{Store, backend};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+    time::timeout,
+};
+
+/// Where the CM's API begins (CM contract section 3).
+const CM_API: &str = "/cm/v1";
+/// For threads that are in the middle of a write to the disk when everything else has ended.
+const SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// Serves until SIGTERM or SIGINT; the second one ends it at once.
+pub(super) fn run(config: &Path) -> anyhow::Result<()> {
+    let settings = settings::load(config)?;
+    let level = logging::start(&settings.log)?;
+    check_files(&settings)?;
+    for danger in settings.dangers() {
+        tracing::warn!("{danger}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(config, level, settings));
+    // Whatever still runs is somewhere between two commits, where it may end.
+    runtime.shutdown_timeout(SHUTDOWN);
+    outcome
+}
+
+async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Result<()> {
+    // Before anything is read or waited for: SIGHUP would end a process that does not listen to it.
+    let asked_to_reload = signal(SignalKind::hangup())?;
+    let before = reload::Before::of(&settings);
+    let cm = connect(&settings)?;
+    let app = Arc::new(assemble(settings, Arc::new(cm.clone()))?);
+    let current = Current::from(app.clone());
+    introduce(&app).await?;
+
+    // Work that an earlier process left behind is taken up before anyone is served.
+    let (tls_sender, tls) = watch::channel(tls::server_config(&app.settings.server)?);
+    let runner = Runner::new(current.clone());
+    let reload = Reload::new(config, before, level, current.clone(), cm, tls_sender);
+    let mut background = JoinSet::new();
+    background.spawn(runner.clone().run());
+    background.spawn(workers::sweep(app.clone()));
+    background.spawn(workers::keep_audit(app.clone()));
+    background.spawn(workers::keep_catalogue(current.clone()));
+    background.spawn(reload.keep_up(asked_to_reload));
+
+    let ops = http::ops::listen(&current, app.settings.ops.listen)?;
+    let server = http::listen::listen(&current, tls)?;
+    let (handle, ops_handle) = (server.handle(), ops.handle());
+    let (server, ops) = (tokio::spawn(server), tokio::spawn(ops));
+    for endpoint in app.endpoints.values() {
+        tracing::info!(directory = endpoint.links.directory(), realm = %endpoint.realm, "serving");
+    }
+    let mut stop = Stop::new()?;
+    let stopped = tokio::select! {
+        () = stop.told() => Ok(()),
+        // Without its background work this process cannot keep what it promises.
+        Some(ended) = background.join_next() => Err(anyhow::anyhow!("background work has ended: {ended:?}")),
+    };
+
+    // Requests in flight and jobs under way may finish, within bounds. Whatever is left is in the
+    // store, and the next process goes on with it.
+    tracing::info!("stopping; what is under way may finish");
+    app.waiters.close();
+    let rest = async {
+        background.shutdown().await;
+        let patience = app.settings.server.shutdown_timeout.duration();
+        let (jobs, ()) = tokio::join!(timeout(patience, runner.idle()), handle.stop(true));
+        if jobs.is_err() {
+            tracing::info!("jobs under way are left to the next process");
+        }
+        ops_handle.stop(false).await;
+    };
+    tokio::select! {
+        () = rest => {}
+        () = stop.told() => bail!("told twice to stop: what is under way is left to the next process"),
+    }
+    server.await??;
+    ops.await??;
+    if let Err(error) = app.nonces.hand_over(&app.settings.store.dir, clock::now()) {
+        tracing::warn!(error = format!("{error:#}"), "the next process will not know the nonces of this one");
+    }
+    stopped
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Returns when one of them has come.
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn assemble(settings: Settings, cm: Arc<dyn CertificateManager>) -> anyhow::Result<App> {
+    let metrics = Metrics::new()?;
+    let store = open_store(&settings, &metrics)?;
+    let lifetimes = cached::Limits {
+        fresh: settings.cm.registration_cache.duration(),
+        stale_if_unavailable: settings.cm.registration_stale.duration(),
+        ..cached::Limits::default()
+    };
+    Ok(App {
+        endpoints: Endpoint::all(&settings)?,
+        store,
+        registrations: Arc::new(CachedRegistrations::new(cm.clone(), lifetimes)),
+        cm,
+        catalogue: Arc::new(Catalogue::default()),
+        downloads: Arc::new(Downloads::default()),
+        renewal_infos: Arc::new(RenewalInfos::default()),
+        anchors: tls::anchors(&settings.cm.issuer_roots_file)?,
+        validator: validator(&settings)?,
+        limits: Arc::new(Limits::new(&settings.limits, &metrics)),
+        nonces: Arc::new(Nonces::resume(&settings.store.dir, clock::now())?),
+        sealer: Arc::new(Sealer::from_file(&settings.secrets.seal_key_file)?),
+        metrics: Arc::new(metrics),
+        wake: Arc::new(Wake::default()),
+        waiters: Arc::new(Waiters::default()),
+        settings: Arc::new(settings),
+    })
+}
+
+/// A store that cannot be opened is moved aside: what is in it are orders in flight, and their
+/// clients start again.
+fn open_store(settings: &Settings, metrics: &Metrics) -> anyhow::Result<Store> {
+    const MIB: u64 = 1024 * 1024;
+    let ballast_octets = u64::from(settings.store.ballast_mib) * MIB;
+    let options = backend::Options { ballast_octets, ..backend::Options::default() };
+    let opened = backend::open(&settings.store.dir, &options)
+        .with_context(|| format!("store.dir: cannot open the store in {}", settings.store.dir.display()))?;
+    if let Some(aside) = opened.quarantined {
+        tracing::error!(moved_to = %aside.display(),
+            "ALARM: the store was damaged and was moved aside; orders in flight are lost, accounts and certificates are not");
+        metrics.store_quarantined.set(1);
+    }
+    Ok(Store::new(Arc::new(opened.backend)))
+}
+
+fn connect(settings: &Settings) -> anyhow::Result<RestCertificateManager> {
+    Ok(RestCertificateManager::new(rest::Settings {
+        base_url: format!("{}{CM_API}", settings.cm.url.trim_end_matches('/')),
+        ca_file: settings.cm.ca_file.clone(),
+        certificate_file: settings.cm.certificate_file.clone(),
+        key_file: settings.cm.key_file.clone(),
+    })?)
+}
+
+/// Who are we to the CM? A wrong role or realm is a mistake of the settings and ends the start; a
+/// CM that is away is not.
+async fn introduce(app: &App) -> anyhow::Result<()> {
+    let realms: Vec<RealmName> = app.endpoints.values().map(|endpoint| endpoint.realm.clone()).collect();
+    match app.cm.check_identity(&realms).await {
+        Ok(identity) => {
+            tracing::info!(name = identity.name, product = identity.product, "known to the CM");
+            Ok(())
+        }
+        Err(error @ CmError::Unavailable { .. }) => {
+            tracing::warn!(error = %error, "the CM cannot be reached; serving what can be served without it");
+            Ok(())
+        }
+        Err(error) => bail!(
+            "the CM does not accept this gateway: {error}; check cm.certificate_file and the realms of the endpoints"
+        ),
+    }
+}

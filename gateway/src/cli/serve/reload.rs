@@ -1,0 +1,270 @@
+//! What comes into use without a restart: renewed certificates and roots as soon as their files have
+//! changed, settings when SIGHUP asks for it. What cannot be used is told, and changes nothing.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use acme::time::Timestamp;
+use anyhow::Context as _;
+use cm_connector::rest::RestCertificateManager;
+use rustls::ServerConfig;
+use tokio::{signal::unix::Signal, sync::watch, time::Instant};
+
+use super::{
+    introduce, validator,
+    watched::{Look, Watch},
+};
+use crate::{
+    app::{App, Current, Endpoint},
+    cli::tls::{self, SERVER_RSA},
+    clock, settings,
+    settings::Settings,
+    telemetry::logging::{self, Level},
+};
+
+/// Between two looks at the files.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A connection to the CM gets no older than this (CM contract section 6).
+const CM_EVERY: Duration = Duration::from_secs(600);
+/// What settings are called in metrics.
+const SETTINGS: &str = "settings";
+/// Settings that name files which are read when the name changes.
+const SERVER_FILES: [&str; 4] =
+    ["server.certificate_file", "server.key_file", "server.rsa_certificate_file", "server.rsa_key_file"];
+const ISSUER_ROOTS_FILE: &str = "cm.issuer_roots_file";
+
+/// Files that come into use together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// What clients see of us.
+    Server,
+    /// What the CM sees of us, and how we know it.
+    Cm,
+    IssuerRoots,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Server, Self::Cm, Self::IssuerRoots];
+
+    /// What it is called in log lines and metrics.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Cm => "cm",
+            Self::IssuerRoots => "issuer_roots",
+        }
+    }
+
+    fn look(self, settings: &Settings) -> Look {
+        let cm = tls::cm_identity(&settings.cm);
+        match self {
+            Self::Server => {
+                let identities = tls::server_identities(&settings.server);
+                Look::at(identities.iter().flat_map(|identity| [identity.certificate, identity.key]))
+            }
+            Self::Cm => Look::at([cm.certificate, cm.key, settings.cm.ca_file.as_path()]),
+            Self::IssuerRoots => Look::at([settings.cm.issuer_roots_file.as_path()]),
+        }
+    }
+}
+
+/// Everything that can be read again.
+pub(super) struct Reload {
+    file: PathBuf,
+    current: Current,
+    cm: RestCertificateManager,
+    cm_renewed: Instant,
+    tls: watch::Sender<Arc<ServerConfig>>,
+    level: Level,
+    watches: [(Part, Watch); 3],
+}
+
+/// The files as they are before anything of them is read.
+pub(super) struct Before([(Part, Watch); 3]);
+
+impl Before {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self(Part::ALL.map(|part| (part, Watch::new(part.look(settings)))))
+    }
+}
+
+impl Reload {
+    /// From the settings' file, and the looks at the files that were taken before they were read.
+    pub(super) fn new(
+        file: &Path,
+        before: Before,
+        level: Level,
+        current: Current,
+        cm: RestCertificateManager,
+        tls: watch::Sender<Arc<ServerConfig>>,
+    ) -> Self {
+        let reload =
+            Self { file: file.to_owned(), current, cm, cm_renewed: Instant::now(), tls, level, watches: before.0 };
+        reload.tell_expiries();
+        reload
+    }
+
+    /// Looks for what has changed, for ever; `asked` is SIGHUP.
+    pub(super) async fn keep_up(mut self, mut asked: Signal) {
+        loop {
+            tokio::select! {
+                Some(()) = asked.recv() => {
+                    self.read_settings().await;
+                    self.look_at_files(true).await;
+                }
+                () = tokio::time::sleep(LOOK_EVERY) => self.look_at_files(false).await,
+            }
+        }
+    }
+
+    async fn look_at_files(&mut self, asked: bool) {
+        for index in 0..self.watches.len() {
+            let app = self.current.app();
+            let Some((part, watch)) = self.watches.get(index) else { return };
+            let (part, look) = (*part, part.look(&app.settings));
+            let is_due = watch.is_due(&look);
+            let is_old = part == Part::Cm && self.cm_renewed.elapsed() >= CM_EVERY;
+            if !is_due && !is_old && !asked {
+                continue;
+            }
+            let outcome = self.read(part, &app, clock::now()).await;
+            let Some((_, watch)) = self.watches.get_mut(index) else { return };
+            match outcome {
+                Ok(()) => {
+                    watch.succeeded(look);
+                    if is_due || asked {
+                        app.metrics.reloaded(part.name(), true);
+                        tracing::info!(of = part.name(), "certificates were read again and are in use");
+                    }
+                }
+                Err(error) => {
+                    let reason = format!("{error:#}");
+                    if watch.failed(&reason, asked) {
+                        app.metrics.reloaded(part.name(), false);
+                        tracing::error!(
+                            of = part.name(),
+                            reason,
+                            "ALARM: changed files cannot be used; what was read before stays in use"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the files of one part and puts them into use, all or nothing.
+    async fn read(&mut self, part: Part, app: &App, now: Timestamp) -> anyhow::Result<()> {
+        match part {
+            Part::Server => {
+                self.tls.send_replace(usable_server(&app.settings, now)?);
+                self.tell_expiries();
+            }
+            Part::Cm => {
+                let expires = tls::cm_identity(&app.settings.cm).require_valid(now)?;
+                self.cm.reload().await.map_err(|error| anyhow::anyhow!("cm.{error}"))?;
+                self.cm_renewed = Instant::now();
+                app.metrics.identity_expires("cm", expires);
+            }
+            Part::IssuerRoots => {
+                let anchors = tls::anchors(&app.settings.cm.issuer_roots_file)?;
+                self.current.exchange(App { anchors, ..app.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// For everything in use, read or not.
+    fn tell_expiries(&self) {
+        let app = self.current.app();
+        let identities = tls::server_identities(&app.settings.server);
+        if identities.iter().all(|identity| identity.name != SERVER_RSA) {
+            app.metrics.identity_gone(SERVER_RSA);
+        }
+        for identity in identities.into_iter().chain([tls::cm_identity(&app.settings.cm)]) {
+            let Ok(expires) = identity.expires() else { continue };
+            app.metrics.identity_expires(identity.name, expires);
+            if expires < clock::now() {
+                tracing::error!(identity = identity.name, %expires, "ALARM: the certificate has expired; put a renewed one in its place");
+            }
+        }
+    }
+
+    async fn read_settings(&mut self) {
+        let metrics = Arc::clone(&self.current.app().metrics);
+        let outcome = self.exchange_settings().await;
+        metrics.reloaded(SETTINGS, outcome.is_ok());
+        if let Err(error) = outcome {
+            tracing::error!(
+                reason = format!("{error:#}"),
+                "ALARM: the settings were read again and are refused; those before stay in force"
+            );
+        }
+    }
+
+    /// All or nothing: everything that can be refused comes before anything is changed.
+    async fn exchange_settings(&mut self) -> anyhow::Result<()> {
+        let running = self.current.app();
+        let settings::Reloaded { settings, changed, waiting } = settings::reload(&self.file, &running.settings)?;
+        let filter = logging::filter(&settings.log)?;
+        let is_changed = |name: &&str| changed.iter().any(|changed| changed == name);
+        // Files whose names did not change are looked at by themselves.
+        let server =
+            if SERVER_FILES.iter().any(is_changed) { Some(usable_server(&settings, clock::now())?) } else { None };
+        let anchors = if is_changed(&ISSUER_ROOTS_FILE) {
+            tls::anchors(&settings.cm.issuer_roots_file)?
+        } else {
+            running.anchors.clone()
+        };
+        let app = {
+            let running = Arc::clone(&running);
+            tokio::task::spawn_blocking(move || adapted(&running, settings, anchors)).await.context("settings")??
+        };
+        let is_new = |endpoint: &&Arc<Endpoint>| running.endpoints.values().all(|old| old.realm != endpoint.realm);
+        let strangers: Vec<_> = app.endpoints.values().filter(is_new).cloned().collect();
+        if !strangers.is_empty() {
+            introduce(&app).await?;
+        }
+        for endpoint in strangers {
+            // What cannot be read now is read by and by.
+            let _by_and_by = app.catalogue.refresh(app.cm.as_ref(), &endpoint.realm).await;
+        }
+
+        self.level.change(filter)?;
+        for danger in app.settings.dangers() {
+            tracing::warn!("{danger}");
+        }
+        self.current.exchange(app);
+        if let Some(server) = server {
+            self.tls.send_replace(server);
+            self.tell_expiries();
+        }
+        for setting in &waiting {
+            tracing::warn!(setting, "this setting was changed and needs a restart; its value before stays in force");
+        }
+        tracing::info!(changed = changed.join(", "), "the settings were read again and are in force");
+        Ok(())
+    }
+}
+
+/// What clients will see, if all of it is valid.
+fn usable_server(settings: &Settings, now: Timestamp) -> anyhow::Result<Arc<ServerConfig>> {
+    for identity in tls::server_identities(&settings.server) {
+        identity.require_valid(now)?;
+    }
+    tls::server_config(&settings.server)
+}
+
+/// The running App under other settings.
+fn adapted(running: &App, settings: Settings, anchors: Vec<Vec<u8>>) -> anyhow::Result<App> {
+    Ok(App {
+        endpoints: Endpoint::all(&settings)?,
+        validator: validator::validator(&settings)?,
+        limits: Arc::new(running.limits.changed(&settings.limits, &running.metrics)),
+        anchors,
+        settings: Arc::new(settings),
+        ..running.clone()
+    })
+}
