@@ -28,7 +28,36 @@ pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, PayloadError> {
     if payload.first().is_none_or(|first| *first != b'{') && !starts_with_space(payload) {
         return Err(PayloadError(String::from("a JSON object is expected")));
     }
-    serde_json::from_slice(payload).map_err(|error| PayloadError(error.to_string()))
+    let mut json = serde_json::Deserializer::from_slice(payload);
+    let read = serde_path_to_error::deserialize(&mut json).map_err(|error| in_words(&error))?;
+    json.end().map_err(|_| PayloadError(String::from("something follows the JSON object")))?;
+    Ok(read)
+}
+
+/// Names the member and speaks of JSON, where the library speaks of lines and of Rust.
+fn in_words(error: &serde_path_to_error::Error<serde_json::Error>) -> PayloadError {
+    if !error.inner().is_data() {
+        return PayloadError(format!("it is not JSON (RFC 8259): {}", error.inner()));
+    }
+    let text = error.inner().to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let mut words = text.replace('`', "");
+    for (rust, json) in [
+        ("missing field", "this member is missing:"),
+        ("duplicate field", "this member occurs twice:"),
+        ("invalid type: sequence", "invalid type: array"),
+        ("invalid type: map", "invalid type: object"),
+        ("invalid type: floating point", "invalid type: number"),
+        ("expected a sequence", "expected an array"),
+        ("expected a map", "expected an object"),
+        ("expected i64", "expected an integer"),
+    ] {
+        words = words.replace(rust, json);
+    }
+    match error.path().to_string().as_str() {
+        "." => PayloadError(words),
+        path => PayloadError(format!("{path}: {words}")),
+    }
 }
 
 fn starts_with_space(payload: &[u8]) -> bool {
@@ -39,4 +68,32 @@ fn starts_with_space(payload: &[u8]) -> bool {
 pub(crate) fn empty_is_absent<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text: Option<String> = serde::Deserialize::deserialize(deserializer)?;
     Ok(text.filter(|text| !text.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_payload_names_the_member_and_what_is_expected_there() {
+        let refused = |payload: &str| decode::<order::NewOrder>(payload.as_bytes()).unwrap_err().0;
+        let table = [
+            (
+                r#"{"identifiers":[{"type":"dns","value":7}]}"#,
+                "identifiers[0].value: invalid type: integer 7, expected a string",
+            ),
+            (r#"{"identifiers":{}}"#, "identifiers: invalid type: object, expected an array"),
+            (r#"{"identifiers":[],"profile":["a"]}"#, "profile: invalid type: array, expected a string"),
+            (r#"{"identifiers":[]}, {}"#, "something follows the JSON object"),
+            ("[]", "a JSON object is expected"),
+        ];
+        for (payload, words) in table {
+            assert_eq!(refused(payload), words, "{payload}");
+        }
+        let words = decode::<revocation::Revocation>(br#"{"reason":1}"#).unwrap_err().0;
+        assert_eq!(words, "this member is missing: certificate");
+        let words = decode::<revocation::Revocation>(br#"{"certificate":"AA","reason":true}"#).unwrap_err().0;
+        assert_eq!(words, "reason: invalid type: boolean true, expected an integer");
+        assert!(refused(r#"{"identifiers":"#).starts_with("it is not JSON (RFC 8259): "));
+    }
 }
