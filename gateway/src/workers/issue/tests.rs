@@ -1,15 +1,19 @@
 //! Issuance under every fault that can be scripted: one order, one certificate or one refusal.
 
+use std::time::Duration;
+
 use acme::{
     certificate::Check,
     ids::{JobId, OrderId},
     order::OrderStatus,
+    problem::{Problem, ProblemKind},
     registration::{AllowedIdentifiers, Registration, RegistrationStatus},
 };
 
-use super::*;
+use super::{acceptance::begins_later, answer::SUBMIT_WAIT, waiting::AWAY_MAX, *};
 use crate::testing::{Fault, Flaw, Gateway, Moment, Operation, Ruling, away, dies, new_csr};
-use cm_connector::CertificateManager as _;
+use cm_connector::{CertificateManager as _, Delivery};
+use store::Commit;
 
 /// A gateway with an order that was finalized.
 struct Case {

@@ -1,0 +1,120 @@
+//! A certificate has come: nothing reaches the client before it is the one that was asked for.
+
+use std::time::Duration;
+
+use acme::{
+    certificate::{self, FailedCheck},
+    ids::CertificateRequestId,
+    problem::{Problem, ProblemKind},
+    time::Timestamp,
+};
+use cm_connector::{Certificate, Delivery, RequestClaims};
+use store::{Commit, Job, Submission};
+
+use super::{Issuance, ending::fail, waiting::put_off};
+use crate::{
+    app::App,
+    audit::Event,
+    clock,
+    ra::certificate::Download,
+    workers::{finish, inspect::inspect},
+};
+
+/// What a certificate says about the request that it answers.
+pub(super) fn claims_of(certificate: &Certificate) -> RequestClaims {
+    RequestClaims {
+        registration: certificate.registration.clone(),
+        order_ref: certificate.order_ref.clone(),
+        csr_sha256: None,
+    }
+}
+
+/// Nothing reaches the client before the certificate is the one that was asked for.
+pub(super) async fn accept(
+    app: &App,
+    issuance: &Issuance,
+    request: Option<&CertificateRequestId>,
+    certificate: &Certificate,
+    claims: &RequestClaims,
+) -> anyhow::Result<()> {
+    let now = clock::now();
+    if let Some(pause) = begins_later(certificate.not_before, now)
+        && !issuance.is_over()
+    {
+        return hold(app, issuance, request, pause).await;
+    }
+    let asked = (&issuance.realm, &issuance.order.value, issuance.csr.as_slice());
+    let checked = match inspect(app, asked, (certificate, claims), now).await? {
+        Ok(checked) => checked,
+        Err(failed) => return quarantine(app, issuance, request, certificate, failed).await,
+    };
+    let Some(next) = issuance.order.value.record_issued(certificate.id.clone()) else {
+        return finish(app, &issuance.job).await;
+    };
+    let first = checked.first();
+    let mut commit = Commit::new();
+    if let Some(first) = first {
+        let keep_until = app.keep_until(first.not_after);
+        commit.claim_serial(&first.authority_key_id, &first.serial, &next.id, keep_until);
+    }
+    commit.audit(now, Event::CertificateIssued { order: &next, certificate: &certificate.id }.to_json());
+    commit.update_order(&issuance.order, next.clone(), app.keep_issued_until(now, next.expires));
+    commit.finish_job(&issuance.job);
+    if let Some(request) = request {
+        commit.create_job(Job::confirm_delivery(issuance.realm.clone(), request.clone(), now));
+    }
+    app.store.commit(commit).await?;
+    let chains: Vec<String> = checked.into_iter().map(|chain| chain.chain_pem).collect();
+    let download = Download { owner: next.account.clone(), chains: chains.into() };
+    app.downloads.keep(certificate.id.clone(), download);
+    app.metrics.certificates_issued.inc();
+    app.waiters.wake(&next.id);
+    Ok(())
+}
+
+/// How long to hold a certificate that begins a little ahead of our clock, until it may be delivered; `None`
+/// if it may be now, or begins so much later that it is not held but wrong (CM contract section 8, clock
+/// skew).
+pub(super) fn begins_later(not_before: Timestamp, now: Timestamp) -> Option<Duration> {
+    const AHEAD_MAX: Duration = Duration::from_secs(3600);
+    let pause = not_before.since(now.plus(certificate::START_AHEAD_MAX));
+    (!pause.is_zero() && not_before <= now.plus(AHEAD_MAX)).then_some(pause)
+}
+
+/// Comes back for a certificate that exists.
+async fn hold(
+    app: &App,
+    issuance: &Issuance,
+    request: Option<&CertificateRequestId>,
+    pause: Duration,
+) -> anyhow::Result<()> {
+    tracing::warn!(order = %issuance.order.value.id, pause_secs = pause.as_secs(),
+        "the certificate begins ahead of our clock and is held; compare the clocks of CM and gateway");
+    let since = clock::now();
+    let submission = match request {
+        Some(request) => Submission::Accepted { request: request.clone(), since },
+        None => Submission::MayHaveBeenSent { since },
+    };
+    put_off(app, issuance, submission, pause, 0).await
+}
+
+/// A wrong certificate is reported to the CM and shown to nobody.
+async fn quarantine(
+    app: &App,
+    issuance: &Issuance,
+    request: Option<&CertificateRequestId>,
+    certificate: &Certificate,
+    failed: Vec<FailedCheck>,
+) -> anyhow::Result<()> {
+    tracing::error!(order = %issuance.order.value.id, certificate = %certificate.id, ?failed,
+        "ALARM: the CM returned a certificate that is not the one asked for; it is withheld");
+    app.metrics.certificates_withheld.inc();
+    if let Some(request) = request {
+        let report = Delivery::Refused(failed);
+        if let Err(error) = app.cm.confirm_delivery(&issuance.realm, request, &report).await {
+            tracing::error!(error = %error, "cannot report the withheld certificate to the CM");
+        }
+    }
+    let detail = "the certificate authority returned a certificate that is not the one asked for; it was withheld and the operator was told";
+    fail(app, issuance, Problem::new(ProblemKind::ServerInternal, detail)).await
+}

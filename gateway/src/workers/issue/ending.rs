@@ -1,0 +1,76 @@
+//! The end of an order without a certificate, and what follows from it.
+
+use acme::{
+    ids::CertificateRequestId,
+    order::Order,
+    problem::{Problem, ProblemKind},
+};
+use cm_connector::CmError;
+use store::Commit;
+
+use super::{
+    Issuance,
+    acceptance::{accept, claims_of},
+    waiting::come_back,
+};
+use crate::{app::App, audit::Event, clock, workers::finish};
+
+pub(super) async fn fail(app: &App, issuance: &Issuance, problem: Problem) -> anyhow::Result<()> {
+    let now = clock::now();
+    let Some(next) = issuance.order.value.record_failed(problem) else { return finish(app, &issuance.job).await };
+    let mut commit = Commit::new();
+    commit.audit(now, Event::OrderFailed { order: &next }.to_json());
+    commit.update_order(&issuance.order, next.clone(), app.keep_until(next.expires));
+    commit.finish_job(&issuance.job);
+    app.store.commit(commit).await?;
+    app.metrics.orders_failed.inc();
+    app.waiters.wake(&next.id);
+    Ok(())
+}
+
+/// The CM does not take these proofs, so no other order may rest on them (CM contract section 5,
+/// `evidence-…`). Done before the order ends, because a job that is still there does it again after
+/// a crash; a proof that is dropped already stays so.
+pub(super) async fn drop_proofs(app: &App, order: &Order) -> anyhow::Result<()> {
+    /// Each is a record, a place in an index and an audit entry.
+    const PROOFS_PER_COMMIT: usize = 40;
+    let now = clock::now();
+    for ids in order.authorizations.chunks(PROOFS_PER_COMMIT) {
+        let mut commit = Commit::new();
+        for stored in app.store.authorizations(ids).await? {
+            if let Some(revoked) = stored.value.revoke(now) {
+                commit.audit(now, Event::AuthorizationRevoked { authorization: &revoked }.to_json());
+                commit.update_authorization(&stored, revoked, app.keep_until(stored.value.expires));
+            }
+        }
+        app.store.commit(commit).await?;
+    }
+    Ok(())
+}
+
+/// Nobody waits any more and nothing was decided: the CM is told (CM contract sections 4.4 and 8). It
+/// may have decided meanwhile, and what it has issued stays.
+pub(super) async fn withdraw(
+    app: &App,
+    issuance: &Issuance,
+    request: &CertificateRequestId,
+    problem: Problem,
+) -> anyhow::Result<()> {
+    match app.cm.cancel(&issuance.realm, request).await {
+        Ok(()) => fail(app, issuance, problem).await,
+        Err(CmError::AlreadyIssued(certificate)) => {
+            accept(app, issuance, Some(request), &certificate, &claims_of(&certificate)).await
+        }
+        Err(error) => come_back(app, issuance, &error).await,
+    }
+}
+
+pub(super) fn over() -> Problem {
+    let detail = "the certificate authority did not issue before the order expired; create a new order";
+    Problem::new(ProblemKind::ServerInternal, detail)
+}
+
+pub(super) fn not_taken() -> Problem {
+    let detail = "the certificate authority does not take requests from this server; the operator was told";
+    Problem::new(ProblemKind::ServerInternal, detail)
+}

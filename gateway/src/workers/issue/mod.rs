@@ -1,0 +1,138 @@
+//! The job behind finalize: one order, one submission to the CM, one certificate or one honest
+//! refusal.
+//!
+//! The octets and the key they are sent under were written down with the order. Before they are
+//! sent CAA records that were looked at long ago are looked at again, and the job notes that the
+//! octets, with that look in them, may have been sent; from then on the CM is asked what became of them
+//! before anything is sent again, and only ever the same octets under the same key
+//! (CM contract sections 3 and 8).
+
+mod acceptance;
+mod answer;
+mod delivery;
+mod ending;
+mod standing;
+mod waiting;
+
+use acme::{
+    ids::{IdempotencyKey, RealmName},
+    order::{Order, Progress},
+    time::Timestamp,
+};
+use cm_connector::{CmError, Outcome, RequestState};
+use store::{Job, Stored, Submission, Work};
+
+pub(super) use self::delivery::confirm_delivery;
+use self::{
+    acceptance::{accept, claims_of},
+    answer::{Asked, ask, note_intent},
+    ending::{drop_proofs, fail, not_taken, over, withdraw},
+    standing::{given_up, refused_meanwhile, signed_by_an_old_key, withdrawn},
+    waiting::{caa_retries, come_back, look_again_later, wait},
+};
+use super::{
+    caa::{self, Standing},
+    finish,
+};
+use crate::{app::App, clock};
+
+/// The parts of an issuance job.
+struct Issuance {
+    job: Stored<Job>,
+    order: Stored<Order>,
+    realm: RealmName,
+    key: IdempotencyKey,
+    csr: Vec<u8>,
+    octets: Vec<u8>,
+    submission: Submission,
+}
+
+/// Takes the order one step further.
+pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
+    let Work::Issue { order, realm, idempotency_key, csr, request, submission } = job.value.work.clone() else {
+        anyhow::bail!("not an issuance job");
+    };
+    let order = app.store.order(&order).await?;
+    let Some(order) = order.filter(|order| matches!(order.value.progress, Progress::Finalizing { .. })) else {
+        return finish(app, &job).await;
+    };
+    let mut issuance = Issuance { job, order, realm, key: idempotency_key, csr, octets: request, submission };
+    if matches!(issuance.submission, Submission::NotSent) {
+        if issuance.is_over() {
+            return fail(app, &issuance, over()).await;
+        }
+        if let Some(problem) = refused_meanwhile(app, &issuance.realm, &issuance.order.value).await {
+            return fail(app, &issuance, problem).await;
+        }
+        if let Some(problem) = withdrawn(app, &issuance.order.value).await {
+            return fail(app, &issuance, problem).await;
+        }
+        match caa::before_submission(app, &issuance.order.value).await? {
+            Standing::Permitted(looks) if looks.is_empty() => {}
+            Standing::Permitted(looks) => issuance.octets = app.cm.renew_caa(&issuance.octets, &looks)?,
+            Standing::Refused { retry: true, .. } if issuance.job.value.attempt < caa_retries(app) => {
+                return look_again_later(app, &issuance).await;
+            }
+            Standing::Refused { problem, .. } => return fail(app, &issuance, problem).await,
+        }
+        note_intent(app, &mut issuance).await?;
+    }
+    let (asked, answer) = ask(app, &issuance).await?;
+    match (answer, asked) {
+        (Ok(RequestState::Issued { id, certificate, claims }), _) => {
+            accept(app, &issuance, Some(&id), &certificate, &claims).await
+        }
+        (Ok(RequestState::Pending { id, .. }), _) if issuance.is_over() => withdraw(app, &issuance, &id, over()).await,
+        (Ok(RequestState::Pending { id, retry_after, .. }), _) => match given_up(app, &issuance).await {
+            Some(problem) => withdraw(app, &issuance, &id, problem).await,
+            None => wait(app, &issuance, id, retry_after).await,
+        },
+        (Ok(RequestState::Refused { refusal, .. }), _) => {
+            if refusal.evidence_refused {
+                drop_proofs(app, &issuance.order.value).await?;
+            }
+            fail(app, &issuance, refusal.problem).await
+        }
+        // The order has its certificate already, under whatever key (CM contract section 3, rule 7).
+        (Err(CmError::AlreadyIssued(certificate)), _) => {
+            accept(app, &issuance, None, &certificate, &claims_of(&certificate)).await
+        }
+        // Refused where it was submitted, nothing was and will be issued under this key (section 4.4).
+        // The same answer to a look-up says nothing about what was submitted before.
+        (Err(CmError::Refused(problem)), Asked::Submitted) => fail(app, &issuance, problem).await,
+        (Err(CmError::EvidenceRefused(problem)), Asked::Submitted) => {
+            drop_proofs(app, &issuance.order.value).await?;
+            fail(app, &issuance, problem).await
+        }
+        (Err(error @ CmError::Internal { outcome: Outcome::NotSent, .. }), Asked::Submitted) => {
+            if let Some(problem) = signed_by_an_old_key(app, &issuance).await {
+                return fail(app, &issuance, problem).await;
+            }
+            tracing::error!(order = %issuance.order.value.id, %error, "ALARM: the CM does not take this gateway's request");
+            fail(app, &issuance, not_taken()).await
+        }
+        (Err(error), _) => come_back(app, &issuance, &error).await,
+    }
+}
+
+impl Issuance {
+    /// Whether the order has expired. What the CM has issued by then counts all the same.
+    fn is_over(&self) -> bool {
+        self.order.value.expires <= clock::now()
+    }
+
+    fn job_with(&self, submission: Submission, due_at: Timestamp, attempt: u32) -> Job {
+        let work = Work::Issue {
+            order: self.order.value.id.clone(),
+            realm: self.realm.clone(),
+            idempotency_key: self.key.clone(),
+            csr: self.csr.clone(),
+            request: self.octets.clone(),
+            submission,
+        };
+        Job { id: self.job.value.id.clone(), due_at, attempt, work }
+    }
+}
+
+#[cfg(test)]
+mod tests;
