@@ -72,7 +72,7 @@ pub enum CsrError {
     #[error("the CSR is not PKCS#10 in DER (RFC 2986), or something follows it")]
     NotPkcs10,
     /// A version other than 1.
-    #[error("the CSR has an unknown version")]
+    #[error("the CSR has a version that PKCS #10 does not have; its version field must be 0 (RFC 2986 section 4.1)")]
     Version,
     /// A kind of key that no profile takes.
     #[error("the key is neither RSA, P-256, P-384, P-521 nor Ed25519")]
