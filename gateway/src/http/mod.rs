@@ -6,7 +6,7 @@
 mod acme;
 mod admission;
 pub(crate) mod authenticate;
-pub(crate) pub(crate) mod connection;
+pub(crate) mod connection;
 mod headers;
 mod help;
 mod html;
