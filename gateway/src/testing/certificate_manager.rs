@@ -32,6 +32,7 @@ use cm_connector::{
     Revocation, RevocationRecord, Revoked,
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use super::{
     Moment,
@@ -48,6 +49,7 @@ pub(crate) struct ScriptedCm {
     pub(crate) other: Authority,
     stranger: Authority,
     state: Mutex<State>,
+    hung: Notify,
 }
 
 #[derive(Default)]
@@ -99,12 +101,18 @@ impl ScriptedCm {
             other: Authority::new("issuing 2"),
             stranger: Authority::new("issuing 1"),
             state: Mutex::new(state),
+            hung: Notify::default(),
         }
     }
 
     /// The next call of this kind meets this fault; several queue up.
     pub(crate) fn next(&self, operation: Operation, fault: Fault) {
         self.state().faults.entry(operation).or_default().push_back(fault);
+    }
+
+    /// Waits until a call hangs that is scripted to.
+    pub(crate) async fn hung(&self) {
+        self.hung.notified().await;
     }
 
     /// Whether a fault was scripted that no call has met.
@@ -233,6 +241,7 @@ impl ScriptedCm {
                 if moment == Moment::AfterTheEffect {
                     work(self, &mut self.state())?;
                 }
+                self.hung.notify_one();
                 std::future::pending().await
             }
             Some(Fault::Answers(error)) => Err(error),

@@ -1,17 +1,25 @@
 //! A store in memory whose commits can be interrupted: the power goes, the disk is full, or
 //! something else is committed first.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use store::backend::{ApplyError, Backend, Batch, Change, Entry, Key, KeyRange, Memory, Unavailable, Versioned};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// What survives a crash of the gateway.
 #[derive(Default)]
 pub(crate) struct Disk {
     memory: Memory,
     next: Mutex<Option<(usize, Interruption)>>,
+    power_cut: Notify,
+    commits: AtomicUsize,
 }
 
 enum Interruption {
@@ -80,6 +88,24 @@ impl Disk {
         self.memory.apply(Batch { conditions: Vec::new(), changes }).await.unwrap();
     }
 
+    /// Waits until the power has gone.
+    pub(crate) async fn power_cut(&self) {
+        self.power_cut.notified().await;
+    }
+
+    /// How many commits there were.
+    pub(crate) fn commits(&self) -> usize {
+        self.commits.load(Ordering::SeqCst)
+    }
+
+    /// Loses everything, as a disk that dies does.
+    pub(crate) async fn lose_everything(&self) {
+        let all = KeyRange { from: Key::new(String::new()), below: Key::new(String::from('\u{7f}')) };
+        let entries = self.memory.scan(&all, usize::MAX).await.unwrap();
+        let changes = entries.into_iter().map(|entry| (entry.key, Change::Delete)).collect();
+        self.memory.apply(Batch { conditions: Vec::new(), changes }).await.unwrap();
+    }
+
     /// Whether an interruption was planned that has not come.
     pub(crate) fn forget_interruption(&self) -> bool {
         self.next.lock().unwrap().take().is_some()
@@ -113,11 +139,14 @@ impl Backend for Disk {
     }
 
     async fn apply(&self, batch: Batch) -> Result<(), ApplyError> {
+        self.commits.fetch_add(1, Ordering::SeqCst);
         match self.interruption() {
             None => self.memory.apply(batch).await,
-            Some(Interruption::PowerCut(Moment::BeforeTheEffect)) => std::future::pending().await,
-            Some(Interruption::PowerCut(Moment::AfterTheEffect)) => {
-                self.memory.apply(batch).await?;
+            Some(Interruption::PowerCut(moment)) => {
+                if moment == Moment::AfterTheEffect {
+                    self.memory.apply(batch).await?;
+                }
+                self.power_cut.notify_one();
                 std::future::pending().await
             }
             Some(Interruption::Hold { come, go }) => {

@@ -9,6 +9,7 @@ use std::sync::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 
 /// A server; it ends with its runtime.
@@ -21,6 +22,8 @@ pub(crate) struct Web {
 struct Shared {
     text: Mutex<String>,
     is_busy: AtomicBool,
+    is_silent: AtomicBool,
+    asked_in_vain: Notify,
     requests: AtomicUsize,
 }
 
@@ -42,6 +45,16 @@ impl Web {
         self.shared.is_busy.store(is_busy, Ordering::SeqCst);
     }
 
+    /// Takes requests and answers none, or does so no longer.
+    pub(crate) fn is_silent(&self, is_silent: bool) {
+        self.shared.is_silent.store(is_silent, Ordering::SeqCst);
+    }
+
+    /// Waits until somebody has asked while it is silent.
+    pub(crate) async fn asked_in_vain(&self) {
+        self.shared.asked_in_vain.notified().await;
+    }
+
     pub(crate) fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
     }
@@ -59,6 +72,10 @@ async fn answer(mut connection: TcpStream, shared: Arc<Shared>) -> std::io::Resu
         head.push(connection.read_u8().await?);
     }
     shared.requests.fetch_add(1, Ordering::SeqCst);
+    if shared.is_silent.load(Ordering::SeqCst) {
+        shared.asked_in_vain.notify_one();
+        std::future::pending::<()>().await;
+    }
     let text = shared.text.lock().unwrap().clone();
     let status = if shared.is_busy.load(Ordering::SeqCst) { "503 Busy" } else { "200 OK" };
     let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len());

@@ -6,6 +6,8 @@
 //! slots of their own, and one account cannot take all of them.
 
 mod caa;
+#[cfg(test)]
+mod crash_points;
 mod inspect;
 mod issue;
 mod revoke;

@@ -256,7 +256,7 @@ async fn supervise(slot: Slot, now: Timestamp) {
     drop(slot);
 }
 
-async fn perform(app: Arc<App>, job: Stored<Job>) -> anyhow::Result<()> {
+pub(super) async fn perform(app: Arc<App>, job: Stored<Job>) -> anyhow::Result<()> {
     match job.value.work.clone() {
         Work::Validate { authorization, kind } => validate::validate(&app, &job, &authorization, kind).await,
         Work::Issue { .. } => Box::pin(issue::issue(&app, job)).await,
