@@ -96,7 +96,15 @@ impl Process {
     /// # Panics
     /// The signal cannot be sent.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").arg("-TERM").arg(self.id.to_string()).status();
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    ///
+    /// # Panics
+    /// It cannot be sent.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.id.to_string()).status();
         assert!(sent.is_ok_and(|status| status.success()), "{} cannot be signalled", self.name);
     }
 

@@ -255,6 +255,16 @@ impl World {
         self.gateway.wait()
     }
 
+    /// Sends the gateway a signal, such as `HUP`, and does not wait for what it does.
+    pub fn signal_gateway(&self, name: &str) {
+        self.gateway.signal(name);
+    }
+
+    /// Waits until the gateway has ended by itself, and tells its exit code.
+    pub fn gateway_ended(&mut self) -> Option<i32> {
+        self.gateway.wait()
+    }
+
     /// Starts the gateway again and waits until it is ready.
     pub fn restart_gateway(&mut self) {
         self.gateway = start_gateway(&self.site);

@@ -1,0 +1,100 @@
+//! The end that somebody asked for (SIGTERM): nothing is accepted any longer, nobody is kept waiting, and what is not
+//! done is left to the next process.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tests::{
+    client::{Client, JOSE, Order},
+    csr::Csr,
+    http::{Connection, request},
+    key::Key,
+    wait_for,
+    world::World,
+};
+
+const NAME: &str = "drain.example.test";
+
+/// A world in which finalize waits longer than a shutdown may take.
+fn patient_world(shutdown_secs: u32) -> World {
+    let shutdown = format!("shutdown_timeout_secs = {shutdown_secs}");
+    World::start_with(&[("issuance", "finalize_wait_secs = 60"), ("server", &shutdown)])
+}
+
+/// Sends finalize, waits until the CM has issued and keeps it to itself for so long.
+fn finalize_at_slow_cm(world: &World, client: &Client, millis: u32) -> (Order, Connection) {
+    let order = client.ready_order(&[NAME]);
+    world.set_fault("requestCertificate", &json!({"kind": "delay-after-commit", "millis": millis}));
+    let url = order.object["finalize"].as_str().unwrap();
+    let csr = Csr::for_names(&[NAME]).text(&Key::p256());
+    let jws = client.draft(url, json!({"csr": csr}).to_string()).sign().to_string();
+    let path = url.strip_prefix(&client.site().external_url).unwrap();
+    let mut connection = client.site().connect();
+    connection.send(request("POST", path, "localhost", &[("Content-Type", JOSE)], Some(jws.as_bytes()))).unwrap();
+    wait_for("the CM to issue", Duration::from_secs(20), || (world.certificates_of(&order.url) == 1).then_some(()));
+    (order, connection)
+}
+
+#[test]
+fn on_sigterm_a_finalize_that_waits_is_answered_and_a_slow_cm_is_left_to_the_next_process() {
+    const SHUTDOWN_SECS: u32 = 4;
+    let mut world = patient_world(SHUTDOWN_SECS);
+    let client = world.account();
+    let (order, mut waiting) = finalize_at_slow_cm(&world, &client, 20_000);
+    let began = Instant::now();
+    world.signal_gateway("TERM");
+    let answer = waiting.receive("POST").unwrap().expect(200);
+    assert!(began.elapsed() < Duration::from_secs(3), "it was kept waiting");
+    assert_eq!(answer.json()["status"], "processing");
+    assert!(answer.header("retry-after").is_some());
+    wait_for("the end of listening", Duration::from_secs(5), || {
+        std::net::TcpStream::connect(world.site().gateway).is_err().then_some(())
+    });
+    assert_eq!(world.gateway_ended(), Some(0));
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(u64::from(SHUTDOWN_SECS) + 3), "{took:?}");
+    assert!(took >= Duration::from_secs(u64::from(SHUTDOWN_SECS)), "the CM got no time to answer: {took:?}");
+    world.restart_gateway();
+    let _ = client.wait(&order, "valid");
+    assert_eq!(world.certificates_of(&order.url), 1);
+}
+
+#[test]
+fn on_sigterm_jobs_that_can_finish_in_time_do() {
+    let mut world = patient_world(20);
+    let client = world.account();
+    let (order, mut waiting) = finalize_at_slow_cm(&world, &client, 2_000);
+    world.signal_gateway("TERM");
+    assert_eq!(waiting.receive("POST").unwrap().expect(200).json()["status"], "processing");
+    assert_eq!(world.gateway_ended(), Some(0));
+    // Whoever goes on with a request that was sent asks the CM for it first.
+    const COUNT: u32 = 1000;
+    for operation in ["findRequests", "requestCertificate"] {
+        world.set_faults(operation, COUNT, &json!({"kind": "delay-before", "millis": 0}));
+    }
+    world.restart_gateway();
+    let _ = client.wait(&order, "valid");
+    let left = world.faults();
+    assert!(left.as_array().unwrap().iter().all(|fault| fault["count"] == COUNT), "nothing was left to do: {left}");
+    assert_eq!(left.as_array().unwrap().len(), 2);
+    assert_eq!(world.certificates_of(&order.url), 1);
+}
+
+#[test]
+fn a_second_signal_ends_at_once_and_the_order_survives_that_too() {
+    let mut world = patient_world(35);
+    let client = world.account();
+    let (order, mut waiting) = finalize_at_slow_cm(&world, &client, 30_000);
+    world.signal_gateway("TERM");
+    // The first one has been seen.
+    assert_eq!(waiting.receive("POST").unwrap().expect(200).json()["status"], "processing");
+    let began = Instant::now();
+    world.signal_gateway("TERM");
+    let code = world.gateway_ended();
+    assert!(code.is_some_and(|code| code != 0), "it did not end in order: {code:?}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    world.restart_gateway();
+    // Its nonces have died with it.
+    let _ = client.restarted().wait(&order, "valid");
+    assert_eq!(world.certificates_of(&order.url), 1);
+}
