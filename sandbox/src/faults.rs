@@ -42,6 +42,16 @@ pub(crate) enum Fault {
     TruncatedBody,
     /// Do the work and answer with the HTML page of a proxy and status 502.
     HtmlPage,
+    /// Do the work and send the answer that the operation gave the last time, to whomever it was; the right one if
+    /// there was none.
+    ReplayedAnswer,
+    /// Without doing the work, read and write nothing more on the connection, and keep it open.
+    FrozenConnection,
+    /// Do everything by a clock that is wrong.
+    SkewedClock {
+        /// By how much it is ahead, in seconds; behind if negative.
+        seconds: i32,
+    },
     /// Certify another public key than the one in the CSR.
     WrongKey,
     /// Certify other names than the ones asked for.
@@ -67,8 +77,9 @@ pub(crate) enum Fault {
 /// ```
 ///
 /// The kinds: `delay-before` and `delay-after-commit` (`millis`), `unavailable` (optional
-/// `retry_after_secs`), `reset-before`, `reset-after`, `truncated-body`, `html-page`, and only
-/// for `requestCertificate`: `wrong-key`, `wrong-names`, `wrong-chain`, `pending` (`millis`),
+/// `retry_after_secs`), `reset-before`, `reset-after`, `truncated-body`, `html-page`,
+/// `replayed-answer`, `frozen-connection`, `skewed-clock` (`seconds`), and only for
+/// `requestCertificate`: `wrong-key`, `wrong-names`, `wrong-chain`, `pending` (`millis`),
 /// `rejected`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,7 +152,10 @@ impl Faults {
             | Fault::ResetBefore
             | Fault::ResetAfter
             | Fault::TruncatedBody
-            | Fault::HtmlPage => false,
+            | Fault::HtmlPage
+            | Fault::ReplayedAnswer
+            | Fault::FrozenConnection
+            | Fault::SkewedClock { .. } => false,
         };
         if issuance_only && rule.operation != "requestCertificate" {
             return Err(RuleRefused::OnlyForIssuance);

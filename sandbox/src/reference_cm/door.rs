@@ -48,15 +48,25 @@ pub(crate) async fn serve(
     request: Request,
 ) -> Response {
     let started = Instant::now();
-    let now = Moment::now();
+    let fault = cm.faults.take(operation.name());
+    let now = match &fault {
+        Some(Fault::SkewedClock { seconds }) => Moment::now().plus_seconds(i64::from(*seconds)),
+        Some(_) | None => Moment::now(),
+    };
     let request_id = new_id("", now);
     let connection = request.extensions().get::<Connection>().cloned();
     let Some(connection) = connection else {
         return finish(&request_id, Err(Problem::internal("a request came without its connection")));
     };
     let path = request.uri().path().to_owned();
-    let fault = cm.faults.take(operation.name());
     let answer = admit(&cm, operation, handler, parameters, request, &connection, now, &request_id, &fault).await;
+    let answer = match &fault {
+        Some(Fault::ReplayedAnswer) => cm.last_answers.instead_of(operation, answer),
+        Some(_) | None => {
+            cm.last_answers.remember(operation, &answer);
+            answer
+        }
+    };
     let status = match &answer {
         Ok(answer) => answer.status,
         Err(problem) => problem.code().status(),
@@ -97,6 +107,11 @@ async fn admit(
             sleep(CUT_TIME).await;
             return Err(Problem::new(Code::Overloaded, "the connection was to be cut"));
         }
+        Some(Fault::FrozenConnection) => {
+            connection.freeze();
+            // It is not polled any more; this request ends with it.
+            std::future::pending::<()>().await;
+        }
         Some(Fault::Unavailable { retry_after_secs }) => {
             let problem = Problem::new(Code::Overloaded, "the CM is told to be overloaded");
             return Err(match retry_after_secs {
@@ -109,6 +124,8 @@ async fn admit(
             | Fault::ResetAfter
             | Fault::TruncatedBody
             | Fault::HtmlPage
+            | Fault::ReplayedAnswer
+            | Fault::SkewedClock { .. }
             | Fault::WrongKey
             | Fault::WrongNames
             | Fault::WrongChain
@@ -334,6 +351,9 @@ async fn distort(response: Response, fault: Option<Fault>, connection: &Connecti
             Fault::DelayBefore { .. }
             | Fault::Unavailable { .. }
             | Fault::ResetBefore
+            | Fault::ReplayedAnswer
+            | Fault::FrozenConnection
+            | Fault::SkewedClock { .. }
             | Fault::WrongKey
             | Fault::WrongNames
             | Fault::WrongChain

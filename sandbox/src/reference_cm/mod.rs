@@ -27,6 +27,7 @@ mod judgement;
 mod jws;
 mod key;
 mod key_change;
+mod last_answers;
 mod limits;
 mod moment;
 mod ocsp;
@@ -61,6 +62,7 @@ use tokio::net::TcpListener;
 use self::authority::Authority;
 use self::call::Call;
 use self::database::Database;
+use self::last_answers::LastAnswers;
 use self::limits::Limiter;
 use self::moment::Moment;
 use self::operations::Operation;
@@ -84,6 +86,7 @@ pub(crate) struct ReferenceCm {
     authority: Authority,
     limits: Limiter,
     faults: Faults,
+    last_answers: LastAnswers,
     published: PathBuf,
 }
 
@@ -159,6 +162,7 @@ impl ReferenceCm {
             limits: Limiter::new(settings.limits.clone()),
             settings,
             faults,
+            last_answers: LastAnswers::default(),
             published,
         };
         cm.recover(Moment::now()).map_err(|problem| anyhow::anyhow!(problem.detail().to_owned()))?;

@@ -31,6 +31,8 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long a client may take to send its headers; also how long an idle HTTP/1.1 connection lives,
 /// hence more than the 55 s after which gateways close theirs (contract section 6).
 const HEADER_TIME: Duration = Duration::from_secs(65);
+/// How long a connection that is to freeze stays open.
+const FROZEN_TIME: Duration = Duration::from_secs(120);
 
 /// What a request knows of its connection.
 #[derive(Clone, Debug)]
@@ -40,12 +42,18 @@ pub(crate) struct Connection {
     /// Who is at the other end, or why nobody can say.
     pub(crate) identity: Result<Identity, &'static str>,
     cut: Arc<Notify>,
+    frozen: Arc<Notify>,
 }
 
 impl Connection {
     /// Drops the connection without a word, for faults.
     pub(crate) fn cut(&self) {
         self.cut.notify_one();
+    }
+
+    /// Reads and writes nothing more, and keeps it open, for faults.
+    pub(crate) fn freeze(&self) {
+        self.frozen.notify_one();
     }
 }
 
@@ -107,8 +115,8 @@ async fn serve(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, route
         .and_then(<[_]>::first)
         .ok_or("there is no client certificate")
         .and_then(|certificate| Identity::from_certificate(certificate));
-    let cut = Arc::new(Notify::new());
-    let connection = Connection { peer: peer.ip(), identity, cut: Arc::clone(&cut) };
+    let (cut, frozen) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let connection = Connection { peer: peer.ip(), identity, cut: Arc::clone(&cut), frozen: Arc::clone(&frozen) };
     let service = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request| {
         request.extensions_mut().insert(connection.clone());
@@ -121,9 +129,14 @@ async fn serve(stream: TcpStream, peer: SocketAddr, acceptor: TlsAcceptor, route
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(Duration::from_secs(15)))
         .keep_alive_timeout(Duration::from_secs(5));
-    let http = builder.serve_connection(TokioIo::new(stream), service);
+    let mut http = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
-        served = http => served.map_err(|cause| anyhow::anyhow!(cause)),
+        served = http.as_mut() => served.map_err(|cause| anyhow::anyhow!(cause)),
         () = cut.notified() => Ok(()),
+        () = frozen.notified() => {
+            // The socket lives in `http`, which nobody polls meanwhile.
+            tokio::time::sleep(FROZEN_TIME).await;
+            Ok(())
+        }
     }
 }

@@ -56,6 +56,37 @@ async fn answers_are_late_cut_or_a_proxys_page() {
 }
 
 #[tokio::test]
+async fn a_replayed_answer_is_that_of_the_request_before_and_the_work_is_done() {
+    let world = World::start().await;
+    let account = world.open_account().await;
+    let first = world.issue(&account, &Order::of(&["first.example.test"])).await.expect(201).body;
+    world.order_fault("requestCertificate", Fault::ReplayedAnswer);
+    let replayed = world.issue(&account, &Order::of(&["second.example.test"])).await.expect(201).body;
+    assert_eq!(replayed, first);
+    assert_eq!(world.cm.books()["certificates"], 2);
+}
+
+#[tokio::test]
+async fn a_frozen_connection_says_nothing_and_stays_open() {
+    let world = World::start().await;
+    world.order_fault("getInfo", Fault::FrozenConnection);
+    let frozen = world.try_send(Role::Gateway, Method::GET, "/info", &[], None);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(700), frozen).await.is_err(), "no answer, no end");
+    // Other connections are served.
+    world.get(Role::Officer, "/info").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_skewed_clock_dates_what_is_done_by_it() {
+    let world = World::start().await;
+    world.order_fault("getInfo", Fault::SkewedClock { seconds: -86_400 });
+    let told = |reply: &Value| Moment::parse(reply["time"].as_str().unwrap()).unwrap().seconds();
+    let skewed = told(&world.get(Role::Gateway, "/info").await.expect(200).body);
+    let right = told(&world.get(Role::Gateway, "/info").await.expect(200).body);
+    assert!((86_390..=86_400).contains(&(right - skewed)), "{skewed} {right}");
+}
+
+#[tokio::test]
 async fn wrong_certificates_are_wrong_in_the_way_that_was_ordered() {
     let world = World::start().await;
     let account = world.open_account().await;
