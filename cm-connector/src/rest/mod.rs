@@ -16,7 +16,7 @@ use acme::{
 };
 use async_trait::async_trait;
 use reqwest::Method;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use self::{
@@ -24,13 +24,14 @@ use self::{
     deadline::Deadline,
     lane::Lane,
     refusal::{Code, Subject},
+    submission::{About, request_state, submitted},
     wire::{
         Broken, Page,
         certificate::CertificateIn,
         profile::ProfileIn,
         registration::{BindOut, CreateOpenOut, DeactivationOut, KeyChangeOut, UpdateOut},
         renewal_info::RenewalInfoIn,
-        request::{DeliveryOut, RequestIn, RequestOut, with_caa},
+        request::{DeliveryOut, RequestOut, with_caa},
         revocation::{RevocationOut, RevokedIn},
         service::{InfoIn, IssuerIn, WhoAmIIn},
     },
@@ -52,6 +53,7 @@ mod registration;
 #[cfg(test)]
 mod scripted;
 mod settings;
+mod submission;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -270,16 +272,15 @@ impl CertificateManager for RestCertificateManager {
         let mut call = Call::post(Lane::Issuance, path, Some((JSON, request.to_vec())), Deadline::SUBMIT);
         call.headers.push(idempotency_key(key)?);
         call.headers.push(("prefer", format!("wait={}", wait.as_secs().min(WAIT_SECS_MAX))));
-        let failure = match self.client.send(&call).await.and_then(request_state) {
-            Ok(state) => return Ok(state),
-            Err(failure) => failure,
-        };
-        // Whom the octets are about is in the octets: they may come from a journal.
-        match serde_json::from_slice::<Registrant>(request) {
-            Ok(Registrant { registration }) => {
-                Err(self.refused(realm, &registration, failure, Subject::Registration).await)
+        // What the octets are about is in the octets: they may come from a journal.
+        let about = serde_json::from_slice::<About>(request).ok();
+        let state = self.client.send(&call).await.and_then(|answer| submitted(answer, about.as_ref()));
+        match (state, about) {
+            (Ok(state), _) => Ok(state),
+            (Err(failure), Some(about)) => {
+                Err(self.refused(realm, &about.registration, failure, Subject::Registration).await)
             }
-            Err(_) => Err(failure.into_error(Subject::Registration)),
+            (Err(failure), None) => Err(failure.into_error(Subject::Registration)),
         }
     }
 
@@ -397,12 +398,6 @@ impl CertificateManager for RestCertificateManager {
     }
 }
 
-/// The one member of a certificate request that its refusal needs.
-#[derive(Deserialize)]
-struct Registrant {
-    registration: RegistrationId,
-}
-
 fn check(identity: &Identity, realms: &[RealmName]) -> Result<(), CmError> {
     let missing = |what: String| {
         let detail = format!("the CM knows us as {}, but {what}", acme::problem::shown(&identity.name));
@@ -453,10 +448,6 @@ fn idempotency_key(key: &IdempotencyKey) -> Result<(&'static str, String), CmErr
 
 fn if_match(registration: &Registration) -> (&'static str, String) {
     ("if-match", format!("\"{}\"", registration.version))
-}
-
-fn request_state(answer: Answer) -> Result<RequestState, Failure> {
-    decode::<RequestIn>(answer.json)?.convert(answer.retry_after).map_err(Failure::Broken)
 }
 
 fn certificate_of(answer: Answer) -> Result<Certificate, Failure> {

@@ -172,6 +172,17 @@ async fn a_request_is_submitted_once_with_its_octets_and_its_key() {
 }
 
 #[tokio::test]
+async fn an_answer_about_another_order_is_none() {
+    let world = world(|_, _| {
+        let mut other = examples::certificate_request();
+        other["orderRef"] = json!("01KANM7QJ3");
+        json_answer(201, &other)
+    })
+    .await;
+    assert!(matches!(world.submit().await, Err(CmError::Internal { outcome: Outcome::Unknown, .. })));
+}
+
+#[tokio::test]
 async fn a_pending_request_tells_when_to_ask_again() {
     let world = world(|_, _| {
         let mut pending = examples::certificate_request();

@@ -163,6 +163,11 @@ pub(in crate::rest) struct RequestIn {
 }
 
 impl RequestIn {
+    /// Whether it is about this order.
+    pub(in crate::rest) fn is_about(&self, order_ref: &str) -> bool {
+        self.order_ref == order_ref
+    }
+
     /// `retry_after` is the header's, which counts if the body has none.
     pub(in crate::rest) fn convert(self, retry_after: Option<Duration>) -> Result<RequestState, Broken> {
         let id = parsed("id", &self.id)?;
