@@ -12,6 +12,7 @@ mod validity;
 
 use std::{collections::BTreeSet, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use x509_parser::{certificate::X509Certificate, extensions::KeyUsage, prelude::FromDer, x509::X509Version};
 
@@ -83,7 +84,7 @@ pub struct CheckedCertificate {
 }
 
 /// A check of CM contract section 7 that failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedCheck {
     /// Which one.
     pub check: Check,
@@ -92,7 +93,8 @@ pub struct FailedCheck {
 }
 
 /// The checks by their number in CM contract section 7.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Check {
     /// V1: one X.509 v3 certificate, DER exact, at most 64 KiB.
     Form,
@@ -134,6 +136,18 @@ impl Check {
             Self::Algorithm => "algorithm",
             Self::MustStaple => "must-staple",
             Self::Claims => "claims",
+        }
+    }
+
+    /// Whether a CM that fails it must not go on: then it certifies what nobody asked for, where the
+    /// others tell of a wrong setting.
+    #[must_use]
+    pub const fn is_alarm(self) -> bool {
+        match self {
+            Self::PublicKey | Self::Names | Self::Chain | Self::Issuer | Self::Usage | Self::Serial | Self::Claims => {
+                true
+            }
+            Self::Form | Self::Validity | Self::Algorithm | Self::MustStaple => false,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A library only so that the fuzzer can reach the parsers; its one user otherwise is `main.rs`.
 
+mod admin;
 mod app;
 mod audit;
 mod cli;

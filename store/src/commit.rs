@@ -270,7 +270,7 @@ impl Commit {
         self.put(key, &Kept { keep_until: until, value });
     }
 
-    fn put(&mut self, key: Key, record: &impl Serialize) {
+    pub(crate) fn put(&mut self, key: Key, record: &impl Serialize) {
         match encode(&key, record) {
             Ok(octets) => {
                 self.batch.changes.insert(key, Change::Put(octets));

@@ -5,7 +5,7 @@
 //! because a job's id follows from what it is about.
 
 use acme::{
-    certificate::CertificateId,
+    certificate::{CertificateId, FailedCheck},
     challenge::ChallengeKind,
     ids::{AuthorizationId, CertificateRequestId, EndpointName, IdempotencyKey, JobId, OrderId, RealmName},
     time::Timestamp,
@@ -54,12 +54,15 @@ pub enum Work {
         /// How far it has come.
         submission: Submission,
     },
-    /// Report to the CM that a certificate passed every check.
+    /// Report to the CM whether a certificate passed every check.
     ConfirmDelivery {
         /// The CM's realm.
         realm: RealmName,
         /// The request that was answered.
         request: CertificateRequestId,
+        /// What is wrong with it; nothing if it was accepted.
+        #[serde(default)]
+        failed: Vec<FailedCheck>,
     },
     /// Have the CM revoke a certificate.
     Revoke(RevocationWork),
@@ -129,10 +132,15 @@ impl Job {
         Self { id, due_at, attempt: 0, work }
     }
 
-    /// The delivery report on the answer to one request.
+    /// The delivery report on the answer to one request, which is wrong in what `failed` says.
     #[must_use]
-    pub fn confirm_delivery(realm: RealmName, request: CertificateRequestId, due_at: Timestamp) -> Self {
-        let work = Work::ConfirmDelivery { realm, request };
+    pub fn confirm_delivery(
+        realm: RealmName,
+        request: CertificateRequestId,
+        failed: Vec<FailedCheck>,
+        due_at: Timestamp,
+    ) -> Self {
+        let work = Work::ConfirmDelivery { realm, request, failed };
         Self { id: work.job_id(), due_at, attempt: 0, work }
     }
 

@@ -8,6 +8,8 @@
 //! | `serial/<authority key id, hex>/<serial>` | the order that a certificate belongs to |
 //! | `replacement/<endpoint>/<certificate>` | the order that replaces a certificate |
 //! | `failures/<endpoint>/<account>/<type>/<identifier>` | failed validations in a row |
+//! | `stopped/<realm>/<profile>` | why nothing is asked for by a profile |
+//! | `quarantine/<time>/<order>` | a certificate that failed a check |
 //! | `audit/<time>/<number>` | an audit entry that waits to be handed on |
 //! | `due/<time>/<job>` | nothing: jobs by the time they are due |
 //! | `account/<endpoint>/<account>/<time>/<order>` | nothing: the orders of an account by the time they were made |
@@ -22,7 +24,7 @@
 use acme::{
     certificate::CertificateId,
     identifier::Identifier,
-    ids::{AuthorizationId, EndpointName, JobId, OrderId, RegistrationId},
+    ids::{AuthorizationId, EndpointName, JobId, OrderId, ProfileName, RealmName, RegistrationId},
     time::Timestamp,
 };
 
@@ -65,6 +67,22 @@ pub(crate) fn proven(
 
 pub(crate) fn failures(endpoint: &EndpointName, account: &RegistrationId, identifier: &Identifier) -> Key {
     Key::new(format!("failures/{endpoint}/{account}/{}/{identifier}", identifier.kind()))
+}
+
+pub(crate) fn stopped(realm: &RealmName, profile: &ProfileName) -> Key {
+    Key::new(format!("stopped/{realm}/{profile}"))
+}
+
+pub(crate) fn stopped_range() -> KeyRange {
+    below_prefix("stopped")
+}
+
+pub(crate) fn quarantine(at: Timestamp, order: &OrderId) -> Key {
+    Key::new(format!("quarantine/{}/{order}", digits(at)))
+}
+
+pub(crate) fn quarantine_range() -> KeyRange {
+    below_prefix("quarantine")
 }
 
 pub(crate) fn audit(position: &str) -> Key {

@@ -7,6 +7,7 @@
 //! nothing else.
 
 pub mod backend;
+mod bad_certificate;
 mod commit;
 #[cfg(test)]
 mod conformance;
@@ -38,6 +39,7 @@ use tracing::error;
 
 pub use self::{
     backend::Unavailable,
+    bad_certificate::{BadCertificate, ProfileStop},
     commit::{Commit, CommitError, InvalidCommit},
     job::{Job, RevocationWork, Submission, Work},
     page::{AuditEntry, AuditSequence, NotACursor, OrderCursor, OrderPage},

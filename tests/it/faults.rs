@@ -64,6 +64,7 @@ fn a_certificate_that_is_not_the_one_asked_for_is_withheld() {
         let order = client.wait(&order, "invalid");
         assert_eq!(order.object["error"]["type"], "urn:ietf:params:acme:error:serverInternal", "{kind}: {order:?}");
         assert!(order.object.get("certificate").is_none(), "{kind}");
+        let _ = world.command(&["profile", "resume", "open", "tls-server"]).unwrap();
     }
 }
 
@@ -179,6 +180,7 @@ fn the_cm_is_told_which_certificates_were_taken_and_which_withheld() {
     let (order, _) = finalize_with(&world, &client, "delivery.example.test", &json!({"kind": "wrong-key"}));
     let _ = client.wait(&order, "invalid");
     tests::wait_for("withholding", soon, || (count("withheld") > withheld).then_some(()));
+    let _ = world.command(&["profile", "resume", "open", "tls-server"]).unwrap();
 }
 
 #[test]

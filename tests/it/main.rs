@@ -41,6 +41,7 @@ mod order;
 mod pause;
 mod positive;
 mod pre_authorization;
+mod profile_stop;
 mod rate_limit;
 mod registration;
 mod reload;

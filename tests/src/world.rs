@@ -169,6 +169,22 @@ impl World {
         Officer::new(&self.facts, self.site.sandbox_dir().join("pki"))
     }
 
+    /// Runs a command of the gateway's program that asks the running gateway, with its settings; answers what it
+    /// printed, or what it complained about.
+    ///
+    /// # Errors
+    /// The end of the command's standard error.
+    ///
+    /// # Panics
+    /// It cannot be run.
+    pub fn command(&self, arguments: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(binaries::gateway());
+        let _ = command.args(arguments).arg("--config").arg(self.site.settings_file());
+        let output = command.output().unwrap_or_else(|error| panic!("{arguments:?} cannot be run: {error}"));
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
     /// Keeps the folder after the end, because somebody will want to look.
     ///
     /// # Panics

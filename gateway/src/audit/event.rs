@@ -17,6 +17,7 @@ use acme::{
 };
 use cm_connector::Basis;
 use serde_json::{Value, json};
+use store::ProfileStop;
 
 /// Something that an auditor will ask about.
 #[derive(Debug)]
@@ -96,6 +97,15 @@ pub(crate) enum Event<'a> {
         certificate: &'a CertificateId,
         reason: RevocationReason,
     },
+    /// Nothing is asked for by it from now on, because of a bad certificate.
+    ProfileStopped {
+        stop: &'a ProfileStop,
+    },
+    /// By an operator of this machine.
+    ProfileResumed {
+        stop: &'a ProfileStop,
+        by: &'a str,
+    },
 }
 
 impl Event<'_> {
@@ -159,6 +169,14 @@ impl Event<'_> {
             Self::CertificateIssued { order, certificate } => json!({
                 "event": "certificate.issued", "endpoint": order.endpoint, "account": order.account,
                 "order": order.id, "identifiers": order.identifiers, "certificate": certificate,
+            }),
+            Self::ProfileStopped { stop } => json!({
+                "event": "profile.stopped", "realm": stop.realm, "profile": stop.profile, "order": stop.order,
+                "certificate": stop.certificate, "failed": stop.failed,
+            }),
+            Self::ProfileResumed { stop, by } => json!({
+                "event": "profile.resumed", "realm": stop.realm, "profile": stop.profile, "stoppedSince": stop.since,
+                "certificate": stop.certificate, "by": by,
             }),
             Self::OrderFailed { order } => {
                 let problem = match &order.progress {

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check_config;
+mod profile;
 mod serve;
 mod tls;
 
@@ -30,6 +31,33 @@ enum Command {
         #[arg(long, default_value = "/etc/acme-gateway/gateway.toml")]
         config: PathBuf,
     },
+    /// Profiles that are stopped because the CM returned a bad certificate.
+    #[command(subcommand)]
+    Profile(Profile),
+}
+
+/// Asked of the gateway that runs on this machine.
+#[derive(Subcommand)]
+enum Profile {
+    /// Show the profiles that are stopped, and the bad certificates that are kept.
+    List {
+        /// The settings of the running gateway.
+        #[arg(long, default_value = "/etc/acme-gateway/gateway.toml")]
+        config: PathBuf,
+        /// Everything, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Use a profile again, because the CM is in order again.
+    Resume {
+        /// The CM's realm.
+        realm: String,
+        /// Which of its profiles.
+        profile: String,
+        /// The settings of the running gateway.
+        #[arg(long, default_value = "/etc/acme-gateway/gateway.toml")]
+        config: PathBuf,
+    },
 }
 
 /// Runs what the command line says. Errors go to standard error, cause after cause.
@@ -37,6 +65,8 @@ pub(crate) fn run() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Serve { config } => serve::run(&config),
         Command::CheckConfig { config } => check_config::run(&config),
+        Command::Profile(Profile::List { config, json }) => profile::list(&config, json),
+        Command::Profile(Profile::Resume { realm, profile, config }) => profile::resume(&config, &realm, &profile),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

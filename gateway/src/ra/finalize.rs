@@ -18,6 +18,7 @@ use store::{Commit, Job};
 use super::{
     Error, again_on_conflict,
     order::{self, OrderView},
+    profile_stop,
 };
 use crate::{
     app::{App, Endpoint},
@@ -71,6 +72,7 @@ async fn accept(
     };
     let csr = Csr::parse(&request.csr_der).map_err(|error| Error::refused(ProblemKind::BadCsr, error.to_string()))?;
     check(app, endpoint, registration, &stored.value, &csr)?;
+    profile_stop::require_none(app, &endpoint.realm, &stored.value.profile).await?;
 
     let job = Job::issue(
         next.id.clone(),

@@ -14,6 +14,7 @@ pub(crate) mod key_change;
 pub(crate) mod new_authorization;
 pub(crate) mod order;
 pub(crate) mod pause;
+pub(crate) mod profile_stop;
 mod quota;
 pub(crate) mod recent;
 pub(crate) mod renewal_info;

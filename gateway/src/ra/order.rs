@@ -19,7 +19,7 @@ use store::{Commit, OrderCursor, OrderPage, ReadError, Stored};
 use super::{
     Error, again_on_conflict,
     new_authorization::{self, Ground, Grounds},
-    quota,
+    profile_stop, quota,
     replacement::{self, Replaced, Standing},
 };
 use crate::{
@@ -63,6 +63,7 @@ pub(crate) async fn create(
     let offer = app.catalogue.offer(&endpoint.realm)?;
     let profile = choose_profile(endpoint, registration, request, &offer.profiles)?;
     policies::identifier::check_order(&identifiers, registration, profile, app.settings.orders.identifiers_max)?;
+    profile_stop::require_none(app, &endpoint.realm, &profile.name).await?;
     let not_before = parse_time("notBefore", request.not_before.as_deref())?;
     let not_after = parse_time("notAfter", request.not_after.as_deref())?;
     policies::profile::check_validity(not_before, not_after, profile, now)?;

@@ -94,6 +94,8 @@ pub(crate) struct Server {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ops {
     pub(crate) listen: SocketAddr,
+    #[serde(deserialize_with = "optional_path")]
+    pub(crate) admin_socket: Option<PathBuf>,
 }
 
 /// The way to the Certificate Manager.

@@ -1,6 +1,11 @@
 //! Numbers for Prometheus. Label sets are closed: nothing that a client sends becomes a label.
 
-use acme::{challenge::ChallengeKind, problem::ProblemKind, time::Timestamp};
+use acme::{
+    challenge::ChallengeKind,
+    ids::{EndpointName, ProfileName},
+    problem::ProblemKind,
+    time::Timestamp,
+};
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -16,6 +21,7 @@ pub(crate) struct Metrics {
     uncounted: IntCounterVec,
     reloads: IntCounterVec,
     identity_expires: IntGaugeVec,
+    profiles_stopped: IntGaugeVec,
     pub(crate) orders_created: IntCounter,
     pub(crate) orders_failed: IntCounter,
     pub(crate) certificates_issued: IntCounter,
@@ -58,6 +64,14 @@ impl Metrics {
             &["identity"],
         )?;
         registry.register(Box::new(identity_expires.clone()))?;
+        let profiles_stopped = IntGaugeVec::new(
+            Opts::new(
+                "profiles_stopped",
+                "1 for each profile that is stopped because of a bad certificate. Any is an alarm.",
+            ),
+            &["endpoint", "profile"],
+        )?;
+        registry.register(Box::new(profiles_stopped.clone()))?;
         let store_quarantined =
             IntGauge::new("store_quarantined", "1 if the store was damaged at start and moved aside.")?;
         registry.register(Box::new(store_quarantined.clone()))?;
@@ -84,6 +98,7 @@ impl Metrics {
                 &["of", "outcome"],
             )?,
             identity_expires,
+            profiles_stopped,
             orders_created: counter("orders_created_total", "Orders created.")?,
             orders_failed: counter("orders_failed_total", "Orders that ended without a certificate after finalize.")?,
             certificates_issued: counter("certificates_issued_total", "Certificates that passed every check.")?,
@@ -140,6 +155,16 @@ impl Metrics {
     pub(crate) fn identity_gone(&self, identity: &'static str) {
         // It may never have been in use.
         let _absent = self.identity_expires.remove_label_values(&[identity]);
+    }
+
+    /// A profile is stopped.
+    pub(crate) fn profile_stopped(&self, endpoint: &EndpointName, profile: &ProfileName) {
+        self.profiles_stopped.with_label_values(&[endpoint.as_str(), profile.as_str()]).set(1);
+    }
+
+    /// No profile is stopped, as far as is known.
+    pub(crate) fn forget_stopped_profiles(&self) {
+        self.profiles_stopped.reset();
     }
 
     /// The numbers of the limit with this name.

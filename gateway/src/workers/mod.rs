@@ -17,7 +17,7 @@ mod validate;
 mod waiters;
 
 #[cfg(test)]
-pub(crate) use issue::issue;
+pub(crate) use issue::{confirm_delivery, issue};
 pub(crate) use runner::{Runner, Wake};
 pub(crate) use sweep::{keep_audit, keep_catalogue, sweep};
 pub(crate) use waiters::Waiters;

@@ -11,11 +11,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 use self::{reload::Reload, validator::validator};
 use super::{check_config::check_files, tls};
 use crate::{
+    admin::{self, Listener},
     app::{App, Current, Endpoint},
     clock, http,
     limits::Limits,
     nonce::Nonces,
-    ra::{catalogue::Catalogue, certificate::Downloads, renewal_info::RenewalInfos},
+    ra::{catalogue::Catalogue, certificate::Downloads, profile_stop, renewal_info::RenewalInfos},
     seal::Sealer,
     settings::{self, Settings},
     telemetry::{
@@ -78,6 +79,8 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
     background.spawn(workers::keep_audit(app.clone()));
     background.spawn(workers::keep_catalogue(current.clone()));
     background.spawn(reload.keep_up(asked_to_reload));
+    profile_stop::show(&app).await?;
+    background.spawn(Listener::bind(&admin::socket(&app.settings))?.run(current.clone()));
 
     let ops = http::ops::listen(&current, app.settings.ops.listen)?;
     let server = http::listen::listen(&current, tls)?;

@@ -8,15 +8,15 @@ use acme::{
     problem::{Problem, ProblemKind},
     time::Timestamp,
 };
-use cm_connector::{Certificate, Delivery, RequestClaims};
+use cm_connector::{Certificate, RequestClaims};
 use store::{Commit, Job, Submission};
 
-use super::{Issuance, ending::fail, waiting::put_off};
+use super::{Issuance, ending::fail_with, waiting::put_off};
 use crate::{
     app::App,
     audit::Event,
     clock,
-    ra::certificate::Download,
+    ra::{certificate::Download, profile_stop},
     workers::{finish, inspect::inspect},
 };
 
@@ -61,7 +61,7 @@ pub(super) async fn accept(
     commit.update_order(&issuance.order, next.clone(), app.keep_issued_until(now, next.expires));
     commit.finish_job(&issuance.job);
     if let Some(request) = request {
-        commit.create_job(Job::confirm_delivery(issuance.realm.clone(), request.clone(), now));
+        commit.create_job(Job::confirm_delivery(issuance.realm.clone(), request.clone(), Vec::new(), now));
     }
     app.store.commit(commit).await?;
     let chains: Vec<String> = checked.into_iter().map(|chain| chain.chain_pem).collect();
@@ -98,7 +98,8 @@ async fn hold(
     put_off(app, issuance, submission, pause, 0).await
 }
 
-/// A wrong certificate is reported to the CM and shown to nobody.
+/// A wrong certificate is kept for operators, reported to the CM and shown to nobody; its profile is
+/// stopped. All of that is written with the end of the order.
 async fn quarantine(
     app: &App,
     issuance: &Issuance,
@@ -106,15 +107,17 @@ async fn quarantine(
     certificate: &Certificate,
     failed: Vec<FailedCheck>,
 ) -> anyhow::Result<()> {
-    tracing::error!(order = %issuance.order.value.id, certificate = %certificate.id, ?failed,
+    let (order, now) = (&issuance.order.value, clock::now());
+    tracing::error!(order = %order.id, certificate = %certificate.id, ?failed,
         "ALARM: the CM returned a certificate that is not the one asked for; it is withheld");
-    app.metrics.certificates_withheld.inc();
+    let mut commit = Commit::new();
+    let (of, what) = ((&issuance.realm, order), (request, certificate));
+    profile_stop::record(app, &mut commit, of, what, &failed, now).await?;
     if let Some(request) = request {
-        let report = Delivery::Refused(failed);
-        if let Err(error) = app.cm.confirm_delivery(&issuance.realm, request, &report).await {
-            tracing::error!(error = %error, "cannot report the withheld certificate to the CM");
-        }
+        commit.create_job(Job::confirm_delivery(issuance.realm.clone(), request.clone(), failed, now));
     }
     let detail = "the certificate authority returned a certificate that is not the one asked for; it was withheld and the operator was told";
-    fail(app, issuance, Problem::new(ProblemKind::ServerInternal, detail)).await
+    fail_with(app, issuance, Problem::new(ProblemKind::ServerInternal, detail), commit).await?;
+    app.metrics.certificates_withheld.inc();
+    Ok(profile_stop::show(app).await?)
 }

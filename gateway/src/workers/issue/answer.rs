@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use cm_connector::{CmError, RequestState};
+use cm_connector::{CmError, Outcome, RequestState};
 use store::{Commit, Submission};
 
-use super::{Issuance, ending::over};
+use super::{Issuance, ending::over, waiting::STOPPED_PAUSE};
 use crate::{
     app::App,
     clock,
+    ra::profile_stop::is_stopped,
     workers::caa::{self, Standing},
 };
 
@@ -43,6 +44,11 @@ pub(super) async fn ask(app: &App, issuance: &Issuance) -> anyhow::Result<(Asked
         Submission::MayHaveBeenSent { .. } => match app.cm.request_by_key(&issuance.realm, &issuance.key).await {
             Ok(Some(state)) => (Asked::LookedUp, Ok(state)),
             Ok(None) if issuance.is_over() => (Asked::Submitted, Err(CmError::Refused(over()))),
+            // The CM does not have it, and must not get it now.
+            Ok(None) if is_stopped(app, &issuance.realm, &issuance.order.value.profile).await? => {
+                let stopped = CmError::Unavailable { retry_after: Some(STOPPED_PAUSE), outcome: Outcome::NotSent };
+                (Asked::LookedUp, Err(stopped))
+            }
             // The octets are fixed by now and say when CAA was looked at last; the CM may find that too
             // long ago, but what is forbidden since is not asked for again.
             Ok(None) => match caa::before_submission(app, &issuance.order.value).await? {

@@ -16,9 +16,18 @@ use super::{
 use crate::{app::App, audit::Event, clock, workers::finish};
 
 pub(super) async fn fail(app: &App, issuance: &Issuance, problem: Problem) -> anyhow::Result<()> {
+    fail_with(app, issuance, problem, Commit::new()).await
+}
+
+/// Ends the order in a commit that has more in it.
+pub(super) async fn fail_with(
+    app: &App,
+    issuance: &Issuance,
+    problem: Problem,
+    mut commit: Commit,
+) -> anyhow::Result<()> {
     let now = clock::now();
     let Some(next) = issuance.order.value.record_failed(problem) else { return finish(app, &issuance.job).await };
-    let mut commit = Commit::new();
     commit.audit(now, Event::OrderFailed { order: &next }.to_json());
     commit.update_order(&issuance.order, next.clone(), app.keep_until(next.expires));
     commit.finish_job(&issuance.job);

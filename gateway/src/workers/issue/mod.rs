@@ -22,19 +22,19 @@ use acme::{
 use cm_connector::{CmError, Outcome, RequestState};
 use store::{Job, Stored, Submission, Work};
 
-pub(super) use self::delivery::confirm_delivery;
+pub(crate) use self::delivery::confirm_delivery;
 use self::{
     acceptance::{accept, claims_of},
     answer::{Asked, ask, note_intent},
     ending::{drop_proofs, fail, not_taken, over, withdraw},
     standing::{given_up, refused_meanwhile, signed_by_an_old_key, withdrawn},
-    waiting::{caa_retries, come_back, look_again_later, wait},
+    waiting::{caa_retries, come_back, look_again_later, wait, wait_for_operator},
 };
 use super::{
     caa::{self, Standing},
     finish,
 };
-use crate::{app::App, clock};
+use crate::{app::App, clock, ra::profile_stop::is_stopped};
 
 /// The parts of an issuance job.
 struct Issuance {
@@ -60,6 +60,9 @@ pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
     if matches!(issuance.submission, Submission::NotSent) {
         if issuance.is_over() {
             return fail(app, &issuance, over()).await;
+        }
+        if is_stopped(app, &issuance.realm, &issuance.order.value.profile).await? {
+            return wait_for_operator(app, &issuance).await;
         }
         if let Some(problem) = refused_meanwhile(app, &issuance.realm, &issuance.order.value).await {
             return fail(app, &issuance, problem).await;

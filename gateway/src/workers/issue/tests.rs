@@ -108,8 +108,8 @@ async fn run_all(gateway: &Gateway) {
         for job in jobs {
             match job.value.work.clone() {
                 Work::Issue { .. } => issue(&gateway.app, job).await.unwrap(),
-                Work::ConfirmDelivery { realm, request } => {
-                    confirm_delivery(&gateway.app, &job, &realm, &request).await.unwrap();
+                Work::ConfirmDelivery { realm, request, failed } => {
+                    confirm_delivery(&gateway.app, &job, &realm, &request, &failed).await.unwrap();
                 }
                 Work::Validate { .. } | Work::Revoke(_) => panic!("nothing is validated or revoked here"),
             }
@@ -363,6 +363,7 @@ async fn assert_withheld(case: &Case, found_by: Check) {
     assert!(!problem.detail.contains("SPKI"), "nothing from inside: {}", problem.detail);
     let withheld = case.gateway.cm.certificates().pop().unwrap();
     assert!(case.gateway.app.downloads.get(&withheld.id).is_none());
+    run_all(&case.gateway).await;
     match case.gateway.cm.deliveries().as_slice() {
         [.., Delivery::Refused(failed)] => assert!(failed.iter().any(|one| one.check == found_by), "{failed:?}"),
         other => panic!("{found_by:?}: {other:?}"),
@@ -564,8 +565,8 @@ async fn delivery_is_confirmed_after_the_commit_and_until_the_cm_has_answered() 
     case.attempt().await.unwrap();
     assert_eq!(case.gateway.cm.deliveries(), [], "not before the order is valid on disk");
     let [job] = case.gateway.jobs().await.try_into().unwrap();
-    let Work::ConfirmDelivery { realm, request } = job.value.work.clone() else { panic!("{job:?}") };
-    let confirm = || confirm_delivery(&case.gateway.app, &job, &realm, &request);
+    let Work::ConfirmDelivery { realm, request, failed } = job.value.work.clone() else { panic!("{job:?}") };
+    let confirm = || confirm_delivery(&case.gateway.app, &job, &realm, &request, &failed);
     for moment in Moment::BOTH {
         case.gateway.cm.next(Operation::ConfirmDelivery, Fault::AnswerLost(moment));
         assert!(confirm().await.is_err());

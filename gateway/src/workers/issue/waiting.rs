@@ -12,6 +12,8 @@ use crate::{app::App, clock};
 /// Between two looks at a request that waits for a person or for the CM.
 const PENDING_FIRST: Duration = Duration::from_secs(2);
 const PENDING_MAX: Duration = Duration::from_secs(900);
+/// Between two looks at whether a profile is still stopped.
+pub(super) const STOPPED_PAUSE: Duration = Duration::from_secs(15);
 /// Between two tries while the CM is away.
 pub(super) const AWAY_MAX: Duration = Duration::from_secs(60);
 
@@ -64,6 +66,12 @@ pub(super) async fn come_back(app: &App, issuance: &Issuance, error: &CmError) -
 /// A resolver that does not answer may do so soon; so long the order waits, and no longer.
 pub(super) fn caa_retries(app: &App) -> u32 {
     app.settings.validation.attempts_max.saturating_sub(1)
+}
+
+/// Nothing is asked for by a profile that is stopped; the order waits until that is lifted or it
+/// expires.
+pub(super) async fn wait_for_operator(app: &App, issuance: &Issuance) -> anyhow::Result<()> {
+    put_off(app, issuance, Submission::NotSent, STOPPED_PAUSE, issuance.job.value.attempt).await
 }
 
 pub(super) async fn look_again_later(app: &App, issuance: &Issuance) -> anyhow::Result<()> {

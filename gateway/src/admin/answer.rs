@@ -1,0 +1,59 @@
+//! What each request does.
+
+use serde_json::{Value, json};
+use store::{BadCertificate, ProfileStop};
+
+use super::{Answer, Request};
+use crate::{
+    app::App,
+    clock,
+    ra::{self, profile_stop},
+};
+
+/// Does what is asked for; `by` is who asks.
+pub(super) async fn answer(app: &App, request: Request, by: &str) -> Answer {
+    let done = match request {
+        Request::ProfileList {} => list_profiles(app).await,
+        Request::ProfileResume { realm, profile } => {
+            let nothing = || anyhow::anyhow!("profile {profile} of realm {realm} is not stopped; see profile list");
+            match profile_stop::resume(app, &realm, &profile, by, clock::now()).await {
+                Ok(lifted) => lifted.as_ref().map(of_stop).ok_or_else(nothing),
+                Err(error) => Err(told(error)),
+            }
+        }
+    };
+    match done {
+        Ok(value) => Answer::Ok(value),
+        Err(error) => Answer::Error(format!("{error:#}")),
+    }
+}
+
+async fn list_profiles(app: &App) -> anyhow::Result<Value> {
+    let stops = app.store.profile_stops().await?;
+    let bad = app.store.bad_certificates().await?;
+    let stopped: Vec<_> = stops.iter().map(|stop| of_stop(&stop.value)).collect();
+    let bad: Vec<_> = bad.iter().map(|bad| of_bad(&bad.value)).collect();
+    Ok(json!({"stopped": stopped, "badCertificates": bad}))
+}
+
+fn of_stop(stop: &ProfileStop) -> Value {
+    json!({
+        "realm": stop.realm, "profile": stop.profile, "since": stop.since, "order": stop.order,
+        "certificate": stop.certificate, "failed": stop.failed,
+    })
+}
+
+fn of_bad(bad: &BadCertificate) -> Value {
+    json!({
+        "at": bad.at, "realm": bad.realm, "profile": bad.profile, "order": bad.order, "cmRequest": bad.request,
+        "certificate": bad.certificate, "failed": bad.failed, "chain": bad.chain_pem,
+    })
+}
+
+/// Operators may read what clients may not.
+fn told(error: ra::Error) -> anyhow::Error {
+    match error {
+        ra::Error::Internal(inside) => inside,
+        other @ (ra::Error::Refused(_) | ra::Error::Conflict) => other.into(),
+    }
+}

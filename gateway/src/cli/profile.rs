@@ -1,0 +1,70 @@
+//! `acme-gateway profile`: which profiles are stopped, and lifting a stop.
+
+use std::path::Path;
+
+use acme::ids::{ProfileName, RealmName};
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::{
+    admin::{self, Request},
+    settings,
+};
+
+/// Shows the profiles that are stopped, and why.
+pub(super) fn list(config: &Path, json: bool) -> anyhow::Result<()> {
+    let answer = ask(config, &Request::ProfileList {})?;
+    if json {
+        println!("{answer:#}");
+        return Ok(());
+    }
+    let all = |name: &str| answer.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let stopped = all("stopped");
+    if stopped.is_empty() {
+        println!("No profile is stopped.");
+    }
+    for stop in stopped {
+        let text = |name| text(&stop, name);
+        println!("{} {} stopped since {}", text("realm"), text("profile"), text("since"));
+        println!("  because of certificate {} for order {}", text("certificate"), text("order"));
+        show_failed(&stop);
+    }
+    let bad = all("badCertificates");
+    if !bad.is_empty() {
+        println!("Bad certificates that are kept (--json shows them whole):");
+    }
+    for bad in bad {
+        let text = |name| text(&bad, name);
+        println!("  {} {} {} certificate {}", text("at"), text("realm"), text("profile"), text("certificate"));
+        println!("    order {}, request {} of the CM", text("order"), text("cmRequest"));
+        show_failed(&bad);
+    }
+    Ok(())
+}
+
+/// Lifts the stop of a profile.
+pub(super) fn resume(config: &Path, realm: &str, profile: &str) -> anyhow::Result<()> {
+    let request = Request::ProfileResume {
+        realm: RealmName::parse(realm).context("REALM is not a name of a realm")?,
+        profile: ProfileName::parse(profile).context("PROFILE is not a name of a profile")?,
+    };
+    ask(config, &request)?;
+    println!("Profile {profile} of realm {realm} is used again; what waited for it goes on within seconds.");
+    Ok(())
+}
+
+fn ask(config: &Path, request: &Request) -> anyhow::Result<Value> {
+    let settings = settings::load(config)?;
+    admin::ask(&admin::socket(&settings), request)
+}
+
+fn show_failed(record: &Value) {
+    for failed in record.get("failed").and_then(Value::as_array).into_iter().flatten() {
+        println!("    {}: {}", text(failed, "check"), text(failed, "detail"));
+    }
+}
+
+fn text(record: &Value, name: &str) -> String {
+    let text = record.get(name).and_then(Value::as_str).unwrap_or("-");
+    acme::problem::shown(text).to_string()
+}

@@ -1,0 +1,126 @@
+//! Profiles that are stopped because the CM returned a bad certificate, until an operator lifts it
+//! (CM contract section 7).
+//!
+//! The stop is a record in the store, read whenever something is to be asked for by the profile: it
+//! outlives a restart, and no memory of ours can forget it.
+
+use std::time::Duration;
+
+use acme::{
+    certificate::FailedCheck,
+    ids::{CertificateRequestId, ProfileName, RealmName},
+    order::Order,
+    time::Timestamp,
+};
+use cm_connector::Certificate;
+use store::{BadCertificate, Commit, ProfileStop, ReadError};
+
+use super::Error;
+use crate::{app::App, audit::Event};
+
+/// When clients should ask again: a person has to look first.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
+/// Bad certificates that are kept, the latest, and how long.
+const KEPT_MAX: usize = 50;
+const KEPT: Duration = Duration::from_secs(90 * 86_400);
+/// Longest chain that is kept, in octets.
+const CHAIN_OCTETS_MAX: usize = 128 * 1024;
+
+/// Whether something may be asked for by this profile.
+///
+/// # Errors
+/// [`ReadError`]: nobody knows, so nothing may be asked for.
+pub(crate) async fn is_stopped(app: &App, realm: &RealmName, profile: &ProfileName) -> Result<bool, ReadError> {
+    Ok(app.store.profile_stop(realm, profile).await?.is_some())
+}
+
+/// Refuses what would lead to a certificate by a profile that is stopped.
+pub(crate) async fn require_none(app: &App, realm: &RealmName, profile: &ProfileName) -> Result<(), Error> {
+    if is_stopped(app, realm, profile).await? {
+        return Err(Error::unavailable(
+            "certificates are not issued by this profile at the moment, and the operator of this server knows why; \
+             try again later",
+            Some(ASK_AGAIN),
+        ));
+    }
+    Ok(())
+}
+
+/// Adds to a commit what follows from a bad certificate: the record of it and, if the failure is one
+/// after which a CM must not go on, the stop of its profile. Whoever commits tells it with [`show`].
+pub(crate) async fn record(
+    app: &App,
+    commit: &mut Commit,
+    (realm, order): (&RealmName, &Order),
+    (request, certificate): (Option<&CertificateRequestId>, &Certificate),
+    failed: &[FailedCheck],
+    now: Timestamp,
+) -> Result<(), ReadError> {
+    let default = certificate.chains.iter().find(|chain| chain.is_default).or(certificate.chains.first());
+    let mut chain_pem = default.map(|chain| chain.pem.clone()).unwrap_or_default();
+    if chain_pem.len() > CHAIN_OCTETS_MAX {
+        chain_pem = chain_pem.chars().filter(char::is_ascii).take(CHAIN_OCTETS_MAX).collect();
+    }
+    let bad = BadCertificate {
+        at: now,
+        realm: realm.clone(),
+        profile: order.profile.clone(),
+        order: order.id.clone(),
+        request: request.cloned(),
+        certificate: certificate.id.clone(),
+        failed: failed.to_vec(),
+        chain_pem,
+    };
+    commit.keep_bad_certificate(&bad, now.plus(KEPT));
+    let kept = app.store.bad_certificates().await?;
+    let too_many = kept.len().saturating_add(1).saturating_sub(KEPT_MAX);
+    kept.iter().take(too_many).for_each(|oldest| commit.forget_bad_certificate(oldest));
+
+    let is_alarm = failed.iter().any(|failed| failed.check.is_alarm());
+    if is_alarm && !is_stopped(app, realm, &order.profile).await? {
+        let BadCertificate { realm, profile, order, certificate, failed, .. } = bad;
+        let stop = ProfileStop { realm, profile, since: now, order, certificate, failed };
+        commit.audit(now, Event::ProfileStopped { stop: &stop }.to_json());
+        commit.stop_profile(&stop);
+    }
+    Ok(())
+}
+
+/// Shows operators which profiles are stopped; at start, and whenever that has changed.
+pub(crate) async fn show(app: &App) -> Result<(), ReadError> {
+    let stops = app.store.profile_stops().await?;
+    app.metrics.forget_stopped_profiles();
+    for stop in stops.iter().map(|stop| &stop.value) {
+        for endpoint in app.endpoints.values().filter(|endpoint| endpoint.realm == stop.realm) {
+            app.metrics.profile_stopped(&endpoint.name, &stop.profile);
+        }
+        tracing::error!(realm = %stop.realm, profile = %stop.profile, since = %stop.since, order = %stop.order,
+            certificate = %stop.certificate, failed = ?stop.failed,
+            "ALARM: the profile is stopped, because the CM returned a certificate by it that is not the one asked for; \
+             when the CM is in order again: acme-gateway profile resume REALM PROFILE");
+    }
+    Ok(())
+}
+
+/// Lifts the stop of a profile; `None` if it is not stopped. `by` is who did it.
+pub(crate) async fn resume(
+    app: &App,
+    realm: &RealmName,
+    profile: &ProfileName,
+    by: &str,
+    now: Timestamp,
+) -> Result<Option<ProfileStop>, Error> {
+    let Some(stop) = app.store.profile_stop(realm, profile).await? else { return Ok(None) };
+    let mut commit = Commit::new();
+    commit.resume_profile(&stop);
+    commit.audit(now, Event::ProfileResumed { stop: &stop.value, by }.to_json());
+    // A conflict means that somebody else did it at the same moment; the operator sees that in the list.
+    app.store.commit(commit).await?;
+    tracing::warn!(%realm, %profile, by, "the profile is used again");
+    show(app).await?;
+    app.wake.now();
+    Ok(Some(stop.value))
+}
+
+#[cfg(test)]
+mod tests;
