@@ -35,6 +35,9 @@ impl Deadline {
     /// Revoking, under its key.
     pub(super) const REVOKE: Self = Self::of(15, 20, 20, 4);
 
+    /// The event feed, which may keep a question for 25 s. Whoever follows it asks again.
+    pub(super) const EVENTS: Self = Self::of(30, 35, 35, 1);
+
     const fn of(first_byte_secs: u64, whole_secs: u64, total_secs: u64, attempts: u32) -> Self {
         Self {
             first_byte: Duration::from_secs(first_byte_secs),

@@ -18,6 +18,8 @@ pub(super) enum Lane {
     Issuance,
     /// Revocations.
     Revocation,
+    /// Long polls of the event feed, one a realm.
+    Events,
     /// Everything else.
     Rest,
 }
@@ -27,6 +29,7 @@ pub(super) enum Lane {
 pub(super) struct Lanes {
     issuance: Semaphore,
     revocation: Semaphore,
+    events: Semaphore,
     rest: Semaphore,
     waiting: AtomicUsize,
 }
@@ -40,6 +43,7 @@ impl Default for Lanes {
         Self {
             issuance: Semaphore::new(24),
             revocation: Semaphore::new(4),
+            events: Semaphore::new(64),
             rest: Semaphore::new(4),
             waiting: AtomicUsize::new(0),
         }
@@ -52,6 +56,7 @@ impl Lanes {
         let places = match lane {
             Lane::Issuance => &self.issuance,
             Lane::Revocation => &self.revocation,
+            Lane::Events => &self.events,
             Lane::Rest => &self.rest,
         };
         if let Ok(permit) = places.try_acquire() {

@@ -4,7 +4,7 @@
 //! in `refusal`, and the JSON in `wire`. It shares no code with any CM: the contract is the
 //! document.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use acme::{
     account_key::{PublicKey, Thumbprint},
@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use self::{
     client::{Answer, BODY_OCTETS_MAX, Call, Client, Failure, decode},
     deadline::Deadline,
+    headers::{idempotency_key, if_match},
     lane::Lane,
     refusal::{Code, Subject},
     submission::{About, request_state, submitted},
@@ -37,7 +38,7 @@ use self::{
     },
 };
 use crate::{
-    Certificate, CertificateManager, CertificateRequest, CmError, Delivery, Identity, Issuer, NewRegistration, Outcome,
+    Certificate, CertificateManager, CertificateRequest, CmError, Delivery, EventCursor, Events, Identity, Issuer, NewRegistration, Outcome,
     Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
 };
 
@@ -45,8 +46,10 @@ pub mod answers;
 mod circuit;
 mod client;
 mod deadline;
+mod events;
 #[cfg(test)]
 mod examples;
+mod headers;
 mod lane;
 mod refusal;
 mod registration;
@@ -91,18 +94,22 @@ impl RestCertificateManager {
         Ok(Self { settings, client: Arc::new(client) })
     }
 
-    /// Reads the files again and changes to new connections, after the CM has accepted them. To be
-    /// called every 10 minutes at most apart: that is the whole life of a connection (CM contract
+    /// Reads the files again and changes to new connections, after the CM has accepted them for a
+    /// gateway of these realms. To be called every 10 minutes at most apart: that is the whole life of a connection (CM contract
     /// section 6), and how renewed certificates come into use without a restart.
     ///
     /// # Errors
     /// [`SetupError`]; then everything stays as it was.
-    pub async fn reload(&self) -> Result<(), SetupError> {
+    pub async fn reload(&self, realms: &[RealmName]) -> Result<(), SetupError> {
         let settings = self.settings.clone();
         let tls = tokio::task::spawn_blocking(move || tls::client_config(&settings))
             .await
             .map_err(|error| SetupError::Client(error.to_string()))??;
-        self.client.change_credentials(tls).await
+        let accept = |caller: WhoAmIIn| {
+            let is_in = |realm: &RealmName| caller.realms.iter().any(|known| known == realm.as_str());
+            check_caller(&caller.identity, &caller.roles, is_in, realms)
+        };
+        self.client.change_credentials(tls, accept).await
     }
 
     async fn read(&self, lane: Lane, path: String, query: Option<(&'static str, String)>) -> Result<Answer, Failure> {
@@ -369,6 +376,10 @@ impl CertificateManager for RestCertificateManager {
         revoked.await.map_err(|failure| failure.into_error(Subject::Certificate))
     }
 
+    async fn events(&self, realm: &RealmName, after: Option<&EventCursor>, wait: Duration) -> Result<Events, CmError> {
+        self.read_events(realm, after, wait).await
+    }
+
     async fn profiles(&self, realm: &RealmName) -> Result<Vec<Profile>, CmError> {
         let mut profiles = Vec::new();
         let mut query = ("limit", String::from("500"));
@@ -399,20 +410,32 @@ impl CertificateManager for RestCertificateManager {
 }
 
 fn check(identity: &Identity, realms: &[RealmName]) -> Result<(), CmError> {
-    let missing = |what: String| {
-        let detail = format!("the CM knows us as {}, but {what}", acme::problem::shown(&identity.name));
-        Err(CmError::Internal { outcome: Outcome::NotSent, detail })
-    };
-    if !identity.roles.contains(ROLE) {
-        return missing(format!("without the role {ROLE}"));
+    check_caller(&identity.name, &identity.roles, |realm| identity.realms.contains(realm), realms)?;
+    match CAPABILITIES.iter().find(|capability| !identity.capabilities.contains(**capability)) {
+        Some(capability) => Err(not_as_we_need(&identity.name, &format!("it lacks the capability {capability}"))),
+        None => Ok(()),
     }
-    if let Some(realm) = realms.iter().find(|realm| !identity.realms.contains(*realm)) {
-        return missing(format!("not in the realm {realm}"));
+}
+
+/// Whether the CM takes us for a gateway of these realms (section 3, whoami).
+fn check_caller(
+    name: &str,
+    roles: &BTreeSet<String>,
+    is_in: impl Fn(&RealmName) -> bool,
+    realms: &[RealmName],
+) -> Result<(), CmError> {
+    if !roles.contains(ROLE) {
+        return Err(not_as_we_need(name, &format!("without the role {ROLE}")));
     }
-    if let Some(capability) = CAPABILITIES.iter().find(|capability| !identity.capabilities.contains(**capability)) {
-        return missing(format!("it lacks the capability {capability}"));
+    match realms.iter().find(|realm| !is_in(realm)) {
+        Some(realm) => Err(not_as_we_need(name, &format!("not in the realm {realm}"))),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+fn not_as_we_need(name: &str, what: &str) -> CmError {
+    let detail = format!("the CM knows us as {}, but {what}", acme::problem::shown(name));
+    CmError::Internal { outcome: Outcome::NotSent, detail }
 }
 
 fn registration_path(realm: &RealmName, id: &RegistrationId) -> String {
@@ -436,18 +459,6 @@ fn not_too_large(request: Vec<u8>) -> Result<Vec<u8>, CmError> {
         return Err(unfit(format!("a certificate request of {} octets is larger than the CM takes", request.len())));
     }
     Ok(request)
-}
-
-/// The contract wants 16 to 64 characters without a dot.
-fn idempotency_key(key: &IdempotencyKey) -> Result<(&'static str, String), CmError> {
-    if key.as_str().len() < 16 || key.as_str().contains('.') {
-        return Err(unfit(String::from("an idempotency key is too short or has a dot")));
-    }
-    Ok(("idempotency-key", key.to_string()))
-}
-
-fn if_match(registration: &Registration) -> (&'static str, String) {
-    ("if-match", format!("\"{}\"", registration.version))
 }
 
 fn certificate_of(answer: Answer) -> Result<Certificate, Failure> {

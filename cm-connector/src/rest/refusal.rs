@@ -125,6 +125,8 @@ enum Action {
     Missing,
     /// The evidence is not accepted.
     Evidence,
+    /// The external account binding may be a guess.
+    Binding,
     /// The client is too fast.
     SlowDown(&'static str),
     /// Whose fault the speed is, the scope says.
@@ -148,7 +150,7 @@ enum Action {
 impl Code {
     const fn action(self) -> Action {
         use Action::{
-            Alarm, ByScope, Evidence, KeyInUse, Later, LaterIfRetryable, Missing, Revoked, Say, SlowDown, Stranger,
+            Alarm, Binding, ByScope, Evidence, KeyInUse, Later, LaterIfRetryable, Missing, Revoked, Say, SlowDown, Stranger,
             TakeCertificate, Tell,
         };
         use ProblemKind as Kind;
@@ -164,10 +166,7 @@ impl Code {
             Self::IdempotencyKeyReused => Alarm(Outcome::Unknown),
             Self::Unauthenticated => Stranger,
             Self::NotFound => Missing,
-            Self::EabRejected => Say(
-                Kind::Unauthorized,
-                "the external account binding was not accepted; check the key identifier and the MAC key",
-            ),
+            Self::EabRejected => Binding,
             Self::EabThrottled => SlowDown("too many external account bindings were not accepted; try again later"),
             Self::PreregistrationNotInWindow => {
                 Tell(Kind::Unauthorized, "the external account cannot be used at this time; ask its issuer")
@@ -237,6 +236,10 @@ pub(super) fn judge(problem: ProblemIn, subject: Subject, retry_after: Option<Du
         Action::Evidence => CmError::EvidenceRefused(Problem::new(
             ProblemKind::Unauthorized,
             "the proofs of control were not accepted for issuance; create a new order and prove control again",
+        )),
+        Action::Binding => CmError::BindingRefused(Problem::new(
+            ProblemKind::Unauthorized,
+            "the external account binding was not accepted; check the key identifier and the MAC key",
         )),
         Action::SlowDown(sentence) => {
             CmError::RateLimited { problem: Problem::new(ProblemKind::RateLimited, sentence), retry_after }

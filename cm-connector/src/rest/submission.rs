@@ -5,10 +5,9 @@ use serde::Deserialize;
 
 use super::{
     client::{Answer, Failure, decode},
-    not_what_was_asked_for,
     wire::request::RequestIn,
 };
-use crate::RequestState;
+use crate::{Outcome, RequestState};
 
 /// The members of a certificate request that judging its answer needs.
 #[derive(Deserialize)]
@@ -23,12 +22,13 @@ pub(super) fn request_state(answer: Answer) -> Result<RequestState, Failure> {
     decode::<RequestIn>(answer.json)?.convert(answer.retry_after).map_err(Failure::Broken)
 }
 
-/// The answer to a submission. One that is about another order is none: it would end this order, and its
-/// certificate would be reported as wrong although the other order's client has it.
+/// The answer to a submission. One that is about another order is none, and what became of this order has to be
+/// asked: believed, it would end this order, and the other one's certificate would be reported as wrong.
 pub(super) fn submitted(answer: Answer, about: Option<&About>) -> Result<RequestState, Failure> {
     let request = decode::<RequestIn>(answer.json)?;
     if about.is_some_and(|about| !request.is_about(&about.order_ref)) {
-        return Err(not_what_was_asked_for());
+        tracing::error!("ALARM: the CM answered a certificate request with what is about another order");
+        return Err(Failure::Unanswered { outcome: Outcome::Unknown, retry_after: None });
     }
     request.convert(answer.retry_after).map_err(Failure::Broken)
 }

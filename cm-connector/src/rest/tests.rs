@@ -179,7 +179,7 @@ async fn an_answer_about_another_order_is_none() {
         json_answer(201, &other)
     })
     .await;
-    assert!(matches!(world.submit().await, Err(CmError::Internal { outcome: Outcome::Unknown, .. })));
+    assert_eq!(world.submit().await, Err(unknown()));
 }
 
 #[tokio::test]
@@ -734,21 +734,28 @@ async fn an_attempt_that_may_have_worked_is_not_forgotten_by_the_next() {
 #[tokio::test]
 async fn credentials_are_changed_only_if_the_cm_accepts_them() {
     let world = world(|request, _| match request.line.as_str() {
-        "GET /cm/v1/whoami" => json_answer(200, &json!({"identity": "urn:cm:gateway:dmz-1"})),
+        "GET /cm/v1/whoami" => {
+            let answer = json!({"identity": "urn:cm:gateway:dmz-1", "roles": ["gateway"], "realms": ["tls"]});
+            json_answer(200, &answer)
+        }
         _ => json_answer(200, &examples::registration()),
     })
     .await;
     world.pki.renew_client("dmz-1-renewed");
-    assert_eq!(world.cm.reload().await, Ok(()));
+    let realms = ["tls", "others"].map(|name| RealmName::parse(name).unwrap());
+    let (ours, more) = (&realms[..1], &realms[..]);
+    assert_eq!(world.cm.reload(ours).await, Ok(()));
+    let refused = world.cm.reload(more).await.unwrap_err().to_string();
+    assert!(refused.contains("not in the realm others"), "{refused}");
     assert!(world.registration().await.is_ok());
     world.pki.write("client.pem", "not PEM");
-    assert!(matches!(world.cm.reload().await, Err(SetupError::File { field: "certificate_file", .. })));
+    assert!(matches!(world.cm.reload(ours).await, Err(SetupError::File { field: "certificate_file", .. })));
     assert!(world.registration().await.is_ok(), "the old ones stay in use");
     let stranger = Pki::new();
     let files = stranger.settings(String::new());
     world.pki.write("client.pem", &std::fs::read_to_string(files.certificate_file).unwrap());
     world.pki.write("client.key", &std::fs::read_to_string(files.key_file).unwrap());
-    assert!(matches!(world.cm.reload().await, Err(SetupError::SelfCheck(_))));
+    assert!(matches!(world.cm.reload(ours).await, Err(SetupError::SelfCheck(_))));
     assert!(world.registration().await.is_ok(), "the old ones stay in use");
 }
 

@@ -103,8 +103,10 @@ fn refusals_have_the_type_and_status_of_the_contract_and_pass_only_marked_texts(
         let answer = answer(code, status);
         assert_eq!(matches!(answer, CmError::EvidenceRefused(_)), code.starts_with("evidence-"), "{code}");
         assert_eq!(matches!(answer, CmError::RateLimited { .. }), code == "eab-throttled", "{code}");
+        assert_eq!(matches!(answer, CmError::BindingRefused(_)), code == "eab-rejected", "{code}");
         let (CmError::Refused(refused)
         | CmError::EvidenceRefused(refused)
+        | CmError::BindingRefused(refused)
         | CmError::RateLimited { problem: refused, .. }) = answer
         else {
             panic!("{code}: {answer:?}")

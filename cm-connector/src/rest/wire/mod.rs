@@ -13,6 +13,7 @@ use crate::{Client, Jws};
 
 mod allowed_identifiers;
 pub(super) mod certificate;
+pub(super) mod event;
 pub(super) mod problem;
 pub(super) mod profile;
 pub(super) mod registration;

@@ -204,7 +204,8 @@ fn late_refusal(json: Value) -> Option<Refusal> {
     match refusal::judge(problem, Subject::Request, None) {
         CmError::Refused(problem) => Some(Refusal { problem, evidence_refused: false }),
         CmError::EvidenceRefused(problem) => Some(Refusal { problem, evidence_refused: true }),
-        CmError::RateLimited { .. }
+        CmError::BindingRefused(_)
+        | CmError::RateLimited { .. }
         | CmError::KeyInUse { .. }
         | CmError::AlreadyRevoked
         | CmError::AlreadyIssued(_)

@@ -26,9 +26,9 @@ pub(in crate::rest) struct InfoIn {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::rest) struct WhoAmIIn {
-    identity: String,
-    roles: BTreeSet<String>,
-    realms: Vec<String>,
+    pub(in crate::rest) identity: String,
+    pub(in crate::rest) roles: BTreeSet<String>,
+    pub(in crate::rest) realms: Vec<String>,
     #[serde(default)]
     certificate_not_after: Option<String>,
 }
