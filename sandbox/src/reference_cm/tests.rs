@@ -8,4 +8,5 @@ mod issuance;
 mod people;
 mod relying_parties;
 mod roles;
+mod stolen_gateway;
 mod world;
