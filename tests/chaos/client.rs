@@ -6,7 +6,9 @@ use tests::{
     base64url,
     client::{challenge, public_key, revocation, strings},
     csr::Csr,
+    jws::Binding,
     key::Key,
+    officer::Preregistration,
     response::Response,
 };
 
@@ -18,9 +20,14 @@ use super::{
 };
 
 /// Does everything that the plan says and tells what came of it.
-pub(crate) fn live(plan: &ClientPlan, mut hand: Hand, responder: Responder) -> Account {
-    let mut client = Client { account: Account::new(hand.key.clone()), responder, hand: &mut hand };
-    if client.register(plan).is_err() {
+pub(crate) fn live(
+    plan: &ClientPlan,
+    mut hand: Hand,
+    responder: Responder,
+    officer: Option<&Preregistration>,
+) -> Account {
+    let mut client = Client { account: Account::new(hand.endpoint, hand.key.clone()), responder, hand: &mut hand };
+    if client.register(plan, officer).is_err() {
         // An account that nobody acknowledged may be missing; but here everything should come to an end.
         client.account.breach(Breach::Lost, "newAccount has no answer");
     }
@@ -44,9 +51,14 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    fn register(&mut self, plan: &ClientPlan) -> Result<(), Stuck> {
+    fn register(&mut self, plan: &ClientPlan, officer: Option<&Preregistration>) -> Result<(), Stuck> {
         let contact = |name: &str| json!([format!("mailto:{name}@chaos.test")]);
-        let response = self.hand.new_account(&json!({"termsOfServiceAgreed": true, "contact": contact("first")}))?;
+        let mut payload = json!({"termsOfServiceAgreed": true, "contact": contact("first")});
+        if let Some(Preregistration { kid, secret, .. }) = officer {
+            let (url, jwk) = (self.hand.url("new-account"), self.hand.key.jwk());
+            payload["externalAccountBinding"] = Binding { algorithm: "HS256", kid, secret, url: &url, jwk }.sign();
+        }
+        let response = self.hand.new_account(&payload)?;
         if !matches!(response.status, 200 | 201) {
             self.refused(&response);
             return Ok(());

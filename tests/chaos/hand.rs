@@ -44,7 +44,7 @@ impl Answers {
 /// The hand of one account.
 pub(crate) struct Hand {
     site: Arc<Site>,
-    endpoint: &'static str,
+    pub(crate) endpoint: &'static str,
     pub(crate) key: Key,
     pub(crate) kid: Option<String>,
     nonce: Option<String>,
@@ -57,10 +57,15 @@ pub(crate) struct Hand {
 
 impl Hand {
     /// A hand that tries until this moment.
-    pub(crate) fn new(site: &Arc<Site>, key: Key, answers: &Arc<Answers>, until: Instant) -> Self {
+    pub(crate) fn new(
+        site: &Arc<Site>,
+        (endpoint, key): (&'static str, Key),
+        answers: &Arc<Answers>,
+        until: Instant,
+    ) -> Self {
         Self {
             site: Arc::clone(site),
-            endpoint: "open",
+            endpoint,
             key,
             kid: None,
             nonce: None,
@@ -161,7 +166,9 @@ impl Hand {
 fn try_again(response: &Response) -> Option<String> {
     let kind = kind(response);
     let is_now_only = matches!(response.status, 429 | 503) || (response.status == 400 && kind == "badNonce");
-    is_now_only.then(|| format!("{} {kind}", response.status))
+    let advice =
+        if response.status == 400 || response.header("retry-after").is_some() { "" } else { " without Retry-After" };
+    is_now_only.then(|| format!("{} {kind}{advice}", response.status))
 }
 
 /// The kind of problem that a refusal is, without the words that all kinds begin with.

@@ -23,12 +23,15 @@ pub(crate) struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: {}", format!("{:?}", self.breach).to_uppercase(), self.words)
+        // Responses have several lines.
+        let words: Vec<_> = self.words.split_whitespace().collect();
+        write!(out, "{}: {}", format!("{:?}", self.breach).to_uppercase(), words.join(" "))
     }
 }
 
 /// All that one client knows.
 pub(crate) struct Account {
+    pub(crate) endpoint: &'static str,
     pub(crate) key: Key,
     /// Its URL, once newAccount was answered.
     pub(crate) url: Option<String>,
@@ -90,9 +93,9 @@ impl Stage {
 }
 
 impl Account {
-    pub(crate) fn new(key: Key) -> Self {
+    pub(crate) fn new(endpoint: &'static str, key: Key) -> Self {
         let (orders, findings, refusals) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { key, url: None, contact: None, orders, findings, refusals }
+        Self { endpoint, key, url: None, contact: None, orders, findings, refusals }
     }
 
     /// Notes a promise that was not kept.

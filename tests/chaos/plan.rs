@@ -6,10 +6,8 @@ use serde_json::{Value, json};
 
 use super::random::Random;
 
-/// Clients at work at the same time.
-const CLIENTS: u64 = 6;
-/// About as many answers as the clients of a round get: kills are spread over them.
-const ANSWERS: u64 = 110;
+/// About as many answers as a client gets: kills are spread over the answers of all.
+const ANSWERS_OF_A_CLIENT: u64 = 18;
 
 /// One round.
 pub(crate) struct RoundPlan {
@@ -69,6 +67,8 @@ pub(crate) struct PlannedFault {
 
 /// What one client wants.
 pub(crate) struct ClientPlan {
+    /// Whether an officer has registered it beforehand, and it needs its external account key.
+    pub(crate) is_registered: bool,
     /// Whether it changes its contact once it has an account.
     pub(crate) changes_contact: bool,
     /// One after the other.
@@ -83,22 +83,22 @@ pub(crate) struct OrderPlan {
 }
 
 impl RoundPlan {
-    /// The plan of this round.
-    pub(crate) fn draw(seed: u64, round: u64) -> Self {
+    /// The plan of this round for so many clients at work at the same time.
+    pub(crate) fn draw(seed: u64, round: u64, clients: u64) -> Self {
         let mut random = Random::of(seed, &[round]);
-        let mut kills: Vec<_> = (0..random.between(1..=3)).map(|_| Kill::draw(&mut random)).collect();
+        let mut kills: Vec<_> = (0..random.between(1..=3)).map(|_| Kill::draw(&mut random, clients)).collect();
         kills.sort_unstable();
         let faults = draw_faults(&mut random);
-        let clients = (0..CLIENTS).map(|client| ClientPlan::draw(seed, round, client)).collect();
+        let clients = (0..clients).map(|client| ClientPlan::draw(seed, round, client)).collect();
         Self { kills, faults, clients }
     }
 }
 
 impl Kill {
-    fn draw(random: &mut Random) -> Self {
+    fn draw(random: &mut Random, clients: u64) -> Self {
         let targets = [Target::Gateway, Target::Gateway, Target::CertificateManager, Target::Both];
         Self {
-            after_answers: random.between(1..=ANSWERS),
+            after_answers: random.between(1..=clients * ANSWERS_OF_A_CLIENT),
             target: random.one_of(&targets),
             pause_millis: random.between(0..=15),
             down_millis: random.one_of(&[0, 0, 100, 400]),
@@ -108,15 +108,17 @@ impl Kill {
 
 fn draw_faults(random: &mut Random) -> Vec<PlannedFault> {
     let mut faults = Vec::new();
-    let operations = ["requestCertificate", "revokeCertificate", "createRegistration", "confirmDelivery"];
+    let operations =
+        ["requestCertificate", "revokeCertificate", "createRegistration", "bindRegistration", "confirmDelivery"];
     for operation in operations {
         if random.chance(50) {
             let count = u32::try_from(random.between(1..=6)).expect("small");
             let millis = random.between(20..=300);
-            let fault = match random.between(0..=3) {
-                0 => json!({"kind": "reset-after"}),
-                1 => json!({"kind": "delay-before", "millis": millis}),
-                _ => json!({"kind": "delay-after-commit", "millis": millis}),
+            let (count, fault) = match random.between(0..=3) {
+                // More of them, and the gateway does not ask for five seconds.
+                0 => (count.min(2), json!({"kind": "reset-after"})),
+                1 => (count, json!({"kind": "delay-before", "millis": millis})),
+                _ => (count, json!({"kind": "delay-after-commit", "millis": millis})),
             };
             faults.push(PlannedFault { operation, count, fault });
         }
@@ -131,7 +133,7 @@ fn draw_faults(random: &mut Random) -> Vec<PlannedFault> {
 impl ClientPlan {
     fn draw(seed: u64, round: u64, client: u64) -> Self {
         let mut random = Random::of(seed, &[round, client]);
-        let changes_contact = random.chance(40);
+        let (is_registered, changes_contact) = (random.chance(30), random.chance(40));
         let mut orders: Vec<OrderPlan> = Vec::new();
         for order in 0..random.between(1..=2) {
             let new_names =
@@ -142,7 +144,7 @@ impl ClientPlan {
             let names = orders.last().filter(|_| reuses).map_or(names, |before| before.names.clone());
             orders.push(OrderPlan { names, is_revoked: random.chance(50) });
         }
-        Self { changes_contact, orders }
+        Self { is_registered, changes_contact, orders }
     }
 }
 
@@ -153,7 +155,7 @@ mod tests {
     #[test]
     fn a_round_is_planned_the_same_again() {
         let words = |round| {
-            let plan = RoundPlan::draw(5, round);
+            let plan = RoundPlan::draw(5, round, 4);
             let faults: Vec<_> =
                 plan.faults.iter().map(|fault| (fault.operation, fault.count, fault.fault.clone())).collect();
             let names: Vec<_> =
@@ -166,13 +168,13 @@ mod tests {
 
     #[test]
     fn rounds_kill_everybody_and_at_all_times() {
-        let kills: Vec<_> = (0..200).flat_map(|round| RoundPlan::draw(1, round).kills).collect();
+        let kills: Vec<_> = (0..200).flat_map(|round| RoundPlan::draw(1, round, 10).kills).collect();
         for target in [Target::Gateway, Target::CertificateManager, Target::Both] {
             let count = kills.iter().filter(|kill| kill.target == target).count();
             assert!(count > 50, "{target:?}: {count}");
         }
         for tenth in 0..10 {
-            let times = ANSWERS * tenth / 10..ANSWERS * (tenth + 1) / 10;
+            let times = ANSWERS_OF_A_CLIENT * tenth..ANSWERS_OF_A_CLIENT * (tenth + 1);
             assert!(kills.iter().any(|kill| times.contains(&kill.after_answers)), "{times:?}");
         }
     }

@@ -119,7 +119,7 @@ mod tests {
         let certificate =
             is_revoked.map(|is_revoked| Certificate { url: String::new(), pem: String::new(), is_revoked });
         let order = Order { stage, certificate, ..Order::new("https://localhost/acme/open/order/o1".to_owned()) };
-        Account { orders: vec![order], ..Account::new(Key::p256()) }
+        Account { orders: vec![order], ..Account::new("open", Key::p256()) }
     }
 
     fn breaches(books: &Value, account: Account) -> Vec<Breach> {

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::json;
 use tests::{key::Key, world::World};
 
 use super::{
@@ -31,9 +32,11 @@ pub(crate) struct Outcome {
 }
 
 /// Plays it.
-pub(crate) fn play(world: &mut World, responder: Responder, seed: u64, round: u64) -> Outcome {
+pub(crate) fn play(world: &mut World, responder: Responder, plan: RoundPlan, round: u64) -> Outcome {
     let start = Instant::now();
-    let plan = RoundPlan::draw(seed, round);
+    let officer = world.officer();
+    let registered: Vec<_> =
+        plan.clients.iter().map(|client| client.is_registered.then(|| officer.preregister(&json!({})))).collect();
     for planned in &plan.faults {
         world.set_faults(planned.operation, planned.count, &planned.fault);
     }
@@ -41,11 +44,12 @@ pub(crate) fn play(world: &mut World, responder: Responder, seed: u64, round: u6
     let site = Arc::clone(world.site());
     let until = start + OVER_AFTER;
     let mut accounts: Vec<Account> = thread::scope(|scope| {
-        let begin = |client| {
-            let hand = Hand::new(&site, Key::p256(), &answers, until);
-            scope.spawn(move || client::live(client, hand, responder))
-        };
-        let clients: Vec<_> = plan.clients.iter().map(begin).collect();
+        let mut clients = Vec::new();
+        for (client, officer) in plan.clients.iter().zip(registered.iter().map(Option::as_ref)) {
+            let endpoint = if officer.is_some() { "registered" } else { "open" };
+            let hand = Hand::new(&site, (endpoint, Key::p256()), &answers, until);
+            clients.push(scope.spawn(move || client::live(client, hand, responder, officer)));
+        }
         for kill in &plan.kills {
             while answers.count() < kill.after_answers && !clients.iter().all(ScopedJoinHandle::is_finished) {
                 thread::sleep(LOOK_EVERY);
@@ -65,7 +69,7 @@ pub(crate) fn ask_all_again(world: &World, accounts: &mut [Account]) {
     let answers = Arc::new(Answers::default());
     thread::scope(|scope| {
         for account in accounts {
-            let hand = Hand::new(site, account.key.clone(), &answers, Instant::now() + OVER_AFTER);
+            let hand = Hand::new(site, (account.endpoint, account.key.clone()), &answers, Instant::now() + OVER_AFTER);
             scope.spawn(move || reckoning::ask_again(account, hand));
         }
     });

@@ -27,11 +27,19 @@ pub(crate) struct Options {
     /// The only round to play, to see again what a run with this seed has found
     #[arg(long, requires = "seed")]
     round: Option<u64>,
+    /// Clients at work at the same time; plans differ with it
+    #[arg(long)]
+    clients: Option<u64>,
 }
 
 impl Options {
     fn arguments(&self) -> Vec<String> {
-        let given = [("--rounds", Some(self.rounds)), ("--seed", self.seed), ("--round", self.round)];
+        let given = [
+            ("--rounds", Some(self.rounds)),
+            ("--seed", self.seed),
+            ("--round", self.round),
+            ("--clients", self.clients),
+        ];
         let given = given.into_iter().filter_map(|(name, number)| Some((name, number?)));
         given.flat_map(|(name, number)| [name.to_owned(), number.to_string()]).collect()
     }
@@ -59,9 +67,9 @@ mod tests {
 
     #[test]
     fn what_was_given_is_passed_on() {
-        let all = Options { rounds: 200, seed: Some(7), round: Some(3) };
-        assert_eq!(all.arguments(), ["--rounds", "200", "--seed", "7", "--round", "3"]);
-        let some = Options { rounds: 20, seed: None, round: None };
+        let all = Options { rounds: 200, seed: Some(7), round: Some(3), clients: Some(16) };
+        assert_eq!(all.arguments(), ["--rounds", "200", "--seed", "7", "--round", "3", "--clients", "16"]);
+        let some = Options { rounds: 20, seed: None, round: None, clients: None };
         assert_eq!(some.arguments(), ["--rounds", "20"]);
     }
 }

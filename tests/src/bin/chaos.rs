@@ -1,5 +1,6 @@
 //! Chaos: `kill -9` of gateway and CM at random moments under load, again and again; then what every client was told
-//! is compared with what is so. `cargo run -p tests --bin chaos -- [--rounds N] [--seed S] [--round R]`.
+//! is compared with what is so. `cargo run -p tests --bin chaos -- [--rounds N] [--seed S] [--round R]
+//! [--clients C]`.
 //!
 //! The plan of each round is drawn from the seed: what clients want, what goes wrong in the CM, who is killed after how
 //! many answers. `--seed S --round R` does one round by the same plan; when exactly everything happens is the machine's.
@@ -38,6 +39,7 @@ use std::{
 
 use ledger::{Account, Finding};
 use outside::Outside;
+use plan::RoundPlan;
 use reckoning::Books;
 use report::Totals;
 use tests::world::World;
@@ -45,19 +47,24 @@ use tests::world::World;
 /// Accounts that are asked about at a time at the end.
 const ACCOUNTS_AT_A_TIME: usize = 8;
 
+/// Clients at work at the same time, if nothing else is said.
+const CLIENTS: u64 = 8;
+
 /// What the command line says.
 struct Options {
     rounds: u64,
     seed: u64,
     /// The only round to play.
     round: Option<u64>,
+    /// At work at the same time.
+    clients: u64,
 }
 
 fn main() -> ExitCode {
     let options = match Options::read(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(words) => {
-            eprintln!("{words}\nusage: chaos [--rounds N] [--seed S] [--round R]");
+            eprintln!("{words}\nusage: chaos [--rounds N] [--seed S] [--round R] [--clients C]");
             return ExitCode::from(2);
         }
     };
@@ -66,10 +73,11 @@ fn main() -> ExitCode {
     let mut world = World::start_with(&[("validation", &resolvers)]);
     let responder = outside.listen(world.site().http_01_port);
     let rounds = options.round.map_or(1..=options.rounds, |only| only..=only);
-    println!("seed {}", options.seed);
+    println!("seed {}, {} clients", options.seed, options.clients);
     let (mut totals, mut books, mut accounts) = (Totals::default(), Books::default(), Vec::new());
     for number in rounds {
-        let outcome = round::play(&mut world, responder, options.seed, number);
+        let plan = RoundPlan::draw(options.seed, number, options.clients);
+        let outcome = round::play(&mut world, responder, plan, number);
         totals.add(&outcome, &books.compare(&world.books(), &outcome.accounts));
         accounts.extend(outcome.accounts);
     }
@@ -79,7 +87,8 @@ fn main() -> ExitCode {
     if !totals.is_clean() {
         world.keep();
         println!("logs: {}", world.site().dir.display());
-        println!("to play round R again: cargo xtask chaos --seed {} --round R", options.seed);
+        let Options { seed, clients, .. } = options;
+        println!("to play round R again: cargo xtask chaos --seed {seed} --clients {clients} --round R");
     }
     if totals.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -96,7 +105,7 @@ fn recall(world: &World, mut accounts: Vec<Account>) -> Vec<Finding> {
 impl Options {
     fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let mut options = Self { rounds: 5, seed: now, round: None };
+        let mut options = Self { rounds: 5, seed: now, round: None, clients: CLIENTS };
         while let Some(word) = words.next() {
             let number = words.next().and_then(|number| number.parse().ok());
             let number = number.ok_or_else(|| format!("{word} takes a number"))?;
@@ -104,6 +113,7 @@ impl Options {
                 "--rounds" => options.rounds = number,
                 "--seed" => options.seed = number,
                 "--round" => options.round = Some(number),
+                "--clients" => options.clients = number.max(1),
                 _ => return Err(format!("there is no option {word}")),
             }
         }
