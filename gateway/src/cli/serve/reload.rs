@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     app::{App, Current, Endpoint},
-    cli::tls::{self, SERVER_RSA},
+    cli::tls::{self, Identity, SERVER_RSA},
     clock, settings,
     settings::Settings,
     telemetry::logging::{self, Level},
@@ -103,7 +103,9 @@ impl Reload {
     ) -> Self {
         let reload =
             Self { file: file.to_owned(), current, cm, cm_renewed: Instant::now(), tls, level, watches: before.0 };
-        reload.tell_expiries();
+        reload.tell_server_expires();
+        let app = reload.current.app();
+        tell_expires(&app, &tls::cm_identity(&app.settings.cm));
         reload
     }
 
@@ -140,6 +142,14 @@ impl Reload {
                         tracing::info!(of = part.name(), "certificates were read again and are in use");
                     }
                 }
+                Err(error) if !is_due && !asked => {
+                    // The files are as they were: it is only that connections should not get old.
+                    self.cm_renewed = Instant::now();
+                    tracing::warn!(
+                        reason = format!("{error:#}"),
+                        "cannot renew the connections to the CM; they stay in use"
+                    );
+                }
                 Err(error) => {
                     let reason = format!("{error:#}");
                     if watch.failed(&reason, asked) {
@@ -160,11 +170,12 @@ impl Reload {
         match part {
             Part::Server => {
                 self.tls.send_replace(usable_server(&app.settings, now)?);
-                self.tell_expiries();
+                self.tell_server_expires();
             }
             Part::Cm => {
                 let expires = tls::cm_identity(&app.settings.cm).require_valid(now)?;
-                self.cm.reload().await.map_err(|error| anyhow::anyhow!("cm.{error}"))?;
+                let realms: Vec<_> = app.endpoints.values().map(|endpoint| endpoint.realm.clone()).collect();
+                self.cm.reload(&realms).await.map_err(|error| anyhow::anyhow!("cm.{error}"))?;
                 self.cm_renewed = Instant::now();
                 app.metrics.identity_expires("cm", expires);
             }
@@ -176,20 +187,14 @@ impl Reload {
         Ok(())
     }
 
-    /// For everything in use, read or not.
-    fn tell_expiries(&self) {
+    /// To be called when what clients see was just read.
+    fn tell_server_expires(&self) {
         let app = self.current.app();
         let identities = tls::server_identities(&app.settings.server);
         if identities.iter().all(|identity| identity.name != SERVER_RSA) {
             app.metrics.identity_gone(SERVER_RSA);
         }
-        for identity in identities.into_iter().chain([tls::cm_identity(&app.settings.cm)]) {
-            let Ok(expires) = identity.expires() else { continue };
-            app.metrics.identity_expires(identity.name, expires);
-            if expires < clock::now() {
-                tracing::error!(identity = identity.name, %expires, "ALARM: the certificate has expired; put a renewed one in its place");
-            }
-        }
+        identities.iter().for_each(|identity| tell_expires(&app, identity));
     }
 
     async fn read_settings(&mut self) {
@@ -239,13 +244,21 @@ impl Reload {
         self.current.exchange(app);
         if let Some(server) = server {
             self.tls.send_replace(server);
-            self.tell_expiries();
+            self.tell_server_expires();
         }
         for setting in &waiting {
             tracing::warn!(setting, "this setting was changed and needs a restart; its value before stays in force");
         }
         tracing::info!(changed = changed.join(", "), "the settings were read again and are in force");
         Ok(())
+    }
+}
+
+fn tell_expires(app: &App, identity: &Identity<'_>) {
+    let Ok(expires) = identity.expires() else { return };
+    app.metrics.identity_expires(identity.name, expires);
+    if expires < clock::now() {
+        tracing::error!(identity = identity.name, %expires, "ALARM: the certificate has expired; put a renewed one in its place");
     }
 }
 
