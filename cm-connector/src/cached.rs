@@ -50,6 +50,8 @@ struct State {
     /// Entries in the order in which they were read.
     by_age: BTreeMap<u64, RegistrationId>,
     next_turn: u64,
+    /// Realms whose registrations are believed for this long only.
+    age_limits: HashMap<RealmName, Duration>,
     flights: HashMap<Wanted, Flight>,
 }
 
@@ -93,10 +95,17 @@ impl CachedRegistrations {
         self.find(Wanted::Key(realm.clone(), *key)).await
     }
 
-    /// Whether the registration with this id is known without asking the CM.
+    /// Whether the CM has ever named this registration and not denied it since; it may have to be
+    /// asked again all the same.
     #[must_use]
     pub fn remembers(&self, realm: &RealmName, id: &RegistrationId) -> bool {
-        self.state().recent(&Wanted::Id(realm.clone(), id.clone()), self.limits.fresh).is_some()
+        self.state().recent(&Wanted::Id(realm.clone(), id.clone()), Duration::MAX).is_some()
+    }
+
+    /// The same for the registration that this account key is bound to.
+    #[must_use]
+    pub fn remembers_key(&self, realm: &RealmName, key: &Thumbprint) -> bool {
+        self.state().recent(&Wanted::Key(realm.clone(), *key), Duration::MAX).is_some()
     }
 
     /// Remembers what the CM has just answered to a write.
@@ -116,10 +125,29 @@ impl CachedRegistrations {
         state.remove(id);
     }
 
+    /// Forgets every registration of a realm.
+    pub fn forget_all(&self, realm: &RealmName) {
+        let mut state = self.state();
+        state.flights.clear();
+        let ids: Vec<_> =
+            state.entries.iter().filter(|(_, entry)| entry.realm == *realm).map(|(id, _)| id.clone()).collect();
+        ids.iter().for_each(|id| state.remove(id));
+    }
+
+    /// Believes registrations of this realm for at most so long, or again as long as the limits say:
+    /// while nobody tells us what has changed we ask more often.
+    pub fn limit_age(&self, realm: &RealmName, age_max: Option<Duration>) {
+        let mut state = self.state();
+        match age_max {
+            Some(age_max) => state.age_limits.insert(realm.clone(), age_max),
+            None => state.age_limits.remove(realm),
+        };
+    }
+
     async fn find(&self, wanted: Wanted) -> Found {
         let flight = {
             let mut state = self.state();
-            if let Some(fresh) = state.recent(&wanted, self.limits.fresh) {
+            if let Some(fresh) = state.fresh(&wanted, self.limits.fresh) {
                 return Ok(Some(fresh));
             }
             Arc::clone(state.flights.entry(wanted.clone()).or_default())
@@ -185,6 +213,12 @@ impl State {
             Wanted::Id(_, id) => Some(id),
             Wanted::Key(realm, key) => self.by_key.get(&(realm.clone(), *key)),
         }
+    }
+
+    fn fresh(&self, wanted: &Wanted, age_max: Duration) -> Option<Arc<Registration>> {
+        let (Wanted::Id(realm, _) | Wanted::Key(realm, _)) = wanted;
+        let limited = self.age_limits.get(realm).copied();
+        self.recent(wanted, limited.map_or(age_max, |limit| limit.min(age_max)))
     }
 
     fn recent(&self, wanted: &Wanted, age_max: Duration) -> Option<Arc<Registration>> {

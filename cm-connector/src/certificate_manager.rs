@@ -19,8 +19,8 @@ use acme::{
 use async_trait::async_trait;
 
 use crate::{
-    Certificate, CertificateRequest, CmError, Delivery, Identity, Issuer, NewRegistration, Proof, Registered,
-    RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
+    Certificate, CertificateRequest, CmError, Delivery, EventCursor, Events, Identity, Issuer, NewRegistration,
+    Outcome, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
 };
 
 /// The outside Certificate Manager, the permanent authority over registrations and certificates.
@@ -157,6 +157,17 @@ pub trait CertificateManager: Send + Sync {
     /// # Errors
     /// [`CmError::AlreadyRevoked`] if somebody else did.
     async fn revoke(&self, realm: &RealmName, request: &Revocation, key: &IdempotencyKey) -> Result<Revoked, CmError>;
+
+    /// What happened in a realm since the cursor. The CM may take up to `wait` (at most 25 s) until
+    /// something does. Without a cursor the answer says where the feed is now.
+    ///
+    /// # Errors
+    /// [`CmError::Internal`] if the CM has no feed, which its capability `events` tells beforehand.
+    async fn events(&self, realm: &RealmName, after: Option<&EventCursor>, wait: Duration) -> Result<Events, CmError> {
+        let _unused = (after, wait);
+        let detail = format!("this CM has no event feed for realm {realm}");
+        Err(CmError::Internal { outcome: Outcome::NotSent, detail })
+    }
 
     /// The profiles that are in use in the realm. One that is retired, or that carries something
     /// we do not understand in its limits, is left out.

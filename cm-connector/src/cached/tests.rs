@@ -284,6 +284,21 @@ async fn the_registration_read_longest_ago_makes_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_registration_is_remembered_at_any_age_until_the_cm_denies_it() {
+    let cm = FakeCm::new(found("a"));
+    let cache = cache(&cm);
+    let remembers = || (cache.remembers(&realm(), &id("a")), cache.remembers_key(&realm(), &key("a").thumbprint()));
+    assert_eq!(remembers(), (false, false));
+    cache.registration(&realm(), &id("a")).await.unwrap();
+    advance(Duration::from_secs(1_000_000)).await;
+    assert_eq!(remembers(), (true, true));
+    assert!(!cache.remembers(&"other".parse().unwrap(), &id("a")));
+    cm.answers(Ok(None));
+    assert_eq!(cache.registration(&realm(), &id("a")).await, Ok(None));
+    assert_eq!(remembers(), (false, false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn those_who_ask_at_the_same_time_share_one_question() {
     let cm = FakeCm::new(found("a"));
     cm.answers.forget_permits(1000);

@@ -38,8 +38,8 @@ use self::{
     },
 };
 use crate::{
-    Certificate, CertificateManager, CertificateRequest, CmError, Delivery, EventCursor, Events, Identity, Issuer, NewRegistration, Outcome,
-    Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
+    Certificate, CertificateManager, CertificateRequest, CmError, Delivery, EventCursor, Events, Identity, Issuer,
+    NewRegistration, Outcome, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
 };
 
 pub mod answers;

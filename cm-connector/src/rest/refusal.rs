@@ -150,8 +150,8 @@ enum Action {
 impl Code {
     const fn action(self) -> Action {
         use Action::{
-            Alarm, Binding, ByScope, Evidence, KeyInUse, Later, LaterIfRetryable, Missing, Revoked, Say, SlowDown, Stranger,
-            TakeCertificate, Tell,
+            Alarm, Binding, ByScope, Evidence, KeyInUse, Later, LaterIfRetryable, Missing, Revoked, Say, SlowDown,
+            Stranger, TakeCertificate, Tell,
         };
         use ProblemKind as Kind;
         match self {
