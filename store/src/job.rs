@@ -5,6 +5,7 @@
 //! because a job's id follows from what it is about.
 
 use acme::{
+    caa::CaaEvidence,
     certificate::{CertificateId, FailedCheck},
     challenge::ChallengeKind,
     ids::{AuthorizationId, CertificateRequestId, EndpointName, IdempotencyKey, JobId, OrderId, RealmName},
@@ -53,6 +54,9 @@ pub enum Work {
         request: Vec<u8>,
         /// How far it has come.
         submission: Submission,
+        /// What CAA records have said since the order was finalized.
+        #[serde(default)]
+        caa: CaaLooks,
     },
     /// Report to the CM whether a certificate passed every check.
     ConfirmDelivery {
@@ -108,6 +112,23 @@ pub enum Submission {
     },
 }
 
+/// Looks at CAA records that an issuance job has made itself, besides those that came with the proofs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaaLooks {
+    /// The latest that permitted issuance, one an authorization.
+    pub permitted: Vec<(AuthorizationId, CaaEvidence)>,
+    /// How often since then the DNS has not answered.
+    pub unanswered: u32,
+}
+
+impl CaaLooks {
+    /// Puts newer looks in the place of older ones.
+    pub fn keep(&mut self, looks: Vec<(AuthorizationId, CaaEvidence)>) {
+        self.permitted.retain(|(id, _)| looks.iter().all(|(newer, _)| newer != id));
+        self.permitted.extend(looks);
+    }
+}
+
 impl Job {
     /// The validation of one challenge, not yet tried.
     #[must_use]
@@ -128,7 +149,8 @@ impl Job {
     ) -> Self {
         let id = Self::issuance_id(&order);
         let submission = Submission::NotSent;
-        let work = Work::Issue { order, realm, idempotency_key, csr, request, submission };
+        let caa = CaaLooks::default();
+        let work = Work::Issue { order, realm, idempotency_key, csr, request, submission, caa };
         Self { id, due_at, attempt: 0, work }
     }
 

@@ -41,7 +41,7 @@ pub use self::{
     backend::Unavailable,
     bad_certificate::{BadCertificate, ProfileStop},
     commit::{Commit, CommitError, InvalidCommit},
-    job::{Job, RevocationWork, Submission, Work},
+    job::{CaaLooks, Job, RevocationWork, Submission, Work},
     page::{AuditEntry, AuditSequence, NotACursor, OrderCursor, OrderPage},
     records::ReadError,
 };

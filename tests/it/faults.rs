@@ -206,3 +206,19 @@ fn while_the_cm_is_away_what_does_not_need_it_goes_on_and_the_rest_is_made_up_fo
         (client.revoke(&issued.leaf, Value::Null).status == 200).then_some(())
     });
 }
+
+#[test]
+fn what_is_given_up_while_the_cm_is_away_is_not_issued_when_it_is_back() {
+    let world = fragile_world();
+    let client = world.account();
+    let order = client.ready_order(&["given-up.example.test"]);
+    world.set_faults("*", 60, &json!({"kind": "reset-before"}));
+    let csr = Csr::for_names(&["given-up.example.test"]).text(&Key::p256());
+    assert_eq!(client.finalize(&order, &csr).expect(200).member("status"), "processing");
+    let authorization = order.object["authorizations"][0].as_str().unwrap();
+    let _ = client.post(authorization, &json!({"status": "deactivated"})).expect(200);
+    world.clear_faults();
+    let order = client.wait(&order, "invalid");
+    assert_eq!(order.object["error"]["type"], "urn:ietf:params:acme:error:unauthorized", "{order:?}");
+    assert_eq!(world.certificates_of(&order.url), 0);
+}

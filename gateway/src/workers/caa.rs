@@ -28,13 +28,15 @@ const LOOKS_AT_ONCE: usize = 8;
 
 /// What CAA records say about an order that is going to be sent.
 pub(super) enum Standing {
-    /// They do not forbid it. These looks are newer than those that came with the proofs.
+    /// They do not forbid it. These looks were made just now.
     Permitted(Vec<(AuthorizationId, CaaEvidence)>),
     /// It must not be issued.
     Refused {
         problem: Problem,
         /// Whether that may be because the DNS does not answer just now.
         retry: bool,
+        /// The newer looks at other names of the order, which permit it.
+        permitted: Vec<(AuthorizationId, CaaEvidence)>,
     },
 }
 
@@ -63,11 +65,16 @@ pub(super) async fn after_proof(
     }
 }
 
-/// Looks again at what has not been looked at lately.
+/// Looks again at what has not been looked at lately, neither with its proof nor by the job that asks,
+/// which has kept its looks.
 ///
 /// # Errors
 /// The CM or the store cannot be read, and so nothing can be said.
-pub(super) async fn before_submission(app: &App, order: &Order) -> anyhow::Result<Standing> {
+pub(super) async fn before_submission(
+    app: &App,
+    order: &Order,
+    kept: &[(AuthorizationId, CaaEvidence)],
+) -> anyhow::Result<Standing> {
     let Some(endpoint) = app.endpoints.get(&order.endpoint) else {
         anyhow::bail!("endpoint {} is not configured any more", order.endpoint);
     };
@@ -91,7 +98,8 @@ pub(super) async fn before_submission(app: &App, order: &Order) -> anyhow::Resul
             anyhow::bail!("authorization {} is not proven", authorization.id);
         };
         let fresh = |caa: &CaaEvidence| caa.is_fresh(&identities, age_max, clock::now());
-        if !evidence.caa.as_ref().is_some_and(fresh) {
+        let kept = kept.iter().filter(|(id, _)| *id == authorization.id).map(|(_, caa)| caa);
+        if !evidence.caa.iter().chain(kept).any(fresh) {
             stale.push((authorization, kind));
         }
     }
@@ -127,7 +135,7 @@ fn standing(
     if refused.is_empty() {
         return Standing::Permitted(permitted);
     }
-    Standing::Refused { problem: Problem::about_identifiers(refused, order.identifiers.len()), retry }
+    Standing::Refused { problem: Problem::about_identifiers(refused, order.identifiers.len()), retry, permitted }
 }
 
 async fn look(

@@ -9,7 +9,7 @@ use acme::{
     order::{OrderStatus, Progress},
     problem::ProblemKind,
 };
-use store::{Commit, Job, Stored, Submission, Work};
+use store::{CaaLooks, Commit, Job, Stored, Submission, Work};
 
 use super::*;
 use crate::{
@@ -49,6 +49,40 @@ impl Case {
 
     async fn attempt(&self) {
         issue(&self.gateway.app, self.job().await.expect("there is an issuance job")).await.unwrap();
+    }
+
+    async fn work(&self) -> Work {
+        self.job().await.expect("there is an issuance job").value.work
+    }
+
+    async fn caa(&self) -> CaaLooks {
+        let Work::Issue { caa, .. } = self.work().await else { panic!("an issuance") };
+        caa
+    }
+
+    /// The looks that came with the proofs do not count any more.
+    async fn age_proofs(&self) {
+        for id in &self.gateway.order_now(&self.order).await.authorizations {
+            age(&self.gateway, id, LONG_AGO).await;
+        }
+    }
+
+    /// The CM was asked and did not get it.
+    async fn lose_the_request(&self) {
+        self.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::BeforeTheEffect));
+        self.attempt().await;
+    }
+
+    /// The job has looked at both names itself, this long ago.
+    async fn looked(&self, ago: Duration) {
+        let job = self.job().await.unwrap();
+        let mut looked = job.value.clone();
+        let Work::Issue { caa, .. } = &mut looked.work else { panic!("an issuance") };
+        let ids = self.gateway.order_now(&self.order).await.authorizations;
+        caa.keep(ids.into_iter().map(|id| (id, caa_look(clock::now().minus(ago)))).collect());
+        let mut commit = Commit::new();
+        commit.update_job(&job, looked);
+        self.gateway.app.store.commit(commit).await.unwrap();
     }
 
     fn submitted(&self) -> usize {
@@ -95,10 +129,9 @@ async fn without_an_answer_the_order_waits_a_little_and_is_then_refused_unsent()
     let case = Case::new(CaaPolicy::Optional, "", LONG_AGO, &NAMES).await;
     for attempt in 1..=2 {
         case.attempt().await;
-        let job = case.job().await.unwrap().value;
-        assert_eq!((job.attempt, case.gateway.status(&case.order).await), (attempt, OrderStatus::Processing));
-        let Work::Issue { submission, .. } = job.work else { panic!("{job:?}") };
-        assert_eq!(submission, Submission::NotSent);
+        assert_eq!(case.gateway.status(&case.order).await, OrderStatus::Processing);
+        assert_eq!(case.caa().await.unanswered, attempt);
+        assert!(matches!(case.work().await, Work::Issue { submission: Submission::NotSent, .. }));
     }
     case.attempt().await;
     let problem = case.problem().await;
@@ -143,17 +176,65 @@ async fn addresses_are_issued_without_any_look() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_cm_never_got_is_not_sent_again_once_the_look_has_become_old() {
+async fn what_the_cm_never_got_waits_a_little_for_a_new_look_before_it_is_sent_again() {
     let case = Case::new(CaaPolicy::Required, "", Duration::ZERO, &NAMES).await;
-    case.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::BeforeTheEffect));
-    case.attempt().await;
-    let sent = case.submitted();
-    for id in &case.gateway.order_now(&case.order).await.authorizations {
-        age(&case.gateway, id, LONG_AGO).await;
+    case.lose_the_request().await;
+    // However long the CM was away, the DNS has its own tries.
+    for _ in 0..5 {
+        case.gateway.cm.next(Operation::RequestByKey, Fault::AnswerLost(Moment::BeforeTheEffect));
+        case.attempt().await;
+    }
+    case.age_proofs().await;
+    for unanswered in 1..=2 {
+        case.attempt().await;
+        assert_eq!(case.gateway.status(&case.order).await, OrderStatus::Processing);
+        assert_eq!((case.caa().await.unanswered, case.submitted()), (unanswered, 1));
+        assert!(matches!(case.work().await, Work::Issue { submission: Submission::MayHaveBeenSent { .. }, .. }));
     }
     case.attempt().await;
-    assert_eq!((case.problem().await.kind, case.submitted()), (ProblemKind::Caa, sent));
+    assert_eq!((case.problem().await.kind, case.submitted()), (ProblemKind::Caa, 1));
     assert_eq!(case.gateway.cm.certificates(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_of_the_job_itself_is_not_repeated_while_it_counts_and_goes_into_what_is_not_sent_yet() {
+    for is_sent in [true, false] {
+        let case = Case::new(CaaPolicy::Required, "", Duration::ZERO, &NAMES).await;
+        if is_sent {
+            case.lose_the_request().await;
+        }
+        case.age_proofs().await;
+        let Work::Issue { request: before, .. } = case.work().await else { panic!("an issuance") };
+        case.looked(Duration::from_secs(3600)).await;
+        case.attempt().await;
+        assert_eq!(case.gateway.status(&case.order).await, OrderStatus::Valid, "{is_sent}");
+        let calls = case.gateway.cm.calls(Operation::Submit);
+        assert_eq!(calls.last().unwrap().octets == before, is_sent, "octets that may have been sent stay as they are");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_of_the_job_itself_becomes_old_too() {
+    let case = Case::new(CaaPolicy::Required, "", LONG_AGO, &NAMES).await;
+    case.looked(LONG_AGO).await;
+    case.attempt().await;
+    assert_eq!((case.caa().await.unanswered, case.submitted()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_record_forbids_is_not_tried_again_though_another_name_has_no_answer() {
+    let case = Case::new(CaaPolicy::Required, "", Duration::ZERO, &NAMES).await;
+    let order = case.gateway.order_now(&case.order).await;
+    let mut authorizations = Vec::new();
+    for id in &order.authorizations {
+        authorizations.push(case.gateway.authorization_now(id).await);
+    }
+    for (failures, waits) in [([true, true], true), ([true, false], false), ([false, true], false)] {
+        let failure = |retry| Failure { problem: Problem::new(ProblemKind::Caa, "a reason"), retry };
+        let looks = authorizations.iter().zip(failures).map(|(one, retry)| (one, Err(failure(retry)))).collect();
+        let Standing::Refused { retry, .. } = standing(&order, Weight::Enforce, looks) else { panic!("permitted") };
+        assert_eq!(retry, waits, "{failures:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

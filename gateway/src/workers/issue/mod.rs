@@ -2,13 +2,14 @@
 //! refusal.
 //!
 //! The octets and the key they are sent under were written down with the order. Before they are
-//! sent CAA records that were looked at long ago are looked at again, and the job notes that the
-//! octets, with that look in them, may have been sent; from then on the CM is asked what became of them
-//! before anything is sent again, and only ever the same octets under the same key
-//! (CM contract sections 3 and 8).
+//! sent, for the first time or again, it is judged whether they still may be, and CAA records that were
+//! looked at long ago are looked at again. The job notes that the octets, with that look in them, may
+//! have been sent; from then on the CM is asked what became of them before anything is sent again, and
+//! only ever the same octets under the same key (CM contract sections 3 and 8).
 
 mod acceptance;
 mod answer;
+mod clearance;
 mod delivery;
 mod ending;
 mod standing;
@@ -20,21 +21,19 @@ use acme::{
     time::Timestamp,
 };
 use cm_connector::{CmError, Outcome, RequestState};
-use store::{Job, Stored, Submission, Work};
+use store::{CaaLooks, Job, Stored, Submission, Work};
 
 pub(crate) use self::delivery::confirm_delivery;
 use self::{
     acceptance::{accept, claims_of},
-    answer::{Asked, ask, note_intent},
+    answer::{Asked, look_up, send},
+    clearance::{Clearance, may_be_sent},
     ending::{drop_proofs, fail, not_taken, over, withdraw},
-    standing::{given_up, refused_meanwhile, signed_by_an_old_key, withdrawn},
-    waiting::{caa_retries, come_back, look_again_later, wait, wait_for_operator},
+    standing::{given_up, signed_by_an_old_key},
+    waiting::{come_back, put_off, wait},
 };
-use super::{
-    caa::{self, Standing},
-    finish,
-};
-use crate::{app::App, clock, ra::profile_stop::is_stopped};
+use super::finish;
+use crate::{app::App, clock};
 
 /// The parts of an issuance job.
 struct Issuance {
@@ -45,42 +44,30 @@ struct Issuance {
     csr: Vec<u8>,
     octets: Vec<u8>,
     submission: Submission,
+    caa: CaaLooks,
 }
 
 /// Takes the order one step further.
 pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
-    let Work::Issue { order, realm, idempotency_key, csr, request, submission } = job.value.work.clone() else {
+    let Work::Issue { order, realm, idempotency_key, csr, request, submission, caa } = job.value.work.clone() else {
         anyhow::bail!("not an issuance job");
     };
     let order = app.store.order(&order).await?;
     let Some(order) = order.filter(|order| matches!(order.value.progress, Progress::Finalizing { .. })) else {
         return finish(app, &job).await;
     };
-    let mut issuance = Issuance { job, order, realm, key: idempotency_key, csr, octets: request, submission };
-    if matches!(issuance.submission, Submission::NotSent) {
-        if issuance.is_over() {
-            return fail(app, &issuance, over()).await;
-        }
-        if is_stopped(app, &issuance.realm, &issuance.order.value.profile).await? {
-            return wait_for_operator(app, &issuance).await;
-        }
-        if let Some(problem) = refused_meanwhile(app, &issuance.realm, &issuance.order.value).await {
-            return fail(app, &issuance, problem).await;
-        }
-        if let Some(problem) = withdrawn(app, &issuance.order.value).await {
-            return fail(app, &issuance, problem).await;
-        }
-        match caa::before_submission(app, &issuance.order.value).await? {
-            Standing::Permitted(looks) if looks.is_empty() => {}
-            Standing::Permitted(looks) => issuance.octets = app.cm.renew_caa(&issuance.octets, &looks)?,
-            Standing::Refused { retry: true, .. } if issuance.job.value.attempt < caa_retries(app) => {
-                return look_again_later(app, &issuance).await;
+    let mut issuance = Issuance { job, order, realm, key: idempotency_key, csr, octets: request, submission, caa };
+    let (asked, answer) = match look_up(app, &issuance).await {
+        Some(answer) => (Asked::LookedUp, answer),
+        None => match may_be_sent(app, &mut issuance).await? {
+            Clearance::Granted => (Asked::Submitted, send(app, &mut issuance).await?),
+            Clearance::NotNow(pause) => {
+                let (submission, attempt) = (issuance.submission.clone(), issuance.job.value.attempt);
+                return put_off(app, &issuance, submission, pause, attempt).await;
             }
-            Standing::Refused { problem, .. } => return fail(app, &issuance, problem).await,
-        }
-        note_intent(app, &mut issuance).await?;
-    }
-    let (asked, answer) = ask(app, &issuance).await?;
+            Clearance::Refused(problem) => return fail(app, &issuance, problem).await,
+        },
+    };
     match (answer, asked) {
         (Ok(RequestState::Issued { id, certificate, claims }), _) => {
             accept(app, &issuance, Some(&id), &certificate, &claims).await
@@ -132,6 +119,7 @@ impl Issuance {
             csr: self.csr.clone(),
             request: self.octets.clone(),
             submission,
+            caa: self.caa.clone(),
         };
         Job { id: self.job.value.id.clone(), due_at, attempt, work }
     }

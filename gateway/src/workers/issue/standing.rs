@@ -8,6 +8,7 @@ use acme::{
     problem::{Problem, ProblemKind, Subproblem},
 };
 use policies::identifier::{Verdict, allowed};
+use store::ReadError;
 
 use super::Issuance;
 use crate::{app::App, clock};
@@ -43,18 +44,18 @@ pub(super) async fn signed_by_an_old_key(app: &App, issuance: &Issuance) -> Opti
     (bound_since >= since).then(|| Problem::new(ProblemKind::Unauthorized, detail))
 }
 
-/// Nothing is issued on a proof that its account has given up (RFC 8555 §7.5.2). While the store
-/// cannot be read nothing is known.
-pub(super) async fn withdrawn(app: &App, order: &Order) -> Option<Problem> {
-    let authorizations = app.store.authorizations(&order.authorizations).await.ok()?;
+/// Nothing is issued on a proof that its account has given up (RFC 8555 §7.5.2), nor on one that
+/// the CM did not take.
+pub(super) async fn withdrawn(app: &App, order: &Order) -> Result<Option<Problem>, ReadError> {
+    let authorizations = app.store.authorizations(&order.authorizations).await?;
     let authorizations: Vec<_> = authorizations.into_iter().map(|stored| stored.value).collect();
-    order.withdrawn(&authorizations, clock::now())
+    Ok(order.withdrawn(&authorizations, clock::now()))
 }
 
 /// An account that has ended waits for no certificate (RFC 8555 §7.3.6, CM contract section 4.4). One
-/// that is suspended may come back; and while the CM cannot be asked, nothing is given up.
+/// that is suspended may come back; and while CM or store cannot be asked, nothing is given up.
 pub(super) async fn given_up(app: &App, issuance: &Issuance) -> Option<Problem> {
-    if let Some(problem) = withdrawn(app, &issuance.order.value).await {
+    if let Ok(Some(problem)) = withdrawn(app, &issuance.order.value).await {
         return Some(problem);
     }
     let account = &issuance.order.value.account;

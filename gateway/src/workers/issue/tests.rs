@@ -615,6 +615,44 @@ async fn what_was_given_up_before_it_was_sent_is_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_given_up_while_the_cm_was_away_is_not_sent_again() {
+    for is_given_up in [true, false] {
+        let case = Case::new().await;
+        case.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::BeforeTheEffect));
+        case.attempt().await.unwrap();
+        if is_given_up {
+            give_up_a_proof(&case).await;
+        } else {
+            drop_proofs(&case.gateway.app, &case.gateway.order_now(&case.order).await).await.unwrap();
+        }
+        case.run().await;
+        assert_eq!((case.status().await, case.count(Operation::Submit)), (OrderStatus::Invalid, 1), "{is_given_up}");
+        assert_eq!((case.problem().await.kind, case.gateway.cm.certificates()), (ProblemKind::Unauthorized, vec![]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_suspended_while_the_cm_was_away_is_refused_and_nothing_is_sent_again() {
+    let case = Case::new().await;
+    case.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::BeforeTheEffect));
+    case.attempt().await.unwrap();
+    case.gateway.cm.change(&case.registration.id, |found| found.status = RegistrationStatus::Suspended);
+    case.gateway.app.registrations.invalidate(&case.registration.id);
+    case.run().await;
+    assert_eq!((case.problem().await.kind, case.count(Operation::Submit)), (ProblemKind::Unauthorized, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_given_up_after_the_cm_had_issued_keeps_its_certificate() {
+    let case = Case::new().await;
+    case.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::AfterTheEffect));
+    case.attempt().await.unwrap();
+    give_up_a_proof(&case).await;
+    case.run().await;
+    case.assert_issued_once().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_given_up_while_the_cm_decides_is_withdrawn_there() {
     let case = Case::new().await;
     case.gateway.cm.rule(Ruling::IssuedAfter(5));

@@ -51,6 +51,7 @@ pub(super) async fn come_back(app: &App, issuance: &Issuance, error: &CmError) -
         CmError::Internal { .. }
         | CmError::Refused(_)
         | CmError::EvidenceRefused(_)
+        | CmError::BindingRefused(_)
         | CmError::KeyInUse { .. }
         | CmError::AlreadyRevoked
         | CmError::AlreadyIssued(_) => AWAY_MAX,
@@ -61,23 +62,6 @@ pub(super) async fn come_back(app: &App, issuance: &Issuance, error: &CmError) -
         other @ (Submission::MayHaveBeenSent { .. } | Submission::Accepted { .. }) => other.clone(),
     };
     put_off(app, issuance, submission, wanted.max(backoff), attempt.saturating_add(1)).await
-}
-
-/// A resolver that does not answer may do so soon; so long the order waits, and no longer.
-pub(super) fn caa_retries(app: &App) -> u32 {
-    app.settings.validation.attempts_max.saturating_sub(1)
-}
-
-/// Nothing is asked for by a profile that is stopped; the order waits until that is lifted or it
-/// expires.
-pub(super) async fn wait_for_operator(app: &App, issuance: &Issuance) -> anyhow::Result<()> {
-    put_off(app, issuance, Submission::NotSent, STOPPED_PAUSE, issuance.job.value.attempt).await
-}
-
-pub(super) async fn look_again_later(app: &App, issuance: &Issuance) -> anyhow::Result<()> {
-    let attempt = issuance.job.value.attempt.saturating_add(1);
-    let pause = Duration::from_secs(1 << attempt.min(6));
-    put_off(app, issuance, Submission::NotSent, pause, attempt).await
 }
 
 pub(super) async fn put_off(

@@ -1,0 +1,73 @@
+//! Whether a request may be sent to the CM, for the first time or again: one answer for both, because
+//! until the CM has the request all that was given up or forbidden since finalize counts.
+
+use std::time::Duration;
+
+use acme::problem::Problem;
+
+use super::{
+    Issuance,
+    ending::over,
+    standing::{refused_meanwhile, withdrawn},
+    waiting::STOPPED_PAUSE,
+};
+use crate::{
+    app::App,
+    ra::profile_stop::is_stopped,
+    workers::caa::{self, Standing},
+};
+
+/// Whether a request may be sent.
+#[derive(Debug)]
+pub(super) enum Clearance {
+    /// It may, now.
+    Granted,
+    /// Not before this time has gone by.
+    NotNow(Duration),
+    /// Never; the order ends.
+    Refused(Problem),
+}
+
+/// Judges a request that the CM does not have. The looks at CAA that this takes are kept in the
+/// issuance, for the octets if they are still to be sent and for the next time they are asked for.
+///
+/// # Errors
+/// The store or the CM's offer cannot be read: nobody knows, so nothing may be sent.
+pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::Result<Clearance> {
+    if issuance.is_over() {
+        return Ok(Clearance::Refused(over()));
+    }
+    if is_stopped(app, &issuance.realm, &issuance.order.value.profile).await? {
+        return Ok(Clearance::NotNow(STOPPED_PAUSE));
+    }
+    if let Some(problem) = refused_meanwhile(app, &issuance.realm, &issuance.order.value).await {
+        return Ok(Clearance::Refused(problem));
+    }
+    if let Some(problem) = withdrawn(app, &issuance.order.value).await? {
+        return Ok(Clearance::Refused(problem));
+    }
+    match caa::before_submission(app, &issuance.order.value, &issuance.caa.permitted).await? {
+        Standing::Permitted(looks) if looks.is_empty() => {}
+        Standing::Permitted(looks) => {
+            issuance.caa.keep(looks);
+            issuance.caa.unanswered = 0;
+            // The look took its time, and a proof may have been given up in it.
+            if let Some(problem) = withdrawn(app, &issuance.order.value).await? {
+                return Ok(Clearance::Refused(problem));
+            }
+        }
+        Standing::Refused { retry: true, permitted, .. } if issuance.caa.unanswered < caa_retries(app) => {
+            issuance.caa.keep(permitted);
+            issuance.caa.unanswered = issuance.caa.unanswered.saturating_add(1);
+            return Ok(Clearance::NotNow(Duration::from_secs(1 << issuance.caa.unanswered.min(6))));
+        }
+        Standing::Refused { problem, .. } => return Ok(Clearance::Refused(problem)),
+    }
+    Ok(Clearance::Granted)
+}
+
+/// A resolver that does not answer may do so soon; so long the order waits, and no longer. What the
+/// CM takes to come back is not counted.
+fn caa_retries(app: &App) -> u32 {
+    app.settings.validation.attempts_max.saturating_sub(1)
+}
