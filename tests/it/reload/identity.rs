@@ -16,7 +16,10 @@ use openssl::{
     pkey::{PKey, Private},
     rsa::Rsa,
     ssl::{SslConnector, SslMethod, SslVersion},
-    x509::{X509, X509NameBuilder, extension::SubjectAlternativeName},
+    x509::{
+        X509, X509NameBuilder,
+        extension::{ExtendedKeyUsage, SubjectAlternativeName},
+    },
 };
 use tests::world::World;
 
@@ -81,6 +84,11 @@ impl Identity {
             For::Cm => SubjectAlternativeName::new().uri("urn:cm:gateway:quickstart").build(&context),
         };
         certificate.append_extension(names.unwrap()).unwrap();
+        let usage = match whom {
+            For::Clients => ExtendedKeyUsage::new().server_auth().build(),
+            For::Cm => ExtendedKeyUsage::new().client_auth().build(),
+        };
+        certificate.append_extension(usage.unwrap()).unwrap();
         certificate.sign(&issuer_key, MessageDigest::sha256()).unwrap();
         Self { certificate: certificate.build(), key, expires }
     }
