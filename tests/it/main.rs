@@ -24,6 +24,7 @@ mod crash;
 mod directory;
 mod dns_drafts;
 mod drain;
+mod events;
 mod external_account;
 mod fault_matrix;
 mod faults;

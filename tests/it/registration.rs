@@ -180,7 +180,7 @@ fn a_registration_suspended_after_the_proof_gets_no_certificate_until_it_is_resu
 }
 
 /// A finalized order that a person has to decide.
-fn waiting_for_approval(name: &str) -> (Client, Order) {
+pub(crate) fn waiting_for_approval(name: &str) -> (Client, Order) {
     let members = json!({"allowedProfiles": ["tls-server", "tls-server-approval"]});
     let (client, _) = world().registered_account_with(&members);
     let payload = json!({"identifiers": [{"type": "dns", "value": name}], "profile": "tls-server-approval"});

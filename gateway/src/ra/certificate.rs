@@ -112,6 +112,14 @@ impl Downloads {
     pub(crate) fn keep(&self, id: CertificateId, download: Download) {
         self.0.keep(id, download);
     }
+
+    pub(crate) fn forget(&self, id: &CertificateId) {
+        self.0.forget(id);
+    }
+
+    pub(crate) fn forget_all(&self) {
+        self.0.forget_all();
+    }
 }
 
 #[cfg(test)]

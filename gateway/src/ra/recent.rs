@@ -46,6 +46,12 @@ impl<Key: Clone + Eq + Hash, Value: Clone> Recent<Key, Value> {
         }
     }
 
+    pub(crate) fn forget_all(&self) {
+        let mut held = self.lock();
+        held.values.clear();
+        held.order.clear();
+    }
+
     /// A panic elsewhere leaves a memory behind that is incomplete at worst.
     fn lock(&self) -> MutexGuard<'_, Held<Key, Value>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -66,5 +72,8 @@ mod tests {
         recent.forget(&2);
         recent.keep(4, "e");
         assert_eq!([2, 3, 4].map(|key| recent.get(&key)), [None, Some("d"), Some("e")]);
+        recent.forget_all();
+        recent.keep(5, "f");
+        assert_eq!([3, 4, 5].map(|key| recent.get(&key)), [None, None, Some("f")]);
     }
 }

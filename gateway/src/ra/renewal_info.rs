@@ -55,7 +55,15 @@ impl Default for RenewalInfos {
 impl RenewalInfos {
     /// Asks the CM next time: something has changed.
     pub(crate) fn forget(&self, realm: &RealmName, certificate: &CertificateId) {
-        self.known.forget(&(realm.clone(), certificate.clone()));
+        let wanted = (realm.clone(), certificate.clone());
+        self.known.forget(&wanted);
+        self.unknown.forget(&wanted);
+    }
+
+    /// Asks the CM next time, whatever it is about.
+    pub(crate) fn forget_all(&self) {
+        self.known.forget_all();
+        self.unknown.forget_all();
     }
 
     /// What need not be asked again; `Some(None)` for a certificate that the CM does not know.

@@ -2,7 +2,7 @@
 
 use acme::{
     challenge::ChallengeKind,
-    ids::{EndpointName, ProfileName},
+    ids::{EndpointName, ProfileName, RealmName},
     problem::ProblemKind,
     time::Timestamp,
 };
@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     reloads: IntCounterVec,
     identity_expires: IntGaugeVec,
     profiles_stopped: IntGaugeVec,
+    event_feed_answered: IntGaugeVec,
     pub(crate) orders_created: IntCounter,
     pub(crate) orders_failed: IntCounter,
     pub(crate) certificates_issued: IntCounter,
@@ -72,6 +73,14 @@ impl Metrics {
             &["endpoint", "profile"],
         )?;
         registry.register(Box::new(profiles_stopped.clone()))?;
+        let event_feed_answered = IntGaugeVec::new(
+            Opts::new(
+                "event_feed_answered_timestamp_seconds",
+                "When the CM's event feed last answered, in seconds since 1970, by realm; at most half a minute ago while it works.",
+            ),
+            &["realm"],
+        )?;
+        registry.register(Box::new(event_feed_answered.clone()))?;
         let store_quarantined =
             IntGauge::new("store_quarantined", "1 if the store was damaged at start and moved aside.")?;
         registry.register(Box::new(store_quarantined.clone()))?;
@@ -99,6 +108,7 @@ impl Metrics {
             )?,
             identity_expires,
             profiles_stopped,
+            event_feed_answered,
             orders_created: counter("orders_created_total", "Orders created.")?,
             orders_failed: counter("orders_failed_total", "Orders that ended without a certificate after finalize.")?,
             certificates_issued: counter("certificates_issued_total", "Certificates that passed every check.")?,
@@ -155,6 +165,11 @@ impl Metrics {
     pub(crate) fn identity_gone(&self, identity: &'static str) {
         // It may never have been in use.
         let _absent = self.identity_expires.remove_label_values(&[identity]);
+    }
+
+    /// The event feed of a realm has answered.
+    pub(crate) fn event_feed_answered(&self, realm: &RealmName, at: Timestamp) {
+        self.event_feed_answered.with_label_values(&[realm.as_str()]).set(at.unix_secs());
     }
 
     /// A profile is stopped.

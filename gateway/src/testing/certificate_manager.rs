@@ -27,9 +27,9 @@ use acme::{
 };
 use async_trait::async_trait;
 use cm_connector::{
-    Certificate, CertificateManager, CertificateRequest, CertificateStatus, Chain, CmError, Delivery, Identity, Issuer,
-    NewRegistration, Outcome, Proof, Refusal, Registered, RegistrationUpdate, RenewalInfo, RequestClaims, RequestState,
-    Revocation, RevocationRecord, Revoked,
+    Certificate, CertificateManager, CertificateRequest, CertificateStatus, Chain, CmError, Delivery, EventCursor,
+    Events, Identity, Issuer, NewRegistration, Outcome, Proof, Refusal, Registered, RegistrationUpdate, RenewalInfo,
+    RequestClaims, RequestState, Revocation, RevocationRecord, Revoked,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -37,6 +37,7 @@ use tokio::sync::Notify;
 use super::{
     Moment,
     authority::{Authority, Leaf, sha256},
+    feed::Feed,
     script::{Call, Fault, Flaw, Operation, Ruling},
 };
 use crate::{clock, random};
@@ -48,6 +49,7 @@ pub(crate) struct ScriptedCm {
     /// A root that the gateway trusts and no profile names.
     pub(crate) other: Authority,
     stranger: Authority,
+    pub(crate) feed: Feed,
     state: Mutex<State>,
     hung: Notify,
 }
@@ -100,6 +102,7 @@ impl ScriptedCm {
             authority: Authority::new("issuing 1"),
             other: Authority::new("issuing 2"),
             stranger: Authority::new("issuing 1"),
+            feed: Feed::default(),
             state: Mutex::new(state),
             hung: Notify::default(),
         }
@@ -452,7 +455,7 @@ impl CertificateManager for ScriptedCm {
             realms: realms.iter().cloned().collect(),
             certificate_not_after: None,
             time: clock::now(),
-            capabilities: BTreeSet::new(),
+            capabilities: BTreeSet::from([String::from("events")]),
             product: String::from("a scripted CM"),
         })
     }
@@ -634,6 +637,10 @@ impl CertificateManager for ScriptedCm {
             Ok(Revoked { at })
         })
         .await
+    }
+
+    async fn events(&self, _: &RealmName, after: Option<&EventCursor>, wait: Duration) -> Result<Events, CmError> {
+        self.feed.read(after, wait).await
     }
 
     async fn profiles(&self, _: &RealmName) -> Result<Vec<Profile>, CmError> {

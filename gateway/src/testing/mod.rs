@@ -7,6 +7,7 @@
 mod authority;
 mod certificate_manager;
 mod disk;
+mod feed;
 mod script;
 mod web;
 

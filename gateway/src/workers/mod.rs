@@ -8,6 +8,7 @@
 mod caa;
 #[cfg(test)]
 mod crash_points;
+mod events;
 mod inspect;
 mod issue;
 mod revoke;
@@ -16,6 +17,7 @@ mod sweep;
 mod validate;
 mod waiters;
 
+pub(crate) use events::follow_events;
 #[cfg(test)]
 pub(crate) use issue::{confirm_delivery, issue};
 pub(crate) use runner::{Runner, Wake};

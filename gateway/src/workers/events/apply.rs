@@ -1,0 +1,86 @@
+//! What an event means for what is remembered here, and for what waits.
+
+use std::{sync::Arc, time::Duration};
+
+use acme::ids::{OrderId, RealmName};
+use cm_connector::Event;
+use store::{Commit, CommitError, Job, Submission, Work};
+
+use crate::{app::App, clock};
+
+/// Looks at a job that is being worked on, and the pause between two of them.
+const LOOKS: u32 = 8;
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// Orders that wait, looked at after a gap.
+const WAITING_MAX: usize = 1000;
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// Applies one event. Doing it again does no harm.
+pub(super) async fn apply(app: &Arc<App>, realm: &RealmName, event: &Event) {
+    match event {
+        Event::Registration(id) => app.registrations.invalidate(id),
+        Event::Certificate(id) => {
+            app.renewal_infos.forget(realm, id);
+            app.downloads.forget(id);
+        }
+        Event::CertificateRequest(order) => {
+            // The feed does not wait for one order.
+            let (app, order) = (app.clone(), order.clone());
+            tokio::spawn(async move {
+                if let Err(error) = hasten(&app, &order).await {
+                    tracing::warn!(%order, error = format!("{error:#}"), "an order waits for its next look at the CM");
+                }
+            });
+        }
+        Event::Offer => {
+            if let Err(error) = app.catalogue.refresh(app.cm.as_ref(), realm).await {
+                tracing::warn!(%realm, %error, "cannot read what the CM offers now");
+            }
+        }
+    }
+}
+
+/// Forgets everything that the CM may have changed unseen.
+pub(super) async fn forget_everything(app: &App, realm: &RealmName) {
+    app.registrations.forget_all(realm);
+    app.renewal_infos.forget_all();
+    app.downloads.forget_all();
+    if let Err(error) = app.catalogue.refresh(app.cm.as_ref(), realm).await {
+        tracing::warn!(%realm, %error, "cannot read what the CM offers");
+    }
+    let waiting = match app.store.due_jobs(clock::now().plus(YEAR), WAITING_MAX).await {
+        Ok(jobs) => jobs,
+        Err(error) => return tracing::warn!(%error, "orders wait for their next look at the CM"),
+    };
+    for job in waiting {
+        if let Work::Issue { order, realm: of, submission: Submission::Accepted { .. }, .. } = &job.value.work
+            && of == realm
+            && job.value.due_at > clock::now()
+            && let Err(error) = hasten(app, order).await
+        {
+            tracing::warn!(%order, error = format!("{error:#}"), "an order waits for its next look at the CM");
+        }
+    }
+}
+
+/// Makes the issuance job of an order due now. One that is being worked on may have asked just before
+/// this happened, so it is looked at again when it has been put off.
+async fn hasten(app: &App, order: &OrderId) -> anyhow::Result<()> {
+    let id = Job::issuance_id(order);
+    for _ in 0..LOOKS {
+        let Some(job) = app.store.job(&id).await? else { return Ok(()) };
+        let now = clock::now();
+        if job.value.due_at > now {
+            let mut commit = Commit::new();
+            commit.update_job(&job, Job { due_at: now, ..job.value.clone() });
+            match app.store.commit(commit).await {
+                Err(CommitError::Conflict) => continue,
+                outcome => outcome?,
+            }
+            app.wake.now();
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}

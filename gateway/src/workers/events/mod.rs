@@ -1,0 +1,142 @@
+//! The CM's feed of events: what has changed there is forgotten here within moments, and what waited
+//! for it goes on (CM contract section 4.8).
+//!
+//! The cursor is in memory, as everything is that an event makes stale. At the start, after a gap and
+//! after a crash of this task all of it is forgotten, and every order that waits for the CM looks again.
+
+mod apply;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use acme::ids::RealmName;
+use cm_connector::{EventCursor, Events};
+use tokio::{task::JoinHandle, time::Instant};
+
+use self::apply::{apply, forget_everything};
+use crate::app::Current;
+
+/// How long the CM may keep a question until something happens.
+const WAIT: Duration = Duration::from_secs(25);
+/// Between two questions to a CM that does not wait.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// Longest pause after a failure (CM contract section 6, in the background); the dice halve it.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// From when on a feed that is gone makes us ask more often ourselves (CM contract section 8).
+const GONE: Duration = Duration::from_secs(120);
+/// How long a registration is believed then.
+const BELIEVED_WHEN_GONE: Duration = Duration::from_secs(10);
+/// Between two looks at what the CM can do, and at the realms of the settings.
+const CAPABILITY_EVERY: Duration = Duration::from_secs(3600);
+const REALMS_EVERY: Duration = Duration::from_secs(5);
+/// What the CM calls it.
+const CAPABILITY: &str = "events";
+
+/// Follows the feeds of all realms, for ever.
+pub(crate) async fn follow_events(current: Current) {
+    wait_for_capability(&current).await;
+    let mut feeds: HashMap<RealmName, Feed> = HashMap::new();
+    loop {
+        let realms = realms(&current);
+        feeds.retain(|realm, feed| realms.contains(realm) && !feed.0.is_finished());
+        for realm in realms {
+            let follow = || Feed(tokio::spawn(follow(current.clone(), realm.clone())));
+            feeds.entry(realm.clone()).or_insert_with(follow);
+        }
+        tokio::time::sleep(REALMS_EVERY).await;
+    }
+}
+
+/// The task that follows one realm; it ends with this.
+struct Feed(JoinHandle<()>);
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn realms(current: &Current) -> BTreeSet<RealmName> {
+    current.app().endpoints.values().map(|endpoint| endpoint.realm.clone()).collect()
+}
+
+/// Returns when the CM says that it has a feed.
+async fn wait_for_capability(current: &Current) {
+    let (mut failed, mut told) = (0_u32, false);
+    loop {
+        let realms: Vec<_> = realms(current).into_iter().collect();
+        match current.app().cm.check_identity(&realms).await {
+            Ok(identity) if identity.capabilities.contains(CAPABILITY) => return,
+            Ok(_) => {
+                if !told {
+                    tracing::warn!(
+                        "the CM has no event feed: what officers change is seen after cm.registration_cache_secs"
+                    );
+                    told = true;
+                }
+                tokio::time::sleep(CAPABILITY_EVERY).await;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot ask the CM for its event feed");
+                failed = failed.saturating_add(1);
+                tokio::time::sleep(pause(failed, rand::random())).await;
+            }
+        }
+    }
+}
+
+/// Follows the feed of one realm, for ever.
+async fn follow(current: Current, realm: RealmName) {
+    let mut cursor: Option<EventCursor> = None;
+    let (mut failed, mut heard) = (0_u32, Instant::now());
+    loop {
+        let (app, asked) = (current.app(), Instant::now());
+        // The first question only finds the place: what is remembered is not to be believed until then.
+        let wait = if cursor.is_some() { WAIT } else { Duration::ZERO };
+        match app.cm.events(&realm, cursor.as_ref(), wait).await {
+            Ok(Events::Page { events, next }) => {
+                if cursor.is_none() {
+                    forget_everything(&app, &realm).await;
+                }
+                for event in &events {
+                    apply(&app, &realm, event).await;
+                }
+                if failed > 0 {
+                    tracing::info!(%realm, "the CM's event feed is back");
+                }
+                (cursor, failed, heard) = (Some(next), 0, Instant::now());
+                app.registrations.limit_age(&realm, None);
+                app.metrics.event_feed_answered(&realm, crate::clock::now());
+                if events.is_empty() && wait != Duration::ZERO {
+                    tokio::time::sleep(PAUSE_MIN.saturating_sub(asked.elapsed())).await;
+                }
+                continue;
+            }
+            Ok(Events::CursorExpired) => {
+                tracing::warn!(%realm, "the CM's event feed has a gap; everything remembered is asked for again");
+                cursor = None;
+                forget_everything(&app, &realm).await;
+            }
+            Err(error) if failed == 0 => tracing::warn!(%realm, %error, "the CM's event feed broke off"),
+            Err(error) => tracing::debug!(%realm, %error, "the CM's event feed is still away"),
+        }
+        failed = failed.saturating_add(1);
+        if heard.elapsed() > GONE {
+            app.registrations.limit_age(&realm, Some(BELIEVED_WHEN_GONE));
+        }
+        tokio::time::sleep(pause(failed, rand::random())).await;
+    }
+}
+
+/// How long to wait after so many failures in a row; `dice` is in 0..1. The first pause is short: an
+/// officer may be waiting to see a suspension take effect.
+fn pause(failed: u32, dice: f64) -> Duration {
+    const FIRST: Duration = Duration::from_millis(250);
+    let ceiling = FIRST.saturating_mul(2_u32.saturating_pow(failed.saturating_sub(1).min(16))).min(PAUSE_MAX);
+    ceiling / 2 + (ceiling / 2).mul_f64(dice.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests;
