@@ -67,6 +67,17 @@ fn connections_over_the_limit_of_an_address_are_closed_at_once_and_counted() {
 }
 
 #[test]
+fn an_exempt_address_has_as_many_connections_as_it_likes() {
+    let world = World::start_with(&[
+        ("server", "connections_per_address_max = 3"),
+        ("limits", "exempt = ['127.0.0.0/8', '::1/128']"),
+    ]);
+    let open: Vec<_> = (0..20).map(|_| connect(world.site())).collect();
+    assert!(open.iter().all(Option::is_some));
+    assert!(world.site().ops("/metrics").text().contains("acme_gateway_connections_refused_total 0\n"));
+}
+
+#[test]
 fn a_gateway_with_few_open_files_takes_fewer_connections_and_goes_on() {
     let mut world = World::start();
     world.kill_gateway();

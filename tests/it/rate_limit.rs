@@ -126,11 +126,11 @@ fn an_account_that_asks_without_a_pause_is_slowed_down_but_can_always_revoke() {
 }
 
 #[test]
-fn strangers_are_limited_by_their_address_before_the_cm_is_asked() {
+fn strangers_make_only_so_many_accounts_and_bindings_from_one_address() {
     let world = World::start_with(&[
         ("limits", "unknown_accounts_per_address = { burst = 6, per_secs = 600 }"),
         ("limits", "new_accounts_per_address = { burst = 2, per_secs = 600 }"),
-        ("limits", "failed_external_accounts_per_key_id = { burst = 1, per_secs = 600 }"),
+        ("limits", "failed_external_accounts_per_address_and_key_id = { burst = 1, per_secs = 600 }"),
         ("limits", "failed_external_accounts_per_address = { burst = 2, per_secs = 600 }"),
     ]);
     // Two key ids that nobody knows, one of them twice.
@@ -140,25 +140,69 @@ fn strangers_are_limited_by_their_address_before_the_cm_is_asked() {
         client.register(&json!({"externalAccountBinding": binding}))
     };
     let _ = bind("nobody-1").assert_refused(403, "unauthorized");
-    let (asked, wait) =
-        world.counting("bindRegistration", || assert_limited(&bind("nobody-1"), "failed_external_accounts_per_key_id"));
+    let (asked, wait) = world.counting("bindRegistration", || {
+        assert_limited(&bind("nobody-1"), "failed_external_accounts_per_address_and_key_id")
+    });
     assert_eq!((asked, (590..=600).contains(&wait)), (0, true), "{wait}");
     let _ = bind("nobody-2").assert_refused(403, "unauthorized");
     let _ = assert_limited(&bind("nobody-3"), "failed_external_accounts_per_address");
 
     // The four keys above had no account; neither have these three, but the third is one too many.
-    let known = world.account();
-    let _ = world.account();
-    let (asked, ()) = world.counting("*", || {
+    let _ = (world.account(), world.account());
+    let (made, ()) = world.counting("createRegistration", || {
         let refused = world.client("open").register(&json!({}));
         let wait = assert_limited(&refused, "unknown_accounts_per_address");
         assert!((90..=100).contains(&wait), "{wait}");
-        let mut stranger = world.client("open");
-        stranger.kid = Some(stranger.url("acct/reg_nobody"));
-        let _ = assert_limited(&stranger.new_order(&["a.example.test"]), "unknown_accounts_per_address");
     });
-    assert_eq!(asked, 0, "the CM was asked for somebody it does not know");
-    let _ = known.new_order(&["a.example.test"]).expect(201);
+    assert_eq!(made, 0);
+}
+
+/// Asks for accounts that do not exist until the limit of 4 is met.
+fn exhaust(world: &World) {
+    for _ in 0..4 {
+        let nobody = world.client("open").register(&json!({"onlyReturnExisting": true}));
+        let _ = nobody.assert_refused(400, "accountDoesNotExist");
+    }
+    let _ = assert_limited(&world.client("open").register(&json!({})), "unknown_accounts_per_address");
+}
+
+#[test]
+fn a_host_that_asks_for_strangers_does_not_lock_out_the_accounts_behind_the_same_address() {
+    let mut world = World::start_with(&[("limits", "unknown_accounts_per_address = { burst = 4, per_secs = 6000 }")]);
+    let (busy, idle) = (world.account(), world.account());
+    let order = busy.order(&["behind-nat.example.test"]);
+    exhaust(&world);
+    for client in [&busy, &idle] {
+        // What is known of an account is good for a second; then the CM is asked again.
+        tests::wait_for("a question about an account that exists", Duration::from_secs(20), || {
+            let (asked, _) = world.counting("getRegistration", || client.read(&client.account_url()).expect(200));
+            (asked > 0).then_some(())
+        });
+    }
+    // Another process remembers nobody, but it has the orders.
+    world.kill_gateway();
+    world.restart_gateway();
+    exhaust(&world);
+    let (busy, mut idle) = (busy.restarted(), idle.restarted());
+    let _ = busy.read(&order.url).expect(200);
+    let _ = idle.read(&idle.account_url()).expect(200);
+    let _ = idle.register(&json!({})).expect(200);
+    let issued = busy.issue(&["revoked-behind-nat.example.test"]);
+    let _ = busy.revoke(&issued.leaf, 4).expect(200);
+    let mut stranger = world.client("open");
+    stranger.kid = Some(stranger.url("acct/reg_nobody"));
+    let _ = stranger.new_order(&["a.example.test"]).assert_refused(400, "accountDoesNotExist");
+}
+
+#[test]
+fn new_orders_of_an_address_are_limited_over_all_its_accounts() {
+    let world = World::start_with(&[("limits", "new_orders_per_address = { burst = 2, per_secs = 600 }")]);
+    let (one, other) = (world.account(), world.account());
+    let _ = one.new_order(&["one.example.test"]).expect(201);
+    let _ = other.new_order(&["not a name"]).assert_refused(400, "malformed");
+    let _ = other.new_order(&["two.example.test"]).expect(201);
+    let wait = assert_limited(&one.new_order(&["three.example.test"]), "new_orders_per_address");
+    assert!((290..=300).contains(&wait), "{wait}");
 }
 
 #[test]

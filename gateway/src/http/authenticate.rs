@@ -34,7 +34,7 @@ use crate::{
         parse::{Jws, Signer},
         verify::VerifyingKey,
     },
-    limits::{Asker, Purpose},
+    limits::Purpose,
     ra,
 };
 
@@ -260,14 +260,7 @@ impl Arrived {
         let unknown =
             || HttpError::new(ProblemKind::AccountDoesNotExist, "kid names no account; create one with newAccount");
         let id = RegistrationId::parse(id).map_err(|_| unknown())?;
-        let (app, asker) = (&self.app, Asker::Address(self.client.ip, self.purpose()));
-        if !app.registrations.remembers(&self.endpoint.realm, &id) {
-            app.limits.may_ask_for_unknown(asker)?;
-        }
-        let found = app.registrations.registration(&self.endpoint.realm, &id).await.map_err(ra::Error::from)?;
-        if found.is_none() {
-            app.limits.was_unknown(asker);
-        }
+        let found = ra::account::find(&self.app, &self.endpoint, &id, self.client.ip, self.purpose()).await?;
         let registration = found.ok_or_else(unknown)?;
         // A registration without a key has no account yet.
         let key = registration.key.as_ref().map(|record| record.key.clone()).ok_or_else(unknown)?;

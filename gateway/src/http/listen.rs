@@ -33,7 +33,9 @@ pub(crate) fn listen(current: &Current, tls: watch::Receiver<Arc<ServerConfig>>)
     let listeners = settings.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
     let data = web::Data::new(current.clone());
     let load = web::Data::new(Load::new(settings.requests_in_hand_max));
-    let peers = Peers::new(settings.connections_per_address_max, Some(app.metrics.connections_refused.clone()));
+    let limits_now = current.clone();
+    let peers = Peers::new(settings.connections_per_address_max, Some(app.metrics.connections_refused.clone()))
+        .exempting(move |address| limits_now.app().limits.is_exempt(address));
     let make = move || {
         let no_such_path = |_, _: &_| HttpError::new(ProblemKind::NotFound, "there is nothing at this URL").into();
         let bad_query =

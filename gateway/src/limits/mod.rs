@@ -14,6 +14,7 @@
 pub(crate) mod address;
 mod counter;
 mod exceeded;
+mod lane;
 pub(crate) mod pending_orders;
 
 use std::{net::IpAddr, sync::Arc};
@@ -33,7 +34,11 @@ pub(crate) use self::{
     counter::{Counter, Spent},
     exceeded::Exceeded,
 };
-use self::{counter::Subject, pending_orders::PendingOrders};
+use self::{
+    counter::Subject,
+    lane::{Lanes, Place},
+    pending_orders::PendingOrders,
+};
 use crate::{app::Endpoint, settings, telemetry::metrics::Metrics};
 
 /// All limits. Addresses that are exempt are never counted.
@@ -41,10 +46,14 @@ pub(crate) struct Limits {
     exempt: Vec<IpNet>,
     requests_per_address: Arc<Counter>,
     unknown_accounts_per_address: Arc<Counter>,
+    /// For those who have met the limit before.
+    lanes: Arc<Lanes<(AddressGroup, Purpose)>>,
     new_accounts_per_address: Arc<Counter>,
     failed_external_accounts_per_address: Arc<Counter>,
+    failed_external_accounts_per_address_and_key_id: Arc<Counter>,
     failed_external_accounts_per_key_id: Arc<Counter>,
     requests_per_account: Arc<Counter>,
+    new_orders_per_address: Arc<Counter>,
     new_orders_per_account: Arc<Counter>,
     new_orders_per_external_account: Arc<Counter>,
     new_orders_per_endpoint: Arc<Counter>,
@@ -68,6 +77,8 @@ impl NewOrder<'_> {
 pub(crate) enum Purpose {
     /// A revocation: somebody may hold a stolen key.
     Revocation,
+    /// A question for renewal information: nobody needs an account for it.
+    RenewalInfo,
     /// Everything else.
     Other,
 }
@@ -78,7 +89,29 @@ pub(crate) enum Asker<'a> {
     /// Somebody at this address.
     Address(IpAddr, Purpose),
     /// An account, which nobody else holds up.
-    Account(&'a EndpointName, &'a RegistrationId),
+    Account(&'a EndpointName, &'a RegistrationId, Purpose),
+}
+
+/// The right to ask the CM once for something that may not exist.
+#[must_use]
+pub(crate) struct Turn<'a> {
+    /// `None` for an address that is exempt.
+    counted: Option<(&'a Counter, (AddressGroup, Purpose))>,
+    /// The limit was met, and this is the narrow way.
+    met: Option<(Exceeded, Place<(AddressGroup, Purpose)>)>,
+}
+
+impl Turn<'_> {
+    /// What was asked for does not exist: that counts. Refuses if the limit had been met before.
+    pub(crate) fn was_in_vain(self) -> Result<(), Exceeded> {
+        if let Some((exceeded, _)) = self.met {
+            return Err(exceeded);
+        }
+        if let Some((counter, key)) = self.counted {
+            counter.count(key);
+        }
+        Ok(())
+    }
 }
 
 impl Limits {
@@ -115,10 +148,11 @@ impl Limits {
             ),
             unknown_accounts_per_address: counter(
                 "unknown_accounts_per_address",
-                "requests for accounts or certificates that do not exist",
+                "requests for accounts or certificates that do not exist, or not for you",
                 |limits| &limits.unknown_accounts_per_address,
                 settings.unknown_accounts_per_address,
             ),
+            lanes: earlier.map(|limits| Arc::clone(&limits.lanes)).unwrap_or_default(),
             new_accounts_per_address: counter(
                 "new_accounts_per_address",
                 "new accounts from your network address",
@@ -131,6 +165,12 @@ impl Limits {
                 |limits| &limits.failed_external_accounts_per_address,
                 settings.failed_external_accounts_per_address,
             ),
+            failed_external_accounts_per_address_and_key_id: counter(
+                "failed_external_accounts_per_address_and_key_id",
+                "failed external account bindings with this key id from your network address",
+                |limits| &limits.failed_external_accounts_per_address_and_key_id,
+                settings.failed_external_accounts_per_address_and_key_id,
+            ),
             failed_external_accounts_per_key_id: counter(
                 "failed_external_accounts_per_key_id",
                 "failed external account bindings with this key id",
@@ -142,6 +182,12 @@ impl Limits {
                 "requests of this account",
                 |limits| &limits.requests_per_account,
                 settings.requests_per_account,
+            ),
+            new_orders_per_address: counter(
+                "new_orders_per_address",
+                "new orders from your network address",
+                |limits| &limits.new_orders_per_address,
+                settings.new_orders_per_address,
             ),
             new_orders_per_account: counter(
                 "new_orders_per_account",
@@ -177,6 +223,25 @@ impl Limits {
         self.requests_per_address.spend((group, purpose)).map(Spent::keep)
     }
 
+    /// Whether this address is not limited.
+    pub(crate) fn is_exempt(&self, address: IpAddr) -> bool {
+        self.group(Some(address)).is_none()
+    }
+
+    /// Lets somebody at this address ask for what may not exist. Who has done so too often goes on
+    /// in a narrow lane, for behind one address there may be many; nobody is shut out for long.
+    pub(crate) async fn turn(&self, from: IpAddr, purpose: Purpose) -> Result<Turn<'_>, Exceeded> {
+        let Some(group) = self.group(Some(from)) else { return Ok(Turn { counted: None, met: None }) };
+        let (counter, key) = (&*self.unknown_accounts_per_address, (group, purpose));
+        let Err(exceeded) = counter.require_left(key) else {
+            return Ok(Turn { counted: Some((counter, key)), met: None });
+        };
+        match self.lanes.enter(key).await {
+            Some(place) => Ok(Turn { counted: Some((counter, key)), met: Some((exceeded, place)) }),
+            None => Err(Exceeded { retry_after: lane::RETRY_AFTER, ..exceeded }),
+        }
+    }
+
     /// Whether somebody may still ask for what may not exist: each is a question to the CM.
     pub(crate) fn may_ask_for_unknown(&self, asker: Asker<'_>) -> Result<(), Exceeded> {
         match asker {
@@ -184,11 +249,13 @@ impl Limits {
                 Some(group) => self.unknown_accounts_per_address.require_left((group, purpose)),
                 None => Ok(()),
             },
-            Asker::Account(endpoint, account) => self.unknown_accounts_per_address.require_left((endpoint, account)),
+            Asker::Account(endpoint, account, purpose) => {
+                self.unknown_accounts_per_address.require_left((endpoint, account, purpose))
+            }
         }
     }
 
-    /// What somebody asked for does not exist.
+    /// What somebody asked for does not exist, or is not his.
     pub(crate) fn was_unknown(&self, asker: Asker<'_>) {
         match asker {
             Asker::Address(from, purpose) => {
@@ -196,7 +263,9 @@ impl Limits {
                     self.unknown_accounts_per_address.count((group, purpose));
                 }
             }
-            Asker::Account(endpoint, account) => self.unknown_accounts_per_address.count((endpoint, account)),
+            Asker::Account(endpoint, account, purpose) => {
+                self.unknown_accounts_per_address.count((endpoint, account, purpose));
+            }
         }
     }
 
@@ -206,17 +275,22 @@ impl Limits {
     }
 
     /// Whether a binding by this external account key may still be tried.
+    ///
+    /// Key ids are no secrets. So what is guessed from one address is held against that address,
+    /// and only a search from many addresses stands in the way of the key's holder.
     pub(crate) fn may_bind(&self, from: IpAddr, endpoint: &Endpoint, key_id: &str) -> Result<(), Exceeded> {
         if let Some(group) = self.group(Some(from)) {
             self.failed_external_accounts_per_address.require_left(group)?;
+            self.failed_external_accounts_per_address_and_key_id.require_left((group, &endpoint.realm, key_id))?;
         }
         self.failed_external_accounts_per_key_id.require_left((&endpoint.realm, key_id))
     }
 
-    /// A binding was refused.
+    /// A binding was refused that may be a guess.
     pub(crate) fn binding_failed(&self, from: IpAddr, endpoint: &Endpoint, key_id: &str) {
         if let Some(group) = self.group(Some(from)) {
             self.failed_external_accounts_per_address.count(group);
+            self.failed_external_accounts_per_address_and_key_id.count((group, &endpoint.realm, key_id));
         }
         self.failed_external_accounts_per_key_id.count((&endpoint.realm, key_id));
     }
@@ -226,7 +300,12 @@ impl Limits {
         self.requests_per_account.spend((&endpoint.name, account)).map(Spent::keep)
     }
 
-    /// Spends a new order everywhere where it counts, or nowhere.
+    /// Spends a new order, or a new authorization, of an address; `None` for one that is exempt.
+    pub(crate) fn new_order_from(&self, from: IpAddr) -> Result<Option<Spent<'_>>, Exceeded> {
+        self.group(Some(from)).map(|group| self.new_orders_per_address.spend(group)).transpose()
+    }
+
+    /// Spends a new order everywhere else where it counts, or nowhere.
     pub(crate) fn new_order(&self, endpoint: &Endpoint, registration: &Registration) -> Result<NewOrder<'_>, Exceeded> {
         let account = self.new_orders_per_account.spend((&endpoint.name, &registration.id))?;
         let external_account = match &registration.external_account {

@@ -130,3 +130,50 @@ async fn the_first_order_that_replaces_a_certificate_is_not_counted() {
     ra::authorization::deactivate(&gateway.app, &endpoint, &registration.id, authorization, now).await.unwrap();
     assert_eq!(told(renew().await).kind, ProblemKind::RateLimited, "one that was thrown away is");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_id_is_guessed_at_by_each_address_for_itself() {
+    let gateway = Gateway::with(
+        "limits.failed_external_accounts_per_address_and_key_id = { burst = 2, per_secs = 600 }\n\
+        limits.failed_external_accounts_per_key_id = { burst = 4, per_secs = 600 }",
+    )
+    .await;
+    let (limits, endpoint) = (&gateway.app.limits, gateway.endpoint("registered"));
+    let hosts: [IpAddr; 3] = [1, 2, 3].map(|host| IpAddr::from([192, 0, 2, host]));
+    for _ in 0..2 {
+        limits.may_bind(hosts[0], &endpoint, "kid").unwrap();
+        limits.binding_failed(hosts[0], &endpoint, "kid");
+    }
+    assert_eq!(retry_after_secs(limits.may_bind(hosts[0], &endpoint, "kid")), 300);
+    limits.may_bind(hosts[0], &endpoint, "another").unwrap();
+    limits.may_bind(hosts[2], &endpoint, "kid").expect("the holder of the key is somewhere else");
+    for _ in 0..2 {
+        limits.binding_failed(hosts[1], &endpoint, "kid");
+    }
+    assert_eq!(retry_after_secs(limits.may_bind(hosts[2], &endpoint, "kid")), 150, "a search from many addresses");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asked_too_often_for_what_does_not_exist_goes_on_in_a_narrow_lane() {
+    let gateway = Gateway::with("limits.unknown_accounts_per_address = { burst = 1, per_secs = 60 }").await;
+    let limits = &gateway.app.limits;
+    limits.turn(HOME, Purpose::Other).await.unwrap().was_in_vain().unwrap();
+    let places = [limits.turn(HOME, Purpose::Other).await.unwrap(), limits.turn(HOME, Purpose::Other).await.unwrap()];
+    assert_eq!(retry_after_secs(limits.turn(HOME, Purpose::Other).await), 2, "two at a time, and it moves fast");
+    limits.turn(HOME, Purpose::Revocation).await.unwrap().was_in_vain().unwrap();
+    let neighbour = IpAddr::from([192, 0, 2, 2]);
+    limits.turn(neighbour, Purpose::Other).await.unwrap().was_in_vain().unwrap();
+    for place in places {
+        assert_eq!(retry_after_secs(place.was_in_vain()), 60);
+    }
+    advance(Duration::from_secs(60)).await;
+    limits.turn(HOME, Purpose::Other).await.unwrap().was_in_vain().expect("what came by the lane was not counted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_no_few_addresses_use_up_the_orders_of_all() {
+    let limits = &Gateway::new().await.app.settings.limits;
+    let (one, all) = (limits.new_orders_per_address.0.unwrap(), limits.new_orders_per_endpoint.0.unwrap());
+    assert_eq!(one.period(), all.period());
+    assert!(all.burst() >= one.burst() * 50, "{} of {}", one.burst(), all.burst());
+}

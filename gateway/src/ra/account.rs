@@ -2,11 +2,12 @@
 //!
 //! An account is the face of a registration in the CM; nothing about it is stored here.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use acme::{
     account::{AccountStatus, check_contacts},
     account_key::PublicKey,
+    ids::RegistrationId,
     problem::{Problem, ProblemKind},
     registration::{Registration, RegistrationStatus},
     time::Timestamp,
@@ -19,7 +20,7 @@ use crate::{
     app::{App, Endpoint},
     audit::Event,
     jws::external_account::ExternalAccount,
-    limits::{Asker, Purpose},
+    limits::{Purpose, Turn},
     random,
     settings::{Mode, Switch},
 };
@@ -57,20 +58,23 @@ pub(crate) async fn create(
     now: Timestamp,
 ) -> Result<Account, Error> {
     let from = request.client.ip;
-    let asker = Asker::Address(from, Purpose::Other);
-    app.limits.may_ask_for_unknown(asker)?;
-    if let Some(registration) =
-        app.registrations.registration_by_key(&endpoint.realm, &request.key.thumbprint()).await?
-    {
+    let thumbprint = request.key.thumbprint();
+    let turn = if app.registrations.remembers_key(&endpoint.realm, &thumbprint) {
+        None
+    } else {
+        Some(app.limits.turn(from, Purpose::Other).await?)
+    };
+    if let Some(registration) = app.registrations.registration_by_key(&endpoint.realm, &thumbprint).await? {
         return existing(endpoint, registration);
     }
-    app.limits.was_unknown(asker);
+    let is_too_many = turn.map_or(Ok(()), Turn::was_in_vain);
     if request.only_return_existing {
         return Err(Error::refused(
             ProblemKind::AccountDoesNotExist,
             "no account has this key; create one without onlyReturnExisting",
         ));
     }
+    is_too_many?;
     require_agreement(endpoint, request.terms_of_service_agreed)?;
     let (external_account, bound_by) = external_account(endpoint, &request)?.unzip();
     check_contacts(&request.contacts).map_err(|error| Problem::new(error.kind(), error.to_string()))?;
@@ -97,6 +101,37 @@ pub(crate) async fn create(
         spent.keep();
     }
     Ok(account)
+}
+
+/// The registration of an account, for somebody at this address who names it.
+///
+/// Anybody can make names up, and each is a question to the CM: those in vain are counted. An account
+/// that was seen here before, lately or by its orders, never waits for strangers at its address.
+pub(crate) async fn find(
+    app: &App,
+    endpoint: &Endpoint,
+    id: &RegistrationId,
+    from: IpAddr,
+    purpose: Purpose,
+) -> Result<Option<Arc<Registration>>, Error> {
+    let was_seen = app.registrations.remembers(&endpoint.realm, id) || has_ordered(app, endpoint, id).await;
+    let turn = if was_seen { None } else { Some(app.limits.turn(from, purpose).await?) };
+    let found = app.registrations.registration(&endpoint.realm, id).await?;
+    if found.is_none()
+        && let Some(turn) = turn
+        && let Err(met) = turn.was_in_vain()
+    {
+        // The truth is of more use to a client that asked for itself, and it has been found out.
+        tracing::debug!(?met, "an account that does not exist, from an address that asked for many");
+    }
+    Ok(found)
+}
+
+/// Whether this account has orders here; nobody else can make them.
+async fn has_ordered(app: &App, endpoint: &Endpoint, id: &RegistrationId) -> bool {
+    let ever = Timestamp::from_unix_secs(0);
+    // A store that cannot be read knows nobody.
+    app.store.orders_made_since(&endpoint.name, id, ever, 1).await.is_ok_and(|orders| !orders.is_empty())
 }
 
 /// The binding for the CM, which verifies its MAC, and the key it names; its shape is checked here
@@ -131,7 +166,7 @@ async fn register(
         // The CM alone knows why, and counts failures; operators need to know whose key it is about.
         tracing::info!(endpoint = %endpoint.name, %kid, client = %new.client.ip, %error, "a binding did not succeed");
     }
-    if let (Err(CmError::Refused(_)), Some(key_id)) = (&answer, &bound_by) {
+    if let (Err(CmError::BindingRefused(_)), Some(key_id)) = (&answer, &bound_by) {
         app.limits.binding_failed(new.client.ip, endpoint, key_id);
     }
     let registered = match answer {

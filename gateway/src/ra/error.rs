@@ -115,7 +115,9 @@ impl From<CommitError> for Error {
 impl From<CmError> for Error {
     fn from(error: CmError) -> Self {
         match error {
-            CmError::Refused(problem) | CmError::EvidenceRefused(problem) => problem.into(),
+            CmError::Refused(problem) | CmError::EvidenceRefused(problem) | CmError::BindingRefused(problem) => {
+                problem.into()
+            }
             CmError::RateLimited { problem, retry_after } => Self::Refused(Box::new(Refusal {
                 problem,
                 retry_after: Some(retry_after.unwrap_or(AWAY)),

@@ -29,6 +29,8 @@ const CONTEXT: &str = "unpause";
 const PAGE: usize = 50;
 /// Paused identifiers that a page shows.
 const SHOWN_MAX: usize = 100;
+/// Pages that are read to show them: whoever looks must not have all the failures of an account read.
+const SHOWN_PAGES_MAX: usize = 20;
 /// When a paused client that does not read should ask again: often enough to notice that the pause
 /// was lifted, seldom enough to bother nobody.
 const ASK_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -158,23 +160,33 @@ pub(crate) fn open_link(app: &App, endpoint: &EndpointName, sealed: &str) -> Opt
     (name == endpoint.as_str()).then_some(ticket)
 }
 
-/// What is paused for an account; the first hundred.
+/// What is paused for an account; the first hundred, of the first thousand that ever failed.
+pub(crate) struct Paused {
+    pub(crate) runs: Vec<FailureRun>,
+    /// There is nothing more.
+    pub(crate) is_all: bool,
+}
+
+/// Looks up what is paused for an account.
 pub(crate) async fn paused(
     app: &App,
     endpoint: &Endpoint,
     account: &RegistrationId,
     now: Timestamp,
-) -> Result<Vec<FailureRun>, Error> {
-    let mut found = Vec::new();
+) -> Result<Paused, Error> {
+    let mut runs = Vec::new();
     let mut after: Option<Identifier> = None;
-    while found.len() < SHOWN_MAX {
+    for _ in 0..SHOWN_PAGES_MAX {
         let (paused, last) = page(app, endpoint, account, after.as_ref(), now).await?;
-        found.extend(paused.into_iter().map(|run| run.value));
-        let Some(last) = last else { break };
-        after = Some(last);
+        runs.extend(paused.into_iter().map(|run| run.value));
+        let is_all = last.is_none() && runs.len() <= SHOWN_MAX;
+        if last.is_none() || runs.len() >= SHOWN_MAX {
+            runs.truncate(SHOWN_MAX);
+            return Ok(Paused { runs, is_all });
+        }
+        after = last;
     }
-    found.truncate(SHOWN_MAX);
-    Ok(found)
+    Ok(Paused { runs, is_all: false })
 }
 
 /// Lifts every pause of an account; answers how many. Doing it again does nothing.

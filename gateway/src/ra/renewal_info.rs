@@ -15,7 +15,10 @@ use tokio::{
 };
 
 use super::{Error, Refusal, recent::Recent};
-use crate::app::{App, Endpoint};
+use crate::{
+    app::{App, Endpoint},
+    limits::Asker,
+};
 
 /// Certificates remembered, and ids that the CM does not know.
 const KNOWN_MAX: usize = 10_000;
@@ -95,17 +98,29 @@ pub(crate) fn fresh_for(info: &RenewalInfo) -> Duration {
 }
 
 /// When a certificate should be renewed. While the CM is away its last word holds for a day.
-pub(crate) async fn look_up(app: &App, endpoint: &Endpoint, certificate: &CertificateId) -> Result<RenewalInfo, Error> {
+///
+/// Ids can be made up: those that the CM does not know are counted for whoever asks, and he is refused
+/// before he takes a turn from others.
+pub(crate) async fn look_up(
+    app: &App,
+    endpoint: &Endpoint,
+    certificate: &CertificateId,
+    asker: Asker<'_>,
+) -> Result<RenewalInfo, Error> {
     let wanted = (endpoint.realm.clone(), certificate.clone());
     let found = match app.renewal_infos.fresh(&wanted) {
         Some(found) => found,
-        None => ask(app, wanted).await?,
+        None => ask(app, wanted, asker).await?,
     };
     found.ok_or_else(|| Error::not_found("certificate"))
 }
 
-async fn ask(app: &App, wanted: (RealmName, CertificateId)) -> Result<Option<RenewalInfo>, Error> {
+async fn ask(app: &App, wanted: (RealmName, CertificateId), asker: Asker<'_>) -> Result<Option<RenewalInfo>, Error> {
     let infos = &app.renewal_infos;
+    // What was once known is not made up.
+    let is_known = infos.known.get(&wanted).is_some();
+    let require_left = || if is_known { Ok(()) } else { app.limits.may_ask_for_unknown(asker) };
+    require_left()?;
     let Ok(Ok(_turn)) = timeout(TURN_MAX, infos.asking.acquire()).await else {
         return infos.stale(&wanted).map(Some).ok_or_else(crowded);
     };
@@ -113,8 +128,13 @@ async fn ask(app: &App, wanted: (RealmName, CertificateId)) -> Result<Option<Ren
     if let Some(found) = infos.fresh(&wanted) {
         return Ok(found);
     }
+    // Of many who waited the first may have spent all that was left.
+    require_left()?;
     match app.cm.renewal_info(&wanted.0, &wanted.1).await {
         Ok(found) => {
+            if found.is_none() {
+                app.limits.was_unknown(asker);
+            }
             infos.keep(wanted, found.clone());
             Ok(found)
         }

@@ -9,10 +9,14 @@ use acme::{
     problem::ProblemKind,
     time::Timestamp,
 };
+use cm_connector::Certificate;
 use store::{ReadError, Stored};
 
 use super::{Error, order::OrderView};
-use crate::app::{App, Endpoint};
+use crate::{
+    app::{App, Endpoint},
+    limits::{Asker, Purpose},
+};
 
 /// A certificate that an order may replace, if no other order does.
 pub(crate) struct Replaced {
@@ -47,7 +51,15 @@ pub(crate) async fn find(
             return refuse(ProblemKind::Malformed, format!("replaces is {error}; leave it out to order anew"));
         }
     };
-    let Some(found) = app.cm.certificate(&endpoint.realm, &id).await? else {
+    // Anybody can make a certificate up, and each is a question to the CM.
+    let asker = Asker::Account(&endpoint.name, account, Purpose::Other);
+    app.limits.may_ask_for_unknown(asker)?;
+    let found = app.cm.certificate(&endpoint.realm, &id).await?;
+    let is_of_use = |found: &Certificate| found.registration == *account && has_any(found, identifiers);
+    if !found.as_ref().is_some_and(is_of_use) {
+        app.limits.was_unknown(asker);
+    }
+    let Some(found) = found else {
         let detail = "replaces names a certificate that was not issued here; leave it out to order anew";
         return refuse(ProblemKind::Malformed, detail.to_owned());
     };
@@ -55,11 +67,15 @@ pub(crate) async fn find(
         let detail = "replaces names a certificate of another account; leave it out to order anew";
         return refuse(ProblemKind::Unauthorized, detail.to_owned());
     }
-    if !found.identifiers.iter().any(|identifier| identifiers.contains(identifier)) {
+    if !has_any(&found, identifiers) {
         let detail = "replaces names a certificate that has no identifier in common with this order; leave it out";
         return refuse(ProblemKind::Malformed, detail.to_owned());
     }
     Ok(Replaced { certificate: id, not_after: found.not_after })
+}
+
+fn has_any(certificate: &Certificate, identifiers: &[Identifier]) -> bool {
+    certificate.identifiers.iter().any(|identifier| identifiers.contains(identifier))
 }
 
 /// Whether the certificate can be replaced now.

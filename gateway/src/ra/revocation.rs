@@ -35,6 +35,7 @@ const PROOFS_MAX: usize = 10;
 const KEY_COMPROMISE: &str = "keyCompromise";
 
 /// Who asks for a revocation.
+#[derive(Clone, Copy)]
 pub(crate) enum Requester<'a> {
     /// An account.
     Account(&'a RegistrationId),
@@ -62,16 +63,44 @@ pub(crate) async fn revoke(app: &App, endpoint: &Endpoint, request: Request<'_>,
             "the request is signed by a key that is not the certificate's",
         ));
     }
-    // Anybody can make a certificate up, and each is a question to the CM.
-    let asker = match request.requester {
-        Requester::Key(_) => Asker::Address(request.client.ip, Purpose::Revocation),
-        Requester::Account(account) => Asker::Account(&endpoint.name, account),
-    };
-    app.limits.may_ask_for_unknown(asker)?;
-    let found = app.cm.find_certificate(&endpoint.realm, &request.certificate.sha256).await?;
-    if found.is_none() {
-        app.limits.was_unknown(asker);
+    if request.certificate.not_after <= now {
+        return Err(Error::refused(
+            ProblemKind::Unauthorized,
+            "the certificate has expired; there is nothing left to revoke",
+        ));
     }
+    // Anybody can present any certificate, and each is a question to the CM: what comes to nothing counts.
+    let (requester, from) = (request.requester, request.client.ip);
+    match requester {
+        Requester::Key(_) => {
+            let turn = app.limits.turn(from, Purpose::Revocation).await?;
+            let asked = ask(app, endpoint, request, now).await;
+            if is_in_vain(&asked)
+                && let Err(met) = turn.was_in_vain()
+            {
+                tracing::debug!(?met, "a revocation for nothing, from an address that asked for many");
+            }
+            asked
+        }
+        Requester::Account(account) => {
+            let asker = Asker::Account(&endpoint.name, account, Purpose::Revocation);
+            app.limits.may_ask_for_unknown(asker)?;
+            let asked = ask(app, endpoint, request, now).await;
+            if is_in_vain(&asked) {
+                app.limits.was_unknown(asker);
+            }
+            asked
+        }
+    }
+}
+
+/// Whether a request was one for nothing. That the CM or the store is away is not the client's doing.
+fn is_in_vain(asked: &Result<(), Error>) -> bool {
+    matches!(asked, Err(Error::Refused(refusal)) if refusal.problem.kind != ProblemKind::Unavailable)
+}
+
+async fn ask(app: &App, endpoint: &Endpoint, request: Request<'_>, now: Timestamp) -> Result<(), Error> {
+    let found = app.cm.find_certificate(&endpoint.realm, &request.certificate.sha256).await?;
     let found = found.ok_or_else(|| Error::refused(ProblemKind::NotFound, "this certificate was not issued here"))?;
     let basis = match request.requester {
         Requester::Key(_) => Basis::CertificateKey,
@@ -88,12 +117,6 @@ pub(crate) async fn revoke(app: &App, endpoint: &Endpoint, request: Request<'_>,
         && !is_news(record, &basis, request.reason)
     {
         return Err(Error::refused(ProblemKind::AlreadyRevoked, "the certificate is revoked already"));
-    }
-    if request.certificate.not_after <= now {
-        return Err(Error::refused(
-            ProblemKind::Unauthorized,
-            "the certificate has expired; there is nothing left to revoke",
-        ));
     }
     let not_after = request.certificate.not_after;
     let revocation = Revocation {

@@ -14,9 +14,13 @@ use crate::{
 pub(crate) async fn post(
     request: AccountSigned<wire::authorization::NewAuthorization>,
 ) -> Result<HttpResponse, HttpError> {
-    let AccountSigned { app, endpoint, registration, payload, .. } = request;
+    let AccountSigned { app, endpoint, registration, payload, client, .. } = request;
     let now = clock::now();
+    let spent = app.limits.new_order_from(client.ip)?;
     let made = ra::new_authorization::create(&app, &endpoint, &registration, &payload.identifier, now).await?;
+    if let Some(spent) = spent {
+        spent.keep();
+    }
     let created = Reply::created().location(endpoint.links.authorization(&made.id));
     Ok(reply(created, &made, &endpoint.links, now))
 }

@@ -12,8 +12,13 @@ use crate::{
 
 /// `POST /acme/{endpoint}/new-order`
 pub(crate) async fn post(request: AccountSigned<wire::order::NewOrder>) -> Result<HttpResponse, HttpError> {
-    let AccountSigned { app, endpoint, registration, payload, .. } = request;
+    let AccountSigned { app, endpoint, registration, payload, client, .. } = request;
     let now = clock::now();
+    // What renews is counted by its account only: it needs a certificate, and each renews once.
+    let spent = if payload.replaces.is_none() { app.limits.new_order_from(client.ip)? } else { None };
     let view = ra::order::create(&app, &endpoint, &registration, &payload, now).await?;
+    if let Some(spent) = spent {
+        spent.keep();
+    }
     Ok(reply(Reply::created(), &app, &endpoint, &view, now))
 }

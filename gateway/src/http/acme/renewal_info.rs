@@ -1,6 +1,6 @@
 //! Renewal information (RFC 9773 §4), by GET without an account and by POST-as-GET.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use acme::{
     certificate::CertificateId,
@@ -14,6 +14,7 @@ use crate::{
         AccountSigned, HttpError, Nothing, Reply,
         authenticate::{app_of, endpoint_of},
     },
+    limits::{Asker, Purpose},
     ra::renewal_info::{fresh_for, look_up},
     random,
 };
@@ -29,7 +30,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 pub(crate) async fn get(request: HttpRequest, path: web::Path<(String, String)>) -> Result<HttpResponse, HttpError> {
     let app = app_of(&request)?;
     let endpoint = endpoint_of(&app, &request)?;
-    answer(&app, &endpoint, &path.1).await
+    let from = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |address| address.ip());
+    answer(&app, &endpoint, &path.1, Asker::Address(from, Purpose::RenewalInfo)).await
 }
 
 /// `POST /acme/{endpoint}/renewal-info/{certificate}`
@@ -37,13 +39,14 @@ pub(crate) async fn post(
     path: web::Path<(String, String)>,
     request: AccountSigned<Nothing>,
 ) -> Result<HttpResponse, HttpError> {
-    answer(&request.app, &request.endpoint, &path.1).await
+    let asker = Asker::Account(&request.endpoint.name, &request.registration.id, Purpose::RenewalInfo);
+    answer(&request.app, &request.endpoint, &path.1, asker).await
 }
 
-async fn answer(app: &App, endpoint: &Endpoint, text: &str) -> Result<HttpResponse, HttpError> {
+async fn answer(app: &App, endpoint: &Endpoint, text: &str, asker: Asker<'_>) -> Result<HttpResponse, HttpError> {
     let id = CertificateId::parse_ari(text)
         .map_err(|error| HttpError::malformed(format!("the last part of the URL is {error} (RFC 9773 section 4.1)")))?;
-    let info = look_up(app, endpoint, &id).await?;
+    let info = look_up(app, endpoint, &id, asker).await?;
     let again = ask_again(info.retry_after);
     let reply = Reply::ok().retry_after(Some(again)).cacheable(fresh_for(&info).min(again));
     Ok(reply.json(&RenewalInfo {

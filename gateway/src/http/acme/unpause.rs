@@ -17,7 +17,10 @@ use crate::{
         authenticate::{app_of, endpoint_of},
         html::{self, Html},
     },
-    ra::{self, pause::Ticket},
+    ra::{
+        self,
+        pause::{Paused, Ticket},
+    },
 };
 
 /// What stands over the page.
@@ -33,7 +36,8 @@ pub(crate) async fn get(request: HttpRequest, path: web::Path<(String, String)>)
         return Ok(expired());
     }
     let paused = ra::pause::paused(&app, &endpoint, &ticket.account, now).await?;
-    Ok(if paused.is_empty() { nothing_paused(&endpoint, &ticket) } else { page(&endpoint, &ticket, &paused) })
+    let nothing = paused.runs.is_empty() && paused.is_all;
+    Ok(if nothing { nothing_paused(&endpoint, &ticket) } else { page(&endpoint, &ticket, &paused) })
 }
 
 /// `POST /acme/{endpoint}/unpause/{sealed}`
@@ -55,12 +59,14 @@ fn ticket(app: &App, endpoint: &Endpoint, sealed: &str) -> Result<Ticket, HttpEr
     ticket.ok_or_else(|| ra::Error::not_found("page; use the address in the error text exactly as it is there").into())
 }
 
-fn page(endpoint: &Endpoint, ticket: &Ticket, paused: &[FailureRun]) -> HttpResponse {
+fn page(endpoint: &Endpoint, ticket: &Ticket, paused: &Paused) -> HttpResponse {
     let about = |run: &FailureRun| {
         let (failures, first, last) = (run.failures, in_words(run.first), in_words(run.last));
         format!("{failures} failures from {first} to {last}. The last one: {}", run.problem.detail)
     };
-    let names: Vec<_> = paused.iter().map(|run| (run.identifier.to_string(), about(run))).collect();
+    let names: Vec<_> = paused.runs.iter().map(|run| (run.identifier.to_string(), about(run))).collect();
+    let more =
+        if paused.is_all { "" } else { "There may be more names than are shown here. The button is for all of them." };
     let content = Html::default()
         .paragraph(
             "A device has asked for certificates for these names again and again, and has not once shown that they \
@@ -69,6 +75,7 @@ fn page(endpoint: &Endpoint, ticket: &Ticket, paused: &[FailureRun]) -> HttpResp
         )
         .heading("What is paused, and why it failed")
         .terms(names.iter().map(|(name, about)| (name.as_str(), about.as_str())))
+        .paragraph(more)
         .heading("What you can do")
         .steps([
             "Mend what the text above says: the DNS entry of the name, the firewall, or the settings of the device.",

@@ -10,29 +10,39 @@ use prometheus::IntCounter;
 
 /// Counts open connections by peer. All clones count together. There is an entry only for peers
 /// that have a connection, so the table is no larger than the server's longest list of them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Peers {
     open: Arc<Mutex<HashMap<IpAddr, u32>>>,
     each_max: u32,
     refused: Option<IntCounter>,
+    is_exempt: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
 /// The right to one connection; it is given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    open: Arc<Mutex<HashMap<IpAddr, u32>>>,
+    /// `None` for a peer that is not counted.
+    open: Option<Arc<Mutex<HashMap<IpAddr, u32>>>>,
     peer: IpAddr,
 }
 
 impl Peers {
     /// Each peer may have so many connections at a time; those that are refused are counted.
     pub(crate) fn new(each_max: u32, refused: Option<IntCounter>) -> Self {
-        Self { open: Arc::default(), each_max, refused }
+        Self { open: Arc::default(), each_max, refused, is_exempt: Arc::new(|_| false) }
+    }
+
+    /// The same, but these addresses may have as many as they like; asked at every connection.
+    pub(crate) fn exempting(self, is_exempt: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        Self { is_exempt: Arc::new(is_exempt), ..self }
     }
 
     /// Another connection of this address, if it may have one.
     pub(crate) fn admit(&self, address: IpAddr) -> Option<Seat> {
         let peer = peer_of(address);
+        if (self.is_exempt)(address) {
+            return Some(Seat { open: None, peer });
+        }
         let mut open = lock(&self.open);
         let count = open.entry(peer).or_insert(0);
         if *count >= self.each_max {
@@ -40,13 +50,14 @@ impl Peers {
             return None;
         }
         *count = count.saturating_add(1);
-        Some(Seat { open: Arc::clone(&self.open), peer })
+        Some(Seat { open: Some(Arc::clone(&self.open)), peer })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut open = lock(&self.open);
+        let Some(open) = &self.open else { return };
+        let mut open = lock(open);
         match open.get_mut(&self.peer) {
             Some(count) if *count > 1 => *count = count.saturating_sub(1),
             Some(_) | None => drop(open.remove(&self.peer)),
@@ -83,6 +94,17 @@ mod tests {
         drop(first);
         assert!(admit("192.0.2.1").is_some());
         assert_eq!(refused.get(), 1);
+    }
+
+    #[test]
+    fn exempt_addresses_have_as_many_connections_as_they_like() {
+        let balancer: IpAddr = "192.0.2.1".parse().unwrap();
+        let peers = Peers::new(1, None).exempting(move |address| address == balancer);
+        let seats: Vec<_> = (0..100).map(|_| peers.admit(balancer)).collect();
+        assert!(seats.iter().all(Option::is_some));
+        let other = "192.0.2.2".parse().unwrap();
+        let seat = peers.admit(other);
+        assert!(seat.is_some() && peers.admit(other).is_none());
     }
 
     #[test]

@@ -127,6 +127,29 @@ async fn registered_mode_needs_a_binding_and_hands_it_to_the_cm() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_bindings_that_may_be_guesses_count_as_failed() {
+    let gateway =
+        Gateway::with("limits.failed_external_accounts_per_address_and_key_id = { burst = 1, per_secs = 600 }").await;
+    let bind = async |answer: Option<CmError>| {
+        let key = new_key();
+        if let Some(answer) = answer {
+            gateway.cm.next(Operation::BindRegistration, Fault::Answers(answer));
+        }
+        let with = NewAccount { external_account_binding: Some(binding(&key)), ..request(&key) };
+        created(&gateway, "registered", with).await
+    };
+    let words = || Problem::new(ProblemKind::Unauthorized, "words");
+    for _ in 0..3 {
+        let problem = told(bind(Some(CmError::Refused(words()))).await);
+        assert_eq!(problem.kind, ProblemKind::Unauthorized, "used already, or not yet: its MAC was right");
+    }
+    assert!(bind(None).await.unwrap().created);
+    assert_eq!(told(bind(Some(CmError::BindingRefused(words()))).await).kind, ProblemKind::Unauthorized);
+    let problem = told(bind(None).await);
+    assert!(problem.detail.contains("limits.failed_external_accounts_per_address_and_key_id"), "{}", problem.detail);
+}
+
+#[tokio::test(start_paused = true)]
 async fn open_mode_ignores_a_binding() {
     let gateway = Gateway::new().await;
     let with = NewAccount { external_account_binding: Some(json!("not a binding")), ..request(&new_key()) };

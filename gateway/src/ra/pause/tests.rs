@@ -98,12 +98,40 @@ async fn several_paused_names_are_each_named_and_lifted_together() {
     assert_eq!(named, ["n0.test", "n1.test"]);
     let (endpoint, now) = (gateway.endpoint("open"), clock::now());
     let shown = paused(&gateway.app, &endpoint, &registration.id, now).await.unwrap();
-    assert_eq!(shown.len(), SHOWN_MAX);
+    assert_eq!((shown.runs.len(), shown.is_all), (SHOWN_MAX, false));
     let lift = async || unpause(&gateway.app, &endpoint, &registration.id, client().ip, now).await.unwrap();
     assert_eq!((lift().await, lift().await), (120, 0), "doing it twice does nothing");
     gateway.order(&registration, &["n0.test", "n119.test"]).await.unwrap();
     let audited = gateway.audited().await;
     assert_eq!(audited.iter().filter(|event| *event == "identifiers.unpaused").count(), 3, "fifty in a commit");
+}
+
+#[tokio::test]
+async fn whoever_looks_has_only_so_many_failures_read_and_whoever_lifts_lifts_all() {
+    let gateway = Gateway::with(SETTINGS).await;
+    let (registration, now) = (gateway.registration(), clock::now());
+    let endpoint = gateway.endpoint("open");
+    let run = |name: String, paused_at| FailureRun {
+        endpoint: endpoint.name.clone(),
+        account: registration.id.clone(),
+        identifier: Identifier::parse("dns", &name).unwrap(),
+        failures: 3,
+        first: now,
+        last: now,
+        problem: no_answer(),
+        paused_at,
+    };
+    let failed = (0..SHOWN_PAGES_MAX * PAGE).map(|number| run(format!("a{number}.test"), None));
+    let runs: Vec<_> = failed.chain([run(String::from("b.test"), Some(now))]).collect();
+    for some in runs.chunks(PAGE) {
+        let mut commit = Commit::new();
+        some.iter().for_each(|run| commit.put_failure_run(None, run, now.plus(DAY)));
+        gateway.app.store.commit(commit).await.unwrap();
+    }
+    let shown = paused(&gateway.app, &endpoint, &registration.id, now).await.unwrap();
+    assert_eq!((shown.runs.len(), shown.is_all), (0, false), "the paused one is behind a thousand others");
+    let lifted = unpause(&gateway.app, &endpoint, &registration.id, client().ip, now).await.unwrap();
+    assert_eq!(lifted, 1);
 }
 
 #[tokio::test]

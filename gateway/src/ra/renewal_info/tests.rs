@@ -1,9 +1,14 @@
 //! Renewal information: asked for seldom, believed for a while, and bounded in every way.
 
+use std::net::IpAddr;
+
 use acme::registration::Registration;
 
 use super::*;
-use crate::testing::{Fault, Gateway, Moment, Operation, new_csr, told};
+use crate::{
+    limits::Purpose,
+    testing::{Fault, Gateway, Moment, Operation, new_csr, told},
+};
 
 async fn issued(gateway: &Gateway, registration: &Registration) -> CertificateId {
     let order = gateway.ready_order(registration, &["a.test"]).await;
@@ -13,7 +18,18 @@ async fn issued(gateway: &Gateway, registration: &Registration) -> CertificateId
 }
 
 async fn asked(gateway: &Gateway, id: &CertificateId) -> Result<RenewalInfo, Error> {
-    look_up(&gateway.app, &gateway.endpoint("open"), id).await
+    asked_from(gateway, id, 1).await
+}
+
+/// From an address of its own for each host.
+async fn asked_from(gateway: &Gateway, id: &CertificateId, host: u8) -> Result<RenewalInfo, Error> {
+    let asker = Asker::Address(IpAddr::from([192, 0, 2, host]), Purpose::RenewalInfo);
+    look_up(&gateway.app, &gateway.endpoint("open"), id, asker).await
+}
+
+/// One that nobody has issued.
+fn made_up(number: u8) -> CertificateId {
+    CertificateId::parse_ari(&format!("AAAA.{}", acme::base64url::encode([number]))).unwrap()
 }
 
 fn questions(gateway: &Gateway) -> usize {
@@ -82,11 +98,10 @@ async fn after_a_revocation_here_the_cm_is_asked_again() {
 #[tokio::test(start_paused = true)]
 async fn a_cm_that_hangs_holds_up_no_more_than_its_two_places() {
     let gateway = Gateway::new().await;
-    let id = |number: u8| CertificateId::parse_ari(&format!("AAAA.{}", acme::base64url::encode([number]))).unwrap();
     for _ in 0..ASKING_MAX {
         gateway.cm.next(Operation::RenewalInfo, Fault::Hangs(Moment::BeforeTheEffect));
     }
-    let (first, second, third) = (id(1), id(2), id(3));
+    let (first, second, third) = (made_up(1), made_up(2), made_up(3));
     let hanging = async {
         let _: (Result<_, _>, Result<_, _>) = tokio::join!(asked(&gateway, &first), asked(&gateway, &second));
     };
@@ -96,4 +111,35 @@ async fn a_cm_that_hangs_holds_up_no_more_than_its_two_places() {
         refused = asked(&gateway, &third) => assert_eq!(told(refused).kind, ProblemKind::Unavailable),
     }
     assert_eq!(questions(&gateway), ASKING_MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_makes_ids_up_is_limited_by_his_address_before_the_cm_is_asked_and_others_are_not() {
+    let gateway = Gateway::with("limits.unknown_accounts_per_address = { burst = 2, per_secs = 600 }").await;
+    let (id, later) =
+        (issued(&gateway, &gateway.registration()).await, issued(&gateway, &gateway.registration()).await);
+    asked_from(&gateway, &id, 1).await.unwrap();
+    let kinds = [1, 2, 3].map(made_up);
+    for (id, kind) in kinds.iter().zip([ProblemKind::NotFound, ProblemKind::NotFound, ProblemKind::RateLimited]) {
+        assert_eq!(told(asked_from(&gateway, id, 1).await).kind, kind);
+    }
+    assert_eq!(questions(&gateway), 3, "one that there is and two that there are not");
+    asked_from(&gateway, &later, 2).await.unwrap();
+    tokio::time::advance(FRESH_MAX).await;
+    assert_eq!(told(asked_from(&gateway, &kinds[0], 1).await).kind, ProblemKind::NotFound, "one more by now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_with_made_up_ids_do_not_take_the_turns_of_others() {
+    let gateway = Gateway::with("limits.unknown_accounts_per_address = { burst = 3, per_secs = 600 }").await;
+    let id = issued(&gateway, &gateway.registration()).await;
+    let flood = futures_util::future::join_all((1..=100).map(|number| {
+        let id = made_up(number);
+        let gateway = &gateway;
+        async move { told(asked_from(gateway, &id, 1).await).kind }
+    }));
+    let (kinds, honest) = tokio::join!(flood, asked_from(&gateway, &id, 2));
+    honest.unwrap();
+    assert!(questions(&gateway) <= 3 + ASKING_MAX, "of those who waited nearly all were refused");
+    assert!(kinds.iter().filter(|kind| **kind == ProblemKind::RateLimited).count() >= 95, "{kinds:?}");
 }

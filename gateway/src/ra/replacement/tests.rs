@@ -154,3 +154,24 @@ async fn if_the_order_cannot_be_read_the_client_is_told_to_order_anew() {
     assert_eq!(refused.kind, ProblemKind::AlreadyReplaced);
     assert!(gateway.order(&registration, &["a.test"]).await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_makes_replaced_certificates_up_is_limited_before_the_cm_is_asked() {
+    let gateway = Gateway::with("limits.unknown_accounts_per_address = { burst = 3, per_secs = 600 }").await;
+    let (registration, other) = (gateway.registration(), gateway.registration());
+    let mine = issued(&gateway, &registration, &["a.test"]).await;
+    let foreign = issued(&gateway, &other, &["a.test"]).await;
+    let questions = || gateway.cm.calls(Operation::Certificate).len();
+    let before = questions();
+    for (names, replaces, kind) in [
+        ("a.test", "AAAA.AQ", ProblemKind::Malformed),
+        ("a.test", foreign.as_str(), ProblemKind::Unauthorized),
+        ("c.test", mine.as_str(), ProblemKind::Malformed),
+        ("a.test", "AAAA.AQ", ProblemKind::RateLimited),
+    ] {
+        assert_eq!(told(renewal(&gateway, &registration, &[names], replaces).await).kind, kind, "{replaces}");
+    }
+    assert_eq!(questions() - before, 3);
+    renewal(&gateway, &other, &["a.test"], &foreign).await.unwrap();
+    gateway.order(&registration, &["a.test"]).await.unwrap();
+}

@@ -215,6 +215,7 @@ fn may_still_be_done(error: &CmError) -> bool {
         CmError::Internal { outcome, .. } => *outcome == Outcome::Unknown,
         CmError::Refused(problem) => problem.kind == ProblemKind::NotFound,
         CmError::EvidenceRefused(_)
+        | CmError::BindingRefused(_)
         | CmError::KeyInUse { .. }
         | CmError::AlreadyRevoked
         | CmError::AlreadyIssued(_) => false,
@@ -228,6 +229,7 @@ fn told(error: CmError) -> Error {
             "the proofs of control are not accepted for a revocation; prove control of all names again in a new order",
         ),
         CmError::Refused(_)
+        | CmError::BindingRefused(_)
         | CmError::RateLimited { .. }
         | CmError::KeyInUse { .. }
         | CmError::AlreadyRevoked
