@@ -52,6 +52,11 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// [`ApplyError`].
     async fn apply(&self, batch: Batch) -> Result<(), ApplyError>;
+
+    /// Whether nothing new is taken now, because there is no space for it.
+    fn is_full(&self) -> bool {
+        false
+    }
 }
 
 /// A key: ASCII text, ordered by its octets.

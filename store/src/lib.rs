@@ -207,6 +207,12 @@ impl Store {
         Ok(found)
     }
 
+    /// Whether nothing new is taken now, because there is no space for it. It goes over by itself when there is some.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.backend.is_full()
+    }
+
     /// Writes all of a commit, or nothing. Once it returns `Ok` the changes outlive a power cut.
     ///
     /// # Errors

@@ -56,6 +56,14 @@ impl Connection {
     /// # Errors
     /// No connection, or no handshake.
     pub fn tls(address: SocketAddr, host: &str, tls: &Tls<'_>) -> io::Result<(Self, Option<String>)> {
+        Self::tls_over(tcp(address)?, host, tls)
+    }
+
+    /// The same over a connection that is there.
+    ///
+    /// # Errors
+    /// No handshake.
+    pub fn tls_over(stream: TcpStream, host: &str, tls: &Tls<'_>) -> io::Result<(Self, Option<String>)> {
         // Not the library's ready-made connector: that one reads and trusts the authorities of this machine as well,
         // which is wrong here and takes longer than the handshake.
         let mut context = SslContext::builder(SslMethod::tls_client())?;
@@ -82,7 +90,7 @@ impl Connection {
                 ssl.param_mut().set_host(host)?;
             }
         }
-        let stream = ssl.connect(tcp(address)?).map_err(io::Error::other)?;
+        let stream = ssl.connect(stream).map_err(io::Error::other)?;
         let agreed = stream.ssl().selected_alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
         Ok((Self { stream: Box::new(stream), received: Vec::new() }, agreed))
     }

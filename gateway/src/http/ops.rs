@@ -50,12 +50,15 @@ async fn healthz() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("ok\n")
 }
 
-/// New orders can be taken: the store answers, and what every realm offers is known.
+/// New orders can be taken: the store answers and has space, and what every realm offers is known.
 async fn readyz(current: web::Data<Current>) -> HttpResponse {
     let app = current.app();
     let mut missing = Vec::new();
     if let Err(error) = app.store.next_due().await {
         missing.push(format!("store: {error}"));
+    }
+    if app.store.is_full() {
+        missing.push("store: no space left; requests that must write are refused until there is some".to_owned());
     }
     for endpoint in app.endpoints.values() {
         if app.catalogue.offer(&endpoint.realm).is_err() {

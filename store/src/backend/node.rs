@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread,
@@ -94,6 +95,8 @@ pub struct Sled {
     /// Taken away to tell the writer to end.
     queue: Option<Sender<Request>>,
     places: Arc<Semaphore>,
+    /// Whether the writer takes nothing new because there is no space.
+    full: Arc<AtomicBool>,
     /// Ends when the writer has ended.
     writer_ended: Mutex<Receiver<()>>,
 }
@@ -140,6 +143,7 @@ fn open_with_barrier(path: &Path, options: &Options, mut barrier: Barrier) -> Re
     if let Err(why) = ballast.make() {
         tracing::warn!(%why, "no space for the store's ballast; orders are refused until there is");
     }
+    let full = Arc::new(AtomicBool::new(ballast.is_spent()));
     let view = Arc::new(View::new(database));
     let (queue, requests) = mpsc::channel();
     let (running, writer_ended) = mpsc::channel();
@@ -152,6 +156,7 @@ fn open_with_barrier(path: &Path, options: &Options, mut barrier: Barrier) -> Re
         sequence,
         failed: None,
         mended: Instant::now(),
+        full: Arc::clone(&full),
     };
     let work = move || {
         writer.run(&requests);
@@ -162,6 +167,7 @@ fn open_with_barrier(path: &Path, options: &Options, mut barrier: Barrier) -> Re
         view,
         queue: Some(queue),
         places: Arc::new(Semaphore::new(WAITING_MAX)),
+        full,
         writer_ended: Mutex::new(writer_ended),
     };
     Ok(Opened { backend, quarantined })
@@ -193,6 +199,10 @@ impl Backend for Sled {
             Ok(None) => Err(Unavailable("the writer has ended".into()).into()),
             Err(_) => Err(Unavailable(format!("the disk has not answered for {ANSWER_WAIT_MAX:?}")).into()),
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 }
 

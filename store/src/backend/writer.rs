@@ -15,6 +15,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
     thread,
@@ -64,6 +65,8 @@ pub(crate) struct Writer {
     pub(crate) failed: Option<String>,
     /// When it was last tried to undo what a full disk has left.
     pub(crate) mended: Instant,
+    /// Whether a full disk is why nothing new is taken; for others to look at.
+    pub(crate) full: Arc<AtomicBool>,
 }
 
 /// What became of a group when the disk was full.
@@ -168,6 +171,7 @@ impl Writer {
         error!("no space left for the store; orders are refused until there is some");
         drop(self.view.close("the disk is full"));
         self.ballast.spend();
+        self.full.store(true, Ordering::Relaxed);
         match self.reopen() {
             Ok(()) if self.sequence == group.sequence() => Outcome::Written,
             Ok(()) => Outcome::NotWritten,
@@ -213,7 +217,10 @@ impl Writer {
         }
         if self.ballast.is_spent() {
             match self.ballast.make() {
-                Ok(()) => info!("the store has space again"),
+                Ok(()) => {
+                    self.full.store(false, Ordering::Relaxed);
+                    info!("the store has space again");
+                }
                 Err(why) => warn!(%why, "still no space for the store's ballast; orders are refused"),
             }
         }

@@ -22,6 +22,7 @@ fn writer(folder: &TestFolder) -> Writer {
         sequence: recovered.sequence,
         failed: None,
         mended: Instant::now().checked_sub(MEND_EVERY).unwrap(),
+        full: Arc::default(),
     }
 }
 

@@ -1,0 +1,100 @@
+//! A disk that is really full: the store lies on a small file system of its own.
+//!
+//! Mounting needs no root: the test runs again in a mount namespace (`unshare --user --mount`). Where that is not
+//! allowed the test fails and says so; it is never passed over in silence.
+
+use std::{env, fs, io::Write as _, path::Path, process::Command, time::Duration};
+
+use tests::{csr::Csr, key::Key, wait_for, world::World};
+
+/// Says to the process in the namespace that it is there.
+const INSIDE: &str = "ACME_GATEWAY_TESTS_MOUNTS_OF_ITS_OWN";
+const TEST: &str =
+    "disk_full::on_a_full_disk_what_must_write_is_refused_nothing_acknowledged_is_lost_and_service_resumes";
+const SOON: Duration = Duration::from_secs(30);
+
+#[test]
+fn on_a_full_disk_what_must_write_is_refused_nothing_acknowledged_is_lost_and_service_resumes() {
+    if let Some(folder) = env::var_os(INSIDE) {
+        fill_and_free(Path::new(&folder));
+        return;
+    }
+    let folder = env::temp_dir().join(format!("acme-gateway-small-disk-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let mut again = Command::new("unshare");
+    let mount = "mount -t tmpfs -o size=8m tmpfs \"$0\" && exec \"$@\"";
+    let again = again.args(["--user", "--map-root-user", "--mount", "sh", "-c", mount]).arg(&folder);
+    let again = again.arg(env::current_exe().unwrap()).args(["--exact", TEST, "--nocapture"]).env(INSIDE, &folder);
+    let output = again.output().expect("unshare (util-linux) can be run");
+    let _ = fs::remove_dir(&folder);
+    let said = String::from_utf8_lossy(&output.stdout);
+    print!("{said}");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("the disk was full"), "a small disk is needed: {said}{words}");
+}
+
+/// Takes what space there is left.
+fn fill(folder: &Path) {
+    let mut file = fs::File::options().create(true).append(true).open(folder.join("filler")).unwrap();
+    for size in [64 * 1024, 4096, 1] {
+        while file.write_all(&vec![0xa5; size]).is_ok() {}
+    }
+}
+
+fn fill_and_free(disk: &Path) {
+    let store = format!("dir = {:?}", disk.join("store"));
+    let mut world = World::start_with(&[("store", &store)]);
+    let client = world.account();
+    let (ready, issued) = (client.ready_order(&["ready.full.test"]), client.issue(&["issued.full.test"]));
+    let mut acknowledged = vec![ready.url.clone(), issued.order_url.clone()];
+    fill(disk);
+    // What the store has room for in its own files is still taken.
+    let refused = wait_for("a refusal", SOON, || {
+        let response = client.new_order(&["more.full.test"]);
+        match response.status {
+            201 => {
+                acknowledged.push(response.location());
+                None
+            }
+            _ => Some(response),
+        }
+    });
+    let _ = refused.assert_refused(503, "serverInternal");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    // The reserve was given back to the disk: somebody else takes that too.
+    fill(disk);
+
+    let not_ready = wait_for("red readiness", SOON, || {
+        let response = world.site().ops("/readyz");
+        (response.status == 503).then_some(response)
+    });
+    assert!(not_ready.text().contains("no space left"), "{not_ready:?}");
+    let _ = world.site().ops("/healthz").expect(200);
+    let site = world.site();
+    let _ = site.get(&site.url("open", "directory")).expect(200);
+    let _ = site.send("HEAD", &site.url("open", "new-nonce"), &[], None).expect(200);
+    let _ = client.read(&issued.url).expect(200);
+    let csr = Csr::for_names(&["ready.full.test"]).text(&Key::p256());
+    for response in [client.new_order(&["more.full.test"]), client.finalize(&ready, &csr)] {
+        let _ = response.assert_refused(503, "serverInternal");
+        assert!(response.header("retry-after").is_some(), "{response:?}");
+    }
+    for url in &acknowledged {
+        let _ = client.read(url).expect(200);
+    }
+
+    fs::remove_file(disk.join("filler")).unwrap();
+    wait_for("readiness", SOON, || (world.site().ops("/readyz").status == 200).then_some(()));
+    let _ = client.finalize(&ready, &csr).expect(200);
+    let _ = client.wait(&ready, "valid");
+    assert_eq!(world.certificates_of(&ready.url), 1);
+    acknowledged.push(client.order(&["after.full.test"]).url);
+    // What the next process finds is the same.
+    world.kill_gateway();
+    world.restart_gateway();
+    let client = client.restarted();
+    for url in &acknowledged {
+        let _ = client.read(url).expect(200);
+    }
+    println!("the disk was full: {} orders acknowledged, 0 lost, service resumed by itself", acknowledged.len());
+}

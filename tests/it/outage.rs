@@ -1,0 +1,132 @@
+//! The CM is away for a while and clients go on: what was accepted is finished, and its return is no stampede.
+//!
+//! Some seconds in every run; `ACME_GATEWAY_TESTS_OUTAGE_SECS=600 cargo test -p tests --test it outage -- --nocapture`
+//! takes ten minutes. The numbers are printed.
+
+use std::{
+    collections::BTreeMap,
+    env, fs, thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use tests::{
+    client::{Client, Order},
+    csr::Csr,
+    key::Key,
+    wait_for,
+    world::World,
+};
+
+/// How long the CM is away if nobody says otherwise.
+const OUTAGE: Duration = Duration::from_secs(6);
+/// Clients that go on.
+const CLIENTS: usize = 6;
+/// Orders of each that wait for their certificate when the CM goes away.
+const BEFORE: usize = 4;
+/// Orders of each during the outage; afterwards it only looks at them.
+const DURING_MAX: usize = 40;
+/// Requests for certificates that one second may bring: what the contract has CMs take at least.
+const PER_SECOND_MAX: usize = 50;
+/// The most memory that the gateway may have used.
+const MEMORY_KIB_MAX: u64 = 400 * 1024;
+/// How long everything may take when the CM is back: orders that wait look once a minute.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
+
+#[test]
+fn an_outage_of_the_cm_under_load_loses_no_order_and_ends_without_a_stampede() {
+    let seconds = env::var("ACME_GATEWAY_TESTS_OUTAGE_SECS").ok();
+    let outage = seconds.map_or(OUTAGE, |seconds| Duration::from_secs(seconds.parse().expect("whole seconds")));
+    let world = World::start_with(&[("issuance", "finalize_wait_secs = 1")]);
+    let clients: Vec<Client> = (0..CLIENTS).map(|_| world.account()).collect();
+    let issued = clients[0].issue(&["before.outage.test"]);
+    let waiting: Vec<Vec<Order>> = thread::scope(|scope| {
+        let ready = |client: &Client| (0..BEFORE).map(|_| client.ready_order(&["waiting.outage.test"])).collect();
+        let hands: Vec<_> = clients.iter().map(|client| scope.spawn(move || ready(client))).collect();
+        hands.into_iter().map(|hand| hand.join().unwrap()).collect()
+    });
+
+    world.set_faults("*", 100_000_000, &json!({"kind": "reset-before"}));
+    let start = Instant::now();
+    let accepted: Vec<(&Client, Vec<Order>)> = thread::scope(|scope| {
+        let hands = clients
+            .iter()
+            .zip(waiting)
+            .map(|(client, waiting)| scope.spawn(move || (client, go_on(client, waiting, start, outage))));
+        let hands: Vec<_> = hands.collect();
+        while start.elapsed() < outage {
+            let site = world.site();
+            let _ = site.get(&site.url("open", "directory")).expect(200);
+            let _ = clients[0].restarted().read(&issued.url).expect(200);
+            let refused = world.client("open").register(&json!({}));
+            let _ = refused.assert_refused(503, "serverInternal");
+            assert!(refused.header("retry-after").is_some(), "{refused:?}");
+        }
+        hands.into_iter().map(|hand| hand.join().unwrap()).collect()
+    });
+    let submitted_before = submissions(&world).len();
+    world.clear_faults();
+    let back = Instant::now();
+    let mut count = 0;
+    for (client, orders) in &accepted {
+        for order in orders {
+            wait_for("an order that waited for the CM", CAUGHT_UP_WITHIN, || {
+                let status = client.reread(order).object["status"].clone();
+                assert_ne!(status, "invalid", "{order:?}");
+                (status == "valid").then_some(())
+            });
+            assert_eq!(world.certificates_of(&order.url), 1, "{order:?}");
+            count += 1;
+        }
+    }
+    let caught_up = back.elapsed();
+    let mut per_second = BTreeMap::<String, usize>::new();
+    for second in submissions(&world).into_iter().skip(submitted_before) {
+        *per_second.entry(second).or_default() += 1;
+    }
+    let most = per_second.values().copied().max().unwrap_or_default();
+    let memory = world.gateway_memory_kib_max();
+    println!(
+        "{} s without the CM: {count} orders accepted, {count} issued once each, the last {} s after its return; at most \
+         {most} submissions in a second; {} MiB of memory at most",
+        outage.as_secs(),
+        caught_up.as_secs(),
+        memory / 1024
+    );
+    assert!(count >= CLIENTS * BEFORE + CLIENTS, "too few orders to tell: {count}");
+    assert!(most <= PER_SECOND_MAX, "{per_second:?}");
+    assert!(memory <= MEMORY_KIB_MAX, "{memory} KiB");
+}
+
+/// Finalizes what is ready, then orders, proves and finalizes until the outage is over. Answers what was accepted.
+fn go_on(client: &Client, ready: Vec<Order>, start: Instant, outage: Duration) -> Vec<Order> {
+    let mut accepted = Vec::new();
+    let mut finalize = |order: Order, name: &str| {
+        let csr = Csr::for_names(&[name]).text(&Key::p256());
+        assert_eq!(client.finalize(&order, &csr).expect(200).member("status"), "processing");
+        accepted.push(order);
+    };
+    let (first, rest) = ready.split_at(1);
+    first.iter().for_each(|order| finalize(order.clone(), "waiting.outage.test"));
+    let mut rest = rest.iter();
+    let mut ordered = 0;
+    while start.elapsed() < outage && ordered < DURING_MAX {
+        if let Some(order) = rest.next() {
+            finalize(order.clone(), "waiting.outage.test");
+        }
+        // Control is proven while the CM is away.
+        let name = format!("during-{ordered}.outage.test");
+        finalize(client.ready_order(&[&name]), &name);
+        ordered += 1;
+    }
+    rest.for_each(|order| finalize(order.clone(), "waiting.outage.test"));
+    accepted
+}
+
+/// The seconds in which the CM was asked for certificates, from its log.
+fn submissions(world: &World) -> Vec<String> {
+    const SECOND: usize = "2026-11-22T07:41:27".len();
+    let log = fs::read_to_string(world.site().log("sandbox")).unwrap();
+    let asked = log.lines().filter(|line| line.contains("operation=\"requestCertificate\""));
+    asked.map(|line| line.chars().take(SECOND).collect()).collect()
+}

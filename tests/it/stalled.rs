@@ -1,0 +1,158 @@
+//! Five thousand connections that stall in the handshake, in a head, in a body, and in their second request: all are cut
+//! in time, and nobody else waits (RFC 8555 §6.6 is for those who speak).
+
+use std::{
+    io::Read as _,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use tests::{
+    http::{Connection, Tls, request},
+    site::Site,
+    wait_for,
+    world::World,
+};
+
+/// Connections of each of the four kinds.
+const EACH: usize = 1_250;
+const KINDS: [&str; 4] = ["body", "second request", "head", "handshake"];
+/// Connections from one address of loopback: fewer than one address may have.
+const PER_ADDRESS: usize = 100;
+/// How long the gateway lets each of them stall.
+const CUT_AFTER: Duration = Duration::from_secs(15);
+/// What a busy machine may add.
+const SLACK: Duration = Duration::from_secs(20);
+/// Requests of others while they stand.
+const OTHERS: usize = 100;
+/// What the slowest of a hundred other requests may take on a busy machine; measured it is far less.
+const P99_MAX: Duration = Duration::from_secs(2);
+/// The most memory that they may cost the gateway, in KiB: 64 KiB each.
+const MEMORY_KIB_MAX: u64 = 64 * 4 * EACH as u64;
+
+#[test]
+fn five_thousand_stalled_connections_are_cut_in_time_and_keep_nobody_waiting() {
+    raise_open_files(12_000);
+    let world = World::start_with(&[
+        ("server", "handshake_timeout_secs = 15"),
+        ("server", "head_timeout_secs = 15"),
+        ("server", "body_timeout_secs = 15"),
+    ]);
+    let site = world.site();
+    let _ = site.get(&site.url("open", "directory")).expect(200);
+    let before = world.gateway_memory_kib_max();
+
+    let start = Instant::now();
+    let halves = [0..2 * EACH, 2 * EACH..4 * EACH];
+    let mut stalled: Vec<(&str, Instant, TcpStream)> = thread::scope(|scope| {
+        let halves = halves.map(|half| scope.spawn(move || half.map(|index| stall(site, index)).collect::<Vec<_>>()));
+        halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
+    });
+    let opened = start.elapsed();
+    let standing = stalled.iter_mut().filter_map(|(_, _, stream)| (!is_cut(stream)).then_some(())).count();
+
+    let mut times: Vec<Duration> = (0..OTHERS)
+        .map(|_| {
+            let start = Instant::now();
+            let _ = site.get(&site.url("open", "directory")).expect(200);
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    let (median, p99) = (times[OTHERS / 2], times[OTHERS - 1]);
+    let memory = world.gateway_memory_kib_max().saturating_sub(before);
+
+    let mut longest = Duration::ZERO;
+    wait_for("the end of every stalled connection", CUT_AFTER + SLACK, || {
+        stalled.retain_mut(|(_, since, stream)| {
+            let cut = is_cut(stream);
+            if cut {
+                longest = longest.max(since.elapsed());
+            }
+            !cut
+        });
+        stalled.is_empty().then_some(())
+    });
+    println!(
+        "{} connections stalled within {} s in {KINDS:?}, {standing} at once: the last cut after {} s (limit {} s); \
+         {OTHERS} other requests: median {} ms, slowest {} ms; {} MiB of memory for all ({} KiB each)",
+        4 * EACH,
+        opened.as_secs(),
+        longest.as_secs(),
+        CUT_AFTER.as_secs(),
+        median.as_millis(),
+        p99.as_millis(),
+        memory / 1024,
+        memory / u64::try_from(4 * EACH).unwrap(),
+    );
+    assert!(standing > 2 * EACH, "{standing} stood at once, too few to tell");
+    assert!(p99 < P99_MAX, "{p99:?}");
+    assert!(memory < MEMORY_KIB_MAX, "{memory} KiB");
+    let _ = site.get(&site.url("open", "directory")).expect(200);
+}
+
+/// Lets this process, and the gateway that it starts, have so many open files.
+fn raise_open_files(wanted: u32) {
+    let own = std::process::id().to_string();
+    let raised = Command::new("prlimit").args(["--pid", &own, &format!("--nofile={wanted}:")]).output();
+    let raised = raised.expect("prlimit (util-linux) can be run");
+    let words = String::from_utf8_lossy(&raised.stderr);
+    assert!(raised.status.success(), "this test needs {wanted} open files (ulimit -Hn): {words}");
+}
+
+/// A connection that goes silent in the middle of what its kind says, since when, and its socket.
+fn stall(site: &Site, index: usize) -> (&'static str, Instant, TcpStream) {
+    let address = u8::try_from(2 + index / PER_ADDRESS).unwrap();
+    let from = IpAddr::V4(Ipv4Addr::new(127, 0, 1, address));
+    let stream = connect(from, site.gateway);
+    let kind = KINDS[index / EACH];
+    if kind != "handshake" {
+        let ca_file = site.pki("acme-ca.pem");
+        let tls = Tls { ca_file: Some(&ca_file), ..Tls::default() };
+        let (mut connection, _) = Connection::tls_over(stream.try_clone().unwrap(), "localhost", &tls).unwrap();
+        let host = site.external_url.trim_start_matches("https://");
+        let half_head = format!("GET /acme/open/directory HTTP/1.1\r\nHost: {host}\r\nX-Slow: ");
+        match kind {
+            "head" => connection.send(half_head).unwrap(),
+            "second request" => {
+                connection.send(request("GET", "/acme/open/directory", host, &[], None)).unwrap();
+                let _ = connection.receive("GET").unwrap().expect(200);
+                connection.send(half_head).unwrap();
+            }
+            _ => {
+                let headers = [("Content-Type", tests::client::JOSE), ("Content-Length", "1000")];
+                let head = request("POST", "/acme/open/new-order", host, &headers, None);
+                connection.send([head.as_slice(), b"{\"protected\":\""].concat()).unwrap();
+            }
+        }
+    }
+    stream.set_nonblocking(true).unwrap();
+    (kind, Instant::now(), stream)
+}
+
+/// From this address, because one address may not have so many.
+fn connect(from: IpAddr, to: SocketAddr) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        socket.connect(to).await?.into_std()
+    });
+    let stream = stream.unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream
+}
+
+/// Whether the other side has ended it. What it says before it does (session tickets, a refusal) is passed over.
+fn is_cut(stream: &mut TcpStream) -> bool {
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
+}
