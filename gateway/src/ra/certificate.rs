@@ -113,10 +113,6 @@ impl Downloads {
         self.0.keep(id, download);
     }
 
-    pub(crate) fn forget(&self, id: &CertificateId) {
-        self.0.forget(id);
-    }
-
     pub(crate) fn forget_all(&self) {
         self.0.forget_all();
     }

@@ -18,11 +18,11 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// Applies one event. Doing it again does no harm.
 pub(super) async fn apply(app: &Arc<App>, realm: &RealmName, event: &Event) {
     match event {
-        Event::Registration(id) => app.registrations.invalidate(id),
-        Event::Certificate(id) => {
-            app.renewal_infos.forget(realm, id);
-            app.downloads.forget(id);
-        }
+        // What we have changed ourselves we know: it must not be gone when the CM is.
+        Event::Registration { id, version: Some(version) } => app.registrations.invalidate_before(id, *version),
+        Event::Registration { id, version: None } => app.registrations.invalidate(id),
+        // Its chains do not change: they can be downloaded while the CM is away.
+        Event::Certificate(id) => app.renewal_infos.forget(realm, id),
         Event::CertificateRequest(order) => {
             // The feed does not wait for one order.
             let (app, order) = (app.clone(), order.clone());
