@@ -36,4 +36,28 @@ impl RevocationReason {
             Some(_) => None,
         }
     }
+
+    /// Its `reasonCode` (RFC 5280 §5.3.1).
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::KeyCompromise => 1,
+            Self::AffiliationChanged => 3,
+            Self::Superseded => 4,
+            Self::CessationOfOperation => 5,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_has_the_code_that_it_is_read_from() {
+        let codes =
+            (-1..=20).filter_map(|code| RevocationReason::from_code(Some(code)).map(|read| (code, read.code())));
+        assert_eq!(codes.collect::<Vec<_>>(), [(0, 0), (1, 1), (3, 3), (4, 4), (5, 5)]);
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Fetcher {
 /// Whom to ask for what.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target<'a> {
-    /// The resource; its host is a name if its scheme is `https`.
+    /// The resource; its host is a name, or the address itself.
     pub(crate) url: &'a Url,
     /// What goes into `Host`: the name or the address, never a port.
     pub(crate) host: &'a str,
@@ -115,12 +115,13 @@ impl Fetcher {
             .connect_timeout(dial_timeout);
         let mut url = target.url.clone();
         url.set_port(Some(target.port)).ok()?;
-        let client = if url.scheme() == "https" {
+        let client = match url.domain() {
             // The name has to stay in the URL for SNI; it is pinned to the address.
-            builder.resolve(url.domain()?, address).build().ok()?
-        } else {
-            url.set_ip_host(address.ip()).ok()?;
-            builder.build().ok()?
+            Some(name) if url.scheme() == "https" => builder.resolve(name, address).build().ok()?,
+            Some(_) | None => {
+                url.set_ip_host(address.ip()).ok()?;
+                builder.build().ok()?
+            }
         };
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_str(target.host).ok()?);

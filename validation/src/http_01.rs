@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use acme::{
     challenge::{KeyAuthorization, Token},
-    identifier::{DnsName, Identifier},
+    identifier::Identifier,
     problem::ProblemKind,
 };
 use reqwest::{
@@ -57,13 +57,13 @@ pub(crate) async fn validate(
                 return Err(policy(&hop, address, &format!("redirects once too often; at most {most} are followed")));
             }
             let location = response.headers().get(LOCATION).map(|location| location.as_bytes());
-            let (url, name) = redirect::follow(&hop.url, location, ports)
+            let (url, host) = redirect::follow(&hop.url, location, ports)
                 .map_err(|refused| policy(&hop, address, &format!("answered {}: {refused}", status.as_u16())))?;
             if visited.contains(&url) {
                 return Err(policy(&hop, address, "redirects in a loop"));
             }
             visited.push(url.clone());
-            hop = Hop::redirected(url, name, redirects);
+            hop = Hop::redirected(url, host, redirects);
         } else {
             check_answer(parts, &hop, address, response, key_authorization, deadline).await?;
             return Ok(Reached { source: source::towards(address), target: address.to_string() });
@@ -81,9 +81,9 @@ impl Hop {
         }
     }
 
-    fn redirected(url: Url, name: DnsName, redirects: usize) -> Self {
-        let label = format!("{}://{name} (redirect {redirects})", url.scheme());
-        Self { url, host: Identifier::Dns(name), label }
+    fn redirected(url: Url, host: Identifier, redirects: usize) -> Self {
+        let label = format!("{}://{} (redirect {redirects})", url.scheme(), in_url(&host));
+        Self { url, host, label }
     }
 
     fn port(&self, parts: &Parts) -> u16 {

@@ -1,9 +1,11 @@
 //! Where a redirect may lead (BR 3.2.2.4.19). Pure: a `Location` in, the next URL or a refusal out.
 //!
-//! Names only, the two well-known ports only, no credentials; whether the name's addresses may be
-//! dialled is decided anew for each hop, by `egress`.
+//! To names, and from an address to itself; the two well-known ports only, no credentials. Whether
+//! addresses may be dialled is decided anew for each hop, by `egress`.
 
-use acme::identifier::{DnsName, IdentifierError};
+use std::net::IpAddr;
+
+use acme::identifier::{DnsName, Identifier, IdentifierError};
 use reqwest::{StatusCode, Url};
 
 /// Longest `Location`, and longest URL that comes of one.
@@ -47,11 +49,12 @@ pub(crate) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 307 | 308)
 }
 
-/// The URL a redirect leads to, without fragment and always with a DNS name as its host.
+/// The URL a redirect leads to, without fragment, and its host: a DNS name, or the address that
+/// redirects.
 ///
 /// # Errors
 /// [`RedirectRefused`] with the first rule that is broken.
-pub(crate) fn follow(from: &Url, location: Option<&[u8]>, ports: Ports) -> Result<(Url, DnsName), RedirectRefused> {
+pub(crate) fn follow(from: &Url, location: Option<&[u8]>, ports: Ports) -> Result<(Url, Identifier), RedirectRefused> {
     let location = location.ok_or(RedirectRefused::Missing)?;
     if location.len() > CHARACTERS_MAX {
         return Err(RedirectRefused::TooLong);
@@ -77,16 +80,23 @@ pub(crate) fn follow(from: &Url, location: Option<&[u8]>, ports: Ports) -> Resul
     if let Some(asked) = url.port().filter(|asked| *asked != port) {
         return Err(RedirectRefused::Port(asked, port));
     }
-    let host = match url.host_str() {
-        // `domain` is none for addresses, however they were written: 127.1, 2130706433, [::1].
-        Some(_) => url.domain().ok_or(RedirectRefused::AddressLiteral)?,
-        None => return Err(RedirectRefused::NotAUrl),
-    };
-    let name = DnsName::parse(host)?;
+    // The parser knows addresses however they were written: 127.1, 2130706433, [::1].
+    if let Some(address) = address_of(&url) {
+        let is_its_own = address_of(from) == Some(address);
+        return if is_its_own { Ok((url, Identifier::Ip(address))) } else { Err(RedirectRefused::AddressLiteral) };
+    }
+    let name = DnsName::parse(url.domain().ok_or(RedirectRefused::NotAUrl)?)?;
     if name.as_str().ends_with(".well-known") {
         return Err(RedirectRefused::MissingSlash(name));
     }
-    Ok((url, name))
+    Ok((url, Identifier::Dns(name)))
+}
+
+/// The address that is the host of a URL.
+fn address_of(url: &Url) -> Option<IpAddr> {
+    // A host in brackets is an IPv6 address, any other that is no domain an IPv4 address.
+    let host = url.host_str().filter(|_| url.domain().is_none())?;
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 #[cfg(test)]
@@ -156,6 +166,31 @@ mod tests {
         let from = Url::parse("http://a.test/").unwrap();
         assert_eq!(follow(&from, None, USUAL), Err(Refused::Missing));
         assert_eq!(follow(&from, Some(b"http://a.test/\xff"), USUAL), Err(Refused::NotText));
+    }
+
+    #[test]
+    fn an_address_may_redirect_to_itself_and_to_no_other() {
+        let from_address = |location: &str, from: &str| {
+            let from = Url::parse(from).unwrap();
+            follow(&from, Some(location.as_bytes()), USUAL).map(|(url, host)| (url.to_string(), host.to_string()))
+        };
+        for (from, location, url, host) in [
+            ("http://192.0.2.1/a", "/b", "http://192.0.2.1/b", "192.0.2.1"),
+            ("http://192.0.2.1/a", "https://192.0.2.1/a", "https://192.0.2.1/a", "192.0.2.1"),
+            ("http://192.0.2.1/a", "http://3221225985/b", "http://192.0.2.1/b", "192.0.2.1"),
+            ("http://[2001:db8::1]/a", "https://[2001:DB8:0::1]/b", "https://[2001:db8::1]/b", "2001:db8::1"),
+        ] {
+            assert_eq!(from_address(location, from), Ok((url.to_owned(), host.to_owned())), "{location}");
+        }
+        for (location, refused) in [
+            ("http://192.0.2.2/", RedirectRefused::AddressLiteral),
+            ("http://127.0.0.1/", RedirectRefused::AddressLiteral),
+            ("http://[::ffff:192.0.2.1]/", RedirectRefused::AddressLiteral),
+            ("http://192.0.2.1:8080/", RedirectRefused::Port(8080, 80)),
+            ("http://user@192.0.2.1/", RedirectRefused::Credentials),
+        ] {
+            assert_eq!(from_address(location, "http://192.0.2.1/a"), Err(refused), "{location}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{empty_is_absent, null_is_absent};
 use crate::account::AccountStatus;
 
 /// Payload of newAccount.
@@ -10,8 +11,11 @@ use crate::account::AccountStatus;
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "the members of RFC 8555 section 7.3")]
 pub struct NewAccount {
+    #[serde(deserialize_with = "null_is_absent")]
     pub contact: Vec<String>,
+    #[serde(deserialize_with = "null_is_absent")]
     pub terms_of_service_agreed: bool,
+    #[serde(deserialize_with = "null_is_absent")]
     pub only_return_existing: bool,
     pub external_account_binding: Option<Value>,
 }
@@ -22,6 +26,7 @@ pub struct NewAccount {
 #[expect(missing_docs, reason = "the members of RFC 8555 section 7.3.2")]
 pub struct AccountUpdate {
     pub contact: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "empty_is_absent")]
     pub status: Option<String>,
     /// Counts where the terms have changed and the account must agree again (RFC 8555 §7.3.3), and is
     /// ignored everywhere else, whatever it is.

@@ -70,9 +70,40 @@ pub(crate) fn empty_is_absent<'de, D: serde::Deserializer<'de>>(deserializer: D)
     Ok(text.filter(|text| !text.is_empty()))
 }
 
+/// Reads a member in which some clients send null for "not given".
+pub(crate) fn null_is_absent<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de> + Default,
+{
+    let given: Option<T> = serde::Deserialize::deserialize(deserializer)?;
+    Ok(given.unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn null_and_the_empty_string_are_absent_in_accounts() {
+        for payload in [
+            r#"{"contact":null}"#,
+            r#"{"contact":null,"termsOfServiceAgreed":null,"onlyReturnExisting":null,"externalAccountBinding":null}"#,
+        ] {
+            let read: account::NewAccount = decode(payload.as_bytes()).unwrap();
+            assert_eq!((read.contact, read.terms_of_service_agreed, read.only_return_existing), (vec![], false, false));
+            assert_eq!(read.external_account_binding, None);
+        }
+        for payload in [r#"{"contact":null,"status":""}"#, r#"{"status":null}"#, "{}"] {
+            let read: account::AccountUpdate = decode(payload.as_bytes()).unwrap();
+            assert_eq!((read.contact, read.status), (None, None), "{payload}");
+        }
+        let wrong = [r#"{"contact":""}"#, r#"{"contact":[null]}"#, r#"{"contact":{}}"#];
+        for payload in wrong {
+            assert!(decode::<account::NewAccount>(payload.as_bytes()).is_err(), "{payload}");
+            assert!(decode::<account::AccountUpdate>(payload.as_bytes()).is_err(), "{payload}");
+        }
+    }
 
     #[test]
     fn a_refused_payload_names_the_member_and_what_is_expected_there() {

@@ -40,17 +40,38 @@ async fn a_chain_over_names_and_schemes_is_followed_to_any_certificate() {
 }
 
 #[tokio::test]
-async fn an_address_may_redirect_to_a_name_and_not_to_an_address() {
+async fn an_address_may_redirect_to_a_name_and_not_to_another_address() {
     let dns = DnsServer::names_at(&[("b.test", "127.0.0.2")]).await;
     let first = WebServer::start("127.0.0.1:0", |_| redirect_to("http://b.test/one")).await;
     let second = WebServer::start(&format!("127.0.0.2:{}", first.port()), |_| proof()).await;
     let evidence = http_01(Settings { http_port: first.port(), ..settings(&dns) }, "127.0.0.1").await.unwrap();
     assert_eq!(evidence.target, second.address.to_string(), "where the proof was seen");
-    for location in ["/elsewhere", "http://127.0.0.1/elsewhere", "https://127.0.0.1/"] {
+    for location in ["http://127.0.0.2/", "https://127.0.0.2/", "http://[::1]/"] {
         let web = WebServer::start("127.0.0.1:0", move |_| redirect_to(location)).await;
         let result = http_01(Settings { http_port: web.port(), ..settings(&dns) }, "127.0.0.1").await;
         assert_failure(result, ProblemKind::Connection, false, "redirect to a name instead");
         assert_eq!(web.accepted(), 1, "{location}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_may_redirect_to_itself_over_both_schemes() {
+    let dns = DnsServer::names_at(&[]).await;
+    for address in ["127.0.0.1", "[::1]"] {
+        let https = WebServer::start_tls(&format!("{address}:0"), |_| proof()).await;
+        let location = format!("https://{address}/two");
+        let http = WebServer::start(&format!("{address}:0"), move |head| match step(head) {
+            0 => redirect_to("/step/1"),
+            _ => redirect_to(&location),
+        })
+        .await;
+        let ports = Settings { http_port: http.port(), https_port: https.port(), ..settings(&dns) };
+        let evidence = http_01(ports, address.trim_matches(['[', ']'])).await.unwrap();
+        assert_eq!(evidence.target, https.address.to_string(), "where the proof was seen");
+        assert_eq!((http.accepted(), https.server_names()), (2, vec![None]), "an address is no server name");
+        let last = https.heads().remove(0);
+        assert!(last.starts_with("GET /two HTTP/1.1\r\n"), "{last}");
+        assert!(last.contains(&format!("host: {address}\r\n")), "{last}");
     }
 }
 

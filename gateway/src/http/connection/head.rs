@@ -4,6 +4,8 @@
 //! than any honest one. Both are judged here with the library's own parser, so that the two never
 //! disagree about what they read. What a head asks for is not judged.
 
+use std::net::Ipv6Addr;
+
 use actix_web::http::{
     Method, Uri,
     header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE},
@@ -57,6 +59,8 @@ pub(crate) enum HeadError {
     Twice(&'static str),
     #[error("the header field Host is missing (RFC 9112 section 3.2); every HTTP/1.1 request has it")]
     NoHost,
+    #[error("the header field Host is not a host with an optional port (RFC 9112 section 3.2)")]
+    Host,
     #[error("Content-Length is not a number (RFC 9110 section 8.6)")]
     Length,
     #[error(
@@ -112,8 +116,10 @@ fn framing(method: Method, minor: u8, fields: &[Header<'_>]) -> Result<Framing, 
             return Err(HeadError::Twice(written));
         }
     }
-    if minor == 1 && only(&HOST).0.is_none() {
-        return Err(HeadError::NoHost);
+    match only(&HOST).0 {
+        Some(host) if !is_host(host) => return Err(HeadError::Host),
+        None if minor == 1 => return Err(HeadError::NoHost),
+        Some(_) | None => {}
     }
     // The library would take everything that follows for the body of such a request.
     let upgrades = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(UPGRADE.as_str()));
@@ -129,6 +135,26 @@ fn framing(method: Method, minor: u8, fields: &[Header<'_>]) -> Result<Framing, 
         (None, None) if minor == 0 && method == Method::POST => Err(HeadError::NoLength),
         (None, None) => Ok(Framing::Length(0)),
     }
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 §7.2). It may be empty, as of a URL without a host.
+fn is_host(value: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(value.trim_ascii()) else { return false };
+    let (is_good, rest) = match text.strip_prefix('[').and_then(|bracketed| bracketed.split_once(']')) {
+        Some((address, rest)) => (address.parse::<Ipv6Addr>().is_ok(), rest),
+        None => {
+            let (name, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (name.bytes().all(is_in_name) && (!name.is_empty() || rest.is_empty()), rest)
+        }
+    };
+    let is_port = |port: &str| port.bytes().all(|octet| octet.is_ascii_digit());
+    is_good && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+}
+
+/// Octets of a `reg-name`, percent signs included (RFC 3986 §3.2.2).
+const fn is_in_name(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric()
+        || matches!(octet, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=' | b'%')
 }
 
 fn decimal(value: &[u8]) -> Option<u64> {
@@ -208,6 +234,24 @@ mod tests {
     }
 
     #[test]
+    fn the_host_is_a_host_with_an_optional_port_or_empty() {
+        let judged = |host: &str| judge(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
+        for good in
+            ["", "a.test", "A.Test:8443", "a.test:", "192.0.2.1:80", "[2001:db8::1]", "[::1]:443", "a_b", "  a  "]
+        {
+            assert!(judged(good).is_ok(), "{good:?}");
+        }
+        for wrong in [
+            "a b", "a/b", "a?b", "a#b", "u@a", "u:p@a", "http://a", "a:b", "a:1:2", ":80", "[a]", "[::1]80", "[::1",
+            "::1", "<a>", "a\\b", "\u{e9}", "a\tb",
+        ] {
+            assert_eq!(judged(wrong), Err(HeadError::Host), "{wrong:?}");
+        }
+        let old = b"GET / HTTP/1.0\r\nHost: a b\r\n\r\n";
+        assert_eq!(judge(old), Err(HeadError::Host), "in HTTP/1.0 too");
+    }
+
+    #[test]
     fn heads_have_a_longest_length_a_longest_target_and_a_largest_number_of_fields() {
         let fields = |count: usize| post(&"A: b\r\n".repeat(count));
         assert!(fields(FIELDS_MAX - 1).is_ok());
@@ -236,6 +280,7 @@ mod tests {
             HeadError::Target,
             HeadError::Twice("Host"),
             HeadError::NoHost,
+            HeadError::Host,
             HeadError::Length,
             HeadError::TransferEncoding,
             HeadError::NoLength,

@@ -190,14 +190,15 @@ async fn find_or_create(
     Entry::of(written).map_err(Error::internal)
 }
 
-/// Who asks and why: what tells requests about one certificate apart.
+/// Who asks and why: what tells requests about one certificate apart. The job's id follows from it, so it
+/// stays as it is from version to version.
 fn asked(revocation: &Revocation) -> String {
     let by = match &revocation.basis {
         Basis::Account { registration } | Basis::Authorizations { registration, .. } => registration.as_str(),
         Basis::CertificateKey => "certificate-key",
         Basis::GatewayPolicy => "gateway-policy",
     };
-    format!("{by}/{:?}", revocation.reason)
+    format!("{by}/{}", revocation.reason.code())
 }
 
 const fn account(basis: &Basis) -> Option<&RegistrationId> {

@@ -97,6 +97,16 @@ fn away() -> Fault {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_entry_is_known_again_by_who_asks_and_the_code_of_the_reason() {
+    let case = Case::new().await;
+    case.gateway.cm.next(Operation::Revoke, Fault::AnswerLost(Moment::BeforeTheEffect));
+    assert!(case.ask().await.is_err());
+    let [job] = case.entries().await.try_into().unwrap();
+    let Work::Revoke(work) = job.value.work else { panic!("a revocation") };
+    assert_eq!(work.asked, format!("{}/4", case.owner.id), "it must not change from version to version");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revocation_that_is_confirmed_leaves_no_entry() {
     let case = Case::new().await;
     case.ask().await.unwrap();
