@@ -265,7 +265,7 @@ async fn answer(mut stream: TcpStream) {
     let location = match way {
         "http" | "https" => format!("{way}://direct-{index}.test/{SENTINEL}"),
         "literal" => {
-            let address: IpAddr = FORBIDDEN[index.parse::<usize>().unwrap()].parse().unwrap();
+            let address: IpAddr = FORBIDDEN.get(index.parse::<usize>().unwrap()).unwrap().parse().unwrap();
             format!(
                 "http://{}/{SENTINEL}",
                 if address.is_ipv6() { format!("[{address}]") } else { address.to_string() }
