@@ -125,6 +125,14 @@ impl CachedRegistrations {
         state.remove(id);
     }
 
+    /// The same, unless what is remembered is this version or a later one.
+    pub fn invalidate_before(&self, id: &RegistrationId, version: u64) {
+        let knows = |entry: &Entry| entry.registration.version >= version;
+        if !self.state().entries.get(id).is_some_and(knows) {
+            self.invalidate(id);
+        }
+    }
+
     /// Forgets every registration of a realm.
     pub fn forget_all(&self, realm: &RealmName) {
         let mut state = self.state();

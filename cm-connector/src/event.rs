@@ -23,7 +23,12 @@ pub enum Events {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A registration, in whatever way.
-    Registration(RegistrationId),
+    Registration {
+        /// Which one.
+        id: RegistrationId,
+        /// Its version since then, if the CM says so; who has read that one knows.
+        version: Option<u64>,
+    },
     /// The request for this order's certificate was decided, or has ended.
     CertificateRequest(OrderId),
     /// A certificate, or when it should be renewed.

@@ -21,6 +21,8 @@ struct EventIn {
     kind: String,
     subject: String,
     #[serde(default)]
+    version: Option<u64>,
+    #[serde(default)]
     data: DataIn,
 }
 
@@ -44,7 +46,10 @@ impl EventIn {
     fn convert(&self) -> Option<Event> {
         let (family, _) = self.kind.split_once('.')?;
         match family {
-            "registration" => RegistrationId::parse(&self.subject).ok().map(Event::Registration),
+            "registration" => {
+                let version = self.version;
+                RegistrationId::parse(&self.subject).ok().map(|id| Event::Registration { id, version })
+            }
             "certificate-request" => {
                 OrderId::parse(self.data.order_ref.as_deref()?).ok().map(Event::CertificateRequest)
             }
@@ -80,7 +85,7 @@ mod tests {
         ]}));
         let certificate = CertificateId::parse(certificate).unwrap();
         let events = vec![
-            Event::Registration(RegistrationId::parse("reg_1").unwrap()),
+            Event::Registration { id: RegistrationId::parse("reg_1").unwrap(), version: None },
             Event::CertificateRequest(OrderId::parse("o1").unwrap()),
             Event::Certificate(certificate.clone()),
             Event::Certificate(certificate),

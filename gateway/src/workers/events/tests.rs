@@ -69,10 +69,22 @@ async fn a_registration_that_was_suspended_is_forgotten_at_once() {
     assert_eq!(status_seen(&gateway, &registration).await, RegistrationStatus::Active);
     gateway.cm.change(&registration.id, |found| found.status = RegistrationStatus::Suspended);
     assert_eq!(status_seen(&gateway, &registration).await, RegistrationStatus::Active, "it is remembered");
-    gateway.cm.feed.tell(Event::Registration(registration.id.clone()));
+    gateway.cm.feed.tell(Event::Registration { id: registration.id.clone(), version: Some(2) });
     let told = Instant::now();
     until(async || status_seen(&gateway, &registration).await == RegistrationStatus::Suspended).await;
     assert!(told.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_already_is_not_forgotten() {
+    let (gateway, _feed) = following().await;
+    let registration = gateway.registration();
+    let _ = status_seen(&gateway, &registration).await;
+    let asked = gateway.cm.feed.asked();
+    gateway.cm.feed.tell(Event::Registration { id: registration.id.clone(), version: Some(1) });
+    until(async || gateway.cm.feed.asked() > asked).await;
+    let _ = status_seen(&gateway, &registration).await;
+    assert_eq!(gateway.cm.calls(Operation::Registration).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +129,7 @@ async fn a_feed_that_was_away_goes_on_where_it_was() {
     assert_eq!(status_seen(&gateway, &registration).await, RegistrationStatus::Active);
     gateway.cm.feed.is_away(true);
     gateway.cm.change(&registration.id, |found| found.status = RegistrationStatus::Suspended);
-    gateway.cm.feed.tell(Event::Registration(registration.id.clone()));
+    gateway.cm.feed.tell(Event::Registration { id: registration.id.clone(), version: Some(2) });
     tokio::time::sleep(Duration::from_secs(8)).await;
     assert_eq!(status_seen(&gateway, &registration).await, RegistrationStatus::Active, "nobody could tell");
     gateway.cm.feed.is_away(false);
