@@ -31,6 +31,7 @@ pub(crate) struct Metrics {
     pub(crate) panics: IntCounter,
     pub(crate) connections_refused: IntCounter,
     pub(crate) store_quarantined: IntGauge,
+    pub(crate) cm_clock_ahead: IntGauge,
     pub(crate) job_seconds: Histogram,
 }
 
@@ -84,6 +85,11 @@ impl Metrics {
         let store_quarantined =
             IntGauge::new("store_quarantined", "1 if the store was damaged at start and moved aside.")?;
         registry.register(Box::new(store_quarantined.clone()))?;
+        let cm_clock_ahead = IntGauge::new(
+            "cm_clock_ahead_seconds",
+            "How far the CM's clock is ahead of this host's, below zero if it is behind; looked at every five minutes.",
+        )?;
+        registry.register(Box::new(cm_clock_ahead.clone()))?;
         let job_seconds =
             Histogram::with_opts(HistogramOpts::new("job_seconds", "Time that one attempt of a job takes."))?;
         registry.register(Box::new(job_seconds.clone()))?;
@@ -109,6 +115,7 @@ impl Metrics {
             identity_expires,
             profiles_stopped,
             event_feed_answered,
+            cm_clock_ahead,
             orders_created: counter("orders_created_total", "Orders created.")?,
             orders_failed: counter("orders_failed_total", "Orders that ended without a certificate after finalize.")?,
             certificates_issued: counter("certificates_issued_total", "Certificates that passed every check.")?,

@@ -8,7 +8,7 @@ use acme::{
     caa::{CaaEvidence, Issuance, Weight},
     challenge::{ChallengeKind, Evidence},
     identifier::Identifier,
-    ids::AuthorizationId,
+    ids::{AuthorizationId, IssuerName, ProfileName},
     order::Order,
     problem::{Problem, Subproblem},
     profile::Profile,
@@ -149,6 +149,23 @@ async fn look(
     let is_wildcard = authorization.identifier.is_wildcard();
     let issuance = Issuance { identities, account_url: &account_url, method, is_wildcard };
     app.validator.check_caa(&authorization.identifier, &issuance, clock::now()).await
+}
+
+/// Tells operators of issuers that no CAA record can name, though records count: whoever publishes any
+/// gets no certificate.
+pub(super) fn warn_of_nameless_issuers(endpoint: &Endpoint, offer: &Offer) {
+    for (profile, issuer) in nameless(endpoint.caa, offer) {
+        tracing::warn!(endpoint = %endpoint.name, %profile, %issuer,
+            "CAA is enforced, but the CM has no CAA identities for the issuer: names with any issue record are refused; \
+             have the CM configured with the issuer's caaIdentities, or set the endpoint's caa to advisory or off");
+    }
+}
+
+/// Profiles for names under which CAA is enforced, and their issuers without a name for it.
+fn nameless(weight: Weight, offer: &Offer) -> Vec<(&ProfileName, &IssuerName)> {
+    let enforcing = offer.profiles.iter().filter(|profile| profile.dns && weight.under(profile.caa) == Weight::Enforce);
+    let nameless = enforcing.filter(|profile| identities(offer, Some(profile)).is_empty());
+    nameless.map(|profile| (&profile.name, &profile.issuer)).collect()
 }
 
 /// The names of the issuer that will sign; of all the realm's if the profile is gone.

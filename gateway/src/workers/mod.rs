@@ -6,6 +6,7 @@
 //! slots of their own, and one account cannot take all of them.
 
 mod caa;
+mod clock_watch;
 #[cfg(test)]
 mod crash_points;
 mod events;
@@ -17,6 +18,7 @@ mod sweep;
 mod validate;
 mod waiters;
 
+pub(crate) use clock_watch::watch_clocks;
 pub(crate) use events::follow_events;
 #[cfg(test)]
 pub(crate) use issue::{confirm_delivery, issue};

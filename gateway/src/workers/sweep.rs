@@ -1,8 +1,9 @@
 //! What has to be done again and again: forgetting what has expired, handing audit events to the
 //! log, reading what the CM offers.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use super::caa;
 use crate::{
     app::{App, Current},
     audit, clock,
@@ -47,6 +48,7 @@ pub(crate) async fn keep_audit(app: Arc<App>) {
 
 /// Reads the offer of every realm, for ever.
 pub(crate) async fn keep_catalogue(current: Current) {
+    let mut judged = BTreeSet::new();
     loop {
         let app = current.app();
         let mut pause = app.settings.cm.catalogue_refresh.duration();
@@ -54,6 +56,12 @@ pub(crate) async fn keep_catalogue(current: Current) {
             if let Err(error) = app.catalogue.refresh(app.cm.as_ref(), &endpoint.realm).await {
                 tracing::warn!(realm = %endpoint.realm, error = %error, "cannot read what the CM offers");
                 pause = pause.min(CATALOGUE_RETRY);
+                continue;
+            }
+            if let Ok(offer) = app.catalogue.offer(&endpoint.realm)
+                && judged.insert(endpoint.name.clone())
+            {
+                caa::warn_of_nameless_issuers(endpoint, &offer);
             }
         }
         tokio::time::sleep(pause).await;

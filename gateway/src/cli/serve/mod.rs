@@ -79,6 +79,7 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
     background.spawn(workers::keep_audit(app.clone()));
     background.spawn(workers::keep_catalogue(current.clone()));
     background.spawn(workers::follow_events(current.clone()));
+    background.spawn(workers::watch_clocks(current.clone()));
     background.spawn(reload.keep_up(asked_to_reload));
     profile_stop::show(&app).await?;
     background.spawn(Listener::bind(&admin::socket(&app.settings))?.run(current.clone()));

@@ -1,7 +1,7 @@
 //! When CAA is looked at again before issuance, and what becomes of the order if nobody answers.
 //! The resolver of test gateways does not exist, so every look fails; on the paused clock at once.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use acme::{
     caa::{CaaPolicy, CaaResult},
@@ -248,4 +248,26 @@ async fn newer_looks_go_into_the_octets_before_they_are_sent() {
     let renewed = case.gateway.app.cm.renew_caa(&request, &looks).unwrap();
     assert!(!String::from_utf8_lossy(&request).contains("issuewild"));
     assert_eq!(String::from_utf8_lossy(&renewed).matches("issuewild").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_no_record_can_name_is_told_where_records_count() {
+    for (policy, weight, told) in [
+        (CaaPolicy::Required, Weight::Off, true),
+        (CaaPolicy::Optional, Weight::Enforce, true),
+        (CaaPolicy::Optional, Weight::Advisory, false),
+        (CaaPolicy::Off, Weight::Enforce, false),
+    ] {
+        let gateway = Gateway::new().await;
+        gateway.cm.change_profiles(|profile| profile.caa = policy);
+        let catalogue = crate::ra::catalogue::Catalogue::default();
+        let realm = gateway.endpoint("open").realm.clone();
+        catalogue.refresh(gateway.app.cm.as_ref(), &realm).await.unwrap();
+        let offer = catalogue.offer(&realm).unwrap();
+        assert_eq!(nameless(weight, &offer).len(), if told { offer.profiles.len() } else { 0 }, "{policy:?}");
+        drop(catalogue);
+        let mut named = Arc::into_inner(offer).unwrap();
+        named.issuers.values_mut().for_each(|issuer| issuer.caa_identities = vec![String::from("ca.example")]);
+        assert_eq!(nameless(weight, &named), [], "{policy:?}");
+    }
 }
