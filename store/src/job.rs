@@ -55,7 +55,7 @@ pub enum Work {
         /// How far it has come.
         submission: Submission,
         /// What CAA records have said since the order was finalized.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "CaaLooks::are_none")]
         caa: CaaLooks,
     },
     /// Report to the CM whether a certificate passed every check.
@@ -65,7 +65,7 @@ pub enum Work {
         /// The request that was answered.
         request: CertificateRequestId,
         /// What is wrong with it; nothing if it was accepted.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         failed: Vec<FailedCheck>,
     },
     /// Have the CM revoke a certificate.
@@ -122,6 +122,11 @@ pub struct CaaLooks {
 }
 
 impl CaaLooks {
+    /// Whether there was none.
+    fn are_none(&self) -> bool {
+        self.permitted.is_empty() && self.unanswered == 0
+    }
+
     /// Puts newer looks in the place of older ones.
     pub fn keep(&mut self, looks: Vec<(AuthorizationId, CaaEvidence)>) {
         self.permitted.retain(|(id, _)| looks.iter().all(|(newer, _)| newer != id));
