@@ -27,9 +27,11 @@ pub(super) const ROWS: &[Row] = &[
         let name = "finalize.concurrency.test";
         let order = client.ready_order(&[name]);
         let responses = both(|| client.twin().finalize(&order, &Csr::for_names(&[name]).text(&Key::p256())));
-        let [done, refused] = by_status(responses);
+        let [done, mut refused] = by_status(responses);
         assert_eq!((done.status, refused.status), (200, 403), "{done:?}\n{refused:?}");
         let _ = refused.assert_refused(403, "orderNotReady");
+        // How far the winner has come by then is a matter of milliseconds.
+        refused.body = refused.text().replace("the order is valid", "the order is processing").into_bytes();
         trial.show("the other", &refused);
         let _ = client.wait(&order, "valid");
         assert_eq!(trial.world().certificates_of(&order.url), 1, "the CM is asked once");
