@@ -8,6 +8,7 @@
     reason = "a test says by panicking what must hold"
 )]
 
+mod arrows;
 mod caa;
 mod certificate;
 mod csr;

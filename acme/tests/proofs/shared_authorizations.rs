@@ -18,6 +18,8 @@ use acme::{
 };
 use proptest::prelude::*;
 
+use crate::arrows::{authorization_may, order_may};
+
 const START: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 const NAMES: [&str; 3] = ["a.test", "*.a.test", "b.test"];
 const KINDS: [ChallengeKind; 2] = [ChallengeKind::Http01, ChallengeKind::Dns01];
@@ -238,29 +240,6 @@ fn events() -> impl Strategy<Value = Event> {
         1 => place().prop_map(Event::Failed),
         2 => (1..30_u64).prop_map(Event::Passed),
     ]
-}
-
-/// The arrows of RFC 8555 §7.1.6 for authorizations, and staying.
-fn authorization_may(from: AuthorizationStatus, to: AuthorizationStatus) -> bool {
-    use AuthorizationStatus::{Deactivated, Expired, Invalid, Pending, Revoked, Valid};
-    from == to
-        || match from {
-            Pending => matches!(to, Valid | Invalid | Expired | Deactivated),
-            Valid => matches!(to, Expired | Deactivated | Revoked),
-            Invalid | Deactivated | Expired | Revoked => false,
-        }
-}
-
-/// The arrows of RFC 8555 §7.1.6 for orders, and staying.
-fn order_may(from: OrderStatus, to: OrderStatus) -> bool {
-    use OrderStatus::{Invalid, Pending, Processing, Ready, Valid};
-    from == to
-        || match from {
-            Pending => matches!(to, Ready | Invalid),
-            Ready => matches!(to, Processing | Invalid),
-            Processing => matches!(to, Valid | Invalid),
-            Valid | Invalid => false,
-        }
 }
 
 proptest! {

@@ -15,6 +15,8 @@ use acme::{
 };
 use proptest::prelude::*;
 
+use crate::arrows::{authorization_may, order_may};
+
 const START: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 const CSRS: [CsrDigest; 2] = [CsrDigest([1; 32]), CsrDigest([2; 32])];
 
@@ -139,29 +141,6 @@ impl World {
         }
         next
     }
-}
-
-/// The arrows of RFC 8555 §7.1.6 for authorizations, and staying.
-fn authorization_may(from: AuthorizationStatus, to: AuthorizationStatus) -> bool {
-    use AuthorizationStatus::{Deactivated, Expired, Invalid, Pending, Revoked, Valid};
-    from == to
-        || match from {
-            Pending => matches!(to, Valid | Invalid | Expired | Deactivated),
-            Valid => matches!(to, Expired | Deactivated | Revoked),
-            Invalid | Deactivated | Expired | Revoked => false,
-        }
-}
-
-/// The arrows of RFC 8555 §7.1.6 for orders, and staying. One event is one arrow.
-fn order_may(from: OrderStatus, to: OrderStatus) -> bool {
-    use OrderStatus::{Invalid, Pending, Processing, Ready, Valid};
-    from == to
-        || match from {
-            Pending => matches!(to, Ready | Invalid),
-            Ready => matches!(to, Processing | Invalid),
-            Processing => matches!(to, Valid | Invalid),
-            Valid | Invalid => false,
-        }
 }
 
 /// The arrows of RFC 8555 §7.1.6 for challenges, and staying.
