@@ -98,13 +98,16 @@ impl Html {
     }
 }
 
-/// A page: `above` is a quiet line over the title, `below` one at the end.
-pub(super) fn page(status: StatusCode, above: &str, title: &str, content: &Html, below: &str) -> HttpResponse {
-    let (above, title, below) = (escape(above), escape(title), escape(below));
+/// What stands over every page.
+const ABOVE: &str = "Certificates for your devices (ACME)";
+
+/// A page; `below` is a quiet line at its end.
+pub(super) fn page(status: StatusCode, title: &str, content: &Html, below: &str) -> HttpResponse {
+    let (title, below) = (escape(title), escape(below));
     let body = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-        <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<header>{above}</header>\n<main>\n\
+        <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<header>{ABOVE}</header>\n<main>\n\
         <h1>{title}</h1>\n{}</main>\n<footer>{below}</footer>\n</body>\n</html>\n",
         content.0
     );

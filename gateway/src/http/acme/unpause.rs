@@ -23,9 +23,6 @@ use crate::{
     },
 };
 
-/// What stands over the page.
-const ABOVE: &str = "Certificates for your devices (ACME)";
-
 /// `GET /acme/{endpoint}/unpause/{sealed}`
 pub(crate) async fn get(request: HttpRequest, path: web::Path<(String, String)>) -> Result<HttpResponse, HttpError> {
     let app = app_of(&request)?;
@@ -83,7 +80,7 @@ fn page(endpoint: &Endpoint, ticket: &Ticket, paused: &Paused) -> HttpResponse {
             "Otherwise press the button. The device can order again at once; nothing has to be restarted.",
         ])
         .button("Let it try again");
-    html::page(StatusCode::OK, ABOVE, "Orders are paused", &content, &about_account(endpoint, ticket))
+    html::page(StatusCode::OK, "Orders are paused", &content, &about_account(endpoint, ticket))
 }
 
 fn nothing_paused(endpoint: &Endpoint, ticket: &Ticket) -> HttpResponse {
@@ -94,7 +91,7 @@ fn nothing_paused(endpoint: &Endpoint, ticket: &Ticket) -> HttpResponse {
             "Let the device ask for its certificate again now, or wait until it does so by itself.",
             "If it fails again, its log says why. If nobody mends that, its orders will be paused again.",
         ]);
-    html::page(StatusCode::OK, ABOVE, "Nothing is paused", &content, &about_account(endpoint, ticket))
+    html::page(StatusCode::OK, "Nothing is paused", &content, &about_account(endpoint, ticket))
 }
 
 fn expired() -> HttpResponse {
@@ -105,7 +102,7 @@ fn expired() -> HttpResponse {
             "Let the device ask for its certificate again. If its orders are still paused, the new error text has a \
             new address.",
         ]);
-    html::page(StatusCode::GONE, ABOVE, "This address has expired", &content, "")
+    html::page(StatusCode::GONE, "This address has expired", &content, "")
 }
 
 fn about_account(endpoint: &Endpoint, ticket: &Ticket) -> String {

@@ -19,9 +19,6 @@ use super::{
 };
 use crate::app::App;
 
-/// What stands over every page.
-const ABOVE: &str = "Certificates for your devices (ACME)";
-
 /// One page.
 struct Page {
     /// The error in plain words.
@@ -85,7 +82,7 @@ pub(super) async fn index(request: HttpRequest) -> Result<HttpResponse, HttpErro
             your device's log: it is the last word of something like urn:ietf:params:acme:error:malformed.",
         )
         .links(errors.iter().map(|(url, text)| (url.as_str(), text.as_str())));
-    Ok(html::page(StatusCode::OK, ABOVE, "What the errors mean", &with_websites(&app, content), ""))
+    Ok(html::page(StatusCode::OK, "What the errors mean", &with_websites(&app, content), ""))
 }
 
 /// `GET /help/{error}`
@@ -109,7 +106,7 @@ pub(super) async fn page(request: HttpRequest, error: web::Path<String>) -> Resu
         .list(page.ask.iter().map(|whom| whom.as_str()));
     let statuses: Vec<_> = kinds.iter().map(|kind| kind.status().to_string()).collect();
     let below = format!("Error type {}, HTTP status {}.", kind.urn(), statuses.join(", "));
-    Ok(html::page(StatusCode::OK, ABOVE, page.title, &with_websites(&app, content), &below))
+    Ok(html::page(StatusCode::OK, page.title, &with_websites(&app, content), &below))
 }
 
 /// Where the people who run this service tell more about it, if they do.
