@@ -6,8 +6,9 @@ use acme::ids::RealmName;
 
 use super::{
     RestCertificateManager, WAIT_SECS_MAX,
-    client::{Call, Failure, decode},
+    client::{Call, decode},
     deadline::Deadline,
+    failure::Failure,
     lane::Lane,
     refusal::{Code, Subject},
     wire::event::EventPageIn,

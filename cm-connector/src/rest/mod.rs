@@ -20,8 +20,9 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use self::{
-    client::{Answer, BODY_OCTETS_MAX, Call, Client, Failure, decode},
+    client::{Answer, BODY_OCTETS_MAX, Call, Client, decode},
     deadline::Deadline,
+    failure::Failure,
     headers::{idempotency_key, if_match},
     lane::Lane,
     refusal::{Code, Subject},
@@ -49,6 +50,8 @@ mod deadline;
 mod events;
 #[cfg(test)]
 mod examples;
+mod exchange;
+mod failure;
 mod headers;
 mod lane;
 mod refusal;
@@ -57,6 +60,7 @@ mod registration;
 mod scripted;
 mod settings;
 mod submission;
+mod template;
 #[cfg(test)]
 mod tests;
 mod tls;

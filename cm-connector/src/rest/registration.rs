@@ -9,7 +9,8 @@ use acme::{
 
 use super::{
     RestCertificateManager, broken,
-    client::{Answer, Call, Failure, decode},
+    client::{Answer, Call, decode},
+    failure::Failure,
     lane::Lane,
     refusal::{Code, Subject},
     registration_path,

@@ -4,10 +4,11 @@ use acme::ids::RegistrationId;
 use serde::Deserialize;
 
 use super::{
-    client::{Answer, Failure, decode},
+    client::{Answer, decode},
+    failure::{Failure, Silence},
     wire::request::RequestIn,
 };
-use crate::{Outcome, RequestState};
+use crate::RequestState;
 
 /// The members of a certificate request that judging its answer needs.
 #[derive(Deserialize)]
@@ -28,7 +29,7 @@ pub(super) fn submitted(answer: Answer, about: Option<&About>) -> Result<Request
     let request = decode::<RequestIn>(answer.json)?;
     if about.is_some_and(|about| !request.is_about(&about.order_ref)) {
         tracing::error!("ALARM: the CM answered a certificate request with what is about another order");
-        return Err(Failure::Unanswered { outcome: Outcome::Unknown, retry_after: None });
+        return Err(Failure::lost(Silence::NotTheCm { status: answer.status.as_u16() }));
     }
     request.convert(answer.retry_after).map_err(Failure::Broken)
 }

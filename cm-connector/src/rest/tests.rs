@@ -15,6 +15,8 @@ use super::{
 };
 use crate::{Basis, CertificateManager, Client as AcmeClient, Jws, Outcome};
 
+mod observation;
+
 const ID: &str = "reg_01KANM3T9V5R8YFZ2Q6W4XH7CE";
 const REQUEST_ID: &str = "req_01KANM8C5T3E9W2YB7Q4R6X1ZD";
 
@@ -268,11 +270,9 @@ async fn an_answer_of_another_shape_is_an_alarm() {
     assert!(matches!(error, CmError::Internal { outcome: Outcome::Unknown, .. }), "{error:?}");
 }
 
-#[tokio::test]
-async fn a_cm_that_freezes_is_given_up() {
-    let world = world(|_, _| Reply::Silence).await;
+fn frozen_call() -> Call {
     let millis = Duration::from_millis;
-    let call = Call {
+    Call {
         method: Method::GET,
         path: String::from("/info"),
         query: None,
@@ -280,7 +280,13 @@ async fn a_cm_that_freezes_is_given_up() {
         body: None,
         lane: Lane::Rest,
         deadline: Deadline { first_byte: millis(300), whole: millis(300), total: millis(2000), attempts: 2 },
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_cm_that_freezes_is_given_up() {
+    let world = world(|_, _| Reply::Silence).await;
+    let call = frozen_call();
     let failure = world.cm.client.send(&call).await.unwrap_err();
     assert_eq!(failure.into_error(Subject::Configuration), unknown());
     assert_eq!(world.server.lines().len(), 2);

@@ -20,6 +20,8 @@ pub(in crate::rest) struct ProblemIn {
     #[serde(default)]
     pub(in crate::rest) scope: Option<String>,
     #[serde(default)]
+    pub(in crate::rest) request_id: Option<String>,
+    #[serde(default)]
     pub(in crate::rest) registration: Option<String>,
     #[serde(default)]
     pub(in crate::rest) certificate: Option<Value>,

@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use super::{Broken, parsed};
-use crate::{RenewalInfo, rest::client::retry_after_secs};
+use crate::{RenewalInfo, rest::exchange::retry_after_secs};
 
 /// Longest URL that is passed on, in octets.
 const URL_OCTETS_MAX: usize = 1024;

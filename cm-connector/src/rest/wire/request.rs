@@ -17,7 +17,7 @@ use super::{Broken, ClientOut, ProofOut, certificate::CertificateIn, parsed, sha
 use crate::{
     CertificateRequest, CmError, Delivery, Refusal, RequestClaims, RequestState, Validation,
     rest::{
-        client::retry_after_secs,
+        exchange::retry_after_secs,
         refusal::{self, Subject},
         wire::problem::ProblemIn,
     },
