@@ -9,7 +9,11 @@ use acme::{
 };
 use tokio::time::Instant;
 
-use crate::{Failure, Parts, resolver::LookupError};
+use crate::{
+    Failure, Parts,
+    observation::{self, Observation, note},
+    resolver::LookupError,
+};
 
 /// Looks the records up and holds them against what is to be issued. No answer is a refusal.
 pub(crate) async fn check(
@@ -26,6 +30,10 @@ pub(crate) async fn check(
     let verdict = judge(&records, issuance);
     let texts: Vec<_> = records.iter().map(Property::text).collect();
     tracing::info!(%name, domain, records = ?texts, permitted = verdict.is_ok(), "CAA records");
+    note(|| Observation::Judgement {
+        subject: observation::text(&format!("the CAA records of {domain}")),
+        flaw: verdict.as_ref().err().map(|forbidden| observation::text(&forbidden.to_string())),
+    });
     match verdict {
         Ok(tag) => {
             let result = CaaResult::Permitted { domain: domain.to_owned(), issuewild: tag == Tag::IssueWild };

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::{
     Failure, Parts,
     egress::{Dialable, Refusal},
+    observation::{self, Observation, note},
     resolver::LookupError,
 };
 
@@ -42,7 +43,14 @@ pub(crate) async fn candidates(
     for address in addresses {
         match parts.egress.check(address) {
             Ok(dialable) => passed.push(dialable),
-            Err(refusal) => refused = refused.or(Some((address, refusal))),
+            Err(refusal) => {
+                note(|| Observation::AddressRefused {
+                    host: observation::text(&host.to_string()),
+                    address,
+                    rule: refusal.0.name().to_owned(),
+                });
+                refused = refused.or(Some((address, refusal)));
+            }
         }
     }
     let v6 = passed.iter().find(|dialable| dialable.address().is_ipv6()).copied();

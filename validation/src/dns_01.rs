@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     Failure, Parts, Reached,
+    observation::{self, Observation, note},
     resolver::{LookupError, TxtRecords},
     source,
 };
@@ -37,12 +38,22 @@ pub(crate) async fn validate_at(
     let expected = key_authorization.dns_01_record();
     match parts.resolver.txt_records(owner, deadline).await {
         Ok(records) if records.values.iter().any(|value| value == expected.as_bytes()) => {
+            note(|| judged(owner, None));
             Ok(Reached { source: source::towards(records.resolver), target: owner.to_owned() })
         }
-        Ok(records) => Err(no_match(owner, &records, &expected)),
+        Ok(records) => {
+            note(|| judged(owner, Some("none of them is the digest of the key authorization")));
+            Err(no_match(owner, &records, &expected))
+        }
         Err(LookupError::NoRecord { at }) => Err(no_record(owner, &at, &expected)),
         Err(error) => Err(no_answer(owner, error)),
     }
+}
+
+/// What became of the records, for operators.
+pub(crate) fn judged(owner: &str, flaw: Option<&str>) -> Observation {
+    let subject = observation::text(&format!("the TXT records of {owner}"));
+    Observation::Judgement { subject, flaw: flaw.map(observation::text) }
 }
 
 /// Whether the name of a record can be asked for.

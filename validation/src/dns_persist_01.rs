@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     Failure, Parts, Reached, dns_01,
+    observation::note,
     resolver::{LookupError, TxtRecords},
     source,
 };
@@ -57,8 +58,14 @@ pub(crate) async fn validate(
     dns_01::fits(&owner)?;
     match parts.resolver.txt_records(&owner, deadline).await {
         Ok(records) => match judge(&records, wanted) {
-            Ok(()) => Ok(Reached { source: source::towards(records.resolver), target: owner }),
-            Err(flaw) => Err(no_match(&owner, &records, flaw, wanted)),
+            Ok(()) => {
+                note(|| dns_01::judged(&owner, None));
+                Ok(Reached { source: source::towards(records.resolver), target: owner })
+            }
+            Err(flaw) => {
+                note(|| dns_01::judged(&owner, Some(&format!("of the nearest: {flaw}"))));
+                Err(no_match(&owner, &records, flaw, wanted))
+            }
         },
         Err(LookupError::NoRecord { .. }) => Err(Failure::passing(
             ProblemKind::Unauthorized,

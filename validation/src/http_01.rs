@@ -21,6 +21,7 @@ use crate::{
     dial::{self, Candidates},
     egress::Dialable,
     fetch::{BodyError, FetchError, Target, read_body},
+    observation::{self, Observation, ms_since, note},
     redirect::{self, Ports},
     source,
 };
@@ -57,7 +58,12 @@ pub(crate) async fn validate(
                 return Err(policy(&hop, address, &format!("redirects once too often; at most {most} are followed")));
             }
             let location = response.headers().get(LOCATION).map(|location| location.as_bytes());
-            let (url, host) = redirect::follow(&hop.url, location, ports)
+            let followed = redirect::follow(&hop.url, location, ports);
+            note(|| Observation::Redirect {
+                to: followed.as_ref().ok().map(|(url, _)| observation::url(url)),
+                refused: followed.as_ref().err().map(|refused| observation::text(&refused.to_string())),
+            });
+            let (url, host) = followed
                 .map_err(|refused| policy(&hop, address, &format!("answered {}: {refused}", status.as_u16())))?;
             if visited.contains(&url) {
                 return Err(policy(&hop, address, "redirects in a loop"));
@@ -106,7 +112,10 @@ async fn reach(parts: &Parts, hop: &Hop, deadline: Instant) -> Result<(Response,
     let ask = async |dialable: Dialable, dial_timeout: Duration| {
         let host = in_url(&hop.host);
         let target = Target { url: &hop.url, host: &host, address: dialable, port: hop.port(parts) };
-        parts.fetcher.get(target, dial_timeout, deadline).await
+        let started = Instant::now();
+        let answer = parts.fetcher.get(target, dial_timeout, deadline).await;
+        note(|| told(hop, address(dialable), &answer, ms_since(started)));
+        answer
     };
     let first = candidates.first;
     match (ask(first, candidates.first_timeout(parts, deadline)).await, candidates.second) {
@@ -140,6 +149,7 @@ async fn check_answer(
     }
     let encodings = response.headers().get_all(CONTENT_ENCODING);
     if encodings.iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        note(|| judged(Some("it has a Content-Encoding")));
         let detail = format!(
             "{}: {address} answered 200 with a Content-Encoding; expected the key authorization as it is",
             hop.label
@@ -147,7 +157,9 @@ async fn check_answer(
         return Err(Failure::lasting(ProblemKind::IncorrectResponse, detail));
     }
     let octets_max = parts.settings.body_octets_max;
-    let body = read_body(response, octets_max, deadline).await.map_err(|error| match error {
+    let body = read_body(response, octets_max, deadline).await;
+    note(|| judged(flaw_of(&body, key_authorization)));
+    let body = body.map_err(|error| match error {
         BodyError::TooLarge => Failure::lasting(
             ProblemKind::IncorrectResponse,
             format!(
@@ -164,13 +176,17 @@ async fn check_answer(
             format!("{}: {address} answered 200 but broke the connection within the body", hop.label),
         ),
     })?;
-    if trim_end(&body) == key_authorization.as_str().as_bytes() {
+    if is_proof(&body, key_authorization) {
         return Ok(());
     }
     Err(Failure::lasting(
         ProblemKind::IncorrectResponse,
         format!("{}: {address} answered 200 with something else; expected {}", hop.label, key_authorization.as_str()),
     ))
+}
+
+fn is_proof(body: &[u8], key_authorization: &KeyAuthorization) -> bool {
+    trim_end(body) == key_authorization.as_str().as_bytes()
 }
 
 /// RFC 8555 §8.3: trailing white space does not count; anything else does.
@@ -201,6 +217,41 @@ fn no_answer(hop: &Hop, before: &str, address: SocketAddr, error: FetchError) ->
         FetchError::Internal => {
             Failure::passing(ProblemKind::ServerInternal, format!("{label}: the request could not be made"))
         }
+    }
+}
+
+/// The answer to one request, for operators.
+fn told(hop: &Hop, address: SocketAddr, answer: &Result<Response, FetchError>, ms: u64) -> Observation {
+    let url = observation::url(&hop.url);
+    let failed = |reason: &str| Some(observation::text(reason));
+    match answer {
+        Ok(response) => {
+            let status = Some(response.status().as_u16());
+            Observation::HttpAnswer { url, address, status, failure: None, ms }
+        }
+        Err(FetchError::NotConnected(reason)) => Observation::Dial { address, failure: failed(reason), ms },
+        Err(FetchError::Tls(reason)) => Observation::Handshake { address, protocol: None, failure: failed(reason), ms },
+        Err(FetchError::NoAnswer(reason) | FetchError::NotHttp(reason)) => {
+            Observation::HttpAnswer { url, address, status: None, failure: failed(reason), ms }
+        }
+        Err(FetchError::Internal) => {
+            let failure = failed("the request could not be made");
+            Observation::HttpAnswer { url, address, status: None, failure, ms }
+        }
+    }
+}
+
+fn judged(flaw: Option<&str>) -> Observation {
+    Observation::Judgement { subject: String::from("the body of the answer"), flaw: flaw.map(ToOwned::to_owned) }
+}
+
+fn flaw_of(body: &Result<Vec<u8>, BodyError>, key_authorization: &KeyAuthorization) -> Option<&'static str> {
+    match body {
+        Ok(body) if is_proof(body, key_authorization) => None,
+        Ok(_) => Some("it is not the key authorization"),
+        Err(BodyError::TooLarge) => Some("it is longer than a key authorization"),
+        Err(BodyError::TimedOut) => Some("it did not end in time"),
+        Err(BodyError::Broken) => Some("the connection broke within it"),
     }
 }
 

@@ -15,6 +15,7 @@ mod egress;
 mod failure;
 mod fetch;
 mod http_01;
+mod observation;
 pub mod parsers;
 mod redirect;
 mod resolver;
@@ -37,6 +38,7 @@ use tokio::time::Instant;
 use crate::{egress::Egress, fetch::Fetcher, resolver::Resolver};
 pub use crate::{
     failure::Failure,
+    observation::{Answer, OBSERVATIONS_MAX, Observation, TEXT_OCTETS_MAX, observed},
     settings::{Settings, SettingsError},
 };
 

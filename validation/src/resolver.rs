@@ -19,12 +19,15 @@ use hickory_resolver::{
     net::{DnsError, NetError, runtime::TokioRuntimeProvider},
     proto::{
         op::ResponseCode,
-        rr::{Name, RData, Record, RecordType},
+        rr::{Name, RData, Record, RecordType, rdata::CAA},
     },
 };
 use tokio::time::{Instant, timeout_at};
 
-use crate::settings::{Settings, SettingsError};
+use crate::{
+    observation::{self, Observation, ms_since, note},
+    settings::{Settings, SettingsError},
+};
 
 /// Aliases followed from a name to its records.
 const ALIASES_MAX: usize = 8;
@@ -134,11 +137,11 @@ impl Resolver {
     /// The CAA records of `owner`, a name without final dot, all of them or none.
     pub(crate) async fn caa_records(&self, owner: &str, deadline: Instant) -> Result<Vec<Property>, LookupError> {
         let answer = self.lookup(&absolute(owner)?, RecordType::CAA, deadline).await?;
-        let property = |record: &Record| {
-            let RData::CAA(caa) = &record.data else { return None };
-            Some(Property { flags: caa.flags(), tag: caa.tag.clone(), value: caa.value.clone() })
-        };
-        let properties: Option<Vec<_>> = answer.records.iter().map(property).collect();
+        let properties: Option<Vec<_>> = answer
+            .records
+            .iter()
+            .map(|record| if let RData::CAA(caa) = &record.data { Some(property(caa)) } else { None })
+            .collect();
         match properties {
             Some(properties) if properties.len() <= CAA_RECORDS_MAX => Ok(properties),
             Some(_) => Err(LookupError::NoAnswer(format!("there are more than {CAA_RECORDS_MAX} records"))),
@@ -159,11 +162,21 @@ impl Resolver {
                 break;
             }
             let until = deadline.min(now + self.timeout);
-            let result = match timeout_at(until, resolver.lookup(owner.clone(), kind)).await {
+            let outcome = timeout_at(until, resolver.lookup(owner.clone(), kind)).await;
+            let no_such_name = matches!(&outcome, Ok(Err(error)) if is_nx_domain(error));
+            let result = match outcome {
                 Ok(Ok(lookup)) => records_of(&lookup, owner, kind),
                 Ok(Err(error)) => Err(lookup_error(&error)),
                 Err(_) => Err(LookupError::NoAnswer(TIMED_OUT.to_owned())),
             };
+            note(|| Observation::Lookup {
+                resolver: server.address,
+                tcp: std::ptr::eq(resolver, &server.tcp),
+                name: observation::text(&plain(owner)),
+                record_type: kind.to_string(),
+                answer: answer(&result, no_such_name),
+                ms: ms_since(now),
+            });
             match result {
                 Ok(records) => {
                     self.preferred.store(index, Ordering::Relaxed);
@@ -263,8 +276,42 @@ fn lookup_error(error: &NetError) -> LookupError {
     })
 }
 
+fn is_nx_domain(error: &NetError) -> bool {
+    matches!(error, NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NXDomain)
+}
+
 fn no_record(at: &Name) -> LookupError {
-    LookupError::NoRecord { at: at.to_ascii().trim_end_matches('.').to_ascii_lowercase() }
+    LookupError::NoRecord { at: plain(at) }
+}
+
+/// The name in lower case and without final dot.
+fn plain(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
+}
+
+fn property(caa: &CAA) -> Property {
+    Property { flags: caa.flags(), tag: caa.tag.clone(), value: caa.value.clone() }
+}
+
+/// The outcome of one question, for operators.
+fn answer(result: &Result<Vec<Record>, LookupError>, no_such_name: bool) -> observation::Answer {
+    let told = |record: &Record| match (&record.data, record.data.ip_addr()) {
+        (_, Some(address)) => address.to_string(),
+        (RData::CAA(caa), None) => property(caa).text(),
+        (RData::TXT(txt), None) => observation::digest(&txt.txt_data.concat()),
+        (_, None) => record.record_type().to_string(),
+    };
+    match result {
+        Ok(records) => observation::Answer::records(records.iter().map(told)),
+        Err(LookupError::NoRecord { at }) => observation::Answer::NoRecord {
+            at: observation::text(at),
+            response_code: String::from(if no_such_name { "NXDOMAIN" } else { "NOERROR" }),
+        },
+        Err(LookupError::Aliases) => {
+            observation::Answer::NoAnswer { reason: String::from("more than 8 aliases, or aliases in a loop") }
+        }
+        Err(LookupError::NoAnswer(reason)) => observation::Answer::NoAnswer { reason: observation::text(reason) },
+    }
 }
 
 fn response(code: ResponseCode) -> String {

@@ -23,12 +23,14 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
+use self::certificate::Flaw;
 use crate::{
     Failure, Parts, Reached,
     dial::{self, Candidates},
     egress::Dialable,
+    observation::{self, Observation, ms_since, note},
     source, tls,
 };
 
@@ -62,7 +64,19 @@ pub(crate) async fn validate(
     let (shown, address) = reach(parts, identifier, &label, deadline).await?;
     tracing::info!(%identifier, %address, certificates = shown.len(), "tls-alpn-01 handshake");
     let expected = certificate::Expected { identifier, digest: key_authorization.digest() };
-    match shown.first().map(|certificate| certificate::check(certificate, &expected)) {
+    let judged = shown.first().map(|certificate| certificate::check(certificate, &expected));
+    note(|| Observation::Judgement {
+        subject: format!("the certificate of {address}"),
+        flaw: match &judged {
+            Some(Ok(())) => None,
+            Some(Err(Flaw::Digest(_))) => {
+                Some(String::from("its acmeIdentifier is not the digest of the key authorization"))
+            }
+            Some(Err(flaw)) => Some(observation::text(&flaw.to_string())),
+            None => Some(String::from("there is none")),
+        },
+    });
+    match judged {
         Some(Ok(())) => Ok(Reached { source: source::towards(address), target: address.to_string() }),
         Some(Err(flaw)) => Err(Failure::lasting(
             ProblemKind::IncorrectResponse,
@@ -110,17 +124,26 @@ async fn shake_hands(
     deadline: Instant,
 ) -> Result<Vec<CertificateDer<'static>>, Missed> {
     let name = ServerName::try_from(server_name(identifier)).map_err(|_| Missed::Internal)?;
-    let stream = match timeout(dial_timeout, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(Missed::NotConnected(not_connected(error.kind()))),
-        Err(_) => return Err(Missed::NotConnected("did not complete a connection in time")),
+    let started = Instant::now();
+    let connected = match timeout(dial_timeout, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(not_connected(error.kind())),
+        Err(_) => Err("did not complete a connection in time"),
     };
+    note(|| {
+        let failure = connected.as_ref().err().map(|reason| String::from(*reason));
+        Observation::Dial { address, failure, ms: ms_since(started) }
+    });
+    let stream = connected.map_err(Missed::NotConnected)?;
+    let started = Instant::now();
     let handshake = TlsConnector::from(Arc::clone(config)).connect(name, stream);
-    let mut stream = match timeout_at(deadline, handshake).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(broken(&error)),
-        Err(_) => return Err(Missed::Broken("did not complete the TLS handshake in time")),
+    let shaken = match timeout_at(deadline, handshake).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(broken(&error)),
+        Err(_) => Err(Missed::Broken("did not complete the TLS handshake in time")),
     };
+    note(|| told(address, &shaken, ms_since(started)));
+    let mut stream = shaken?;
     let (_, connection) = stream.get_ref();
     let negotiated = connection.alpn_protocol() == Some(ACME_TLS_1);
     let certificates = connection.peer_certificates().unwrap_or_default();
@@ -128,6 +151,18 @@ async fn shake_hands(
     // Whether the other side takes the good-bye proves nothing.
     let _closed = timeout(CLOSE_TIMEOUT, stream.shutdown()).await;
     if negotiated { Ok(certificates) } else { Err(Missed::Protocol) }
+}
+
+/// One handshake, for operators.
+fn told(address: SocketAddr, shaken: &Result<TlsStream<TcpStream>, Missed>, ms: u64) -> Observation {
+    let (protocol, failure) = match shaken {
+        Ok(stream) => (stream.get_ref().1.alpn_protocol(), None),
+        Err(Missed::Broken(reason) | Missed::NotConnected(reason)) => (None, Some(observation::text(reason))),
+        Err(Missed::Tls(reason)) => (None, Some(observation::text(reason))),
+        Err(Missed::Protocol | Missed::Internal) => (None, Some(String::from("the handshake could not be made"))),
+    };
+    let protocol = protocol.map(|protocol| observation::text(&String::from_utf8_lossy(protocol)));
+    Observation::Handshake { address, protocol, failure, ms }
 }
 
 /// The server name to ask for: the name itself, or the reverse-mapping name of an address

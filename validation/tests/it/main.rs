@@ -9,6 +9,7 @@ mod http_01;
 mod http_01_egress;
 mod http_01_hostile;
 mod http_01_redirects;
+mod observation;
 mod ssrf;
 mod tls_alpn_01;
 mod tls_server;
