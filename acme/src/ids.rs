@@ -33,6 +33,8 @@ kinds! {
     OrderKind as OrderId;
     /// An ACME authorization; also the CM's `authzRef`.
     AuthorizationKind as AuthorizationId;
+    /// What a transcript is found by: the id of the order or of the authorization that it tells of.
+    ReferenceKind as Reference;
     /// A registration in the CM. The account URL ends in it, so it is the account's id as well.
     RegistrationKind as RegistrationId;
     /// A certificate request in the CM (`req_…`).
@@ -84,6 +86,18 @@ impl<Kind> Id<Kind> {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+}
+
+impl From<&OrderId> for Reference {
+    fn from(id: &OrderId) -> Self {
+        Self { text: id.text.clone(), kind: PhantomData }
+    }
+}
+
+impl From<&AuthorizationId> for Reference {
+    fn from(id: &AuthorizationId) -> Self {
+        Self { text: id.text.clone(), kind: PhantomData }
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     index::{account_key, proven_key},
     keys,
     records::{AuditRecord, KeepList, Kept, Replacement, SerialClaim, encode},
+    transcript::Told,
 };
 
 /// Changes that are written together or not at all.
@@ -32,6 +33,7 @@ pub struct Commit {
     /// Keys that may be forgotten, by the time from which on they may.
     keep: BTreeMap<Timestamp, Vec<String>>,
     audit: Vec<AuditRecord>,
+    pub(crate) told: Vec<Told>,
     invalid: Option<InvalidCommit>,
 }
 
@@ -235,6 +237,11 @@ impl Commit {
 
     /// What the backend is asked to do. `position` makes places for entries that have no id.
     pub(crate) fn into_batch(mut self, mut position: impl FnMut(Timestamp) -> String) -> Result<Batch, InvalidCommit> {
+        for Told { subject, record, keep_until } in std::mem::take(&mut self.told) {
+            let key = keys::told(&subject, &position(record.at));
+            self.expect(key.clone(), Condition::Absent);
+            self.put_kept(key, &record, keep_until, None);
+        }
         for (until, keys) in std::mem::take(&mut self.keep) {
             self.put(keys::keep(&position(until)), &KeepList { keys });
         }

@@ -10,6 +10,7 @@
 //! | `failures/<endpoint>/<account>/<type>/<identifier>` | failed validations in a row |
 //! | `stopped/<realm>/<profile>` | why nothing is asked for by a profile |
 //! | `quarantine/<time>/<order>` | a certificate that failed a check |
+//! | `told/<reference>/<time>/<number>` | an entry of the transcript of an order or authorization |
 //! | `audit/<time>/<number>` | an audit entry that waits to be handed on |
 //! | `due/<time>/<job>` | nothing: jobs by the time they are due |
 //! | `account/<endpoint>/<account>/<time>/<order>` | nothing: the orders of an account by the time they were made |
@@ -24,7 +25,7 @@
 use acme::{
     certificate::CertificateId,
     identifier::Identifier,
-    ids::{AuthorizationId, EndpointName, JobId, OrderId, ProfileName, RealmName, RegistrationId},
+    ids::{AuthorizationId, EndpointName, JobId, OrderId, ProfileName, RealmName, Reference, RegistrationId},
     time::Timestamp,
 };
 
@@ -87,6 +88,25 @@ pub(crate) fn quarantine_range() -> KeyRange {
 
 pub(crate) fn audit(position: &str) -> Key {
     Key::new(format!("audit/{position}"))
+}
+
+pub(crate) fn told(subject: &Reference, position: &str) -> Key {
+    Key::new(format!("told/{subject}/{position}"))
+}
+
+/// Where the order that a transcript tells of is, if it tells of one.
+pub(crate) fn order_of(subject: &Reference) -> Key {
+    Key::new(format!("order/{subject}"))
+}
+
+/// Where the authorization that a transcript tells of is, if it tells of one.
+pub(crate) fn authorization_of(subject: &Reference) -> Key {
+    Key::new(format!("authorization/{subject}"))
+}
+
+/// The transcript of one order or authorization.
+pub(crate) fn told_of(subject: &Reference) -> KeyRange {
+    below_prefix(&format!("told/{subject}"))
 }
 
 pub(crate) fn keep(position: &str) -> Key {
@@ -181,6 +201,12 @@ pub(crate) fn read_audit(key: &Key) -> Option<&str> {
     key.as_str().strip_prefix("audit/")
 }
 
+/// Whose transcript an entry belongs to, and its position there; `None` for keys of other kinds.
+pub(crate) fn read_told(key: &Key) -> Option<(Reference, &str)> {
+    let (subject, position) = key.as_str().strip_prefix("told/")?.split_once('/')?;
+    Some((Reference::parse(subject).ok()?, position))
+}
+
 /// The authorization in a key of the index of proofs.
 pub(crate) fn read_proven(key: &Key) -> Option<AuthorizationId> {
     AuthorizationId::parse(key.as_str().strip_prefix("proven/")?.rsplit('/').next()?).ok()
@@ -265,6 +291,8 @@ mod tests {
         assert_eq!(read_proven(&proven(&endpoint, &registration, &address, at(7), &proof)), Some(proof.clone()));
         assert_eq!(read_authorization(&authorization(&proof)), Some(proof));
         assert_eq!(serial(&[1, 0xff], "0a").as_str(), "serial/01ff/0a");
+        let subject = Reference::from(&OrderId::parse("o").unwrap());
+        assert_eq!(read_told(&told(&subject, &position(at(1), 2, 3))).unwrap().0, subject);
         assert_eq!(read_audit(&audit(&position(at(1), 2, 3))), Some("000000000001/00000000000000020000000000000003"));
     }
 }

@@ -22,6 +22,7 @@ mod samples;
 mod sweep;
 #[cfg(test)]
 mod test_folder;
+mod transcript;
 
 use std::sync::{
     Arc,
@@ -44,6 +45,7 @@ pub use self::{
     job::{CaaLooks, Job, RevocationWork, Submission, Work},
     page::{AuditEntry, AuditSequence, NotACursor, OrderCursor, OrderPage},
     records::ReadError,
+    transcript::{CUT, ENTRY_OCTETS_MAX, TranscriptEntry, TranscriptPlace},
 };
 use self::{
     backend::{Backend, Entry, Key, KeyRange, Version},

@@ -2,7 +2,7 @@
 //!
 //! The keep index names records by the time from which on they may go; the record itself has the
 //! last word, since it may have been given more time. An order whose issuance job is still there
-//! stays: the job is looked at again later.
+//! stays: the job is looked at again later. A transcript stays as long as what it tells of.
 
 use std::time::Duration;
 
@@ -88,6 +88,12 @@ impl Store {
                 commit.keep(key, now.plus(LOOK_AGAIN));
                 return Ok(false);
             }
+        }
+        if let Some((subject, _)) = keys::read_told(key)
+            && let Some(until) = self.subject_kept_until(&subject, now).await?
+        {
+            commit.keep(key, until.max(now.plus(LOOK_AGAIN)));
+            return Ok(false);
         }
         if let Some(id) = keys::read_order(key)
             && !self.forget_order(key, &id, &held, commit).await?
