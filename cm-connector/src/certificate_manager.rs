@@ -12,7 +12,7 @@ use acme::{
     account_key::{PublicKey, Thumbprint},
     caa::CaaEvidence,
     certificate::CertificateId,
-    ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, IssuerName, RealmName, RegistrationId},
+    ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, IssuerName, OrderId, RealmName, RegistrationId},
     profile::Profile,
     registration::Registration,
 };
@@ -122,6 +122,11 @@ pub trait CertificateManager: Send + Sync {
 
     /// What became of the request with this idempotency key; `None` if it never reached the CM.
     async fn request_by_key(&self, realm: &RealmName, key: &IdempotencyKey) -> Result<Option<RequestState>, CmError>;
+
+    /// What became of the request that was made for this order, whatever its key; `None` if the CM
+    /// has none. Asked before what is older than ten minutes is sent again, because a CM restored
+    /// from a backup may have lost the key (CM contract section 8).
+    async fn request_by_order(&self, realm: &RealmName, order: &OrderId) -> Result<Option<RequestState>, CmError>;
 
     /// What became of a request.
     async fn request(&self, realm: &RealmName, id: &CertificateRequestId) -> Result<RequestState, CmError>;

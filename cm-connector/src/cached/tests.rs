@@ -6,7 +6,7 @@ use acme::{
     account_key::PublicKey,
     caa::CaaEvidence,
     certificate::CertificateId,
-    ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, IssuerName},
+    ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, IssuerName, OrderId},
     profile::Profile,
     registration::{AccountKeyRecord, AllowedIdentifiers, RegistrationStatus},
 };
@@ -103,6 +103,9 @@ impl CertificateManager for FakeCm {
         unreachable!()
     }
     async fn request_by_key(&self, _: &RealmName, _: &IdempotencyKey) -> Result<Option<RequestState>, CmError> {
+        unreachable!()
+    }
+    async fn request_by_order(&self, _: &RealmName, _: &OrderId) -> Result<Option<RequestState>, CmError> {
         unreachable!()
     }
     async fn request(&self, _: &RealmName, _: &CertificateRequestId) -> Result<RequestState, CmError> {

@@ -10,7 +10,7 @@ use acme::{
     account_key::{PublicKey, Thumbprint},
     caa::CaaEvidence,
     certificate::CertificateId,
-    ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, IssuerName, RealmName, RegistrationId},
+    ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, IssuerName, OrderId, RealmName, RegistrationId},
     profile::Profile,
     registration::{Registration, RegistrationStatus},
 };
@@ -33,7 +33,7 @@ use self::{
         profile::ProfileIn,
         registration::{BindOut, CreateOpenOut, DeactivationOut, KeyChangeOut, UpdateOut},
         renewal_info::RenewalInfoIn,
-        request::{DeliveryOut, RequestOut, with_caa},
+        request::{DeliveryOut, RequestIn, RequestOut, with_caa},
         revocation::{RevocationOut, RevokedIn},
         service::{InfoIn, IssuerIn, WhoAmIIn},
     },
@@ -300,6 +300,21 @@ impl CertificateManager for RestCertificateManager {
             let path = format!("/realms/{realm}/certificate-requests");
             let by = ("idempotencyKey", key.to_string());
             self.look_up(Lane::Issuance, path, by).await?.map(request_state).transpose()
+        };
+        found.await.map_err(|failure| failure.into_error(Subject::Request))
+    }
+
+    async fn request_by_order(&self, realm: &RealmName, order: &OrderId) -> Result<Option<RequestState>, CmError> {
+        let found = async {
+            let path = format!("/realms/{realm}/certificate-requests");
+            let Some(answer) = self.look_up(Lane::Issuance, path, ("orderRef", order.to_string())).await? else {
+                return Ok(None);
+            };
+            let request = decode::<RequestIn>(answer.json)?;
+            if !request.is_about(order.as_str()) {
+                return Err(not_what_was_asked_for());
+            }
+            request.convert(answer.retry_after).map(Some).map_err(Failure::Broken)
         };
         found.await.map_err(|failure| failure.into_error(Subject::Request))
     }

@@ -18,6 +18,7 @@ pub(crate) enum Operation {
     ChangeKey,
     Submit,
     RequestByKey,
+    RequestByOrder,
     Request,
     Cancel,
     ConfirmDelivery,

@@ -7,7 +7,7 @@ use acme::{
     base64url,
     caa::CaaEvidence,
     certificate::CertificateId,
-    ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, IssuerName, RealmName, RegistrationId},
+    ids::{AuthorizationId, CertificateRequestId, IdempotencyKey, IssuerName, OrderId, RealmName, RegistrationId},
     problem::{Problem, ProblemKind},
     profile::Profile,
     registration::{Registration, RegistrationStatus},
@@ -140,6 +140,14 @@ impl CertificateManager for ScriptedCm {
         let call = Call { operation: Operation::RequestByKey, key: Some(key.clone()), octets: Vec::new() };
         self.at_with(call, |cm, state| {
             let found = state.requests.iter().position(|request| request.key == *key);
+            Ok(found.map(|index| cm.state_of(state, index)))
+        })
+        .await
+    }
+
+    async fn request_by_order(&self, _: &RealmName, order: &OrderId) -> Result<Option<RequestState>, CmError> {
+        self.at(Operation::RequestByOrder, |cm, state| {
+            let found = state.requests.iter().position(|request| request.asked.order == *order);
             Ok(found.map(|index| cm.state_of(state, index)))
         })
         .await
