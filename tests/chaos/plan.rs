@@ -2,9 +2,8 @@
 
 use std::fmt;
 
+use ::tests::random::Random;
 use serde_json::{Value, json};
-
-use super::random::Random;
 
 /// About as many answers as a client gets: kills are spread over the answers of all.
 const ANSWERS_OF_A_CLIENT: u64 = 18;

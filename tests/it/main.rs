@@ -43,6 +43,7 @@ mod order;
 mod outage;
 mod pause;
 mod positive;
+mod power;
 mod pre_authorization;
 mod profile_stop;
 mod rate_limit;

@@ -20,6 +20,15 @@ pub fn sandbox() -> PathBuf {
     find("acme-sandbox")
 }
 
+/// The probe of the store, which is an example.
+///
+/// # Panics
+/// It is not built.
+#[must_use]
+pub fn power_probe() -> PathBuf {
+    find("examples/power_probe")
+}
+
 /// Test programs lie in `target/PROFILE/deps`, other programs one folder up.
 fn find(name: &str) -> PathBuf {
     let running = env::current_exe().expect("a running program has a path");
@@ -27,6 +36,6 @@ fn find(name: &str) -> PathBuf {
     let found = folders.map(|folder| folder.join(name)).find(|program| program.is_file());
     found.unwrap_or_else(|| {
         let release = if running.components().any(|part| part.as_os_str() == "release") { " --release" } else { "" };
-        panic!("{name} is not built; run: cargo build{release} -p gateway -p sandbox")
+        panic!("{name} is not built; run: cargo build{release} -p gateway -p sandbox -p store --bins --examples")
     })
 }

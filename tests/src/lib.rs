@@ -22,6 +22,7 @@ pub mod key;
 pub mod officer;
 pub mod problem;
 pub mod process;
+pub mod random;
 pub mod response;
 pub mod site;
 pub mod snapshot;
@@ -31,6 +32,7 @@ pub mod world;
 
 use std::{
     cell::Cell,
+    io::Write as _,
     panic::{AssertUnwindSafe, catch_unwind},
     thread,
     time::{Duration, Instant},
@@ -52,6 +54,13 @@ pub fn panics(act: impl FnOnce()) -> bool {
     let panicked = catch_unwind(AssertUnwindSafe(act)).is_err();
     QUIET.set(false);
     panicked
+}
+
+/// Prints a line past the test runner, which shows nothing of what a test that passes has printed. A line that begins
+/// with `NOT RUN: ` is repeated in the summary of `cargo xtask test`.
+pub fn tell(line: &str) {
+    // Whole, so that other threads do not come between; and a reader that went away is no reason to fail.
+    let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
 }
 
 /// base64url without padding.

@@ -8,6 +8,7 @@ mod fuzz;
 mod interrupt;
 mod output;
 mod packages;
+mod power;
 mod quickstart;
 mod registries;
 mod tally;
@@ -39,6 +40,8 @@ enum Verb {
     },
     /// Kill the gateway and the CM at random moments under load, and look whether anything was lost
     Chaos(chaos::Options),
+    /// Cut the power of a disk under load, and look whether anything that was acknowledged was lost; needs root
+    Power(power::Options),
     /// Run the fuzz targets for a time or a number of executions
     Fuzz(fuzz::Options),
     /// Check the rules of the house that no compiler checks
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Test | Verb::Ci => test_command::run(),
         Verb::Clients { lanes } => clients::run(&lanes),
         Verb::Chaos(options) => chaos::run(&options),
+        Verb::Power(options) => power::run(&options),
         Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Tidy => tidy::run(),
     };

@@ -50,8 +50,19 @@ struct Done {
     name: &'static str,
     passed: bool,
     took: Duration,
-    tally: Tally,
+    heard: Heard,
 }
+
+/// What a step's output says about its tests.
+#[derive(Default)]
+struct Heard {
+    tally: Tally,
+    /// What could not be tried on this machine, and why.
+    not_run: Vec<String>,
+}
+
+/// How tests begin a line about what they could not try.
+const NOT_RUN: &str = "NOT RUN: ";
 
 /// Runs all steps. The exit code is 0 if all passed, 1 if one failed, 2 if software must be installed by hand first.
 ///
@@ -68,14 +79,17 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     for step in &STEPS {
         headline(step.name);
         let start = Instant::now();
-        let (passed, tally) = perform(&step.work)?;
-        done.push(Done { name: step.name, passed, took: start.elapsed(), tally });
+        let (passed, heard) = perform(&step.work)?;
+        done.push(Done { name: step.name, passed, took: start.elapsed(), heard });
         if !passed {
             break;
         }
     }
     say!("");
     say!("{}", report(&done));
+    for line in done.iter().flat_map(|one| &one.heard.not_run) {
+        say!("{line}");
+    }
     if let Some(failed) = STEPS.iter().zip(&done).find(|(_, done)| !done.passed).map(|(step, _)| step) {
         say!("");
         say!("Failed: {}. To repeat it: {}", failed.name, repeat(&failed.work));
@@ -89,7 +103,7 @@ fn headline(name: &str) {
     say!("== {name} ==");
 }
 
-fn perform(work: &Work) -> anyhow::Result<(bool, Tally)> {
+fn perform(work: &Work) -> anyhow::Result<(bool, Heard)> {
     match work {
         Work::Cargo(arguments) => stream(workspace::cargo().args(*arguments), |line| say!("{line}")),
         Work::Documentation(arguments) => {
@@ -97,29 +111,31 @@ fn perform(work: &Work) -> anyhow::Result<(bool, Tally)> {
             command.args(*arguments).env("RUSTDOCFLAGS", "-D warnings");
             stream(&mut command, |line| say!("{line}"))
         }
-        Work::Tidy => Ok((tidy::check_and_say()?, Tally::default())),
+        Work::Tidy => Ok((tidy::check_and_say()?, Heard::default())),
     }
 }
 
-/// Runs a program, passes its output on line by line, and counts what it says about tests.
-fn stream(command: &mut Command, pass_on: impl Fn(&str)) -> anyhow::Result<(bool, Tally)> {
+/// Runs a program, passes its output on line by line, and listens to what it says about tests.
+fn stream(command: &mut Command, pass_on: impl Fn(&str)) -> anyhow::Result<(bool, Heard)> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("{program} cannot be run"))?;
-    let mut tally = Tally::default();
+    let mut heard = Heard::default();
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).split(b'\n') {
             let line = line.with_context(|| format!("the output of {program} cannot be read"))?;
             let line = String::from_utf8_lossy(&line);
             pass_on(&line);
-            tally.read_line(&line);
+            heard.tally.read_line(&line);
+            // The test runner may have begun the line.
+            heard.not_run.extend(line.find(NOT_RUN).and_then(|begin| line.get(begin..)).map(str::to_owned));
         }
     }
     let status = child.wait().with_context(|| format!("{program} cannot be waited for"))?;
-    Ok((status.success(), tally))
+    Ok((status.success(), heard))
 }
 
 fn repeat(work: &Work) -> String {
@@ -142,7 +158,7 @@ fn report(done: &[Done]) -> String {
             continue;
         };
         let result = if one.passed { "passed" } else { "FAILED" };
-        let _ = writeln!(out, "{step:<16}{result:<10}{:>8.1}   {}", one.took.as_secs_f64(), counts(one.tally));
+        let _ = writeln!(out, "{step:<16}{result:<10}{:>8.1}   {}", one.took.as_secs_f64(), counts(one.heard.tally));
     }
     out.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
@@ -159,8 +175,8 @@ fn counts(tally: Tally) -> String {
 /// counts as one failure: otherwise a reader of this line alone would take it for success.
 fn last_line(done: &[Done]) -> String {
     let sum = done.iter().fold(Tally::default(), |sum, one| {
-        let silent = u64::from(!one.passed && one.tally.failed == 0);
-        sum.plus(one.tally).plus(Tally { failed: silent, ..Tally::default() })
+        let silent = u64::from(!one.passed && one.heard.tally.failed == 0);
+        sum.plus(one.heard.tally).plus(Tally { failed: silent, ..Tally::default() })
     });
     format!("{} passed, {} failed", sum.passed, sum.failed)
 }
@@ -172,7 +188,7 @@ mod tests {
     use super::*;
 
     fn done(name: &'static str, passed: bool, tally: Tally) -> Done {
-        Done { name, passed, took: Duration::from_millis(1_240), tally }
+        Done { name, passed, took: Duration::from_millis(1_240), heard: Heard { tally, not_run: Vec::new() } }
     }
 
     #[test]
@@ -210,13 +226,15 @@ mod tests {
     }
 
     #[test]
-    fn output_is_passed_on_and_counted() {
+    fn output_is_passed_on_and_counted_and_what_was_not_run_is_remembered() {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; exit 1"]);
+        let words = "test result: ok. 2 passed; 0 failed; 0 ignored\ntest a ... NOT RUN: b: no root";
+        command.args(["-c", "echo \"$0\"; exit 1", words]);
         let seen = Cell::new(0);
-        let counted = stream(&mut command, |line| seen.set(seen.get() + line.len())).unwrap();
-        assert_eq!(seen.get(), 46);
-        assert_eq!(counted, (false, Tally { passed: 2, failed: 0, ignored: 0 }));
+        let (passed, heard) = stream(&mut command, |line| seen.set(seen.get() + line.len())).unwrap();
+        assert_eq!(seen.get(), words.len() - 1);
+        assert_eq!((passed, heard.tally), (false, Tally { passed: 2, failed: 0, ignored: 0 }));
+        assert_eq!(heard.not_run, ["NOT RUN: b: no root"]);
     }
 
     #[test]

@@ -23,8 +23,6 @@ mod ledger;
 mod outside;
 #[path = "../../chaos/plan.rs"]
 mod plan;
-#[path = "../../chaos/random.rs"]
-mod random;
 #[path = "../../chaos/reckoning.rs"]
 mod reckoning;
 #[path = "../../chaos/report.rs"]

@@ -3,11 +3,12 @@
 use std::ops::RangeInclusive;
 
 /// A generator (SplitMix64). It makes decisions, never keys.
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// The generator of one part of a run. Parts decide independently of each other.
-    pub(crate) fn of(seed: u64, part: &[u64]) -> Self {
+    #[must_use]
+    pub fn of(seed: u64, part: &[u64]) -> Self {
         let mut random = Self(seed);
         for word in part {
             random.0 = random.next() ^ word.wrapping_mul(0xD6E8_FEB8_6659_FD93);
@@ -23,18 +24,24 @@ impl Random {
     }
 
     /// A number of the range.
-    pub(crate) fn between(&mut self, range: RangeInclusive<u64>) -> u64 {
+    ///
+    /// # Panics
+    /// It holds all numbers there are.
+    pub fn between(&mut self, range: RangeInclusive<u64>) -> u64 {
         let (first, last) = range.into_inner();
         first + self.next() % (last - first + 1)
     }
 
     /// True so often in a hundred.
-    pub(crate) fn chance(&mut self, percent: u64) -> bool {
+    pub fn chance(&mut self, percent: u64) -> bool {
         self.between(1..=100) <= percent
     }
 
     /// One of these.
-    pub(crate) fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
         let last = u64::try_from(choices.len()).expect("lengths fit") - 1;
         choices[usize::try_from(self.between(0..=last)).expect("it is an index")]
     }
