@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     refusal::{self, Subject},
-    usable_profile,
+    service::usable_profile,
     wire::{
         Page, certificate::CertificateIn, problem::ProblemIn, read, registration::RegistrationIn,
         renewal_info::RenewalInfoIn, request::RequestIn, service::IssuerIn,

@@ -1,22 +1,143 @@
-//! What reading and writing registrations takes beyond one call: parents, versions, and the two
-//! meanings of "not active" (CM contract sections 3, 4.3 and 5).
+//! Registrations: read, made and changed, with what that takes beyond one call: parents, versions,
+//! and the two meanings of "not active" (CM contract sections 3, 4.3 and 5).
 
 use acme::{
+    account_key::{PublicKey, Thumbprint},
     ids::{RealmName, RegistrationId},
     problem::{Problem, ProblemKind},
     registration::{Registration, RegistrationStatus},
 };
+use reqwest::Method;
 
 use super::{
     RestCertificateManager, broken,
     client::{Answer, Call, decode},
+    deadline::Deadline,
     failure::Failure,
+    headers::{idempotency_key, if_match},
     lane::Lane,
+    not_what_was_asked_for, post,
     refusal::{Code, Subject},
-    registration_path,
-    wire::registration::{RegistrationIn, under},
+    unfit,
+    wire::registration::{BindOut, CreateOpenOut, DeactivationOut, KeyChangeOut, RegistrationIn, UpdateOut, under},
 };
-use crate::{CertificateManager, CmError, NewRegistration, Outcome, Registered};
+use crate::{CertificateManager, CmError, NewRegistration, Outcome, Proof, Registered, RegistrationUpdate};
+
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+pub(super) async fn registration(
+    cm: &RestCertificateManager,
+    realm: &RealmName,
+    id: &RegistrationId,
+) -> Result<Option<Registration>, CmError> {
+    let found = async {
+        let Some(answer) = cm.find(Lane::Rest, registration_path(realm, id)).await? else { return Ok(None) };
+        let registration = cm.registration_of(realm, answer).await?;
+        if registration.id == *id { Ok(Some(registration)) } else { Err(not_what_was_asked_for()) }
+    };
+    found.await.map_err(|failure| failure.into_error(Subject::Registration))
+}
+
+pub(super) async fn registration_by_key(
+    cm: &RestCertificateManager,
+    realm: &RealmName,
+    key: &Thumbprint,
+) -> Result<Option<Registration>, CmError> {
+    let found = async {
+        let path = format!("/realms/{realm}/registrations");
+        let Some(answer) = cm.look_up(Lane::Rest, path, ("key", key.to_string())).await? else {
+            return Ok(None);
+        };
+        let registration = cm.registration_of(realm, answer).await?;
+        let is_bound = registration.key.as_ref().is_some_and(|bound| bound.thumbprint == *key);
+        if is_bound { Ok(Some(registration)) } else { Err(not_what_was_asked_for()) }
+    };
+    found.await.map_err(|failure| failure.into_error(Subject::Registration))
+}
+
+pub(super) async fn create_registration(
+    cm: &RestCertificateManager,
+    realm: &RealmName,
+    request: &NewRegistration,
+) -> Result<Registered, CmError> {
+    let path = format!("/realms/{realm}/registrations");
+    let mut call = post(path, &CreateOpenOut::of(request), Lane::Rest, Deadline::WRITE)?;
+    call.headers.push(idempotency_key(&request.idempotency_key)?);
+    cm.registered(realm, request, call).await
+}
+
+pub(super) async fn bind_registration(
+    cm: &RestCertificateManager,
+    realm: &RealmName,
+    request: &NewRegistration,
+) -> Result<Registered, CmError> {
+    let Some(body) = BindOut::of(request) else {
+        return Err(unfit(String::from("a registration cannot be bound without an external account binding")));
+    };
+    let call = post(format!("/realms/{realm}/registrations/bind"), &body, Lane::Rest, Deadline::WRITE)?;
+    cm.registered(realm, request, call).await
+}
+
+pub(super) async fn update_registration(
+    cm: &RestCertificateManager,
+    realm: &RealmName,
+    registration: &Registration,
+    update: &RegistrationUpdate,
+    proof: &Proof,
+) -> Result<Registration, CmError> {
+    let write = |current: &Registration| {
+        let body = UpdateOut::of(update, proof);
+        let mut call = post(registration_path(realm, &current.id), &body, Lane::Rest, Deadline::WRITE)?;
+        call.method = Method::PATCH;
+        call.body = call.body.map(|(_, octets)| (MERGE_PATCH, octets));
+        call.headers.push(if_match(current));
+        Ok(call)
+    };
+    cm.conditional(realm, registration, write, |current| update.is_in(current)).await
+}
+
+pub(super) async fn deactivate(
+    cm: &RestCertificateManager,
+    realm: &RealmName,
+    registration: &Registration,
+    proof: &Proof,
+) -> Result<Registration, CmError> {
+    let write = |current: &Registration| {
+        let path = format!("{}/status", registration_path(realm, &current.id));
+        let mut call = post(path, &DeactivationOut::of(proof), Lane::Rest, Deadline::WRITE)?;
+        call.headers.push(if_match(current));
+        Ok(call)
+    };
+    let done = |current: &Registration| current.status == RegistrationStatus::Deactivated;
+    let changed = cm.conditional(realm, registration, write, done).await?;
+    if done(&changed) {
+        return Ok(changed);
+    }
+    let detail = String::from("the CM answered a deactivation with a registration that is not deactivated");
+    Err(CmError::Internal { outcome: Outcome::Unknown, detail })
+}
+
+pub(super) async fn change_key(
+    cm: &RestCertificateManager,
+    realm: &RealmName,
+    registration: &Registration,
+    new_key: &PublicKey,
+    proof: &Proof,
+) -> Result<Registration, CmError> {
+    let write = |current: &Registration| {
+        let path = format!("{}/key-change", registration_path(realm, &current.id));
+        let mut call = post(path, &KeyChangeOut::of(new_key, proof), Lane::Rest, Deadline::WRITE)?;
+        call.headers.push(if_match(current));
+        Ok(call)
+    };
+    let done = |current: &Registration| current.key.as_ref().is_some_and(|bound| bound.key == *new_key);
+    let changed = cm.conditional(realm, registration, write, done).await?;
+    if done(&changed) {
+        return Ok(changed);
+    }
+    let detail = String::from("the CM answered a key change with a registration that has another key");
+    Err(CmError::Internal { outcome: Outcome::Unknown, detail })
+}
 
 impl RestCertificateManager {
     /// The registration of an answer, under its parent.
@@ -138,4 +259,8 @@ fn key_was_changed() -> CmError {
 
 fn no_such_account() -> CmError {
     CmError::Refused(Problem::new(ProblemKind::AccountDoesNotExist, "there is no such account"))
+}
+
+fn registration_path(realm: &RealmName, id: &RegistrationId) -> String {
+    format!("/realms/{realm}/registrations/{id}")
 }

@@ -105,7 +105,7 @@ fn unknown() -> CmError {
 fn frozen_call() -> Call {
     let millis = Duration::from_millis;
     Call {
-        method: Method::GET,
+        method: reqwest::Method::GET,
         path: String::from("/info"),
         query: None,
         headers: Vec::new(),

@@ -1,5 +1,7 @@
 //! Registrations: read, made, bound, changed, given up (CM contract section 4.3).
 
+use acme::registration::RegistrationStatus;
+
 use super::*;
 
 #[tokio::test]

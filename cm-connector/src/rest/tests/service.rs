@@ -59,7 +59,7 @@ async fn profiles_are_read_to_the_last_page_and_bad_ones_left_out() {
 async fn profiles_without_end_are_an_alarm() {
     let world = world(|_, _| json_answer(200, &json!({"items": [], "next": "again"}))).await;
     assert!(matches!(world.cm.profiles(&realm()).await, Err(CmError::Internal { .. })));
-    assert_eq!(world.server.lines().len(), PAGES_MAX);
+    assert_eq!(world.server.lines().len(), super::super::service::PAGES_MAX);
 }
 
 #[tokio::test]

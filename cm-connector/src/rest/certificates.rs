@@ -1,0 +1,85 @@
+//! Certificates: found, revoked, when to be renewed (CM contract sections 4.5 to 4.7).
+
+use acme::{
+    certificate::CertificateId,
+    ids::{IdempotencyKey, RealmName},
+};
+
+use super::{
+    RestCertificateManager,
+    client::{Answer, decode},
+    deadline::Deadline,
+    failure::Failure,
+    headers::idempotency_key,
+    lane::Lane,
+    not_what_was_asked_for, post,
+    refusal::Subject,
+    wire::{
+        certificate::CertificateIn,
+        renewal_info::RenewalInfoIn,
+        revocation::{RevocationOut, RevokedIn},
+    },
+};
+use crate::{Certificate, CmError, RenewalInfo, Revocation, Revoked};
+
+pub(super) async fn certificate(
+    cm: &RestCertificateManager,
+    realm: &RealmName,
+    id: &CertificateId,
+) -> Result<Option<Certificate>, CmError> {
+    let found = async {
+        let path = format!("/realms/{realm}/certificates/{id}");
+        let Some(answer) = cm.find(Lane::Rest, path).await? else { return Ok(None) };
+        let certificate = certificate_of(answer)?;
+        if certificate.id == *id { Ok(Some(certificate)) } else { Err(not_what_was_asked_for()) }
+    };
+    found.await.map_err(|failure| failure.into_error(Subject::Certificate))
+}
+
+pub(super) async fn find_certificate(
+    cm: &RestCertificateManager,
+    realm: &RealmName,
+    sha256: &[u8; 32],
+) -> Result<Option<Certificate>, CmError> {
+    let found = async {
+        let path = format!("/realms/{realm}/certificates");
+        let by = ("sha256", data_encoding::HEXLOWER.encode(sha256));
+        let Some(answer) = cm.look_up(Lane::Revocation, path, by).await? else { return Ok(None) };
+        let certificate = certificate_of(answer)?;
+        if certificate.claims.sha256 == *sha256 { Ok(Some(certificate)) } else { Err(not_what_was_asked_for()) }
+    };
+    found.await.map_err(|failure| failure.into_error(Subject::Certificate))
+}
+
+pub(super) async fn renewal_info(
+    cm: &RestCertificateManager,
+    realm: &RealmName,
+    id: &CertificateId,
+) -> Result<Option<RenewalInfo>, CmError> {
+    let found = async {
+        let path = format!("/realms/{realm}/certificates/{id}/renewal-info");
+        let Some(Answer { json, retry_after, .. }) = cm.find(Lane::Rest, path).await? else { return Ok(None) };
+        decode::<RenewalInfoIn>(json)?.convert(retry_after).map(Some).map_err(Failure::Broken)
+    };
+    found.await.map_err(|failure| failure.into_error(Subject::Certificate))
+}
+
+pub(super) async fn revoke(
+    cm: &RestCertificateManager,
+    realm: &RealmName,
+    request: &Revocation,
+    key: &IdempotencyKey,
+) -> Result<Revoked, CmError> {
+    let path = format!("/realms/{realm}/certificates/{}/revoke", request.certificate);
+    let mut call = post(path, &RevocationOut::of(request), Lane::Revocation, Deadline::REVOKE)?;
+    call.headers.push(idempotency_key(key)?);
+    let revoked = async {
+        let answer = cm.client.send(&call).await?;
+        decode::<RevokedIn>(answer.json)?.convert(request).map_err(Failure::Broken)
+    };
+    revoked.await.map_err(|failure| failure.into_error(Subject::Certificate))
+}
+
+fn certificate_of(answer: Answer) -> Result<Certificate, Failure> {
+    decode::<CertificateIn>(answer.json)?.convert().map_err(Failure::Broken)
+}
