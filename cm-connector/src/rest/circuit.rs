@@ -1,5 +1,8 @@
 //! The circuit breaker: a CM that does not answer is not asked again at once (CM contract
 //! section 6). It only counts; the client makes the probes.
+//!
+//! All calls share one HTTP/2 connection. If it is lost, all that was under way on it fails at once,
+//! which says no more than one failure does: the next call makes a new connection.
 
 use std::{
     collections::VecDeque,
@@ -24,7 +27,23 @@ pub(super) struct Circuit(Mutex<State>);
 struct State {
     recent: VecDeque<bool>,
     failures_in_a_row: u32,
+    /// When a lost connection was counted last.
+    lost_at: Option<Instant>,
     probe_at: Option<Instant>,
+}
+
+/// What a call says about the CM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It answered, whatever it said.
+    Answered,
+    /// It did not.
+    Silent,
+    /// The connection was lost, with all that was under way on it.
+    Lost {
+        /// When this call began.
+        began: Instant,
+    },
 }
 
 /// Whether a call may be made.
@@ -52,12 +71,20 @@ impl Circuit {
         }
     }
 
-    /// Counts how a call went. While the circuit is open only probes count.
-    pub(super) fn record(&self, answered: bool, now: Instant) {
+    /// Counts what a call said. While the circuit is open only probes count. Of calls that were under
+    /// way at the same time one lost connection counts.
+    pub(super) fn record(&self, sign: Sign, now: Instant) {
         let mut state = self.state();
         if state.probe_at.is_some() {
             return;
         }
+        if let Sign::Lost { began } = sign {
+            if state.lost_at.is_some_and(|lost_at| began <= lost_at) {
+                return;
+            }
+            state.lost_at = Some(now);
+        }
+        let answered = sign == Sign::Answered;
         state.recent.push_back(answered);
         if state.recent.len() > REMEMBERED {
             state.recent.pop_front();
@@ -90,38 +117,66 @@ impl Circuit {
 mod tests {
     use super::*;
 
-    fn opened(results: impl IntoIterator<Item = bool>) -> bool {
+    const SILENT: Sign = Sign::Silent;
+
+    fn opened(signs: impl IntoIterator<Item = Sign>) -> bool {
         let (circuit, now) = (Circuit::default(), Instant::now());
-        results.into_iter().for_each(|answered| circuit.record(answered, now));
+        signs.into_iter().for_each(|sign| circuit.record(sign, now));
         circuit.permit(now) != Permit::Pass
+    }
+
+    fn answered(answered: bool) -> Sign {
+        if answered { Sign::Answered } else { SILENT }
     }
 
     #[test]
     fn it_opens_after_five_failures_in_a_row() {
-        assert!(opened([false; 5]));
-        assert!(!opened([false; 4]));
-        assert!(!opened([false, false, false, false, true, false, false, false, false]));
+        assert!(opened([SILENT; 5]));
+        assert!(!opened([SILENT; 4]));
+        assert!(!opened([false, false, false, false, true, false, false, false, false].map(answered)));
     }
 
     #[test]
     fn it_opens_when_half_of_the_last_twenty_failed() {
-        assert!(opened((0..20).map(|call| call % 2 == 0)));
-        assert!(!opened((0..19).map(|call| call % 2 == 0)), "too few to tell");
-        assert!(!opened((0..200).map(|call| call % 5 != 0)));
+        assert!(opened((0..20).map(|call| answered(call % 2 == 0))));
+        assert!(!opened((0..19).map(|call| answered(call % 2 == 0))), "too few to tell");
+        assert!(!opened((0..200).map(|call| answered(call % 5 != 0))));
+    }
+
+    #[test]
+    fn what_one_connection_takes_with_it_counts_once() {
+        let (circuit, start) = (Circuit::default(), Instant::now());
+        let at = |secs| start + Duration::from_secs(secs);
+        for loss in 0..4 {
+            for call in 0..24 {
+                circuit.record(Sign::Lost { began: at(loss * 10) }, at(loss * 10 + 1 + call / 12));
+            }
+        }
+        assert_eq!(circuit.permit(at(40)), Permit::Pass, "four connections");
+        circuit.record(Sign::Lost { began: at(40) }, at(41));
+        assert_ne!(circuit.permit(at(41)), Permit::Pass, "five");
+    }
+
+    #[test]
+    fn connections_that_are_lost_one_after_the_other_open_it() {
+        let (circuit, start) = (Circuit::default(), Instant::now());
+        let at = |secs| start + Duration::from_secs(secs);
+        (0..5).for_each(|call| circuit.record(Sign::Lost { began: at(2 * call) }, at(2 * call + 1)));
+        assert_ne!(circuit.permit(at(10)), Permit::Pass);
     }
 
     #[test]
     fn one_caller_probes_every_five_seconds_until_a_probe_is_answered() {
         let (circuit, start) = (Circuit::default(), Instant::now());
-        (0..5).for_each(|_| circuit.record(false, start));
+        (0..5).for_each(|_| circuit.record(SILENT, start));
         assert_eq!(circuit.permit(start), Permit::Wait(PROBE_EVERY));
-        circuit.record(true, start);
+        circuit.record(Sign::Answered, start);
         let later = start + PROBE_EVERY;
         assert_eq!(circuit.permit(later), Permit::ProbeFirst);
         assert_eq!(circuit.permit(later), Permit::Wait(PROBE_EVERY));
         circuit.close();
         assert_eq!(circuit.permit(later), Permit::Pass);
-        circuit.record(false, later);
+        circuit.record(SILENT, later);
         assert_eq!(circuit.permit(later), Permit::Pass, "it starts counting anew");
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     SetupError,
-    circuit::{Circuit, Permit},
+    circuit::{Circuit, Permit, Sign},
     deadline::{self, Deadline},
     exchange::{Raw, exchange, http_client},
     failure::{Failure, Silence},
@@ -192,6 +192,7 @@ impl Client {
             told.end(CallOutcome::QueueFull);
             return Err(Failure::not_asked(Silence::QueueFull, None));
         };
+        let began = Instant::now();
         let raw = exchange(&self.http(), &self.base_url, call, trace_id, ends).await;
         let request_id = raw.as_ref().ok().and_then(Raw::request_id);
         let answer = raw.and_then(|raw| raw.judge(&call.path));
@@ -203,7 +204,8 @@ impl Client {
         if call.lane == Lane::Events {
             return answer;
         }
-        self.circuit.record(!answer.as_ref().is_err_and(Failure::is_silence), Instant::now());
+        let sign = answer.as_ref().map_or_else(|failure| failure.sign(began), |_| Sign::Answered);
+        self.circuit.record(sign, Instant::now());
         answer
     }
 }

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{
+    circuit::Sign,
     refusal::{self, Code, Subject},
     wire::{Broken, problem::ProblemIn},
 };
@@ -99,12 +102,14 @@ impl Failure {
         }
     }
 
-    /// False if nobody but the CM itself could have said this.
-    pub(super) fn is_silence(&self) -> bool {
+    /// What it says about the CM, if the call began then. Answered is what nobody but the CM itself
+    /// could have said.
+    pub(super) fn sign(&self, began: Instant) -> Sign {
         match self {
-            Self::Unanswered { .. } | Self::Certificate { .. } => true,
-            Self::Problem { .. } => self.is(Code::Overloaded),
-            Self::Broken(_) | Self::Unfit(_) => false,
+            Self::Unanswered { silence: Silence::ConnectionLost, .. } => Sign::Lost { began },
+            Self::Unanswered { .. } | Self::Certificate { .. } => Sign::Silent,
+            Self::Problem { .. } if self.is(Code::Overloaded) => Sign::Silent,
+            Self::Problem { .. } | Self::Broken(_) | Self::Unfit(_) => Sign::Answered,
         }
     }
 

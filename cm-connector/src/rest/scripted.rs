@@ -243,8 +243,16 @@ pub(super) fn problem_with(status: u16, headers: &str, body: Value) -> Reply {
     answer(status, headers, "application/problem+json", &body.to_string())
 }
 
-/// An HTTP/2 server that answers everything with this JSON.
-pub(super) async fn start_http2(pki: &Pki, body: Value) -> (String, Arc<Mutex<Vec<String>>>) {
+/// An HTTP/2 server.
+pub(super) struct Http2Server {
+    pub(super) base_url: String,
+    /// The HTTP version of each request.
+    pub(super) versions: Arc<Mutex<Vec<String>>>,
+}
+
+/// An HTTP/2 server that answers everything with this JSON, but for the requests after the first:
+/// once there are `together` of them it drops its connections.
+pub(super) async fn start_http2(pki: &Pki, body: Value, together: usize) -> Http2Server {
     use hyper_util::{
         rt::{TokioExecutor, TokioIo},
         server::conn::auto,
@@ -254,23 +262,39 @@ pub(super) async fn start_http2(pki: &Pki, body: Value) -> (String, Arc<Mutex<Ve
     let base_url = format!("https://{}/cm/v1", listener.local_addr().unwrap());
     let acceptor = pki.acceptor("127.0.0.1", b"h2");
     let versions = Arc::new(Mutex::new(Vec::new()));
+    let drop_all = Arc::new(tokio::sync::Notify::new());
+    let seen = Arc::clone(&versions);
     let app = axum::Router::new().fallback({
-        let versions = Arc::clone(&versions);
+        let (versions, drop_all) = (Arc::clone(&versions), Arc::clone(&drop_all));
         move |request: axum::extract::Request| async move {
-            versions.lock().unwrap().push(format!("{:?}", request.version()));
+            let number = {
+                let mut versions = versions.lock().unwrap();
+                versions.push(format!("{:?}", request.version()));
+                versions.len()
+            };
+            if number == together + 1 {
+                drop_all.notify_waiters();
+            }
+            if (2..=together + 1).contains(&number) {
+                std::future::pending::<()>().await;
+            }
             axum::Json(body)
         }
     });
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, service) = (acceptor.clone(), TowerToHyperService::new(app.clone()));
+            let drop_all = Arc::clone(&drop_all);
             tokio::spawn(async move {
                 if let Ok(stream) = acceptor.accept(stream).await {
                     let builder = auto::Builder::new(TokioExecutor::new());
-                    let _gone = builder.serve_connection(TokioIo::new(stream), service).await;
+                    tokio::select! {
+                        _gone = builder.serve_connection(TokioIo::new(stream), service) => {}
+                        () = drop_all.notified() => {}
+                    }
                 }
             });
         }
     });
-    (base_url, versions)
+    Http2Server { base_url, versions: seen }
 }

@@ -45,3 +45,38 @@ async fn after_five_seconds_one_call_asks_for_health_first() {
     assert_eq!(lines[5..7], ["GET /cm/v1/health/ready", "GET /cm/v1/health/ready"]);
     assert_eq!(lines.len(), 8, "the CM that serves something is asked");
 }
+
+#[tokio::test]
+async fn a_lost_connection_is_one_failure_however_many_calls_it_takes_along() {
+    const TOGETHER: usize = 24;
+    let pki = Pki::new();
+    let server = start_http2(&pki, examples::certificate_request(), TOGETHER).await;
+    let cm = RestCertificateManager::new(pki.settings(server.base_url)).unwrap();
+    let request = examples::certificate_request_create().to_string();
+    let submit = || {
+        let (cm, request) = (cm.clone(), request.clone());
+        async move { cm.submit(&realm(), &key(), request.as_bytes(), Duration::ZERO).await }
+    };
+    assert!(submit().await.is_ok(), "the connection is there");
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..TOGETHER {
+        calls.spawn(submit());
+    }
+    assert_eq!(calls.join_all().await, vec![Err(unknown()); TOGETHER]);
+    assert!(submit().await.is_ok(), "the next one makes another connection");
+}
+
+#[tokio::test]
+async fn a_cm_that_is_down_is_left_alone_as_soon_as_five_calls_have_found_it_so() {
+    let pki = Pki::new();
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let cm = RestCertificateManager::new(pki.settings(format!("https://{free}/cm/v1"))).unwrap();
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let cm = cm.clone();
+        calls.spawn(async move { cm.submit(&realm(), &key(), b"{}", Duration::ZERO).await });
+    }
+    calls.join_all().await;
+    let (_, told) = crate::observed(cm.submit(&realm(), &key(), b"{}", Duration::ZERO)).await;
+    assert_eq!(told[0].outcome, crate::CallOutcome::CircuitOpen);
+}

@@ -83,10 +83,10 @@ async fn readiness_is_the_cms_word() {
 #[tokio::test]
 async fn http_2_is_spoken_where_it_is_offered() {
     let pki = Pki::new();
-    let (base_url, versions) = start_http2(&pki, examples::registration()).await;
-    let cm = RestCertificateManager::new(pki.settings(base_url)).unwrap();
+    let server = start_http2(&pki, examples::registration(), 0).await;
+    let cm = RestCertificateManager::new(pki.settings(server.base_url)).unwrap();
     for _ in 0..2 {
         assert!(cm.registration(&realm(), &id()).await.unwrap().is_some());
     }
-    assert_eq!(*versions.lock().unwrap(), ["HTTP/2.0", "HTTP/2.0"]);
+    assert_eq!(*server.versions.lock().unwrap(), ["HTTP/2.0", "HTTP/2.0"]);
 }
