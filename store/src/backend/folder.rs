@@ -11,7 +11,7 @@
 use std::{
     fs::{self, DirBuilder, File, Permissions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -128,9 +128,28 @@ impl Folder {
     }
 }
 
-/// The file beside sled's own that [`Folder::mark_filled`] makes.
+/// The file beside sled's own that [`Folder::mark_filled`] makes. It says how far the database was durable at least:
+/// the number of a batch (8 octets, big endian) and their CRC-32. sled takes damage for the end of its log and forgets
+/// what comes after it; what ends before this number has been damaged.
 pub(crate) fn filled_mark(database: &Path) -> PathBuf {
     database.join("filled")
+}
+
+/// Writes the number of a batch that is durable. It need not be synced: an older number is true as well.
+pub(crate) fn write_mark(mark: &File, sequence: u64) -> io::Result<()> {
+    let number = sequence.to_be_bytes();
+    mark.write_all_at(&[&number[..], &crc32fast::hash(&number).to_be_bytes()].concat(), 0)
+}
+
+/// The number in a mark; 0 if there is none in it or it is damaged itself, `None` if there is no mark.
+pub(crate) fn read_mark(mark: &Path) -> io::Result<Option<u64>> {
+    let octets = match fs::read(mark) {
+        Ok(octets) => octets,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let whole = octets.split_first_chunk::<8>().filter(|(number, crc)| **crc == crc32fast::hash(*number).to_be_bytes());
+    Ok(Some(whole.map_or(0, |(number, _)| u64::from_be_bytes(*number))))
 }
 
 fn make_private(path: &Path) -> io::Result<()> {
@@ -171,6 +190,29 @@ mod tests {
         assert!(matches!(Folder::hold(outer.path()), Err(FolderError::Locked)));
         drop(held);
         assert!(Folder::hold(outer.path()).is_ok());
+    }
+
+    #[test]
+    fn a_mark_tells_its_number_and_a_damaged_one_only_that_it_is_there() {
+        let outer = TestFolder::new();
+        let folder = Folder::hold(outer.path()).unwrap();
+        let path = filled_mark(&folder.database());
+        assert_eq!(read_mark(&path).unwrap(), None);
+        folder.mark_filled().unwrap();
+        assert_eq!(read_mark(&path).unwrap(), Some(0));
+        let mark = File::options().write(true).open(&path).unwrap();
+        for number in [1, u64::MAX, 0x0102_0304_0506_0708] {
+            write_mark(&mark, number).unwrap();
+            folder.mark_filled().unwrap();
+            assert_eq!(read_mark(&path).unwrap(), Some(number));
+        }
+        let whole = fs::read(&path).unwrap();
+        for octet in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[octet] ^= 4;
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(read_mark(&path).unwrap(), Some(0), "{octet}");
+        }
     }
 
     #[test]

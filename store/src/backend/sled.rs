@@ -4,8 +4,8 @@
 //! cuts it lost acknowledged data in most rounds. So the barrier is ours: whoever writes follows
 //! [`Database::write`] by a sync of [`Database::file`]. Opening it can fail or panic on damaged
 //! files; both are told apart from a full disk and from a lock held elsewhere, because only damage
-//! may lead to a new database. Files that it cannot make sense of at all it may take for an empty
-//! database, without a word; so ours is never empty, and a mark beside it says that there was one.
+//! may lead to a new database. Where it cannot make sense of its log it takes that for the end of
+//! it, without a word, up to an empty database; so a mark beside it says how far it has to go.
 //!
 //! One tree. `v` and a key hold the first piece of a value, `p`, the key, a zero octet and a number
 //! the others, and `s` the sequence number of the last batch, written with it.
@@ -15,6 +15,7 @@ use std::{
     fs::{self, File},
     io::{self, ErrorKind},
     path::Path,
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
@@ -24,7 +25,7 @@ use ::sled::{Batch, Config, Db, Error, IVec};
 use super::{
     Entry, Key, KeyRange, Version, Versioned,
     chunks::{self, First},
-    folder::filled_mark,
+    folder::{filled_mark, read_mark, write_mark},
     group::Group,
 };
 
@@ -41,6 +42,8 @@ const LOCK_REFUSED: &str = "could not acquire lock";
 pub(crate) struct Database {
     db: Db,
     file: File,
+    /// Made when the database is known to be good, which is after it was opened.
+    mark: OnceLock<Option<File>>,
 }
 
 /// A database that has just been opened.
@@ -78,13 +81,17 @@ impl Database {
     pub(crate) fn open(folder: &Path, cache_octets: u64) -> Result<Recovered, OpenFailure> {
         let config = Config::default().path(folder).cache_capacity(cache_octets);
         delete_unfinished_snapshots(folder).map_err(OpenFailure::Io)?;
-        let was_filled = filled_mark(folder).exists();
+        let durable = read_mark(&filled_mark(folder)).map_err(OpenFailure::Io)?;
         let opening = thread::Builder::new().name("store-open".into()).spawn(move || {
             let db = open_waiting_for_lock(&config)?;
-            let sequence = match read_all(&db)? {
-                Some(sequence) => sequence,
-                None if was_filled => return Err(Error::ReportableBug("it opened empty".into())),
-                None => begin(&db)?,
+            let sequence = match (read_all(&db)?, durable) {
+                (Some(sequence), durable) if sequence >= durable.unwrap_or(0) => sequence,
+                (Some(sequence), durable) => {
+                    let ends = format!("it ends at batch {sequence}, batch {} was durable", durable.unwrap_or(0));
+                    return Err(Error::ReportableBug(ends));
+                }
+                (None, Some(_)) => return Err(Error::ReportableBug("it opened empty".into())),
+                (None, None) => begin(&db)?,
             };
             Ok((db, sequence))
         });
@@ -93,7 +100,7 @@ impl Database {
             Err(panic) => return Err(why_panicked(panic.as_ref())),
         };
         let file = File::open(folder.join("db")).map_err(OpenFailure::Io)?;
-        Ok(Recovered { database: Self { db, file }, sequence })
+        Ok(Recovered { database: Self { db, file, mark: OnceLock::new() }, sequence })
     }
 
     /// The file that has to be synced for a write to last.
@@ -156,6 +163,13 @@ impl Database {
         self.db.apply_batch(batch)?;
         self.db.flush()?;
         Ok(())
+    }
+
+    /// Remembers that everything up to this batch is durable.
+    pub(crate) fn remember(&self, folder: &Path, sequence: u64) {
+        let mark = self.mark.get_or_init(|| File::options().write(true).open(filled_mark(folder)).ok());
+        // Without it only less damage is noticed.
+        let _ = mark.as_ref().map(|mark| write_mark(mark, sequence));
     }
 
     fn join_pieces(&self, key: &Key, octets: &[u8]) -> Result<Versioned, Failure> {

@@ -154,10 +154,12 @@ impl Writer {
 
     fn write_group(&mut self, group: &Group) -> Result<(), Failure> {
         self.view.hold_back(group)?;
-        let Self { view, barrier, .. } = self;
+        let Self { view, barrier, folder, .. } = self;
         view.with_database(|database| {
             database.write(group)?;
-            sync(barrier, database)
+            sync(barrier, database)?;
+            database.remember(&folder.database(), group.sequence());
+            Ok(())
         })?;
         self.sequence = group.sequence();
         self.view.show_written();

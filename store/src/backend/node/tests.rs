@@ -238,6 +238,18 @@ async fn a_database_of_another_format_is_moved_aside() {
     is_moved_aside_after(|database| fs::write(database.join("conf"), b"garbage garbage garbage").unwrap()).await;
 }
 
+/// sled takes damage for the end of its log, and opens the database as it was before.
+#[tokio::test]
+async fn a_database_that_has_forgotten_its_last_batches_is_moved_aside() {
+    is_moved_aside_after(|database| {
+        let mut octets = fs::read(database.join("db")).unwrap();
+        let last = octets.iter().rposition(|&octet| octet != 0).unwrap();
+        octets[last] ^= 1;
+        fs::write(database.join("db"), octets).unwrap();
+    })
+    .await;
+}
+
 /// What a power cut or a full disk leaves behind while sled opens.
 #[tokio::test]
 async fn a_snapshot_that_was_not_finished_is_no_damage() {
