@@ -39,12 +39,26 @@ enum Expected {
     /// 503 if not.
     Either,
 }
+impl Expected {
+    /// What is printed beside what came.
+    fn shown(self) -> String {
+        match self {
+            NotApplicable => String::from("-"),
+            Done => String::from("done"),
+            Later => String::from("processing, then valid"),
+            Invalid(kind) => format!("invalid, {kind}"),
+            Refused(status) => format!("{status}, then done"),
+            Either => String::from("done, or 503, then done"),
+        }
+    }
+}
 use Expected::{Done, Either, Invalid, Later, NotApplicable, Refused};
 
 /// What a cell was.
 struct Cell {
     row: &'static str,
     column: &'static str,
+    expected: Expected,
     text: String,
 }
 
@@ -80,7 +94,7 @@ fn rows() -> Vec<Row> {
             "replayed answer",
             json!({"kind": "replayed-answer"}),
             ONCE,
-            [Refused(500), Refused(500), Done, Refused(500)],
+            [Refused(503), Refused(503), Done, Refused(503)],
         ),
         row("clock 3 min ahead", json!({"kind": "skewed-clock", "seconds": 180}), ONCE, mended),
         row("clock 1 min behind", json!({"kind": "skewed-clock", "seconds": -60}), ONCE, mended),
@@ -96,9 +110,9 @@ fn rows() -> Vec<Row> {
             ONCE,
             [NotApplicable, NotApplicable, Invalid("unauthorized"), NotApplicable],
         ),
-        row("frozen connection", json!({"kind": "frozen-connection"}), ONCE, [Either, Either, Later, Either]),
-        row("503 that lasts", json!({"kind": "unavailable"}), LASTING, [Refused(503), Either, Later, Refused(503)]),
-        row("reset that lasts", json!({"kind": "reset-before"}), LASTING, [Refused(503), Either, Later, Refused(503)]),
+        row("frozen connection", json!({"kind": "frozen-connection"}), ONCE, [Either, Done, Later, Either]),
+        row("503 that lasts", json!({"kind": "unavailable"}), LASTING, [Refused(503), Done, Later, Refused(503)]),
+        row("reset that lasts", json!({"kind": "reset-before"}), LASTING, [Refused(503), Done, Later, Refused(503)]),
         // Last, because they shake the trust in a profile.
         row(
             "wrong certificate: key",
@@ -128,10 +142,14 @@ fn each_fault_of_the_cm_gets_each_operation_the_answer_that_is_expected() {
         let columns = columns.map(|column| scope.spawn(column));
         columns.into_iter().flat_map(|column| column.join().unwrap()).collect()
     });
+    let line = |fault: &str, operation: &str, expected: &str, came: &str| {
+        println!("| {fault:<25} | {operation:<10} | {expected:<23} | {came} |");
+    };
+    line("fault", "operation", "expected", "came");
+    line("---", "---", "---", "---");
     for row in rows() {
-        println!("{}", row.name);
         for cell in cells.iter().filter(|cell| cell.row == row.name) {
-            println!("    {:<10} {}", cell.column, cell.text);
+            line(row.name, cell.column, &cell.expected.shown(), &cell.text);
         }
     }
     assert_eq!(cells.len(), rows().len() * columns.len());
@@ -250,7 +268,7 @@ fn revoke() -> Vec<Cell> {
 }
 
 fn not_applicable(row: &Row, column: &'static str) -> Cell {
-    Cell { row: row.name, column, text: "-".to_owned() }
+    Cell { row: row.name, column, expected: NotApplicable, text: "-".to_owned() }
 }
 
 /// Orders the fault and looks that it happens.
@@ -268,7 +286,7 @@ fn run_cell(
     world.set_faults(operation, row.count, &row.fault);
     let text = act();
     assert_eq!(world.faults(), json!([]), "{}: the fault did not happen to {column}", row.name);
-    Cell { row: row.name, column, text }
+    Cell { row: row.name, column, expected, text }
 }
 
 /// Judges the first answer, ends a lasting fault, and sees to it that the request succeeds in the end.

@@ -22,7 +22,7 @@ use crate::{
     jws::external_account::ExternalAccount,
     limits::{Purpose, Turn},
     random,
-    settings::{Mode, Switch},
+    settings::Mode,
 };
 
 /// What a client asks of newAccount.
@@ -206,9 +206,7 @@ pub(crate) fn require_usable(endpoint: &Endpoint, registration: &Registration) -
         AccountStatus::Deactivated => "this account is deactivated; create a new one with another key",
         AccountStatus::Revoked => "this account was revoked by the registration officer",
     };
-    let with_403 = endpoint.compatibility.has(Switch::InactiveAccount403);
-    let kind = if with_403 { ProblemKind::Unauthorized } else { ProblemKind::AccountNotActive };
-    Err(Error::refused(kind, detail))
+    Err(endpoint.compatibility.told(Problem::new(ProblemKind::AccountNotActive, detail)).into())
 }
 
 fn require_agreement(endpoint: &Endpoint, agreed: bool) -> Result<(), Error> {
@@ -313,7 +311,7 @@ pub(crate) async fn deactivate(
 }
 
 /// Believes what the CM answered to a change. If it was not done, or nobody knows, what was believed
-/// before is not any more: the CM is asked.
+/// before is not any more: the CM is asked. A refusal is put as the endpoint's clients want to read it.
 pub(super) fn remember(
     app: &App,
     endpoint: &Endpoint,
@@ -324,7 +322,8 @@ pub(super) fn remember(
         Ok(changed) => app.registrations.remember(&endpoint.realm, changed.clone()),
         Err(_) => app.registrations.invalidate(&registration.id),
     }
-    answer
+    let Err(CmError::Refused(problem)) = answer else { return answer };
+    Err(CmError::Refused(endpoint.compatibility.told(problem)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use acme::problem::{Problem, ProblemKind};
-use cm_connector::CmError;
+use cm_connector::{CmError, Outcome};
 use store::{CommitError, ReadError};
 
 /// An operation that was not done.
@@ -128,9 +128,17 @@ impl From<CmError> for Error {
                 "the certificate authority behind this server is not available; try again later",
                 retry_after,
             ),
-            other @ (CmError::KeyInUse { .. } | CmError::AlreadyIssued(_) | CmError::Internal { .. }) => {
-                Self::internal(other)
+            // What cannot be read, or is about something else, says nothing; the next answer may.
+            error @ CmError::Internal { outcome: Outcome::Unknown, .. } => {
+                tracing::error!(%error, "ALARM: the CM's answer is of no use; the client is told to try again");
+                Self::unavailable(
+                    "the certificate authority behind this server did not answer as it should; try again later",
+                    None,
+                )
             }
+            other @ (CmError::KeyInUse { .. }
+            | CmError::AlreadyIssued(_)
+            | CmError::Internal { outcome: Outcome::NotSent, .. }) => Self::internal(other),
         }
     }
 }

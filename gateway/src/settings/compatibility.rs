@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use acme::problem::{Problem, ProblemKind};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// One deviation from the strict rules.
@@ -61,6 +62,19 @@ impl Compatibility {
         self.0.contains(&switch)
     }
 
+    /// The problem as the clients of the endpoint want to read it.
+    pub(crate) fn told(&self, problem: Problem) -> Problem {
+        let renames = [
+            (ProblemKind::AccountNotActive, Switch::InactiveAccount403),
+            (ProblemKind::IncorrectResponse, Switch::UnauthorizedForWrongContent),
+        ];
+        if renames.into_iter().any(|(kind, switch)| problem.kind == kind && self.has(switch)) {
+            Problem { kind: ProblemKind::Unauthorized, ..problem }
+        } else {
+            problem
+        }
+    }
+
     /// Whether all are off.
     pub(crate) fn is_strict(&self) -> bool {
         self.0.is_empty()
@@ -94,6 +108,22 @@ mod tests {
         for switch in Switch::ALL {
             let one = of_endpoint(&format!("compatibility = ['{}']", switch.as_str())).unwrap();
             assert!(Switch::ALL.iter().all(|other| one.has(*other) == (*other == switch)), "{switch:?}");
+        }
+    }
+
+    #[test]
+    fn a_problem_is_renamed_by_its_switch_and_by_no_other() {
+        let renaming = [
+            (Switch::InactiveAccount403, ProblemKind::AccountNotActive),
+            (Switch::UnauthorizedForWrongContent, ProblemKind::IncorrectResponse),
+        ];
+        for switch in Switch::ALL {
+            let one = Compatibility(BTreeSet::from([switch]));
+            for kind in [ProblemKind::AccountNotActive, ProblemKind::IncorrectResponse, ProblemKind::Caa] {
+                let told = one.told(Problem::new(kind, "why"));
+                let expected = if renaming.contains(&(switch, kind)) { ProblemKind::Unauthorized } else { kind };
+                assert_eq!(told, Problem::new(expected, "why"), "{switch:?}");
+            }
         }
     }
 

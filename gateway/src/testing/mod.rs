@@ -66,6 +66,9 @@ const SETTINGS: &str = "
     mode = 'open'
     profile = 'short'
     challenges = ['http-01']
+    [endpoints.lenient]
+    mode = 'open'
+    compatibility = ['inactive-account-403']
 ";
 
 /// A gateway and what it stands on.

@@ -17,7 +17,6 @@ use crate::{
     app::{App, Endpoint},
     audit::Event,
     clock, ra,
-    settings::Switch,
 };
 
 /// Makes one attempt.
@@ -137,14 +136,10 @@ async fn record(
 
 /// The problem as the clients of this endpoint want to read it.
 fn told(app: &App, authorization: &Authorization, problem: &Problem) -> Problem {
-    let endpoint = app.endpoints.get(&authorization.endpoint);
-    let renamed = endpoint.is_some_and(|endpoint| endpoint.compatibility.has(Switch::UnauthorizedForWrongContent));
-    let kind = if renamed && problem.kind == ProblemKind::IncorrectResponse {
-        ProblemKind::Unauthorized
-    } else {
-        problem.kind
-    };
-    Problem { kind, ..problem.clone() }
+    match app.endpoints.get(&authorization.endpoint) {
+        Some(endpoint) => endpoint.compatibility.told(problem.clone()),
+        None => problem.clone(),
+    }
 }
 
 #[cfg(test)]

@@ -229,6 +229,26 @@ async fn a_deactivated_account_is_ended_at_once_also_for_requests_that_are_serve
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_that_only_the_cm_knows_to_be_inactive_is_refused_as_its_endpoint_wants_it() {
+    for (name, kind) in [("open", ProblemKind::AccountNotActive), ("lenient", ProblemKind::Unauthorized)] {
+        let gateway = Gateway::new().await;
+        let (registration, endpoint, proof) = (gateway.registration(), gateway.endpoint(name), testing::proof());
+        let inactive = || {
+            let problem = Problem::new(ProblemKind::AccountNotActive, "the account has been deactivated or revoked");
+            Fault::Answers(CmError::Refused(problem))
+        };
+        gateway.cm.next(Operation::UpdateRegistration, inactive());
+        let contacts = Some(vec![String::from("mailto:new@example.org")]);
+        let asked = Update { contacts, terms_of_service_agreed: false, client: &testing::client(), proof: &proof };
+        let updated = update(&gateway.app, &endpoint, &registration, asked, clock::now()).await;
+        assert_eq!(told(updated).kind, kind, "{name}");
+        gateway.cm.next(Operation::Deactivate, inactive());
+        let ended = deactivate(&gateway.app, &endpoint, &registration, &proof, clock::now()).await;
+        assert_eq!(told(ended).kind, kind, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_lost_answer_to_a_deactivation_the_cm_is_asked_whether_the_account_has_ended() {
     for (moment, kind) in
         [(Moment::BeforeTheEffect, None), (Moment::AfterTheEffect, Some(ProblemKind::AccountNotActive))]
@@ -248,13 +268,22 @@ async fn after_a_lost_answer_to_a_deactivation_the_cm_is_asked_whether_the_accou
 #[tokio::test(start_paused = true)]
 async fn what_went_wrong_inside_the_cm_is_not_told() {
     let gateway = Gateway::new().await;
-    let broken = CmError::Internal { outcome: Outcome::Unknown, detail: String::from("table ACCOUNTS is missing") };
-    gateway.cm.next(Operation::CreateRegistration, Fault::Answers(broken));
+    let broken = |outcome| CmError::Internal { outcome, detail: String::from("table ACCOUNTS is missing") };
+    gateway.cm.next(Operation::CreateRegistration, Fault::Answers(broken(Outcome::NotSent)));
     let refused = created(&gateway, "open", request(&new_key())).await;
-    assert!(matches!(refused, Err(Error::Internal(_))));
-    gateway.cm.next(Operation::CreateRegistration, Fault::Answers(away(Outcome::NotSent)));
-    let problem = told(created(&gateway, "open", request(&new_key())).await);
-    assert!(problem.detail.starts_with("the certificate authority behind this server"), "{}", problem.detail);
+    assert!(matches!(refused, Err(Error::Internal(_))), "what it does not take from us it will not take again");
+    for (error, what) in
+        [(broken(Outcome::Unknown), "did not answer as it should"), (away(Outcome::NotSent), "is not available")]
+    {
+        gateway.cm.next(Operation::CreateRegistration, Fault::Answers(error));
+        let Err(Error::Refused(refusal)) = created(&gateway, "open", request(&new_key())).await else {
+            panic!("{what}: not refused")
+        };
+        assert_eq!(refusal.problem.kind, ProblemKind::Unavailable);
+        assert!(refusal.retry_after.is_some(), "the same request may succeed");
+        let expected = format!("the certificate authority behind this server {what}; try again later");
+        assert_eq!(refusal.problem.detail, expected);
+    }
 }
 
 /// An endpoint whose terms changed at this time.

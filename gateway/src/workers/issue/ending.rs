@@ -26,8 +26,10 @@ pub(super) async fn fail_with(
     problem: Problem,
     mut commit: Commit,
 ) -> anyhow::Result<()> {
-    let now = clock::now();
-    let Some(next) = issuance.order.value.record_failed(problem) else { return finish(app, &issuance.job).await };
+    let (now, order) = (clock::now(), &issuance.order.value);
+    let endpoint = app.endpoints.get(&order.endpoint);
+    let problem = endpoint.map_or(problem.clone(), |endpoint| endpoint.compatibility.told(problem));
+    let Some(next) = order.record_failed(problem) else { return finish(app, &issuance.job).await };
     commit.audit(now, Event::OrderFailed { order: &next }.to_json());
     commit.update_order(&issuance.order, next.clone(), app.keep_until(next.expires));
     commit.finish_job(&issuance.job);

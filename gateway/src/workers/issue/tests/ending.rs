@@ -23,6 +23,17 @@ async fn a_refusal_ends_the_order_with_the_words_that_the_cm_has_for_the_client(
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_that_the_cm_calls_inactive_ends_its_order_in_the_words_of_the_endpoint() {
+    for (name, kind) in [("open", ProblemKind::AccountNotActive), ("lenient", ProblemKind::Unauthorized)] {
+        let case = Case::at(name).await;
+        let inactive = Problem::new(ProblemKind::AccountNotActive, "the account has been deactivated or revoked");
+        case.gateway.cm.next(Operation::Submit, Fault::Answers(CmError::Refused(inactive)));
+        case.run().await;
+        assert_eq!(case.problem().await.kind, kind, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_order_that_the_cm_never_heard_of_ends_and_nothing_is_sent() {
     let never_sent = Case::new().await;
     let never_arrived = Case::new().await;

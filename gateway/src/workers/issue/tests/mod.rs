@@ -38,6 +38,21 @@ impl Case {
         Self { gateway, registration, order }
     }
 
+    /// One whose order is of the endpoint with this name.
+    async fn at(endpoint: &str) -> Self {
+        let gateway = Gateway::new().await;
+        let (registration, endpoint) = (gateway.registration(), gateway.endpoint(endpoint));
+        let (app, now) = (&gateway.app, clock::now());
+        let asked = crate::testing::new_order(&["a.test"]);
+        let made = crate::ra::order::create(app, &endpoint, &registration, &asked, now).await.unwrap();
+        let order = gateway.ready_order_of(&registration, made.order).await;
+        let (csr_der, client, proof) =
+            (new_csr(&["a.test"]).der().to_vec(), crate::testing::client(), crate::testing::proof());
+        let request = crate::ra::finalize::Request { order: order.clone(), csr_der, client, proof };
+        crate::ra::finalize::finalize(app, &endpoint, &registration, &request, now).await.unwrap();
+        Self { gateway, registration, order }
+    }
+
     fn job_id(&self) -> JobId {
         Job::issuance_id(&self.order)
     }
