@@ -159,6 +159,7 @@ async fn one_order(store: &Store, number: u64) -> Result<Commit, Failure> {
         IdempotencyKey::parse(&format!("key{number}"))?,
         vec![7; REQUEST_OCTETS],
         vec![7; REQUEST_OCTETS],
+        None,
         NOW,
     ));
     commit.claim_serial(&[7; 20], &serial(number), &order_id(number)?, keep_until);

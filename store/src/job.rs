@@ -4,6 +4,8 @@
 //! asked about one certificate for one reason by one account or key at most one revocation job,
 //! because a job's id follows from what it is about.
 
+use std::time::Duration;
+
 use acme::{
     caa::CaaEvidence,
     certificate::{CertificateId, FailedCheck},
@@ -52,6 +54,9 @@ pub enum Work {
         /// What goes to the CM, octet by octet the same in each attempt.
         #[serde(with = "base64url")]
         request: Vec<u8>,
+        /// What the order's profile said when it was finalized; `None` in jobs of versions that did not keep it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        terms: Option<ProfileTerms>,
         /// How far it has come.
         submission: Submission,
         /// What CAA records have said since the order was finalized.
@@ -112,6 +117,18 @@ pub enum Submission {
     },
 }
 
+/// What a profile says about certificates, as it was when an order was finalized. Its certificate is held to
+/// it if the CM does not offer the profile any more when the certificate comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileTerms {
+    /// Subject key identifiers of the issuers that may sign; none if the CM does not say.
+    pub issuer_key_ids: Vec<Vec<u8>>,
+    /// Longest validity; `None` if there is no limit.
+    pub validity_max: Option<Duration>,
+    /// Whether the certificate has to carry the TLS feature extension.
+    pub must_staple: bool,
+}
+
 /// Looks at CAA records that an issuance job has made itself, besides those that came with the proofs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaaLooks {
@@ -150,12 +167,13 @@ impl Job {
         idempotency_key: IdempotencyKey,
         csr: Vec<u8>,
         request: Vec<u8>,
+        terms: Option<ProfileTerms>,
         due_at: Timestamp,
     ) -> Self {
         let id = Self::issuance_id(&order);
         let submission = Submission::NotSent;
         let caa = CaaLooks::default();
-        let work = Work::Issue { order, realm, idempotency_key, csr, request, submission, caa };
+        let work = Work::Issue { order, realm, idempotency_key, csr, request, terms, submission, caa };
         Self { id, due_at, attempt: 0, work }
     }
 

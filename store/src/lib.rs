@@ -42,7 +42,7 @@ pub use self::{
     backend::Unavailable,
     bad_certificate::{BadCertificate, ProfileStop},
     commit::{Commit, CommitError, InvalidCommit},
-    job::{CaaLooks, Job, RevocationWork, Submission, Work},
+    job::{CaaLooks, Job, ProfileTerms, RevocationWork, Submission, Work},
     page::{AuditEntry, AuditSequence, NotACursor, OrderCursor, OrderPage},
     records::ReadError,
     transcript::{CUT, ENTRY_OCTETS_MAX, TranscriptEntry, TranscriptPlace},

@@ -33,7 +33,7 @@ async fn commit(store: &Store, fill: impl FnOnce(&mut Commit)) -> Result<(), Com
 
 fn issue(text: &str, due_at: Timestamp) -> Job {
     let realm = RealmName::parse("realm").unwrap();
-    Job::issue(order_id(text), realm, IdempotencyKey::parse("key").unwrap(), vec![1], vec![0, 0xff], due_at)
+    Job::issue(order_id(text), realm, IdempotencyKey::parse("key").unwrap(), vec![1], vec![0, 0xff], None, due_at)
 }
 
 fn proven_at(text: &str, seconds: u64) -> Authorization {

@@ -9,10 +9,12 @@ use std::{
 };
 
 use acme::{
+    csr::Csr,
     ids::{IssuerName, ProfileName, RealmName},
     profile::Profile,
 };
 use cm_connector::{CertificateManager, CmError};
+use store::ProfileTerms;
 
 use super::Error;
 
@@ -28,35 +30,18 @@ pub(crate) struct Offer {
     pub(crate) profiles: Vec<Profile>,
     /// Subject key identifier and CAA names of each issuer that a profile names.
     pub(crate) issuers: HashMap<IssuerName, cm_connector::Issuer>,
-    /// Profiles that were offered before, with their issuers: what was finalized under one of them is
-    /// still held to it.
-    withdrawn: Vec<(Profile, Option<cm_connector::Issuer>)>,
 }
 
-/// Most withdrawn profiles that are remembered, the latest.
-const WITHDRAWN_MAX: usize = 100;
-
 impl Offer {
-    /// A profile that is offered or was, and its issuer.
-    pub(crate) fn ever(&self, name: &ProfileName) -> Option<(&Profile, Option<&cm_connector::Issuer>)> {
-        let now = self.profiles.iter().find(|profile| profile.name == *name);
-        let now = now.map(|profile| (profile, self.issuers.get(&profile.issuer)));
-        now.or_else(|| {
-            let before = self.withdrawn.iter().rfind(|(profile, _)| profile.name == *name)?;
-            Some((&before.0, before.1.as_ref()))
+    /// What a profile that is offered says about the certificate for this CSR; `None` if it is not offered.
+    pub(crate) fn terms(&self, name: &ProfileName, csr: &Csr) -> Option<ProfileTerms> {
+        let profile = self.profiles.iter().find(|profile| profile.name == *name)?;
+        let issuer = self.issuers.get(&profile.issuer);
+        Some(ProfileTerms {
+            issuer_key_ids: issuer.and_then(|issuer| issuer.subject_key_id.clone()).into_iter().collect(),
+            validity_max: profile.validity_max,
+            must_staple: profile.must_staple.is_due(csr.asks_must_staple()),
         })
-    }
-
-    /// What was offered, with what is not any more.
-    fn withdrawn_by(&self, profiles: &[Profile]) -> Vec<(Profile, Option<cm_connector::Issuer>)> {
-        let offered = |name: &ProfileName| profiles.iter().any(|profile| profile.name == *name);
-        let issuer = |profile: &Profile| self.issuers.get(&profile.issuer).cloned();
-        let before = self.withdrawn.iter().filter(|(profile, _)| !offered(&profile.name)).cloned();
-        let just_now = self.profiles.iter().filter(|profile| !offered(&profile.name));
-        let mut all: Vec<_> = before.chain(just_now.map(|profile| (profile.clone(), issuer(profile)))).collect();
-        let too_many = all.len().saturating_sub(WITHDRAWN_MAX);
-        all.drain(..too_many);
-        all
     }
 
     /// The names by which CAA and dns-persist-01 records know the realm's issuers, in lower case,
@@ -95,8 +80,7 @@ impl Catalogue {
             }
         }
         let mut realms = self.realms.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let withdrawn = realms.get(realm).map(|before| before.withdrawn_by(&profiles)).unwrap_or_default();
-        realms.insert(realm.clone(), Arc::new(Offer { profiles, issuers, withdrawn }));
+        realms.insert(realm.clone(), Arc::new(Offer { profiles, issuers }));
         Ok(())
     }
 }

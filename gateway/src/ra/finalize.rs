@@ -13,7 +13,7 @@ use acme::{
     time::Timestamp,
 };
 use cm_connector::{CertificateRequest, Client, Proof, Validation};
-use store::{Commit, Job};
+use store::{Commit, Job, ProfileTerms};
 
 use super::{
     Error, again_on_conflict,
@@ -71,7 +71,7 @@ async fn accept(
         Finalize::Accepted(next) => *next,
     };
     let csr = Csr::parse(&request.csr_der).map_err(|error| Error::refused(ProblemKind::BadCsr, error.to_string()))?;
-    check(app, endpoint, registration, &stored.value, &csr)?;
+    let terms = check(app, endpoint, registration, &stored.value, &csr)?;
     profile_stop::require_none(app, &endpoint.realm, &stored.value.profile).await?;
 
     let job = Job::issue(
@@ -80,6 +80,7 @@ async fn accept(
         random::id(),
         request.csr_der.clone(),
         octets(app, &next, &facts, request)?,
+        Some(terms),
         now,
     );
     let mut commit = Commit::new();
@@ -94,11 +95,19 @@ async fn accept(
     Ok(())
 }
 
-/// Everything that may have changed since the order was made is judged again.
-fn check(app: &App, endpoint: &Endpoint, registration: &Registration, order: &Order, csr: &Csr) -> Result<(), Error> {
+/// Everything that may have changed since the order was made is judged again. Says what the certificate
+/// will be held to, whatever the CM offers by then.
+fn check(
+    app: &App,
+    endpoint: &Endpoint,
+    registration: &Registration,
+    order: &Order,
+    csr: &Csr,
+) -> Result<ProfileTerms, Error> {
     policies::registration::may_order(registration.status)?;
     let offer = app.catalogue.offer(&endpoint.realm)?;
-    let Some(profile) = offer.profiles.iter().find(|profile| profile.name == order.profile) else {
+    let profile = offer.profiles.iter().find(|profile| profile.name == order.profile);
+    let Some((profile, terms)) = profile.zip(offer.terms(&order.profile, csr)) else {
         return Err(Error::refused(
             ProblemKind::InvalidProfile,
             "the profile of this order is no longer offered; create a new order",
@@ -109,7 +118,7 @@ fn check(app: &App, endpoint: &Endpoint, registration: &Registration, order: &Or
         return Err(Error::internal(anyhow::anyhow!("registration {} has no key", registration.id)));
     };
     policies::csr::check_csr(csr, &order.identifiers, profile, &account_key.key)?;
-    Ok(())
+    Ok(terms)
 }
 
 /// The exact octets that the CM will get.

@@ -11,32 +11,41 @@ use acme::{
     time::Timestamp,
 };
 use cm_connector::{Certificate, RequestClaims};
+use store::ProfileTerms;
 
 use crate::{app::App, ra::catalogue::Offer};
+
+/// What a certificate is the answer to.
+pub(super) struct Asked<'a> {
+    pub(super) realm: &'a RealmName,
+    pub(super) order: &'a Order,
+    /// The CSR in DER.
+    pub(super) csr: &'a [u8],
+    /// What the profile said at finalize.
+    pub(super) terms: Option<&'a ProfileTerms>,
+}
 
 /// The eleven checks of CM contract section 7 on every chain; chains beside the default one that
 /// fail are left out. The outer error is ours, the inner one the certificate's.
 pub(super) async fn inspect(
     app: &App,
-    (realm, order, csr): (&RealmName, &Order, &[u8]),
+    asked: Asked<'_>,
     (certificate, claims): (&Certificate, &RequestClaims),
     now: Timestamp,
 ) -> anyhow::Result<Result<Vec<CheckedCertificate>, Vec<FailedCheck>>> {
+    let Asked { realm, order, csr, terms } = asked;
     let csr = Csr::parse(csr)?;
-    let offer = offer(app, realm).await?;
-    let (profile, issuer) = offer.ever(&order.profile).unzip();
-    let issuer_key_ids: Vec<Vec<u8>> =
-        issuer.flatten().and_then(|issuer| issuer.subject_key_id.clone()).into_iter().collect();
+    let offered = offer(app, realm).await?.terms(&order.profile, &csr);
+    let terms = offered.as_ref().or(terms);
     let expected = Expectation {
         spki_der: csr.spki_der(),
         identifiers: &order.identifiers,
         not_before: order.not_before,
         not_after: order.not_after,
-        validity_max: profile.and_then(|profile| profile.validity_max),
-        issuer_key_ids: &issuer_key_ids,
+        validity_max: terms.and_then(|terms| terms.validity_max),
+        issuer_key_ids: terms.map_or(&[], |terms| terms.issuer_key_ids.as_slice()),
         anchors: &app.anchors,
-        must_staple: profile
-            .map_or(csr.asks_must_staple(), |profile| profile.must_staple.is_due(csr.asks_must_staple())),
+        must_staple: terms.map_or(csr.asks_must_staple(), |terms| terms.must_staple),
         now,
     };
     let asked = RequestClaims {

@@ -17,7 +17,10 @@ use crate::{
     audit::Event,
     clock,
     ra::{certificate::Download, profile_stop},
-    workers::{finish, inspect::inspect},
+    workers::{
+        finish,
+        inspect::{Asked, inspect},
+    },
 };
 
 /// What a certificate says about the request that it answers.
@@ -43,7 +46,8 @@ pub(super) async fn accept(
     {
         return hold(app, issuance, request, pause).await;
     }
-    let asked = (&issuance.realm, &issuance.order.value, issuance.csr.as_slice());
+    let Issuance { realm, order, csr, terms, .. } = issuance;
+    let asked = Asked { realm, order: &order.value, csr, terms: terms.as_ref() };
     let checked = match inspect(app, asked, (certificate, claims), now).await? {
         Ok(checked) => checked,
         Err(failed) => return quarantine(app, issuance, request, certificate, failed).await,

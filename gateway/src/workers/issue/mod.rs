@@ -21,7 +21,7 @@ use acme::{
     time::Timestamp,
 };
 use cm_connector::{CmError, Outcome, RequestState};
-use store::{CaaLooks, Job, Stored, Submission, Work};
+use store::{CaaLooks, Job, ProfileTerms, Stored, Submission, Work};
 
 pub(crate) use self::delivery::confirm_delivery;
 use self::{
@@ -43,20 +43,23 @@ struct Issuance {
     key: IdempotencyKey,
     csr: Vec<u8>,
     octets: Vec<u8>,
+    terms: Option<ProfileTerms>,
     submission: Submission,
     caa: CaaLooks,
 }
 
 /// Takes the order one step further.
 pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
-    let Work::Issue { order, realm, idempotency_key, csr, request, submission, caa } = job.value.work.clone() else {
+    let Work::Issue { order, realm, idempotency_key, csr, request, terms, submission, caa } = job.value.work.clone()
+    else {
         anyhow::bail!("not an issuance job");
     };
     let order = app.store.order(&order).await?;
     let Some(order) = order.filter(|order| matches!(order.value.progress, Progress::Finalizing { .. })) else {
         return finish(app, &job).await;
     };
-    let mut issuance = Issuance { job, order, realm, key: idempotency_key, csr, octets: request, submission, caa };
+    let mut issuance =
+        Issuance { job, order, realm, key: idempotency_key, csr, octets: request, terms, submission, caa };
     let (asked, answer) = match look_up(app, &issuance).await {
         Some(answer) => (Asked::LookedUp, answer),
         None => match may_be_sent(app, &mut issuance).await? {
@@ -118,6 +121,7 @@ impl Issuance {
             idempotency_key: self.key.clone(),
             csr: self.csr.clone(),
             request: self.octets.clone(),
+            terms: self.terms.clone(),
             submission,
             caa: self.caa.clone(),
         };

@@ -113,16 +113,23 @@ async fn a_gateway_that_never_read_the_offer_reads_it_before_it_judges_a_certifi
 
 #[tokio::test(start_paused = true)]
 async fn a_profile_that_was_withdrawn_after_finalize_still_says_what_is_good() {
-    for flaw in [Flaw::TooLong, Flaw::OtherIssuer] {
-        let case = Case::new().await;
-        case.gateway.cm.withdraw_profiles();
-        let (app, realm) = (&case.gateway.app, &case.gateway.endpoint("open").realm);
-        for _ in 0..2 {
-            app.catalogue.refresh(app.cm.as_ref(), realm).await.unwrap();
+    for is_restarted in [false, true] {
+        for flaw in [None, Some(Flaw::TooLong), Some(Flaw::OtherIssuer)] {
+            let mut case = Case::new().await;
+            case.gateway.cm.withdraw_profiles();
+            if is_restarted {
+                case.gateway = case.gateway.restarted_with_catalogue().await;
+            } else {
+                let (app, realm) = (&case.gateway.app, &case.gateway.endpoint("open").realm);
+                app.catalogue.refresh(app.cm.as_ref(), realm).await.unwrap();
+            }
+            if let Some(flaw) = flaw {
+                case.gateway.cm.rule(Ruling::Wrong(flaw));
+            }
+            case.run().await;
+            let expected = if flaw.is_some() { OrderStatus::Invalid } else { OrderStatus::Valid };
+            assert_eq!(case.status().await, expected, "{flaw:?}, restarted: {is_restarted}");
         }
-        case.gateway.cm.rule(Ruling::Wrong(flaw));
-        case.run().await;
-        assert_eq!(case.status().await, OrderStatus::Invalid, "{flaw:?}");
     }
 }
 
