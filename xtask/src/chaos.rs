@@ -10,23 +10,14 @@ use crate::{
     clients,
     output::say,
     packages::{self, Needs},
+    rounds::{self, Rounds},
     workspace,
 };
 
-/// Arguments of cargo that run the rounds.
-const RUN: [&str; 6] = ["run", "--quiet", "-p", "tests", "--bin", "chaos"];
-
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How many rounds; one takes about five seconds
-    #[arg(long, default_value_t = 20)]
-    rounds: u64,
-    /// What everything is drawn from; a new one each time if it is left out
-    #[arg(long)]
-    seed: Option<u64>,
-    /// The only round to play, to see again what a run with this seed has found
-    #[arg(long, requires = "seed")]
-    round: Option<u64>,
+    #[command(flatten)]
+    rounds: Rounds,
     /// Clients at work at the same time; plans differ with it
     #[arg(long)]
     clients: Option<u64>,
@@ -34,14 +25,8 @@ pub(crate) struct Options {
 
 impl Options {
     fn arguments(&self) -> Vec<String> {
-        let given = [
-            ("--rounds", Some(self.rounds)),
-            ("--seed", self.seed),
-            ("--round", self.round),
-            ("--clients", self.clients),
-        ];
-        let given = given.into_iter().filter_map(|(name, number)| Some((name, number?)));
-        given.flat_map(|(name, number)| [name.to_owned(), number.to_string()]).collect()
+        let clients = self.clients.map(|clients| ["--clients".to_owned(), clients.to_string()]);
+        self.rounds.arguments().into_iter().chain(clients.into_iter().flatten()).collect()
     }
 }
 
@@ -51,14 +36,24 @@ impl Options {
 /// # Errors
 /// Nothing could be run.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    match prepare()? {
+        Some(code) => Ok(code),
+        None => rounds::play("chaos", options.arguments()),
+    }
+}
+
+/// Sees to it that gateway and sandbox are there; an exit code if software must be installed by hand first.
+///
+/// # Errors
+/// They do not build.
+pub(crate) fn prepare() -> anyhow::Result<Option<ExitCode>> {
     if let Needs::ByHand(advice) = packages::ensure_for_tests()? {
         say!("{advice}");
-        return Ok(ExitCode::from(2));
+        return Ok(Some(ExitCode::from(2)));
     }
     let built = workspace::cargo().args(clients::BUILD).status()?;
     ensure!(built.success(), "the gateway and the sandbox do not build ({built})");
-    let ran = workspace::cargo().args(RUN).arg("--").args(options.arguments()).status()?;
-    Ok(if ran.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -67,9 +62,8 @@ mod tests {
 
     #[test]
     fn what_was_given_is_passed_on() {
-        let all = Options { rounds: 200, seed: Some(7), round: Some(3), clients: Some(16) };
-        assert_eq!(all.arguments(), ["--rounds", "200", "--seed", "7", "--round", "3", "--clients", "16"]);
-        let some = Options { rounds: 20, seed: None, round: None, clients: None };
-        assert_eq!(some.arguments(), ["--rounds", "20"]);
+        let arguments = |clients| Options { rounds: Rounds::new(200, None, None), clients }.arguments();
+        assert_eq!(arguments(Some(16)), ["--rounds", "200", "--clients", "16"]);
+        assert_eq!(arguments(None), ["--rounds", "200"]);
     }
 }

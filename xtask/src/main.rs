@@ -4,6 +4,7 @@
 
 mod chaos;
 mod clients;
+mod damage;
 mod fuzz;
 mod interrupt;
 mod output;
@@ -11,6 +12,7 @@ mod packages;
 mod power;
 mod quickstart;
 mod registries;
+mod rounds;
 mod tally;
 mod test_command;
 mod tidy;
@@ -42,6 +44,8 @@ enum Verb {
     Chaos(chaos::Options),
     /// Cut the power of a disk under load, and look whether anything that was acknowledged was lost; needs root
     Power(power::Options),
+    /// Damage databases of the gateway, and look whether anything wrong comes of it
+    Damage(rounds::Rounds),
     /// Run the fuzz targets for a time or a number of executions
     Fuzz(fuzz::Options),
     /// Check the rules of the house that no compiler checks
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Clients { lanes } => clients::run(&lanes),
         Verb::Chaos(options) => chaos::run(&options),
         Verb::Power(options) => power::run(&options),
+        Verb::Damage(options) => damage::run(&options),
         Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Tidy => tidy::run(),
     };
