@@ -18,7 +18,7 @@ use super::{
     deadline::{self, Deadline},
     exchange::{Raw, exchange, http_client},
     failure::{Failure, Silence},
-    lane::{Lane, Lanes},
+    lane::{Full, Lane, Lanes},
     refusal::Subject,
     template,
     wire::{
@@ -170,6 +170,11 @@ impl Client {
         Ok(())
     }
 
+    /// The CM takes so many calls a second.
+    pub(super) fn pace(&self, per_second: u32) {
+        self.lanes.pace.advertised(per_second);
+    }
+
     fn http(&self) -> reqwest::Client {
         self.http.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -187,10 +192,13 @@ impl Client {
     }
 
     async fn attempt(&self, call: &Call, told: Attempt, trace_id: u128, ends: Instant) -> Result<Answer, Failure> {
-        let Ok(_place) = self.lanes.enter(call.lane, ends).await else {
-            tracing::warn!(path = call.path, "too many calls to the CM are under way");
-            told.end(CallOutcome::QueueFull);
-            return Err(Failure::not_asked(Silence::QueueFull, None));
+        let _place = match self.lanes.enter(call.lane, ends).await {
+            Ok(place) => place,
+            Err(Full { retry_after }) => {
+                tracing::warn!(path = call.path, "too many calls to the CM are under way");
+                told.end(CallOutcome::QueueFull);
+                return Err(Failure::not_asked(Silence::QueueFull, Some(retry_after)));
+            }
         };
         let began = Instant::now();
         let raw = exchange(&self.http(), &self.base_url, call, trace_id, ends).await;
@@ -206,6 +214,9 @@ impl Client {
         }
         let sign = answer.as_ref().map_or_else(|failure| failure.sign(began), |_| Sign::Answered);
         self.circuit.record(sign, Instant::now());
+        if answer.as_ref().is_err_and(Failure::is_too_fast) {
+            self.lanes.pace.lower(began, Instant::now());
+        }
         answer
     }
 }

@@ -113,6 +113,16 @@ impl Failure {
         }
     }
 
+    /// True if the CM limits this gateway, or one of its realms, and not one registration.
+    pub(super) fn is_too_fast(&self) -> bool {
+        match self {
+            Self::Problem { problem, .. } => {
+                self.is(Code::RateLimited) && problem.scope.as_deref() != Some("registration")
+            }
+            Self::Unanswered { .. } | Self::Certificate { .. } | Self::Broken(_) | Self::Unfit(_) => false,
+        }
+    }
+
     /// An earlier attempt may have had its effect even if this one had none.
     pub(super) fn after(mut self, before: Outcome) -> Self {
         match &mut self {

@@ -1,15 +1,23 @@
 //! Bulkheads: shares of the CM's in-flight limit, so that an issuance storm cannot delay
-//! revocations (CM contract section 6).
+//! revocations (CM contract section 6). Whoever has a place waits for the turn of its call as well,
+//! so at most as many turns are taken ahead as there are places.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
+
+use super::pace::{Pace, Share, TooLate};
 
 /// Most calls that wait for a free place, over all lanes.
 const WAITING_MAX: usize = 1000;
+/// How long a full queue takes about, at the rate that the contract has CMs take at least.
+const FULL_RETRY_AFTER: Duration = Duration::from_secs(20);
 
 /// Whose share a call uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +40,15 @@ pub(super) struct Lanes {
     events: Semaphore,
     rest: Semaphore,
     waiting: AtomicUsize,
+    pub(super) pace: Pace,
 }
 
 /// No place became free in time, or too many wait already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full;
+pub(super) struct Full {
+    /// When there may be one again.
+    pub(super) retry_after: Duration,
+}
 
 impl Default for Lanes {
     fn default() -> Self {
@@ -46,13 +58,31 @@ impl Default for Lanes {
             events: Semaphore::new(64),
             rest: Semaphore::new(4),
             waiting: AtomicUsize::new(0),
+            pace: Pace::default(),
         }
     }
 }
 
 impl Lanes {
-    /// Waits for a place, in turn, until `deadline`.
+    /// Waits until a call may be made, in turn and not after `deadline`. It holds its place as long as
+    /// it keeps the permit.
     pub(super) async fn enter(&self, lane: Lane, deadline: Instant) -> Result<SemaphorePermit<'_>, Full> {
+        let place = self.place(lane, deadline).await?;
+        let share = match lane {
+            Lane::Revocation => Share::Revocations,
+            Lane::Issuance | Lane::Rest => Share::Others,
+            // The CM answers them when it likes.
+            Lane::Events => return Ok(place),
+        };
+        let now = Instant::now();
+        let turn = self.pace.turn(share, now, deadline).map_err(|TooLate(retry_after)| Full { retry_after })?;
+        if turn > now {
+            sleep_until(turn).await;
+        }
+        Ok(place)
+    }
+
+    async fn place(&self, lane: Lane, deadline: Instant) -> Result<SemaphorePermit<'_>, Full> {
         let places = match lane {
             Lane::Issuance => &self.issuance,
             Lane::Revocation => &self.revocation,
@@ -65,7 +95,7 @@ impl Lanes {
         let _waiting = Waiting::begin(&self.waiting)?;
         match timeout_at(deadline, places.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Full),
+            Ok(Err(_)) | Err(_) => Err(Full { retry_after: FULL_RETRY_AFTER }),
         }
     }
 }
@@ -76,7 +106,10 @@ struct Waiting<'a>(&'a AtomicUsize);
 impl<'a> Waiting<'a> {
     fn begin(count: &'a AtomicUsize) -> Result<Self, Full> {
         let waiting = Self(count);
-        if count.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX { Err(Full) } else { Ok(waiting) }
+        if count.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
+            return Err(Full { retry_after: FULL_RETRY_AFTER });
+        }
+        Ok(waiting)
     }
 }
 
@@ -88,7 +121,9 @@ impl Drop for Waiting<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::Arc;
+
+    use tokio::task::JoinSet;
 
     use super::*;
 
@@ -113,7 +148,49 @@ mod tests {
         let _all = lanes.rest.acquire_many(4).await.unwrap();
         let queue: Vec<_> = (0..WAITING_MAX).map(|_| Waiting::begin(&lanes.waiting).unwrap()).collect();
         let far = Instant::now() + Duration::from_secs(3600);
-        assert!(matches!(lanes.enter(Lane::Rest, far).await, Err(Full)));
+        assert!(matches!(lanes.enter(Lane::Rest, far).await, Err(Full { retry_after: FULL_RETRY_AFTER })));
         assert_eq!(queue.len(), WAITING_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_an_outage_no_second_brings_more_calls_than_the_cm_advertises() {
+        const BACKLOG: usize = 900;
+        const PER_SECOND: usize = 50;
+        let lanes = Arc::new(Lanes::default());
+        let start = Instant::now();
+        let (mut calls, mut revocations) = (JoinSet::new(), JoinSet::new());
+        let call = |lane| {
+            let lanes = Arc::clone(&lanes);
+            async move {
+                let _place = lanes.enter(lane, start + Duration::from_secs(30)).await?;
+                let made = start.elapsed();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Ok::<_, Full>(made)
+            }
+        };
+        for number in 0..BACKLOG {
+            calls.spawn(call(if number % 10 == 0 { Lane::Rest } else { Lane::Issuance }));
+        }
+        (0..6).for_each(|_| drop(revocations.spawn(call(Lane::Revocation))));
+        let revoked: Vec<Duration> = revocations.join_all().await.into_iter().map(Result::unwrap).collect();
+        assert!(revoked.iter().all(|made| *made < Duration::from_secs(1)), "{revoked:?}");
+        let mut made: Vec<Duration> = calls.join_all().await.into_iter().map(Result::unwrap).collect();
+        made.extend(revoked);
+        let within = |from: Duration| {
+            let second = from..from + Duration::from_secs(1);
+            made.iter().filter(|made| second.contains(*made)).count()
+        };
+        assert_eq!(made.iter().map(|from| within(*from)).max(), Some(PER_SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_whose_turn_comes_after_its_deadline_is_not_made() {
+        let lanes = Lanes::default();
+        lanes.pace.advertised(1);
+        let soon = Instant::now() + Duration::from_secs(1);
+        assert!(lanes.enter(Lane::Issuance, soon).await.is_ok());
+        let late = lanes.enter(Lane::Rest, soon).await;
+        assert!(matches!(late, Err(Full { retry_after }) if retry_after > Duration::from_secs(1)));
+        assert!(lanes.enter(Lane::Events, soon).await.is_ok(), "long polls are not counted");
     }
 }

@@ -43,6 +43,7 @@ mod failure;
 mod headers;
 mod issuance;
 mod lane;
+mod pace;
 mod refusal;
 mod registration;
 #[cfg(test)]

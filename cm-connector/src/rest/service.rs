@@ -36,7 +36,11 @@ pub(super) async fn check_identity(cm: &RestCertificateManager, realms: &[RealmN
     let identity = async {
         let info = cm.read(Lane::Rest, String::from("/info"), None).await?;
         let caller = cm.read(Lane::Rest, String::from("/whoami"), None).await?;
-        decode::<InfoIn>(info.json)?.convert(decode::<WhoAmIIn>(caller.json)?).map_err(Failure::Broken)
+        let info = decode::<InfoIn>(info.json)?;
+        if let Some(per_second) = info.requests_per_second() {
+            cm.client.pace(per_second);
+        }
+        info.convert(decode::<WhoAmIIn>(caller.json)?).map_err(Failure::Broken)
     };
     let identity = identity.await.map_err(|failure| failure.into_error(Subject::Configuration))?;
     check(&identity, realms)?;

@@ -21,6 +21,7 @@ mod credentials;
 mod faults;
 mod issuance;
 mod observation;
+mod pace;
 mod registration;
 mod service;
 

@@ -21,6 +21,16 @@ pub(in crate::rest) struct InfoIn {
     api_versions: Vec<String>,
     time: String,
     capabilities: BTreeSet<String>,
+    #[serde(default)]
+    limits: LimitsIn,
+}
+
+/// What else it limits we stay below anyway.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LimitsIn {
+    #[serde(default)]
+    requests_per_second: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,6 +61,11 @@ pub(in crate::rest) struct IssuerIn {
 }
 
 impl InfoIn {
+    /// How many requests a second the CM takes, if it says so.
+    pub(in crate::rest) fn requests_per_second(&self) -> Option<u32> {
+        self.limits.requests_per_second.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX))
+    }
+
     /// Joins both answers. Realms whose names we cannot take are left out: nobody can configure
     /// them.
     pub(in crate::rest) fn convert(self, caller: WhoAmIIn) -> Result<Identity, Broken> {
@@ -111,6 +126,18 @@ mod tests {
         assert_eq!(identity.time.to_string(), "2026-11-22T00:43:00Z");
         assert_eq!(identity.product, "Example CM 9.2.1");
         assert!(identity.capabilities.contains("bind-atomic"));
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_limits_if_there_are_any() {
+        let per_second = |limits: serde_json::Value| {
+            let mut info = examples::info();
+            info["limits"] = limits;
+            read::<InfoIn>(info).unwrap().requests_per_second()
+        };
+        assert_eq!(read::<InfoIn>(examples::info()).unwrap().requests_per_second(), Some(50));
+        assert_eq!(per_second(json!({"requestsPerSecond": 10_000_000_000_u64})), Some(u32::MAX));
+        assert_eq!(per_second(json!({"bodyBytes": 1})), None);
     }
 
     #[test]
