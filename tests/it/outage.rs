@@ -14,7 +14,7 @@ use tests::{
     client::{Client, Order},
     csr::Csr,
     key::Key,
-    wait_for,
+    tell, wait_for,
     world::World,
 };
 
@@ -24,8 +24,10 @@ const OUTAGE: Duration = Duration::from_secs(6);
 const CLIENTS: usize = 6;
 /// Orders of each that wait for their certificate when the CM goes away.
 const BEFORE: usize = 4;
-/// Orders of each during the outage; afterwards it only looks at them.
-const DURING_MAX: usize = 40;
+/// Orders of each during the outage at most, spread over it.
+const DURING_MAX: u32 = 150;
+/// How often somebody looks whether what needs no CM goes on: less often than limits allow.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Requests for certificates that one second may bring: what the contract has CMs take at least.
 const PER_SECOND_MAX: usize = 50;
 /// The most memory that the gateway may have used.
@@ -54,13 +56,17 @@ fn an_outage_of_the_cm_under_load_loses_no_order_and_ends_without_a_stampede() {
             .zip(waiting)
             .map(|(client, waiting)| scope.spawn(move || (client, go_on(client, waiting, start, outage))));
         let hands: Vec<_> = hands.collect();
-        while start.elapsed() < outage {
+        for look in 1.. {
+            if start.elapsed() > outage {
+                break;
+            }
             let site = world.site();
             let _ = site.get(&site.url("open", "directory")).expect(200);
             let _ = clients[0].restarted().read(&issued.url).expect(200);
             let refused = world.client("open").register(&json!({}));
             let _ = refused.assert_refused(503, "serverInternal");
             assert!(refused.header("retry-after").is_some(), "{refused:?}");
+            wait_until(start + LOOK_EVERY * look);
         }
         hands.into_iter().map(|hand| hand.join().unwrap()).collect()
     });
@@ -86,13 +92,13 @@ fn an_outage_of_the_cm_under_load_loses_no_order_and_ends_without_a_stampede() {
     }
     let most = per_second.values().copied().max().unwrap_or_default();
     let memory = world.gateway_memory_kib_max();
-    println!(
+    tell(&format!(
         "{} s without the CM: {count} orders accepted, {count} issued once each, the last {} s after its return; at most \
          {most} submissions in a second; {} MiB of memory at most",
         outage.as_secs(),
         caught_up.as_secs(),
         memory / 1024
-    );
+    ));
     assert!(count >= CLIENTS * BEFORE + CLIENTS, "too few orders to tell: {count}");
     assert!(most <= PER_SECOND_MAX, "{per_second:?}");
     assert!(memory <= MEMORY_KIB_MAX, "{memory} KiB");
@@ -109,18 +115,24 @@ fn go_on(client: &Client, ready: Vec<Order>, start: Instant, outage: Duration) -
     let (first, rest) = ready.split_at(1);
     first.iter().for_each(|order| finalize(order.clone(), "waiting.outage.test"));
     let mut rest = rest.iter();
-    let mut ordered = 0;
-    while start.elapsed() < outage && ordered < DURING_MAX {
+    for ordered in 0..DURING_MAX {
+        if start.elapsed() > outage {
+            break;
+        }
         if let Some(order) = rest.next() {
             finalize(order.clone(), "waiting.outage.test");
         }
         // Control is proven while the CM is away.
         let name = format!("during-{ordered}.outage.test");
         finalize(client.ready_order(&[&name]), &name);
-        ordered += 1;
+        wait_until(start + outage / DURING_MAX * (ordered + 1));
     }
     rest.for_each(|order| finalize(order.clone(), "waiting.outage.test"));
     accepted
+}
+
+fn wait_until(moment: Instant) {
+    wait_for("a moment", Duration::MAX, || (Instant::now() >= moment).then_some(()));
 }
 
 /// The seconds in which the CM was asked for certificates, from its log.
