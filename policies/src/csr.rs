@@ -53,6 +53,18 @@ pub fn check_csr(
     check_names(csr, &order_identifiers.iter().cloned().collect()).map_err(bad_csr)
 }
 
+/// The same while no account key is bound yet: what the client that will bind one may expect.
+///
+/// # Errors
+/// As [`check_csr`], apart from the rule about the account key.
+pub fn check_csr_before_binding(csr: &Csr, order_identifiers: &[Identifier], profile: &Profile) -> Result<(), Problem> {
+    let bad_csr = |refusal: Refusal| refusal.into_problem(ProblemKind::BadCsr);
+    check_subject_key(csr.key(), profile)
+        .map_err(|weakness| Problem::new(ProblemKind::BadCsr, weakness.to_string()))?;
+    csr.extensions().iter().try_for_each(|extension| check_extension(extension, profile)).map_err(bad_csr)?;
+    check_names(csr, &order_identifiers.iter().cloned().collect()).map_err(bad_csr)
+}
+
 /// Whoever holds the key of a certificate must not thereby hold the account (RFC 8555 §11.1).
 fn check_not_the_account_key(csr: &Csr, account_key: &PublicKey) -> Result<(), Refusal> {
     if is_same_key(csr, account_key) {
@@ -184,6 +196,16 @@ mod tests {
 
     fn signed(params: &CertificateParams, key: &KeyPair) -> Csr {
         Csr::parse(params.serialize_request(key).unwrap().der()).unwrap()
+    }
+
+    #[test]
+    fn before_a_key_is_bound_everything_else_is_judged() {
+        let csr = signed(&request("a.test", &[]), &KEY);
+        assert_eq!(check_csr_before_binding(&csr, &identifiers(&["a.test"]), &profile()), Ok(()));
+        let other = check_csr_before_binding(&csr, &identifiers(&["b.test"]), &profile()).unwrap_err();
+        assert!(other.detail.contains("(rule csr.names)"), "{other:?}");
+        let rsa_only = Profile { key_types: vec!["RSA-2048".into()], ..profile() };
+        assert!(check_csr_before_binding(&csr, &identifiers(&["a.test"]), &rsa_only).is_err());
     }
 
     fn judged(csr: &Csr, ordered: &[&str], profile: &Profile, account_key: &PublicKey) -> Result<(), String> {

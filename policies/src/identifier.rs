@@ -4,6 +4,8 @@
 //! Names come in normal form, which [`acme::identifier`] sees to; so comparing is all there is.
 //! Effective policy (realm, parent, own) is the CM's to compute: what is judged here is its result.
 
+pub mod explain;
+
 use std::net::IpAddr;
 
 use acme::{

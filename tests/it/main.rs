@@ -38,6 +38,7 @@ mod key_change;
 mod load;
 mod negative;
 mod nonce;
+mod officer;
 mod officer_revocation;
 mod open_files;
 mod operations;

@@ -29,6 +29,15 @@ pub fn power_probe() -> PathBuf {
     find("examples/power_probe")
 }
 
+/// The officer's program.
+///
+/// # Panics
+/// It is not built.
+#[must_use]
+pub fn officer() -> PathBuf {
+    find("acme-officer")
+}
+
 /// Test programs lie in `target/PROFILE/deps`, other programs one folder up.
 fn find(name: &str) -> PathBuf {
     let running = env::current_exe().expect("a running program has a path");

@@ -16,6 +16,7 @@
 pub mod binaries;
 pub mod client;
 pub mod csr;
+pub mod desk;
 pub mod http;
 pub mod jws;
 pub mod key;

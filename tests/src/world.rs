@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use crate::{
     binaries,
     client::Client,
+    desk::Desk,
     http::{Connection, request},
     key::Key,
     officer::Officer,
@@ -172,6 +173,12 @@ impl World {
     #[must_use]
     pub fn officer(&self) -> Officer {
         Officer::new(&self.facts, self.site.sandbox_dir().join("pki"))
+    }
+
+    /// The program acme-officer as the person with this certificate uses it: `officer`, `approver`, `auditor`.
+    #[must_use]
+    pub fn desk(&self, certificate: &str) -> Desk {
+        Desk::new(&self.site, &self.facts, certificate)
     }
 
     /// Runs a command of the gateway's program that asks the running gateway, with its settings; answers what it

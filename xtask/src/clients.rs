@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Arguments of cargo that build the programs which scenarios and integration tests start.
-pub(crate) const BUILD: [&str; 6] = ["build", "-p", "gateway", "-p", "sandbox", "--bins"];
+pub(crate) const BUILD: [&str; 8] = ["build", "-p", "gateway", "-p", "officer", "-p", "sandbox", "--bins"];
 /// Arguments of cargo that run the scenarios.
 pub(crate) const RUN: [&str; 6] = ["run", "--quiet", "-p", "tests", "--bin", "clients"];
 

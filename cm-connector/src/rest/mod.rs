@@ -35,6 +35,7 @@ mod certificates;
 mod circuit;
 mod client;
 mod deadline;
+pub mod door;
 mod events;
 #[cfg(test)]
 mod examples;

@@ -42,7 +42,7 @@ const fn yes() -> bool {
 }
 
 /// Takes the member `allowedIdentifiers`.
-pub(super) fn convert(json: Value) -> AllowedIdentifiers {
+pub(in crate::rest) fn convert(json: Value) -> AllowedIdentifiers {
     let Ok(allowed) = serde_json::from_value::<Allowed>(json) else { return NOTHING };
     let Some(exclude) = allowed.exclude.into_iter().map(rule).collect::<Option<Vec<_>>>() else { return NOTHING };
     match allowed.mode.as_str() {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{Client, Jws};
 
-mod allowed_identifiers;
+pub(super) mod allowed_identifiers;
 pub(super) mod certificate;
 pub(super) mod event;
 pub(super) mod problem;

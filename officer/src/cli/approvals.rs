@@ -1,0 +1,99 @@
+//! `approvals`: requests that wait for a person (CM contract section 4.4). The CM sees to it that
+//! nobody decides about a registration that she created herself.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::Desk;
+use crate::{
+    cm::request::View,
+    error::Failure,
+    output::{Answer, snake_case, table},
+};
+
+/// Longest reason that the contract takes, in characters.
+const REASON_CHARACTERS_MAX: usize = 500;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the requests that wait
+    List {
+        /// Most requests to show
+        #[arg(long, value_name = "N", default_value_t = 200)]
+        limit: usize,
+    },
+    /// Let a certificate be issued
+    Approve {
+        /// The request, req_...
+        id: String,
+        /// For the audit trail
+        #[arg(long, value_name = "TEXT")]
+        comment: Option<String>,
+    },
+    /// Refuse a certificate; the client reads the reason
+    Reject {
+        /// The request, req_...
+        id: String,
+        /// Why: the ACME client is shown this sentence
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// For the audit trail
+        #[arg(long, value_name = "TEXT")]
+        comment: Option<String>,
+    },
+}
+
+/// Carries it out.
+pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure> {
+    match command {
+        Command::List { limit } => list(desk, limit).await,
+        Command::Approve { id, comment } => decide(desk, &id, "approve", None, comment).await,
+        Command::Reject { id, reason, comment } => {
+            if reason.trim().is_empty() || reason.chars().count() > REASON_CHARACTERS_MAX {
+                return Err(Failure::Usage(format!("--reason: write 1 to {REASON_CHARACTERS_MAX} characters")));
+            }
+            decide(desk, &id, "reject", Some(reason), comment).await
+        }
+    }
+}
+
+async fn list(desk: &Desk, limit: usize) -> Result<Answer, Failure> {
+    let cm = desk.cm()?;
+    let list = cm.requests("pending-approval", limit).await?;
+    let mut rows = Vec::new();
+    for item in &list.items {
+        let view = View::of(item)?;
+        let registration = cm.registration(&view.registration).await?.view;
+        rows.push(vec![
+            view.id,
+            view.received_at,
+            view.profile,
+            view.registration,
+            registration.owner.unwrap_or_default(),
+            registration.officer.unwrap_or_default(),
+            view.order_ref,
+        ]);
+    }
+    let mut text = match rows.as_slice() {
+        [] => "nothing waits for a decision".to_owned(),
+        rows => table(&["REQUEST", "RECEIVED", "PROFILE", "REGISTRATION", "OWNER", "CREATED BY", "ORDER"], rows),
+    };
+    if !list.complete {
+        text.push_str("\n... and more: give a higher --limit");
+    }
+    Ok(Answer::new(text, json!({"items": snake_case(&Value::Array(list.items)), "complete": list.complete})))
+}
+
+async fn decide(
+    desk: &Desk,
+    id: &str,
+    decision: &str,
+    reason: Option<String>,
+    comment: Option<String>,
+) -> Result<Answer, Failure> {
+    let words = [("reason", reason.as_deref()), ("comment", comment.as_deref())];
+    let decided = desk.cm()?.decide(id, decision, words).await?;
+    let view = View::of(&decided)?;
+    Ok(Answer::new(format!("{} is {}", view.id, view.status), snake_case(&decided)))
+}

@@ -1,0 +1,79 @@
+//! `audit`: the CM's trail of who did what (CM contract section 4.9). The CM shows it to auditors only.
+
+use serde_json::{Value, json};
+
+use super::{Desk, when};
+use crate::{
+    error::Failure,
+    output::{Answer, snake_case, table},
+};
+
+/// What to look for; all of it must fit.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Not before this time
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    from: Option<acme::time::Timestamp>,
+    /// Not after this time
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    to: Option<acme::time::Timestamp>,
+    /// Who did it, such as urn:cm:officer:anna
+    #[arg(long, value_name = "URN")]
+    actor: Option<String>,
+    /// To what: the id of a registration, request or certificate
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    subject: Option<String>,
+    /// What was done, such as setRegistrationStatus
+    #[arg(long, value_name = "NAME")]
+    action: Option<String>,
+    /// In all realms, not only in that of the settings
+    #[arg(long)]
+    all_realms: bool,
+    /// Most entries to show
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    limit: usize,
+}
+
+/// Shows the trail, oldest first.
+pub(crate) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Failure> {
+    let cm = desk.cm()?;
+    let realm = (!arguments.all_realms).then(|| cm.realm().to_string());
+    let members = [
+        ("from", arguments.from.map(|time| time.to_string())),
+        ("to", arguments.to.map(|time| time.to_string())),
+        ("actor", arguments.actor),
+        ("subject", arguments.subject),
+        ("action", arguments.action),
+        ("realm", realm),
+    ];
+    let query = members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let list = cm.audit(query, arguments.limit).await?;
+    let rows: Vec<Vec<String>> = list.items.iter().map(row).collect();
+    let mut text = table(&["TIME", "WHO", "WHAT", "OUTCOME", "SUBJECT", "DETAIL"], &rows);
+    if !list.complete {
+        text.push_str("\n... and more: narrow it, or give a higher --limit");
+    }
+    Ok(Answer::new(text, json!({"items": snake_case(&Value::Array(list.items)), "complete": list.complete})))
+}
+
+fn row(entry: &Value) -> Vec<String> {
+    let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let detail = match entry.get("problem") {
+        Some(_) => format!("{}: {}", text("/problem/code"), text("/problem/detail")),
+        None => entry.get("after").map(Value::to_string).unwrap_or_default(),
+    };
+    vec![text("/time"), text("/actor"), text("/action"), text("/outcome"), text("/subject"), detail]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_tells_what_changed_or_why_not() {
+        let done = json!({"time": "t", "actor": "a", "action": "x", "outcome": "done", "subject": "s", "after": {"status": "suspended"}});
+        assert_eq!(row(&done), ["t", "a", "x", "done", "s", r#"{"status":"suspended"}"#]);
+        let refused = json!({"time": "t", "outcome": "refused", "problem": {"code": "forbidden", "detail": "no"}});
+        assert_eq!(row(&refused), ["t", "", "", "refused", "", "forbidden: no"]);
+    }
+}

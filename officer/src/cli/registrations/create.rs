@@ -1,0 +1,312 @@
+//! `registrations create` and `rotate-secret`: the two commands that show an external account key,
+//! once, with recipes for the clients that will use it.
+
+use acme::time::Timestamp;
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+
+use super::{Desk, guard_public_suffixes, show};
+use crate::{
+    allowlist::{Entry, List},
+    cli::when,
+    cm::{Cm, registration::Registration},
+    error::Failure,
+    output::{Answer, snake_case},
+    recipes::{self, Client, Ingredients},
+    settings::Settings,
+};
+
+/// What to register.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Whose it is: a team, a machine, a ticket's requester
+    #[arg(long, value_name = "TEXT")]
+    owner: String,
+    /// A name that may be asked for: suffix:NAME, suffix:NAME,no-wildcards, exact:NAME, wildcard:*.NAME, ip:ADDRESS, cidr:NETWORK
+    #[arg(long, value_name = "ENTRY", required_unless_present = "allow_any")]
+    allow: Vec<Entry>,
+    /// Allow every name that the client can prove control of
+    #[arg(long, conflicts_with = "allow")]
+    allow_any: bool,
+    /// A name that is refused all the same, in the same form
+    #[arg(long, value_name = "ENTRY")]
+    exclude: Vec<Entry>,
+    /// Take a suffix such as com or co.uk, below which anybody can have names
+    #[arg(long)]
+    allow_public_suffix: bool,
+    /// A profile that may be asked for; without it the realm's default profile
+    #[arg(long, value_name = "PROFILE")]
+    profile: Vec<String>,
+    /// Longest validity of a certificate, such as P90D
+    #[arg(long, value_name = "SPAN")]
+    max_validity: Option<String>,
+    /// Free text, such as a ticket
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+    /// Id of the external account key; drawn if left out
+    #[arg(long, value_name = "ID")]
+    key_id: Option<String>,
+    /// Whether the key binds one account or many
+    #[arg(long = "use", value_enum, default_value_t = Use::Once)]
+    usage: Use,
+    /// Most accounts that the key binds; goes with --use multi
+    #[arg(long, value_name = "N")]
+    max_bindings: Option<u32>,
+    /// The key binds from this time on
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    not_before: Option<Timestamp>,
+    /// The key binds until this time
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    not_after: Option<Timestamp>,
+    /// A MAC that the key may be used with; HS256 if left out, which every client knows
+    #[arg(long, value_enum)]
+    algorithm: Vec<Algorithm>,
+    #[command(flatten)]
+    recipes: Recipes,
+}
+
+/// Which recipes to show with the key.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Recipes {
+    /// Show recipes for these clients only
+    #[arg(long = "recipe", value_enum, value_name = "CLIENT")]
+    clients: Vec<Client>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Use {
+    Once,
+    Multi,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+enum Algorithm {
+    Hs256,
+    Hs384,
+    Hs512,
+}
+
+impl Algorithm {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+        }
+    }
+}
+
+/// Registers.
+pub(super) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Failure> {
+    let drawn = format!("kid-{}", data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 10]>()).to_ascii_lowercase());
+    let key_id = arguments.key_id.clone().unwrap_or(drawn);
+    let clients = arguments.recipes.clients.clone();
+    let body = body(arguments, &key_id)?;
+    let (settings, cm) = desk.open()?;
+    let created = match cm.preregister(&body).await {
+        Err(Failure::Unanswered(reason)) => return Err(what_became_of(&cm, &key_id, reason).await),
+        other => other?,
+    };
+    shown(&format!("Registered {}", created.view.id), &created, &clients, &settings, &cm).await
+}
+
+/// Draws a new key.
+pub(super) async fn rotate(id: &str, recipes: &Recipes, desk: &Desk) -> Result<Answer, Failure> {
+    let (settings, cm) = desk.open()?;
+    let before = cm.registration(id).await?.view;
+    let rotated = cm.rotate_secret(&before).await?;
+    shown(&format!("{id} has a new external account key"), &rotated, &recipes.clients, &settings, &cm).await
+}
+
+fn body(arguments: Arguments, key_id: &str) -> Result<Value, Failure> {
+    if arguments.max_bindings.is_some() && arguments.usage == Use::Once {
+        return Err(Failure::Usage(
+            "--max-bindings goes with --use multi: a key that is used once binds once".to_owned(),
+        ));
+    }
+    if let (Some(begin), Some(end)) = (arguments.not_before, arguments.not_after)
+        && begin >= end
+    {
+        return Err(Failure::Usage("--not-after must be later than --not-before".to_owned()));
+    }
+    let rules = guard_public_suffixes(arguments.allow, arguments.allow_public_suffix)?;
+    let list = List { rules: (!arguments.allow_any).then_some(rules), exclude: arguments.exclude };
+    let algorithms: Vec<_> = arguments.algorithm.iter().map(|algorithm| algorithm.name()).collect();
+    let eab = present([
+        ("kid", Some(json!(key_id))),
+        ("use", Some(json!(if arguments.usage == Use::Once { "once" } else { "multi" }))),
+        ("maxBindings", arguments.max_bindings.map(Value::from)),
+        ("notBefore", arguments.not_before.map(|time| json!(time))),
+        ("notAfter", arguments.not_after.map(|time| json!(time))),
+        ("algorithms", (!algorithms.is_empty()).then(|| json!(algorithms))),
+    ]);
+    Ok(present([
+        ("mode", Some(json!("preregistered"))),
+        ("eab", Some(eab)),
+        ("allowedIdentifiers", Some(list.to_json())),
+        ("allowedProfiles", Some(json!(arguments.profile))),
+        ("maxValidity", arguments.max_validity.map(Value::from)),
+        ("owner", Some(json!(arguments.owner))),
+        ("comment", arguments.comment.map(Value::from)),
+    ]))
+}
+
+fn present<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    let there = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(there.collect::<Map<_, _>>())
+}
+
+/// The answer was lost, and with it the key. Says whether there is a registration now.
+async fn what_became_of(cm: &Cm, key_id: &str, reason: String) -> Failure {
+    match cm.registration_of_key_id(key_id).await {
+        Ok(Some(made)) => Failure::Unanswered(format!(
+            "{reason}. The registration {0} was made, but its external account key was lost on the way; draw another \
+             one with: registrations rotate-secret {0}",
+            made.view.id
+        )),
+        Ok(None) => Failure::Unanswered(format!("{reason}. No registration was made: try again")),
+        Err(_) => Failure::Unanswered(format!(
+            "{reason}. Before you try again, see whether it was made: registrations show {key_id}"
+        )),
+    }
+}
+
+async fn shown(
+    title: &str,
+    registration: &Registration,
+    clients: &[Client],
+    settings: &Settings,
+    cm: &Cm,
+) -> Result<Answer, Failure> {
+    let view = &registration.view;
+    let (Some(eab), Some(secret)) = (&view.eab, &view.eab_secret) else {
+        return Err(Failure::Broken(format!("the CM gave no external account key with {}", view.id)));
+    };
+    let directory_url = match &settings.directory_url {
+        Some(url) => Some(url.clone()),
+        // The key is shown only now: that the realm cannot be read must not lose it.
+        None => cm.realm_settings().await.ok().and_then(|realm| directory_url(&realm)),
+    };
+    let ingredients = Ingredients {
+        directory_url: directory_url.clone().unwrap_or_else(|| "DIRECTORY-URL".to_owned()),
+        key_id: eab.kid.clone(),
+        hmac_key: secret.hmac_key.clone(),
+        name: example(&view.allowed_identifiers),
+        ca_file: settings.acme_ca_file.as_ref().map(|file| file.display().to_string()),
+    };
+    let clients = if clients.is_empty() { &Client::ALL[..] } else { clients };
+    let text = format!(
+        "{title}\n\n{}\n\nThe external account key. It is shown now and never again:\n  key id     {}\n  HMAC key   {}\n  \
+         directory  {}\n\n{}",
+        show::described(view),
+        ingredients.key_id,
+        ingredients.hmac_key,
+        ingredients.directory_url,
+        recipes::text(clients, &ingredients),
+    );
+    Ok(Answer::new(text, with_key(&registration.json, &secret.hmac_key, directory_url)))
+}
+
+/// The registration with its key under `eab`, where the key's id is.
+fn with_key(json: &Value, hmac_key: &str, directory_url: Option<String>) -> Value {
+    let mut json = snake_case(json);
+    if let Some(members) = json.as_object_mut() {
+        members.remove("eab_secret");
+        members.insert("directory_url".to_owned(), directory_url.map_or(Value::Null, Value::from));
+    }
+    if let Some(eab) = json.get_mut("eab").and_then(Value::as_object_mut) {
+        eab.insert("hmac_key".to_owned(), hmac_key.into());
+    }
+    json
+}
+
+/// From the realm's settings: where its clients begin.
+fn directory_url(realm: &Value) -> Option<String> {
+    let base = realm.pointer("/acmeBaseUrls/0")?.as_str()?;
+    Some(format!("{}/directory", base.trim_end_matches('/')))
+}
+
+/// A name that the list allows.
+fn example(allowed: &Value) -> String {
+    let rules = List::of(allowed).and_then(|list| list.rules).unwrap_or_default();
+    rules.first().map_or_else(|| "NAME".to_owned(), Entry::example)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn body_of(words: &str) -> Result<Value, Failure> {
+        let line = Line::try_parse_from(std::iter::once("create").chain(words.split_whitespace()));
+        body(line.unwrap_or_else(|error| panic!("{error}")).arguments, "kid-1")
+    }
+
+    #[test]
+    fn what_is_written_becomes_the_contracts_request() {
+        let body = body_of(
+            "--owner print-room --allow suffix:a.test --allow cidr:192.0.2.0/24 --exclude exact:vpn.a.test \
+             --profile tls-server --max-validity P90D --comment t1 --not-before 2026-11-20 --not-after 2026-12-04",
+        );
+        let expected = json!({
+            "mode": "preregistered",
+            "eab": {"kid": "kid-1", "use": "once", "notBefore": "2026-11-20T00:00:00Z", "notAfter": "2026-12-04T00:00:00Z"},
+            "allowedIdentifiers": {
+                "mode": "listed",
+                "rules": [{"type": "dns", "match": "suffix", "value": "a.test"},
+                          {"type": "ip", "match": "cidr", "value": "192.0.2.0/24"}],
+                "exclude": [{"type": "dns", "match": "exact", "value": "vpn.a.test"}]},
+            "allowedProfiles": ["tls-server"], "maxValidity": "P90D", "owner": "print-room", "comment": "t1",
+        });
+        assert_eq!(body.unwrap(), expected);
+        let any = body_of("--owner o --allow-any --use multi --max-bindings 5 --algorithm HS384").unwrap();
+        assert_eq!(any["allowedIdentifiers"], json!({"mode": "any"}));
+        assert_eq!(any["eab"], json!({"kid": "kid-1", "use": "multi", "maxBindings": 5, "algorithms": ["HS384"]}));
+    }
+
+    #[test]
+    fn nothing_is_allowed_by_leaving_it_out() {
+        for words in ["--owner o", "--allow suffix:a.test", "--owner o --allow-any --allow suffix:a.test"] {
+            assert!(
+                Line::try_parse_from(std::iter::once("create").chain(words.split_whitespace())).is_err(),
+                "{words}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        for (words, part) in [
+            ("--owner o --allow suffix:com", "public suffix"),
+            ("--owner o --allow suffix:a.test --max-bindings 2", "--use multi"),
+            ("--owner o --allow suffix:a.test --not-before 2027-01-02 --not-after 2027-01-01", "--not-after"),
+        ] {
+            let reason = body_of(words).unwrap_err().to_string();
+            assert!(reason.contains(part), "{words}: {reason}");
+        }
+    }
+
+    #[test]
+    fn the_key_is_beside_its_id_and_nowhere_else() {
+        let json = json!({"id": "reg_1", "eab": {"kid": "k"}, "eabSecret": {"kid": "k", "hmacKey": "c2VjcmV0"}});
+        let shown = with_key(&json, "c2VjcmV0", Some("https://a/directory".to_owned()));
+        let expected =
+            json!({"id": "reg_1", "eab": {"kid": "k", "hmac_key": "c2VjcmV0"}, "directory_url": "https://a/directory"});
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn the_directory_is_where_the_realm_says() {
+        let realm = json!({"acmeBaseUrls": ["https://localhost:1/acme/tls/"]});
+        assert_eq!(directory_url(&realm).unwrap(), "https://localhost:1/acme/tls/directory");
+        assert_eq!(directory_url(&json!({"acmeBaseUrls": []})), None);
+    }
+}

@@ -1,0 +1,167 @@
+//! `registrations list` and `show`.
+
+use serde_json::{Value, json};
+
+use super::Desk;
+use crate::{
+    allowlist,
+    cm::registration::{self, Eab, Registration, View},
+    error::Failure,
+    output::{Answer, fields, snake_case, table},
+};
+
+/// What a list is narrowed by; all of it must fit.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Search {
+    /// pending, active, suspended, deactivated or revoked
+    #[arg(long, value_name = "STATUS")]
+    status: Option<String>,
+    /// Of this owner, exactly
+    #[arg(long, value_name = "TEXT")]
+    owner: Option<String>,
+    /// Whose own list allows this name or address
+    #[arg(long, value_name = "NAME")]
+    identifier: Option<String>,
+    /// Most registrations to show
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    limit: usize,
+}
+
+/// The list.
+pub(super) async fn list(search: Search, desk: &Desk) -> Result<Answer, Failure> {
+    let limit = search.limit;
+    let search = registration::Search {
+        status: search.status,
+        owner: search.owner,
+        identifier: search.identifier,
+        key_id: None,
+    };
+    let list = desk.cm()?.registrations(search, limit).await?;
+    let registrations = list.items.iter().cloned().map(Registration::of).collect::<Result<Vec<_>, _>>()?;
+    let mut text = match registrations.as_slice() {
+        [] => "no registration fits".to_owned(),
+        some => {
+            let rows: Vec<_> = some.iter().map(|one| row(&one.view)).collect();
+            table(&["REGISTRATION", "STATUS", "OWNER", "KEY ID", "ALLOWS"], &rows)
+        }
+    };
+    if !list.complete {
+        text.push_str("\n... and more: narrow it, or give a higher --limit");
+    }
+    Ok(Answer::new(text, json!({"items": snake_case(&Value::Array(list.items)), "complete": list.complete})))
+}
+
+/// One, by its id or that of its external account key.
+pub(super) async fn one(id: &str, desk: &Desk) -> Result<Answer, Failure> {
+    let cm = desk.cm()?;
+    let found = match cm.registration(id).await {
+        Err(Failure::NotFound(reason)) => cm.registration_of_key_id(id).await?.ok_or(Failure::NotFound(reason))?,
+        other => other?,
+    };
+    Ok(Answer::new(described(&found.view), snake_case(&found.json)))
+}
+
+fn row(view: &View) -> Vec<String> {
+    let lines = allowlist::lines(&view.allowed_identifiers);
+    let mut allows = lines.lines();
+    let first = allows.next().unwrap_or_default().to_owned();
+    let more = allows.count();
+    vec![
+        view.id.clone(),
+        view.status.clone(),
+        view.owner.clone().unwrap_or_default(),
+        view.eab.as_ref().map(|eab| eab.kid.clone()).unwrap_or_default(),
+        if more == 0 { first } else { format!("{first} and {more} more") },
+    ]
+}
+
+/// Everything that people look at.
+pub(super) fn described(view: &View) -> String {
+    let or_nothing = |text: &Option<String>| text.clone().unwrap_or_default();
+    let status = match (&view.status_reason, &view.status_by, &view.status_at) {
+        (Some(reason), Some(by), Some(at)) => format!("{} since {at}, by {by}: {reason}", view.status),
+        (None, Some(by), Some(at)) => format!("{} since {at}, by {by}", view.status),
+        _ => view.status.clone(),
+    };
+    let key = view.key.as_ref().map(|key| {
+        let since = key.since.as_deref().map(|since| format!(" since {since}")).unwrap_or_default();
+        format!("{}{since}", key.thumbprint)
+    });
+    let profiles = match view.allowed_profiles.as_slice() {
+        [] => "the realm's default profile".to_owned(),
+        some => some.join(", "),
+    };
+    fields(&[
+        ("registration", view.id.clone()),
+        ("status", status),
+        ("owner", or_nothing(&view.owner)),
+        ("comment", or_nothing(&view.comment)),
+        ("mode", view.mode.clone()),
+        (
+            "created",
+            match (&view.created_at, &view.officer) {
+                (Some(at), Some(officer)) => format!("{at} by {officer}"),
+                (at, _) => or_nothing(at),
+            },
+        ),
+        ("binds", view.eab.as_ref().map(binding).unwrap_or_default()),
+        ("account key", key.unwrap_or_default()),
+        ("contacts", view.contacts.join(", ")),
+        ("parent", or_nothing(&view.parent)),
+        ("allows", allowlist::lines(&view.allowed_identifiers)),
+        ("profiles", profiles),
+        ("validity", view.max_validity.as_deref().map(|span| format!("at most {span}")).unwrap_or_default()),
+        ("version", view.version.to_string()),
+    ])
+}
+
+/// The life of an external account key in a sentence.
+pub(super) fn binding(eab: &Eab) -> String {
+    let number = match (eab.usage.as_str(), eab.max_bindings) {
+        ("once", _) => format!("one account, bound so far: {}", eab.bindings),
+        (_, Some(most)) => format!("up to {most} accounts, bound so far: {}", eab.bindings),
+        (_, None) => format!("accounts, bound so far: {}", eab.bindings),
+    };
+    let from = eab.not_before.as_deref().map(|time| format!(", from {time}")).unwrap_or_default();
+    let until = eab.not_after.as_deref().map(|time| format!(", until {time}")).unwrap_or_default();
+    format!("{number}{from}{until}\nkey id {}", eab.kid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> View {
+        let json = json!({
+            "id": "reg_1", "version": 3, "status": "suspended", "mode": "preregistered", "owner": "print room",
+            "createdAt": "t0", "officer": "urn:cm:officer:anna", "statusReason": "moved", "statusBy": "urn:cm:officer:anna",
+            "statusAt": "t1", "allowedProfiles": [],
+            "allowedIdentifiers": {"mode": "listed", "rules": [{"type": "dns", "match": "suffix", "value": "a.test"}],
+                                   "exclude": [{"type": "dns", "match": "exact", "value": "b.a.test"}]},
+            "eab": {"kid": "kid-1", "use": "once", "maxBindings": 1, "bindings": 0, "notAfter": "t9"},
+        });
+        Registration::of(json).unwrap().view
+    }
+
+    #[test]
+    fn a_registration_is_described_for_people() {
+        let text = described(&sample());
+        for line in [
+            "registration reg_1",
+            "status       suspended since t1, by urn:cm:officer:anna: moved",
+            "created      t0 by urn:cm:officer:anna",
+            "binds        one account, bound so far: 0, until t9",
+            "             key id kid-1",
+            "allows       suffix:a.test",
+            "             except exact:b.a.test",
+            "profiles     the realm's default profile",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_row_counts_what_it_has_no_place_for() {
+        assert_eq!(row(&sample()), ["reg_1", "suspended", "print room", "kid-1", "suffix:a.test and 1 more"]);
+    }
+}

@@ -1,0 +1,223 @@
+//! The officer's side of the CM REST API (CM contract sections 3 to 5), over mutual TLS.
+//!
+//! One call at a time and nothing kept: no circuit and no lanes as in the gateway, for a person
+//! waits in front of it. Trust, TLS and the reading of registrations are the gateway's own, by
+//! [`cm_connector::rest::door`]. Answers are bounded; whatever is not the CM's answer is none.
+
+mod answer;
+pub(crate) mod certificate;
+pub(crate) mod registration;
+pub(crate) mod request;
+
+use std::time::Duration;
+
+use acme::ids::RealmName;
+use cm_connector::rest::{Settings, door};
+use reqwest::{
+    Method,
+    header::{ACCEPT, CONTENT_TYPE, IF_MATCH, USER_AGENT},
+};
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use crate::error::Failure;
+use answer::Raw;
+
+/// Who asks, for the CM's logs.
+const AGENT: &str = concat!("acme-officer/", env!("CARGO_PKG_VERSION"));
+/// How long one call may take (CM contract section 6, the longest that is not about issuance).
+const CALL_WITHIN: Duration = Duration::from_secs(20);
+/// Waits before a question is asked again.
+const WAITS: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
+/// Most items of one page. Certificates carry their chains, and an answer is bounded.
+const PAGE_ITEMS_MAX: usize = 100;
+
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// The CM, as one officer reaches it.
+#[derive(Debug)]
+pub(crate) struct Cm {
+    http: reqwest::Client,
+    base_url: String,
+    realm: RealmName,
+}
+
+/// One call.
+#[derive(Debug)]
+struct Call {
+    method: Method,
+    path: String,
+    query: Vec<(&'static str, String)>,
+    headers: Vec<(reqwest::header::HeaderName, String)>,
+    /// Content type and text.
+    body: Option<(&'static str, String)>,
+    accept: &'static str,
+    /// Whether a repeat does no harm.
+    repeatable: bool,
+}
+
+/// Part of a list, and whether it is all of it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct List {
+    /// The items.
+    pub(crate) items: Vec<Value>,
+    /// False if there are more.
+    pub(crate) complete: bool,
+}
+
+impl Cm {
+    /// Reads the files. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Failure::File`] names the setting that does not do.
+    pub(crate) fn new(settings: &Settings, realm: RealmName) -> Result<Self, Failure> {
+        let (http, base_url) =
+            door::http_client(settings).map_err(|error| Failure::File(format!("the settings under [cm]: {error}")))?;
+        Ok(Self { http, base_url, realm })
+    }
+
+    /// The realm that everything is about.
+    pub(crate) const fn realm(&self) -> &RealmName {
+        &self.realm
+    }
+
+    /// The realm as the CM describes it.
+    pub(crate) async fn realm_settings(&self) -> Result<Value, Failure> {
+        self.read(self.of_realm("")).await
+    }
+
+    /// The profiles of the realm.
+    pub(crate) async fn profiles(&self) -> Result<Vec<Value>, Failure> {
+        Ok(self.list("profiles", Vec::new(), 1_000).await?.items)
+    }
+
+    /// The audit trail, oldest first. `query` is in the contract's words (section 4.9).
+    pub(crate) async fn audit(&self, query: Vec<(&'static str, String)>, limit: usize) -> Result<List, Failure> {
+        self.pages("/audit", query, limit).await
+    }
+
+    /// Items of a collection of the realm, page by page, up to `limit`.
+    async fn list(&self, collection: &str, query: Vec<(&'static str, String)>, limit: usize) -> Result<List, Failure> {
+        self.pages(&self.of_realm(collection), query, limit).await
+    }
+
+    async fn pages(&self, path: &str, query: Vec<(&'static str, String)>, limit: usize) -> Result<List, Failure> {
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let wanted = limit.saturating_sub(items.len()).min(PAGE_ITEMS_MAX);
+            let mut query = query.clone();
+            query.push(("limit", wanted.to_string()));
+            query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+            let page = self.read_with(path.to_owned(), query).await?;
+            let (more, next) = answer::page(page)?;
+            let is_empty = more.is_empty();
+            items.extend(more);
+            // A page without items that promises more would be asked for for ever.
+            match next.filter(|_| !is_empty) {
+                None => return Ok(List { items, complete: true }),
+                Some(_) if items.len() >= limit => return Ok(List { items, complete: false }),
+                Some(next) => cursor = Some(next),
+            }
+        }
+    }
+
+    fn of_realm(&self, path: &str) -> String {
+        let realm = &self.realm;
+        if path.is_empty() { format!("/realms/{realm}") } else { format!("/realms/{realm}/{path}") }
+    }
+
+    async fn read(&self, path: String) -> Result<Value, Failure> {
+        self.read_with(path, Vec::new()).await
+    }
+
+    async fn read_with(&self, path: String, query: Vec<(&'static str, String)>) -> Result<Value, Failure> {
+        let call = Call { query, ..Call::new(Method::GET, path) };
+        self.send(&call).await?.json()
+    }
+
+    /// Makes a call, and a question or a repeatable write again if it was not answered.
+    async fn send(&self, call: &Call) -> Result<Raw, Failure> {
+        let mut waits = WAITS.iter();
+        loop {
+            let failure = match self.attempt(call).await.and_then(Raw::judged) {
+                Ok(raw) => return Ok(raw),
+                Err(failure) => failure,
+            };
+            match waits.next() {
+                Some(wait) if call.repeatable && matches!(failure, Failure::Unanswered(_)) => sleep(*wait).await,
+                Some(_) | None => return Err(failure),
+            }
+        }
+    }
+
+    async fn attempt(&self, call: &Call) -> Result<Raw, Failure> {
+        let unanswered = |reason: String| Failure::Unanswered(format!("{reason}{}", call.what_is_not_known()));
+        let mut url = reqwest::Url::parse(&format!("{}{}", self.base_url, call.path))
+            .map_err(|error| Failure::Usage(format!("{}: {error}", call.path)))?;
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&call.query);
+        }
+        let mut request =
+            self.http.request(call.method.clone(), url).header(USER_AGENT, AGENT).header(ACCEPT, call.accept);
+        for (name, value) in &call.headers {
+            request = request.header(name, value);
+        }
+        if let Some((content_type, text)) = &call.body {
+            request = request.header(CONTENT_TYPE, *content_type).body(text.clone());
+        }
+        match timeout(CALL_WITHIN, async { Raw::read(request.send().await?).await }).await {
+            Ok(Ok(raw)) => Ok(raw),
+            Ok(Err(answer::Unread::TooLarge)) => {
+                Err(Failure::Broken("the CM's answer is larger than 8 MiB".to_owned()))
+            }
+            Ok(Err(answer::Unread::Transport(error))) => Err(self.transport_failure(&error, unanswered)),
+            Err(_) => Err(unanswered(format!("the CM did not answer within {} s", CALL_WITHIN.as_secs()))),
+        }
+    }
+
+    fn transport_failure(&self, error: &reqwest::Error, unanswered: impl Fn(String) -> Failure) -> Failure {
+        let chain = answer::chain_of(error);
+        if door::is_refused_certificate(error) {
+            return Failure::File(format!(
+                "the CM and this program do not accept each other's certificate: {chain}; look at cm.certificate_file \
+                 (is it valid and from the CM's clients CA?) and cm.ca_file"
+            ));
+        }
+        if error.is_connect() {
+            return Failure::Unanswered(format!(
+                "the CM at {} cannot be reached: {chain}; nothing was done",
+                self.base_url
+            ));
+        }
+        unanswered(format!("the connection to the CM broke: {chain}"))
+    }
+}
+
+impl Call {
+    /// A call without anything but its path; it may be repeated if it is a question.
+    fn new(method: Method, path: String) -> Self {
+        let repeatable = method == Method::GET;
+        let accept = "application/json, application/problem+json";
+        Self { method, path, query: Vec::new(), headers: Vec::new(), body: None, accept, repeatable }
+    }
+
+    fn with_body(self, content_type: &'static str, body: &Value) -> Self {
+        Self { body: Some((content_type, body.to_string())), ..self }
+    }
+
+    /// The version that the change rests on.
+    fn if_match(mut self, version: u64) -> Self {
+        self.headers.push((IF_MATCH, format!("\"{version}\"")));
+        self
+    }
+
+    fn what_is_not_known(&self) -> &'static str {
+        if self.method == Method::GET {
+            ""
+        } else {
+            "; whether it did what was asked is not known: look before you repeat"
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Registrations as officers see and change them (CM contract section 4.3).
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Call, Cm, JSON, List, MERGE_PATCH};
+use crate::error::Failure;
+
+/// How often a change of status is decided again when the registration changed meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// A registration: what tables show of it, and all that the CM said.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Registration {
+    /// What is understood.
+    pub(crate) view: View,
+    /// As the CM said it.
+    pub(crate) json: Value,
+}
+
+/// The members of a registration that people look at.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct View {
+    pub(crate) id: String,
+    pub(crate) version: u64,
+    pub(crate) status: String,
+    #[serde(default)]
+    pub(crate) mode: String,
+    #[serde(default)]
+    pub(crate) owner: Option<String>,
+    #[serde(default)]
+    pub(crate) comment: Option<String>,
+    #[serde(default)]
+    pub(crate) officer: Option<String>,
+    #[serde(default)]
+    pub(crate) created_at: Option<String>,
+    #[serde(default)]
+    pub(crate) status_reason: Option<String>,
+    #[serde(default)]
+    pub(crate) status_by: Option<String>,
+    #[serde(default)]
+    pub(crate) status_at: Option<String>,
+    #[serde(default)]
+    pub(crate) eab: Option<Eab>,
+    #[serde(default)]
+    pub(crate) eab_secret: Option<EabSecret>,
+    #[serde(default)]
+    pub(crate) key: Option<Key>,
+    #[serde(default)]
+    pub(crate) contacts: Vec<String>,
+    #[serde(default)]
+    pub(crate) parent: Option<String>,
+    #[serde(default)]
+    pub(crate) allowed_identifiers: Value,
+    #[serde(default)]
+    pub(crate) allowed_profiles: Vec<String>,
+    #[serde(default)]
+    pub(crate) max_validity: Option<String>,
+}
+
+/// How a key can be bound to it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Eab {
+    pub(crate) kid: String,
+    #[serde(rename = "use", default)]
+    pub(crate) usage: String,
+    #[serde(default)]
+    pub(crate) algorithms: Vec<String>,
+    #[serde(default)]
+    pub(crate) bindings: u64,
+    #[serde(default)]
+    pub(crate) max_bindings: Option<u64>,
+    #[serde(default)]
+    pub(crate) not_before: Option<String>,
+    #[serde(default)]
+    pub(crate) not_after: Option<String>,
+}
+
+/// The external account key, in the one answer that has it.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EabSecret {
+    pub(crate) hmac_key: String,
+}
+
+impl std::fmt::Debug for EabSecret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("[secret]")
+    }
+}
+
+/// The bound account key.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Key {
+    pub(crate) thumbprint: String,
+    #[serde(default)]
+    pub(crate) since: Option<String>,
+}
+
+/// What a list is narrowed by; all of it must fit.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Search {
+    pub(crate) status: Option<String>,
+    pub(crate) owner: Option<String>,
+    /// A name or address that the registration's own list allows.
+    pub(crate) identifier: Option<String>,
+    /// The id of its external account key.
+    pub(crate) key_id: Option<String>,
+}
+
+impl Registration {
+    /// Takes what the CM said.
+    ///
+    /// # Errors
+    /// [`Failure::Broken`] if it lacks what every registration has.
+    pub(crate) fn of(json: Value) -> Result<Self, Failure> {
+        let view = View::deserialize(&json)
+            .map_err(|error| Failure::Broken(format!("the CM's registration is not understood: {error}")))?;
+        Ok(Self { view, json })
+    }
+}
+
+impl Cm {
+    /// The registrations that fit, oldest first.
+    pub(crate) async fn registrations(&self, search: Search, limit: usize) -> Result<List, Failure> {
+        let members = [
+            ("status", search.status),
+            ("owner", search.owner),
+            ("identifier", search.identifier),
+            ("eabKid", search.key_id),
+        ];
+        let query = members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        self.list("registrations", query, limit).await
+    }
+
+    /// One registration.
+    pub(crate) async fn registration(&self, id: &str) -> Result<Registration, Failure> {
+        Registration::of(self.read(self.registration_path(id, "")?).await?)
+    }
+
+    /// The pre-registration with this external account key, if there is one.
+    pub(crate) async fn registration_of_key_id(&self, key_id: &str) -> Result<Option<Registration>, Failure> {
+        let search = Search { key_id: Some(key_id.to_owned()), ..Search::default() };
+        self.registrations(search, 1).await?.items.pop().map(Registration::of).transpose()
+    }
+
+    /// Pre-registers a client. The answer is the only one that has the external account key.
+    pub(crate) async fn preregister(&self, body: &Value) -> Result<Registration, Failure> {
+        let call = Call::new(Method::POST, self.of_realm("registrations")).with_body(JSON, body);
+        Registration::of(self.send(&call).await?.json()?)
+    }
+
+    /// Changes members of the version that was looked at.
+    pub(crate) async fn update_registration(&self, before: &View, patch: &Value) -> Result<Registration, Failure> {
+        let path = self.registration_path(&before.id, "")?;
+        let call = Call::new(Method::PATCH, path).with_body(MERGE_PATCH, patch).if_match(before.version);
+        Registration::of(self.send(&call).await?.json()?)
+    }
+
+    /// Sets the status, whatever else changed meanwhile. A repeat is harmless, so an answer that
+    /// was lost is asked for again.
+    pub(crate) async fn set_status(
+        &self,
+        id: &str,
+        status: &str,
+        reason: Option<&str>,
+        revoke_certificates: bool,
+    ) -> Result<Registration, Failure> {
+        let mut body = json!({"status": status});
+        if let (Some(members), Some(reason)) = (body.as_object_mut(), reason) {
+            members.insert("reason".to_owned(), reason.into());
+        }
+        if let (Some(members), true) = (body.as_object_mut(), revoke_certificates) {
+            members.insert("revokeCertificates".to_owned(), true.into());
+        }
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let version = self.registration(id).await?.view.version;
+            let path = self.registration_path(id, "/status")?;
+            let mut call = Call::new(Method::POST, path).with_body(JSON, &body).if_match(version);
+            call.repeatable = true;
+            match self.send(&call).await {
+                Err(Failure::Changed(_)) if attempts < ATTEMPTS => {}
+                Err(failure) => return Err(failure),
+                Ok(raw) => return Registration::of(raw.json()?),
+            }
+        }
+    }
+
+    /// Draws a new external account key; the one before is dead. Bound account keys stay.
+    pub(crate) async fn rotate_secret(&self, before: &View) -> Result<Registration, Failure> {
+        let path = self.registration_path(&before.id, "/eab")?;
+        let call = Call::new(Method::POST, path).if_match(before.version);
+        Registration::of(self.send(&call).await?.json()?)
+    }
+
+    fn registration_path(&self, id: &str, rest: &str) -> Result<String, Failure> {
+        let id: acme::ids::RegistrationId =
+            id.parse().map_err(|reason| Failure::Usage(format!("the id of a registration {reason}")))?;
+        Ok(self.of_realm(&format!("registrations/{id}{rest}")))
+    }
+}

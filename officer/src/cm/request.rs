@@ -1,0 +1,63 @@
+//! Certificate requests as officers see and approvers decide them (CM contract section 4.4).
+
+use acme::ids::CertificateRequestId;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Call, Cm, JSON, List};
+use crate::error::Failure;
+
+/// The members of a certificate request that people look at. The contract does not show its names
+/// before there is a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct View {
+    pub(crate) id: String,
+    pub(crate) status: String,
+    #[serde(default)]
+    pub(crate) registration: String,
+    #[serde(default)]
+    pub(crate) order_ref: String,
+    #[serde(default)]
+    pub(crate) profile: String,
+    #[serde(default)]
+    pub(crate) received_at: String,
+}
+
+impl View {
+    /// Takes what the CM said.
+    ///
+    /// # Errors
+    /// [`Failure::Broken`] if it lacks what every request has.
+    pub(crate) fn of(json: &Value) -> Result<Self, Failure> {
+        Self::deserialize(json)
+            .map_err(|error| Failure::Broken(format!("the CM's certificate request is not understood: {error}")))
+    }
+}
+
+impl Cm {
+    /// The requests with this status, oldest first.
+    pub(crate) async fn requests(&self, status: &str, limit: usize) -> Result<List, Failure> {
+        self.list("certificate-requests", vec![("status", status.to_owned())], limit).await
+    }
+
+    /// Decides a request: `approve` or `reject`. The same decision again is harmless.
+    pub(crate) async fn decide(
+        &self,
+        id: &str,
+        decision: &str,
+        words: [(&str, Option<&str>); 2],
+    ) -> Result<Value, Failure> {
+        let id: CertificateRequestId =
+            id.parse().map_err(|reason| Failure::Usage(format!("the id of a certificate request {reason}")))?;
+        let mut body = json!({});
+        if let Some(members) = body.as_object_mut() {
+            members.extend(words.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.into()))));
+        }
+        let path = self.of_realm(&format!("certificate-requests/{id}/{decision}"));
+        let mut call = Call::new(Method::POST, path).with_body(JSON, &body);
+        call.repeatable = true;
+        self.send(&call).await?.json()
+    }
+}

@@ -1,0 +1,7 @@
+//! The program acme-officer.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    officer::run()
+}

@@ -1,0 +1,166 @@
+//! Recipes: how the person standing at the machine makes its client use a new external account key.
+//!
+//! Made of a directory URL, a key and a name; nothing is looked up. They are shown with the key,
+//! once.
+
+use clap::ValueEnum;
+
+/// What recipes are made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Ingredients {
+    /// The ACME directory.
+    pub(crate) directory_url: String,
+    /// The external account key's id.
+    pub(crate) key_id: String,
+    /// The key, base64url.
+    pub(crate) hmac_key: String,
+    /// A name that may be asked for.
+    pub(crate) name: String,
+    /// A CA in PEM that the client must be told to trust, if any.
+    pub(crate) ca_file: Option<String>,
+}
+
+/// A client that there is a recipe for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Client {
+    /// EFF's certbot
+    Certbot,
+    /// lego
+    Lego,
+    /// acme.sh
+    #[value(name = "acme.sh")]
+    AcmeSh,
+    /// Apache httpd with mod_md
+    #[value(name = "mod_md")]
+    ModMd,
+    /// Caddy
+    Caddy,
+    /// win-acme on Windows
+    WinAcme,
+    /// Synology NAS, by acme.sh on it
+    Synology,
+}
+
+impl Client {
+    /// All of them.
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Certbot, Self::Lego, Self::AcmeSh, Self::ModMd, Self::Caddy, Self::WinAcme, Self::Synology];
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Certbot => "certbot",
+            Self::Lego => "lego",
+            Self::AcmeSh => "acme.sh",
+            Self::ModMd => "Apache httpd, mod_md",
+            Self::Caddy => "Caddy (Caddyfile, global options)",
+            Self::WinAcme => "win-acme (Windows)",
+            Self::Synology => "Synology NAS (acme.sh on it, by SSH)",
+        }
+    }
+}
+
+/// The recipes, each under its title.
+pub(crate) fn text(clients: &[Client], ingredients: &Ingredients) -> String {
+    let recipe = |client: &Client| format!("{}\n{}", client.title(), indented(&recipe(*client, ingredients)));
+    clients.iter().map(recipe).collect::<Vec<_>>().join("\n\n")
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn recipe(client: Client, ingredients: &Ingredients) -> String {
+    let Ingredients { directory_url: url, key_id, hmac_key: hmac, name, ca_file } = ingredients;
+    let ca = ca_file.as_deref();
+    match client {
+        Client::Certbot => format!(
+            "{trust}certbot certonly --standalone --server {url} \\\n  --eab-kid={key_id} --eab-hmac-key={hmac} \\\n  \
+             --agree-tos --register-unsafely-without-email -d '{name}'",
+            trust = ca.map(|file| format!("REQUESTS_CA_BUNDLE={file} ")).unwrap_or_default(),
+        ),
+        Client::Lego => format!(
+            "{trust}lego --server {url} --accept-tos --email you@example.com \\\n  --eab --kid={key_id} --hmac={hmac} \\\n  \
+             --http --domains '{name}' run",
+            trust = ca.map(|file| format!("LEGO_CA_CERTIFICATES={file} ")).unwrap_or_default(),
+        ),
+        Client::AcmeSh => acme_sh(ingredients, "--standalone"),
+        Client::ModMd => format!(
+            "MDCertificateAuthority {url}\nMDCertificateAgreement accepted\nMDExternalAccountBinding {key_id} {hmac}\n\
+             {trust}MDomain {name}",
+            trust = ca.map(|file| format!("MDCACertificateFile {file}\n")).unwrap_or_default(),
+        ),
+        Client::Caddy => format!(
+            "{{\n  acme_ca {url}\n{trust}  acme_eab {{\n    key_id {key_id}\n    mac_key {hmac}\n  }}\n}}",
+            trust = ca.map(|file| format!("  acme_ca_root {file}\n")).unwrap_or_default(),
+        ),
+        Client::WinAcme => format!(
+            "{trust}wacs.exe --baseuri {url} --accepttos ^\n  --eab-key-identifier {key_id} --eab-key {hmac} --eab-algorithm HS256 ^\n  \
+             --source manual --host {name}",
+            trust = ca
+                .map(|file| format!("rem first: import {file} into the machine's Trusted Root store\n"))
+                .unwrap_or_default(),
+        ),
+        Client::Synology => format!(
+            "{issue}\nexport SYNO_USE_TEMP_ADMIN=1\nacme.sh --deploy --deploy-hook synology_dsm -d '{name}'",
+            issue = acme_sh(ingredients, "--webroot /var/lib/letsencrypt"),
+        ),
+    }
+}
+
+fn acme_sh(ingredients: &Ingredients, how: &str) -> String {
+    let Ingredients { directory_url: url, key_id, hmac_key: hmac, name, ca_file } = ingredients;
+    let trust = ca_file.as_deref().map(|file| format!(" --ca-bundle {file}")).unwrap_or_default();
+    format!(
+        "acme.sh --register-account --server {url}{trust} \\\n  --eab-kid {key_id} --eab-hmac-key {hmac}\n\
+         acme.sh --issue --server {url}{trust} {how} -d '{name}'"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ingredients(ca_file: Option<&str>) -> Ingredients {
+        Ingredients {
+            directory_url: "https://acme.example.net/acme/tls/directory".to_owned(),
+            key_id: "kid-1".to_owned(),
+            hmac_key: "c2VjcmV0".to_owned(),
+            name: "printer.example.com".to_owned(),
+            ca_file: ca_file.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn every_recipe_has_the_directory_the_key_and_the_name() {
+        for client in Client::ALL {
+            let text = recipe(client, &ingredients(None));
+            for part in ["https://acme.example.net/acme/tls/directory", "kid-1", "c2VjcmV0"] {
+                assert!(text.contains(part), "{client:?} lacks {part}: {text}");
+            }
+            // Caddy takes names from its sites.
+            assert!(text.contains("printer.example.com") || client == Client::Caddy, "{client:?}: {text}");
+        }
+        assert_eq!(text(&Client::ALL, &ingredients(None)).matches("\n\n").count(), 6);
+    }
+
+    #[test]
+    fn a_ca_of_ones_own_is_named_in_every_recipe() {
+        for client in Client::ALL {
+            let text = recipe(client, &ingredients(Some("/etc/acme-ca.pem")));
+            assert!(text.contains("/etc/acme-ca.pem"), "{client:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn the_commands_for_a_shell_are_words_for_a_shell() {
+        for client in [Client::Certbot, Client::Lego, Client::AcmeSh] {
+            let text = recipe(client, &ingredients(Some("/etc/acme-ca.pem")));
+            let script = format!(
+                "certbot() {{ echo \"$#\"; }}\nlego() {{ echo \"$#\"; }}\nacme_sh() {{ echo \"$#\"; }}\n{}",
+                text.replace("acme.sh", "acme_sh")
+            );
+            let output = std::process::Command::new("/bin/sh").args(["-c", &script]).output().unwrap();
+            assert!(output.status.success() && output.stderr.is_empty(), "{client:?}: {output:?}");
+        }
+    }
+}

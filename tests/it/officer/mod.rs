@@ -1,0 +1,30 @@
+//! The program acme-officer against the real CM, and what clients of the gateway notice of it.
+
+mod certificates;
+mod explain;
+mod registrations;
+mod roles;
+
+use serde_json::{Value, json};
+use tests::client::Client;
+
+use crate::world;
+
+/// Registers with the program; answers what it printed for programs.
+fn created(more: &[&str]) -> Value {
+    let arguments = ["registrations", "create", "--owner", "tests of the officer's program"];
+    world().desk("officer").json(&[&arguments, more].concat())
+}
+
+fn text<'a>(json: &'a Value, pointer: &str) -> &'a str {
+    json.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer} in {json}"))
+}
+
+/// A client that has bound its key with what `create` printed.
+fn bound(registration: &Value) -> Client {
+    let mut client = world().client("registered");
+    let secret = tests::from_base64url(text(registration, "/eab/hmac_key"));
+    let binding = client.binding(text(registration, "/eab/kid"), &secret);
+    let _ = client.register(&json!({"externalAccountBinding": binding})).expect(201);
+    client
+}

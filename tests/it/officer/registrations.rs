@@ -1,0 +1,201 @@
+//! Registrations made, changed, held and ended by the officer's program.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tests::{client::Client, wait_for};
+
+use super::{bound, created, text};
+use crate::world;
+
+/// From the officer's click to its effect.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+fn wait_for_orders(client: &Client, name: &str, status: u16) {
+    let asked = Instant::now();
+    wait_for("the effect", AT_ONCE, || (client.new_order(&[name]).status == status).then_some(()));
+    assert!(asked.elapsed() < AT_ONCE);
+}
+
+#[test]
+fn a_client_registered_by_the_program_gets_certificates_inside_its_list_only() {
+    let registration =
+        created(&["--allow", "suffix:created.officer.test", "--exclude", "exact:vpn.created.officer.test"]);
+    assert!(text(&registration, "/id").starts_with("reg_"));
+    assert_eq!(text(&registration, "/status"), "pending");
+    let client = bound(&registration);
+    let issued = client.issue(&["www.created.officer.test"]);
+    assert_eq!(world().certificates_of(&issued.order_url), 1);
+    for (name, rule) in [
+        ("www.elsewhere.test", "identifier.not-listed"),
+        ("evilcreated.officer.test", "identifier.not-listed"),
+        ("vpn.created.officer.test", "identifier.excluded"),
+    ] {
+        let detail = client.new_order(&[name]).assert_refused(403, "rejectedIdentifier");
+        assert!(detail.contains(rule), "{name}: {detail}");
+    }
+}
+
+#[test]
+fn every_form_of_entry_is_what_it_says() {
+    let registration = created(&[
+        "--allow",
+        "suffix:forms.officer.test,no-wildcards",
+        "--allow",
+        "wildcard:*.dev.forms.officer.test",
+        "--allow",
+        "exact:only.elsewhere.test",
+        "--allow",
+        "cidr:127.0.0.0/29",
+    ]);
+    let client = bound(&registration);
+    for name in ["a.forms.officer.test", "*.dev.forms.officer.test", "only.elsewhere.test"] {
+        let _ = client.order(&[name]);
+    }
+    for name in ["*.forms.officer.test", "*.x.dev.forms.officer.test", "a.only.elsewhere.test"] {
+        let _ = client.new_order(&[name]).assert_refused(403, "rejectedIdentifier");
+    }
+    let address = |address: &str| {
+        client.post(&client.url("new-order"), &json!({"identifiers": [{"type": "ip", "value": address}]}))
+    };
+    let _ = address("127.0.0.5").expect(201);
+    let _ = address("127.0.0.9").assert_refused(403, "rejectedIdentifier");
+}
+
+#[test]
+fn suspending_resuming_and_revoking_take_effect_within_two_seconds() {
+    let registration = created(&["--allow", "suffix:held.officer.test"]);
+    let (client, id) = (bound(&registration), text(&registration, "/id"));
+    let (desk, name) = (world().desk("officer"), "www.held.officer.test");
+    let _ = client.order(&[name]);
+    let suspended = desk.json(&["registrations", "suspend", id, "--reason", "moved to another team"]);
+    assert_eq!(text(&suspended, "/status"), "suspended");
+    assert_eq!(text(&suspended, "/status_reason"), "moved to another team");
+    wait_for_orders(&client, name, 403);
+    let resumed = desk.json(&["registrations", "resume", id]);
+    assert_eq!(text(&resumed, "/status"), "active");
+    wait_for_orders(&client, name, 201);
+    let revoked = desk.text(&["registrations", "revoke", id, "--reason", "scrapped"]);
+    assert_eq!(revoked, format!("{id} is revoked\n"));
+    wait_for_orders(&client, name, 401);
+    let again = desk.run(&["registrations", "resume", id]);
+    assert_eq!(again.code, 5, "{again:?}");
+    assert!(again.stderr.contains("registration-not-active"), "{again:?}");
+}
+
+#[test]
+fn a_list_that_is_changed_holds_for_the_next_order() {
+    let registration = created(&["--allow", "suffix:narrow.officer.test"]);
+    let (client, id) = (bound(&registration), text(&registration, "/id"));
+    let desk = world().desk("officer");
+    let _ = client.order(&["a.narrow.officer.test"]);
+    let change = [
+        "registrations",
+        "update",
+        id,
+        "--remove-allow",
+        "suffix:narrow.officer.test",
+        "--add-allow",
+        "exact:b.narrow.officer.test",
+    ];
+    let shown = desk.text(&[&change[..], &["--dry-run"]].concat());
+    assert!(
+        shown.contains("- suffix:narrow.officer.test") && shown.contains("+ exact:b.narrow.officer.test"),
+        "{shown}"
+    );
+    assert!(shown.contains("Nothing was done"), "{shown}");
+    let _ = client.order(&["a.narrow.officer.test"]);
+    let changed = desk.json(&change);
+    assert_eq!(changed["applied"], true);
+    wait_for_orders(&client, "a.narrow.officer.test", 403);
+    let _ = client.order(&["b.narrow.officer.test"]);
+    assert_eq!(desk.json(&["registrations", "update", id, "--allow", "exact:b.narrow.officer.test"])["applied"], false);
+}
+
+#[test]
+fn a_new_secret_binds_and_the_one_before_does_not() {
+    let registration = created(&["--allow", "suffix:rotated.officer.test"]);
+    let rotated = world().desk("officer").json(&["registrations", "rotate-secret", text(&registration, "/id")]);
+    assert_eq!(text(&rotated, "/eab/kid"), text(&registration, "/eab/kid"));
+    assert_ne!(text(&rotated, "/eab/hmac_key"), text(&registration, "/eab/hmac_key"));
+    let mut client = world().client("registered");
+    let stale = tests::from_base64url(text(&registration, "/eab/hmac_key"));
+    let binding = client.binding(text(&registration, "/eab/kid"), &stale);
+    let _ = client.register(&json!({"externalAccountBinding": binding})).assert_refused(403, "unauthorized");
+    let _ = bound(&rotated).order(&["www.rotated.officer.test"]);
+}
+
+#[test]
+fn the_secret_is_shown_once_with_recipes_for_clients() {
+    let desk = world().desk("officer");
+    let text =
+        desk.text(&["registrations", "create", "--owner", "print room", "--allow", "suffix:recipes.officer.test"]);
+    let line =
+        |word: &str| text.lines().find_map(|line| line.trim().strip_prefix(word)).map(|rest| rest.trim().to_owned());
+    let (key_id, secret) = (line("key id  ").unwrap(), line("HMAC key").unwrap());
+    assert_eq!(tests::from_base64url(&secret).len(), 32);
+    let directory = world().site().url("registered", "directory");
+    for part in [
+        "certbot certonly",
+        "lego --server",
+        "acme.sh --register-account",
+        "MDExternalAccountBinding",
+        "acme_eab",
+        "wacs.exe",
+        "synology_dsm",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+    assert!(text.contains(&directory), "{text}");
+    for again in
+        [desk.text(&["registrations", "show", &key_id]), desk.text(&["registrations", "show", &key_id, "--json"])]
+    {
+        assert!(again.contains("print room") && !again.contains(&secret), "{again}");
+    }
+}
+
+#[test]
+fn registrations_are_found_by_owner_status_and_name() {
+    let owner = "somebody who is looked for";
+    let desk = world().desk("officer");
+    let made = desk.json(&["registrations", "create", "--owner", owner, "--allow", "suffix:found.officer.test"]);
+    let found = |arguments: &[&str]| {
+        let list = desk.json(&[&["registrations", "list", "--owner", owner], arguments].concat());
+        assert_eq!(list["complete"], true);
+        list["items"].as_array().unwrap().iter().map(|one| text(one, "/id").to_owned()).collect::<Vec<_>>()
+    };
+    let id = text(&made, "/id").to_owned();
+    assert_eq!(found(&[]), std::slice::from_ref(&id));
+    assert_eq!(found(&["--status", "pending", "--identifier", "www.found.officer.test"]), std::slice::from_ref(&id));
+    assert_eq!(found(&["--status", "active"]), Vec::<String>::new());
+    assert_eq!(found(&["--identifier", "www.elsewhere.test"]), Vec::<String>::new());
+    assert!(desk.text(&["registrations", "list", "--owner", owner]).contains(&id));
+    let first = desk.json(&["registrations", "list", "--limit", "1"]);
+    assert_eq!((first["complete"].clone(), first["items"].as_array().unwrap().len()), (json!(false), 1));
+}
+
+#[test]
+fn mistakes_are_told_apart_by_the_exit_code() {
+    let desk = world().desk("officer");
+    let table: [(&[&str], i32, &str); 6] = [
+        (&["registrations", "create", "--owner", "o", "--allow", "suffix:com"], 2, "public suffix"),
+        (&["registrations", "create", "--owner", "o", "--allow", "example.test"], 2, "suffix:NAME"),
+        (&["registrations", "show", "reg_00000000000000000000000000"], 6, "no such registration"),
+        (&["registrations", "suspend", "../whoami", "--reason", "r"], 2, "the id of a registration"),
+        (
+            &["registrations", "create", "--owner", "o", "--allow", "suffix:a.test", "--profile", "none"],
+            5,
+            "profile-not-allowed",
+        ),
+        (&["--config", "/nonexistent.toml", "registrations", "list"], 3, "/nonexistent.toml"),
+    ];
+    for (arguments, code, part) in table {
+        let ran = desk.run(arguments);
+        assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
+        assert!(ran.stderr.contains(part), "{arguments:?}: {ran:?}");
+        assert!(ran.stdout.is_empty(), "{arguments:?}: {ran:?}");
+    }
+    let ran = desk.run(&["registrations", "show", "reg_00000000000000000000000000", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
+    assert_eq!(told["error"]["exit_code"], 6);
+}

@@ -1,0 +1,83 @@
+//! A desk in the registration authority: the program acme-officer with the settings of one person.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use serde_json::Value;
+
+use crate::{binaries, site::Site};
+
+/// The program with a settings file.
+pub struct Desk {
+    config: PathBuf,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+impl Desk {
+    /// The desk of the person with this certificate (`officer`, `approver`, `auditor`, `gateway`) in the realm
+    /// `registered`. `facts` is what the sandbox says about itself.
+    ///
+    /// # Panics
+    /// The settings cannot be written.
+    #[must_use]
+    pub fn new(site: &Site, facts: &Value, certificate: &str) -> Self {
+        let config = site.dir.join(format!("desk-of-{certificate}.toml"));
+        let pki = |file: String| format!("{:?}", site.pki(&file));
+        let cm = facts["cm"].as_str().expect("sandbox.json names the CM");
+        let text = format!(
+            "[cm]\nurl = {cm:?}\nca_file = {}\ncertificate_file = {}\nkey_file = {}\nrealm = \"registered\"\n",
+            pki("infra-ca.pem".to_owned()),
+            pki(format!("{certificate}.pem")),
+            pki(format!("{certificate}.key")),
+        );
+        // Tests run side by side: whoever reads it must never find half of it.
+        let fresh = site.dir.join(format!("desk-of-{certificate}-{:?}.new", std::thread::current().id()));
+        fs::write(&fresh, text).unwrap();
+        fs::rename(&fresh, &config).unwrap();
+        Self { config }
+    }
+
+    /// Runs a command to its end, whatever comes of it.
+    ///
+    /// # Panics
+    /// It cannot be run, or a signal ends it.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        let mut command = Command::new(binaries::officer());
+        let _ = command.env("ACME_OFFICER_CONFIG", &self.config).args(arguments);
+        let output = command.output().unwrap_or_else(|error| panic!("{arguments:?} cannot be run: {error}"));
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let code = output.status.code().expect("it ends by itself");
+        Ran { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// Runs a command that must succeed; answers what it printed.
+    ///
+    /// # Panics
+    /// It fails.
+    #[must_use]
+    pub fn text(&self, arguments: &[&str]) -> String {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {ran:?}");
+        ran.stdout
+    }
+
+    /// Runs a command that must succeed with `--json`.
+    ///
+    /// # Panics
+    /// It fails, or prints no JSON.
+    #[must_use]
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let text = self.text(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?} printed no JSON: {error}\n{text}"))
+    }
+}
