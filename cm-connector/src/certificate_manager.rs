@@ -19,8 +19,8 @@ use acme::{
 use async_trait::async_trait;
 
 use crate::{
-    Certificate, CertificateRequest, CmError, Delivery, EventCursor, Events, Identity, Issuer, NewRegistration,
-    Outcome, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
+    Capability, Certificate, CertificateRequest, CmError, Delivery, EventCursor, Events, Identity, Issuer,
+    NewRegistration, Outcome, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
 };
 
 /// The outside Certificate Manager, the permanent authority over registrations and certificates.
@@ -37,6 +37,25 @@ pub trait CertificateManager: Send + Sync {
     /// [`CmError::Internal`] if the CM does not see a gateway, or not one of all these realms, or
     /// if it lacks what every issuance needs; then the gateway must not start.
     async fn check_identity(&self, realms: &[RealmName]) -> Result<Identity, CmError>;
+
+    /// Whether the CM could do this when [`CertificateManager::check_identity`] was answered last;
+    /// true before that. Nothing is asked.
+    fn offers(&self, capability: Capability) -> bool {
+        let _every = capability;
+        true
+    }
+
+    /// Why the CM was not as the gateway needs it when [`CertificateManager::check_identity`] was
+    /// answered last: role, realms or capabilities; for operators. Nothing is asked.
+    fn unfit(&self) -> Option<String> {
+        None
+    }
+
+    /// Returns when the CM answers again after calls failed at once: time to look whether it is what
+    /// it was (CM contract section 8). Of several who wait one is told.
+    async fn reconnected(&self) {
+        std::future::pending().await
+    }
 
     /// Whether the CM says that it is ready. Not held back while other calls fail at once.
     async fn ready(&self) -> Result<(), CmError>;

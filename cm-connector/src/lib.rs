@@ -27,4 +27,4 @@ pub use observation::{Call, CallOutcome, observed};
 pub use registration::{Client, Jws, NewRegistration, Proof, Registered, RegistrationUpdate};
 pub use renewal_info::RenewalInfo;
 pub use revocation::{Basis, Revocation, Revoked};
-pub use service::{Identity, Issuer};
+pub use service::{Capability, Identity, Issuer};

@@ -26,6 +26,23 @@ pub struct Identity {
     pub product: String,
 }
 
+/// What a CM may lack, and the gateway does without (CM contract section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capability {
+    /// It says when certificates should be renewed.
+    RenewalInfo,
+}
+
+impl Capability {
+    /// The word of the contract.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RenewalInfo => "renewal-info",
+        }
+    }
+}
+
 /// One of the CM's issuers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {

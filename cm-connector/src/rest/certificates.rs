@@ -3,6 +3,7 @@
 use acme::{
     certificate::CertificateId,
     ids::{IdempotencyKey, RealmName},
+    problem::{Problem, ProblemKind},
 };
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
         revocation::{RevocationOut, RevokedIn},
     },
 };
-use crate::{Certificate, CmError, RenewalInfo, Revocation, Revoked};
+use crate::{Capability, Certificate, CmError, RenewalInfo, Revocation, Revoked};
 
 pub(super) async fn certificate(
     cm: &RestCertificateManager,
@@ -56,6 +57,9 @@ pub(super) async fn renewal_info(
     realm: &RealmName,
     id: &CertificateId,
 ) -> Result<Option<RenewalInfo>, CmError> {
+    if !cm.standing.offers(Capability::RenewalInfo) {
+        return Err(no_renewal_info());
+    }
     let found = async {
         let path = format!("/realms/{realm}/certificates/{id}/renewal-info");
         let Some(Answer { json, retry_after, .. }) = cm.find(Lane::Rest, path).await? else { return Ok(None) };
@@ -78,6 +82,13 @@ pub(super) async fn revoke(
         decode::<RevokedIn>(answer.json)?.convert(request).map_err(Failure::Broken)
     };
     revoked.await.map_err(|failure| failure.into_error(Subject::Certificate))
+}
+
+fn no_renewal_info() -> CmError {
+    CmError::Refused(Problem::new(
+        ProblemKind::NotFound,
+        "this certificate authority does not say when certificates should be renewed",
+    ))
 }
 
 fn certificate_of(answer: Answer) -> Result<Certificate, Failure> {

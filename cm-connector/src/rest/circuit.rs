@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 /// Failures in a row that open it.
 const FAILURES_IN_A_ROW: u32 = 5;
@@ -21,7 +21,10 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// Whether the CM has been answering.
 #[derive(Debug, Default)]
-pub(super) struct Circuit(Mutex<State>);
+pub(super) struct Circuit {
+    state: Mutex<State>,
+    closed: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -104,12 +107,19 @@ impl Circuit {
         if state.probe_at.is_some() {
             tracing::info!("the CM answers again");
             *state = State::default();
+            self.closed.notify_one();
         }
+    }
+
+    /// Returns when it has closed, also if that was before this was called. Of several who wait one is
+    /// told.
+    pub(super) async fn closed(&self) {
+        self.closed.notified().await;
     }
 
     /// A panic elsewhere leaves counters behind, not a broken promise.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

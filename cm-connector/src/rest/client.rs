@@ -175,6 +175,11 @@ impl Client {
         self.lanes.pace.advertised(per_second);
     }
 
+    /// Returns when the circuit has closed.
+    pub(super) async fn reconnected(&self) {
+        self.circuit.closed().await;
+    }
+
     fn http(&self) -> reqwest::Client {
         self.http.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

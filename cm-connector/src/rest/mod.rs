@@ -23,11 +23,12 @@ use self::{
     failure::Failure,
     lane::Lane,
     refusal::{Code, Subject},
+    standing::Standing,
     wire::{Broken, Page, service::WhoAmIIn},
 };
 use crate::{
-    Certificate, CertificateManager, CertificateRequest, CmError, Delivery, EventCursor, Events, Identity, Issuer,
-    NewRegistration, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
+    Capability, Certificate, CertificateManager, CertificateRequest, CmError, Delivery, EventCursor, Events, Identity,
+    Issuer, NewRegistration, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
 };
 
 pub mod answers;
@@ -51,6 +52,7 @@ mod registration;
 mod scripted;
 mod service;
 mod settings;
+mod standing;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -67,6 +69,7 @@ const JSON: &str = "application/json";
 pub struct RestCertificateManager {
     settings: Settings,
     client: Arc<Client>,
+    standing: Arc<Standing>,
 }
 
 impl RestCertificateManager {
@@ -77,7 +80,7 @@ impl RestCertificateManager {
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let base_url = settings::base_url(&settings.base_url)?;
         let client = Client::new(base_url, tls::client_config(&settings)?)?;
-        Ok(Self { settings, client: Arc::new(client) })
+        Ok(Self { settings, client: Arc::new(client), standing: Arc::default() })
     }
 
     /// Reads the files again and changes to new connections, after the CM has accepted them for a
@@ -130,7 +133,21 @@ impl RestCertificateManager {
 #[async_trait]
 impl CertificateManager for RestCertificateManager {
     async fn check_identity(&self, realms: &[RealmName]) -> Result<Identity, CmError> {
-        service::check_identity(self, realms).await
+        let identity = service::check_identity(self, realms).await;
+        self.standing.heard(&identity);
+        identity
+    }
+
+    fn offers(&self, capability: Capability) -> bool {
+        self.standing.offers(capability)
+    }
+
+    fn unfit(&self) -> Option<String> {
+        self.standing.unfit()
+    }
+
+    async fn reconnected(&self) {
+        self.client.reconnected().await;
     }
 
     async fn ready(&self) -> Result<(), CmError> {

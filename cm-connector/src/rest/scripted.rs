@@ -272,7 +272,7 @@ pub(super) async fn start_http2(pki: &Pki, body: Value, together: usize) -> Http
                 versions.push(format!("{:?}", request.version()));
                 versions.len()
             };
-            if number == together + 1 {
+            if together > 0 && number == together + 1 {
                 drop_all.notify_waiters();
             }
             if (2..=together + 1).contains(&number) {

@@ -19,7 +19,13 @@ async fn while_the_cm_does_not_answer_calls_fail_at_once_until_it_is_ready() {
         "{refused:?}"
     );
     assert_eq!(world.server.lines().len(), 5);
+    let mut reconnected = world.cm.reconnected();
+    let told = |reconnected: &mut (dyn Future<Output = ()> + Send + Unpin)| {
+        std::pin::Pin::new(reconnected).poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_ready()
+    };
+    assert!(!told(&mut reconnected), "it does not answer yet");
     assert_eq!(world.cm.ready().await, Ok(()));
+    assert!(told(&mut reconnected));
     assert!(world.submit().await.is_ok());
 }
 

@@ -34,6 +34,59 @@ async fn an_identity_must_have_role_realms_and_capabilities() {
 }
 
 #[tokio::test]
+async fn what_the_cm_cannot_do_is_not_asked_for_until_it_can() {
+    let world = world(|request, before| match request.line.as_str() {
+        "GET /cm/v1/info" => {
+            let mut info = examples::info();
+            if before < 2 {
+                info["capabilities"] = json!(["registrations", "idempotency"]);
+            }
+            json_answer(200, &info)
+        }
+        "GET /cm/v1/whoami" => {
+            json_answer(200, &json!({"identity": "urn:cm:gateway:dmz-1", "roles": ["gateway"], "realms": ["tls"]}))
+        }
+        _ => json_answer(200, &examples::renewal_info()),
+    })
+    .await;
+    let id = revocation().certificate;
+    assert!(world.cm.offers(Capability::RenewalInfo), "before anything is known");
+    world.cm.check_identity(&[realm()]).await.unwrap();
+    assert!(!world.cm.offers(Capability::RenewalInfo));
+    let refused = world.cm.renewal_info(&realm(), &id).await;
+    assert!(matches!(refused, Err(CmError::Refused(ref told)) if told.kind == ProblemKind::NotFound), "{refused:?}");
+    assert_eq!(world.server.lines().len(), 2, "it was not asked");
+    world.cm.check_identity(&[realm()]).await.unwrap();
+    assert!(world.cm.offers(Capability::RenewalInfo));
+    assert!(world.cm.renewal_info(&realm(), &id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_cm_that_is_not_as_needed_is_unfit_until_it_is_and_one_that_is_away_stays_what_it_was() {
+    let world = world(|request, before| match (request.line.as_str(), before) {
+        (_, 4..6) => problem_with(503, "retry-after: 60\r\n", json!({"code": "overloaded"})),
+        ("GET /cm/v1/info", _) => json_answer(200, &examples::info()),
+        (_, before) => {
+            let roles = if before == 3 { json!(["auditor"]) } else { json!(["gateway"]) };
+            json_answer(200, &json!({"identity": "urn:cm:gateway:dmz-1", "roles": roles, "realms": ["tls"]}))
+        }
+    })
+    .await;
+    assert_eq!(world.cm.unfit(), None);
+    assert!(world.cm.check_identity(&[realm()]).await.is_ok());
+    assert_eq!(world.cm.unfit(), None);
+    assert!(world.cm.check_identity(&[realm()]).await.is_err());
+    let unfit = world.cm.unfit().unwrap();
+    assert!(unfit.contains("without the role gateway"), "{unfit}");
+    for _ in 0..2 {
+        assert!(matches!(world.cm.check_identity(&[realm()]).await, Err(CmError::Unavailable { .. })));
+        assert_eq!(world.cm.unfit().as_ref(), Some(&unfit));
+    }
+    assert!(world.cm.check_identity(&[realm()]).await.is_ok());
+    assert_eq!(world.cm.unfit(), None);
+}
+
+#[tokio::test]
 async fn profiles_are_read_to_the_last_page_and_bad_ones_left_out() {
     let world = world(|request, _| {
         let profile = |name: &str, status: &str| {
