@@ -1,14 +1,20 @@
-//! What to do with a quickstart that is up: commands to paste, for certbot and lego.
+//! What to do with a quickstart that is up: commands to paste, for officers, certbot and lego.
 
 use std::{net::SocketAddr, path::Path};
 
 use serde_json::Value;
 
-use super::{hooks, layout::Layout, ports::Ports, sandbox::Facts};
+use super::{desks, hooks, layout::Layout, ports::Ports, sandbox::Facts};
 
 /// The whole text. With a DNS server of the user's own there are no commands for dns-01: the hook scripts change the
 /// sandbox's DNS, which the gateway then does not ask.
-pub(crate) fn text(layout: &Layout, ports: &Ports, facts: &Facts, own_dns: Option<SocketAddr>) -> String {
+pub(crate) fn text(
+    layout: &Layout,
+    ports: &Ports,
+    facts: &Facts,
+    own_dns: Option<SocketAddr>,
+    officer: &Path,
+) -> String {
     let allowed = allowed_name(&facts.allowed);
     let mut out = format!(
         "Ready. Two ACME endpoints; certificates that they issue chain to {root}\n\n  \
@@ -24,6 +30,7 @@ pub(crate) fn text(layout: &Layout, ports: &Ports, facts: &Facts, own_dns: Optio
     );
     let certbot_key = format!("    --eab-kid {} --eab-hmac-key {} \\\n", facts.kid, facts.hmac_key);
     let lego_key = format!("    --eab --kid {} --hmac {} \\\n", facts.kid, facts.hmac_key);
+    out.push_str(&registration(layout, officer));
     out.push_str(&certbot_http(layout, ports, "open", "certbot.quickstart.test", ""));
     out.push_str(&certbot_http(layout, ports, "registered", &allowed, &certbot_key));
     out.push_str(&lego_http(layout, ports, "open", "lego.quickstart.test", ""));
@@ -44,6 +51,17 @@ pub(crate) fn text(layout: &Layout, ports: &Ports, facts: &Facts, own_dns: Optio
         layout.dir().join("logs").display(),
     ));
     out
+}
+
+/// How an officer lets somebody in. What it prints has commands for clients in it.
+fn registration(layout: &Layout, officer: &Path) -> String {
+    format!(
+        "registration officer, a client of her own choice (certificates, approvals and more: --help):\n\n  \
+           {officer} --config {config} \\\n    \
+             registrations create --owner 'print room' --allow suffix:printers.quickstart.test\n\n",
+        officer = quoted(officer),
+        config = quoted(&desks::file(layout, "officer")),
+    )
 }
 
 fn certbot_http(layout: &Layout, ports: &Ports, endpoint: &str, name: &str, key: &str) -> String {
@@ -158,11 +176,12 @@ mod tests {
         let dir = folder("advice");
         let layout = Layout::create(&dir).unwrap();
         let ports = Ports::plan(14000, 5002, 5001).unwrap();
-        let text = text(&layout, &ports, &facts(), None);
+        let text = text(&layout, &ports, &facts(), None, Path::new("/t/acme-officer"));
         assert_eq!(text.matches("certbot certonly").count(), 3);
         assert_eq!(text.matches(" lego \\\n").count(), 3);
         assert!(text.contains("--eab-kid kid-1 --eab-hmac-key c2VjcmV0") && text.contains("-d registered.test\n"));
         assert!(text.contains("--eab --kid kid-1 --hmac c2VjcmV0"));
+        assert!(text.contains("/t/acme-officer --config ") && text.contains("registrations create"), "{text}");
         fs::remove_dir_all(dir).unwrap();
     }
 
@@ -187,7 +206,8 @@ mod tests {
         let dir = folder("advice-dns");
         let layout = Layout::create(&dir).unwrap();
         let ports = Ports::plan(14000, 5002, 5001).unwrap();
-        let text = text(&layout, &ports, &facts(), Some("127.0.0.1:8053".parse().unwrap()));
+        let text =
+            text(&layout, &ports, &facts(), Some("127.0.0.1:8053".parse().unwrap()), Path::new("/t/acme-officer"));
         assert!(!text.contains("hooks") && text.contains("127.0.0.1:8053"));
         fs::remove_dir_all(dir).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Builds the two programs in release and tells where cargo put them.
+//! Builds the three programs in release and tells where cargo put them.
 
 use std::{
     path::PathBuf,
@@ -15,25 +15,26 @@ use crate::{interrupt::Interrupt, output::Progress, packages, workspace};
 /// A build on a small machine, with OpenSSL from source.
 const WITHIN: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// The two programs.
+/// The three programs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Programs {
     pub(crate) gateway: PathBuf,
+    pub(crate) officer: PathBuf,
     pub(crate) sandbox: PathBuf,
 }
 
-/// Builds both, with cargo's own progress on standard error.
+/// Builds them, with cargo's own progress on standard error.
 ///
 /// # Errors
 /// They do not compile.
 pub(crate) fn build(progress: &Progress, interrupt: &Interrupt) -> anyhow::Result<Programs> {
     let mut command = workspace::cargo();
-    command.args(["build", "--release", "-p", "gateway", "-p", "sandbox"]);
+    command.args(["build", "--release", "-p", "gateway", "-p", "officer", "-p", "sandbox"]);
     if packages::has_openssl_headers() {
-        progress.begins("building acme-gateway and acme-sandbox; the first time takes some minutes");
+        progress.begins("building acme-gateway, acme-officer and acme-sandbox; the first time takes some minutes");
     } else {
         command.args(["--features", "gateway/vendored-openssl"]);
-        progress.begins("building acme-gateway and acme-sandbox; the first time takes some minutes,");
+        progress.begins("building acme-gateway, acme-officer and acme-sandbox; the first time takes some minutes,");
         crate::output::say!("{:>9}and OpenSSL is built as well, for want of its headers (libssl-dev, pkg-config)", "");
     }
     let programs = run(&mut command, interrupt)?;
@@ -57,7 +58,7 @@ fn programs(messages: &str) -> anyhow::Result<Programs> {
             .find_map(|message| message.get("executable").and_then(Value::as_str).map(PathBuf::from))
             .with_context(|| format!("cargo built no program {name}"))
     };
-    Ok(Programs { gateway: find("acme-gateway")?, sandbox: find("acme-sandbox")? })
+    Ok(Programs { gateway: find("acme-gateway")?, officer: find("acme-officer")?, sandbox: find("acme-sandbox")? })
 }
 
 #[cfg(test)]
@@ -69,10 +70,12 @@ mod tests {
         let messages = "not json\n\
             {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"acme\"},\"executable\":null}\n\
             {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"acme-gateway\"},\"executable\":\"/t/acme-gateway\"}\n\
+            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"acme-officer\"},\"executable\":\"/t/acme-officer\"}\n\
             {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"acme-sandbox\"},\"executable\":\"/t/acme-sandbox\"}\n\
             {\"reason\":\"build-finished\",\"success\":true}\n";
         let built = programs(messages).unwrap();
         assert_eq!(built.gateway, PathBuf::from("/t/acme-gateway"));
+        assert_eq!(built.officer, PathBuf::from("/t/acme-officer"));
         assert_eq!(built.sandbox, PathBuf::from("/t/acme-sandbox"));
         assert!(programs("").unwrap_err().to_string().contains("acme-gateway"));
     }

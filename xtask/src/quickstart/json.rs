@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{
+    desks,
     layout::{Layout, replace},
     ports::Ports,
     sandbox::Facts,
@@ -35,6 +36,9 @@ impl Description<'_> {
                 "ca": layout.pki("infra-ca.pem"),
                 "officer": {"cert": layout.pki("officer.pem"), "key": layout.pki("officer.key")},
             },
+            "officer_config": desks::file(layout, "officer"),
+            "approver_config": desks::file(layout, "approver"),
+            "auditor_config": desks::file(layout, "auditor"),
             "ops_url": format!("http://{}", ports.ops()),
             "dns": resolver.to_string(),
             "control": facts.control,
@@ -121,7 +125,15 @@ mod tests {
         assert_eq!((text("/eab/kid"), text("/eab/hmac_key")), ("kid-1", "c2VjcmV0"));
         assert_eq!(value.pointer("/eab/allowed/0").unwrap(), "registered.test");
         assert_eq!((text("/cm/url"), text("/control")), ("https://127.0.0.1:14001", "http://127.0.0.1:14004"));
-        for pointer in ["/acme_ca", "/issuer_root", "/cm/ca", "/cm/officer/cert", "/cm/officer/key", "/store_dir"] {
+        for pointer in [
+            "/acme_ca",
+            "/issuer_root",
+            "/cm/ca",
+            "/cm/officer/cert",
+            "/cm/officer/key",
+            "/officer_config",
+            "/store_dir",
+        ] {
             assert!(Path::new(text(pointer)).is_absolute(), "{pointer}");
         }
         assert_eq!(pids(&value.to_string()), Some((11, 12)));

@@ -7,6 +7,7 @@
 mod advice;
 mod build;
 mod certificate;
+mod desks;
 mod hooks;
 mod json;
 mod layout;
@@ -111,6 +112,8 @@ fn run_until(interrupt: &Interrupt, options: &Options) -> anyhow::Result<()> {
     };
     place_settings(&layout, &values)?;
     hooks::write(&layout, &facts.control)?;
+    let directory_url = ports.directory("registered");
+    desks::write(&layout, &desks::Places { cm_url: &facts.cm, directory_url: &directory_url })?;
 
     progress.begins("starting the gateway");
     let mut gateway = start_gateway(&programs.gateway, &layout)?;
@@ -131,7 +134,7 @@ fn run_until(interrupt: &Interrupt, options: &Options) -> anyhow::Result<()> {
         .value(gateway.pid(), sandbox.pid());
     let published = json::publish(&layout, &description)?;
     say!("");
-    say!("{}", advice::text(&layout, &ports, &facts, own_dns));
+    say!("{}", advice::text(&layout, &ports, &facts, own_dns, &programs.officer));
 
     let (sandbox_again, gateway_again) = (sandbox.command_line(), gateway.command_line());
     stay_up([(&mut sandbox, sandbox_again), (&mut gateway, gateway_again)], interrupt);
