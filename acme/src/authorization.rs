@@ -73,6 +73,21 @@ pub enum Response {
     Unchanged,
 }
 
+impl AuthorizationStatus {
+    /// The status word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Valid => "valid",
+            Self::Invalid => "invalid",
+            Self::Deactivated => "deactivated",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 impl Authorization {
     /// The status at this time.
     #[must_use]

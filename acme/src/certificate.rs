@@ -121,6 +121,21 @@ pub enum Check {
 }
 
 impl Check {
+    /// Every check, in the order of their numbers.
+    pub const ALL: [Self; 11] = [
+        Self::Form,
+        Self::PublicKey,
+        Self::Names,
+        Self::Chain,
+        Self::Issuer,
+        Self::Validity,
+        Self::Usage,
+        Self::Serial,
+        Self::Algorithm,
+        Self::MustStaple,
+        Self::Claims,
+    ];
+
     /// Its name in delivery reports, logs and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -238,6 +253,10 @@ fn write_chain(ders: &[Vec<u8>], root: Option<&[u8]>) -> String {
 pub struct PresentedCertificate {
     /// SHA-256 of the DER.
     pub sha256: [u8; 32],
+    /// Serial in lowercase hex without leading zero octets.
+    pub serial: String,
+    /// Key identifier of its issuer; empty if it says nothing of it.
+    pub authority_key_id: Vec<u8>,
     /// SubjectPublicKeyInfo in DER.
     pub spki_der: Vec<u8>,
     /// The names it carries.
@@ -256,6 +275,8 @@ impl PresentedCertificate {
         let names = subject_names(&leaf).map_err(|_| "the certificate carries names that this CA does not issue")?;
         Ok(Self {
             sha256: Sha256::digest(der).into(),
+            serial: hex_of_serial(&leaf),
+            authority_key_id: path::authority_key_id(&leaf).unwrap_or_default(),
             spki_der: leaf.public_key().raw.to_vec(),
             names: names.alternative,
             not_after: Timestamp::from_unix_secs(leaf.validity().not_after.timestamp()),

@@ -15,10 +15,12 @@ pub mod parsers;
 mod ra;
 mod random;
 mod seal;
+mod server_certificate;
 mod settings;
 mod telemetry;
 #[cfg(test)]
 mod testing;
+mod transcript;
 mod workers;
 
 use std::process::ExitCode;

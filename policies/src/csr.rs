@@ -25,6 +25,24 @@ use crate::{
 /// Longest common name, in characters (ub-common-name, RFC 5280 appendix A.1).
 const COMMON_NAME_CHARACTERS_MAX: usize = 64;
 
+/// The rules by which [`check_csr`] judges, in its order.
+pub const RULES: [Rule; 14] = [
+    Rule::KeyRsaSize,
+    Rule::KeyRsaExponent,
+    Rule::KeyRsaSmallFactor,
+    Rule::KeyRsaRoca,
+    Rule::KeyRsaCloseFactors,
+    Rule::ProfileKeyType,
+    Rule::CsrAccountKey,
+    Rule::CsrOfCa,
+    Rule::CsrMustStaple,
+    Rule::CsrExtension,
+    Rule::CsrCommonNameTooLong,
+    Rule::CsrCommonNameNotOrdered,
+    Rule::CsrCommonNameFreeText,
+    Rule::CsrNames,
+];
+
 /// Judges the CSR of a finalize request.
 ///
 /// Names: the subject alternative names and the common name, if that is a DNS name, are together

@@ -62,6 +62,46 @@ pub fn allowed(identifier: &Identifier, allowed: &AllowedIdentifiers) -> Verdict
     }
 }
 
+/// What profile and registration together say about one name of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// It may be ordered.
+    Allowed {
+        /// As in [`Verdict::Allowed`].
+        rule: String,
+    },
+    /// It may not.
+    Refused {
+        /// The error type.
+        kind: ProblemKind,
+        /// Every rule that refuses it.
+        rules: Vec<Rule>,
+        /// The refusals in words; made for clients.
+        detail: String,
+    },
+}
+
+/// Judges one name of an order. Whoever reads a refusal should not have to come twice, so both are
+/// named if profile and registration both refuse it.
+#[must_use]
+pub fn judge(identifier: &Identifier, registration: &Registration, profile: &Profile) -> Judgement {
+    let in_general = refused_as_onion(identifier).or_else(|| refused_by_profile(identifier, profile));
+    match (in_general, allowed(identifier, &registration.allowed_identifiers)) {
+        (None, Verdict::Allowed { rule }) => Judgement::Allowed { rule },
+        (Some((kind, refusal)), Verdict::Allowed { .. }) => {
+            Judgement::Refused { kind, rules: vec![refusal.rule], detail: refusal.detail }
+        }
+        (None, Verdict::Refused(refusal)) => Judgement::Refused {
+            kind: ProblemKind::RejectedIdentifier,
+            rules: vec![refusal.rule],
+            detail: refusal.detail,
+        },
+        (Some((kind, first)), Verdict::Refused(second)) => {
+            Judgement::Refused { kind, rules: vec![first.rule, second.rule], detail: format!("{first}; and {second}") }
+        }
+    }
+}
+
 /// Judges the identifiers of a new order, each once: their number, what the profile issues for,
 /// and what the registration may ask for. `identifiers_max` is the endpoint's limit.
 ///
@@ -197,21 +237,12 @@ fn refused_as_onion(identifier: &Identifier) -> Option<(ProblemKind, Refusal)> {
     is_onion.then(|| (ProblemKind::RejectedIdentifier, refusal()))
 }
 
-/// One subproblem for one identifier, even if both profile and registration refuse it: whoever
-/// reads it should not have to come twice.
+/// One subproblem for one identifier.
 fn subproblem(identifier: &Identifier, registration: &Registration, profile: &Profile) -> Option<Subproblem> {
-    let by_registration = match allowed(identifier, &registration.allowed_identifiers) {
-        Verdict::Allowed { .. } => None,
-        Verdict::Refused(refusal) => Some(refusal),
-    };
-    let in_general = refused_as_onion(identifier).or_else(|| refused_by_profile(identifier, profile));
-    let (kind, detail) = match (in_general, by_registration) {
-        (None, None) => return None,
-        (Some((kind, refusal)), None) => (kind, refusal.detail),
-        (None, Some(refusal)) => (ProblemKind::RejectedIdentifier, refusal.detail),
-        (Some((kind, first)), Some(second)) => (kind, format!("{first}; and {second}")),
-    };
-    Some(Subproblem::new(kind, identifier, detail))
+    match judge(identifier, registration, profile) {
+        Judgement::Allowed { .. } => None,
+        Judgement::Refused { kind, detail, .. } => Some(Subproblem::new(kind, identifier, detail)),
+    }
 }
 
 #[cfg(test)]

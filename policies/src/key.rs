@@ -72,7 +72,8 @@ pub fn check_subject_key(key: &SubjectKey, profile: &Profile) -> Result<(), KeyW
 }
 
 /// The kind of a key in the CM's words (CM contract section 4.2, `keyTypes`).
-fn key_type(key: &SubjectKey) -> String {
+#[must_use]
+pub fn key_type(key: &SubjectKey) -> String {
     match key {
         SubjectKey::Rsa { n, .. } => format!("RSA-{}", rsa::modulus_bits(n)),
         SubjectKey::Ec(Curve::P256) => String::from("EC-P256"),

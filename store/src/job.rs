@@ -72,6 +72,9 @@ pub enum Work {
         /// What is wrong with it; nothing if it was accepted.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         failed: Vec<FailedCheck>,
+        /// The order that it was for; not in jobs that an earlier release has made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<OrderId>,
     },
     /// Have the CM revoke a certificate.
     Revoke(RevocationWork),
@@ -180,12 +183,13 @@ impl Job {
     /// The delivery report on the answer to one request, which is wrong in what `failed` says.
     #[must_use]
     pub fn confirm_delivery(
+        order: &OrderId,
         realm: RealmName,
         request: CertificateRequestId,
         failed: Vec<FailedCheck>,
         due_at: Timestamp,
     ) -> Self {
-        let work = Work::ConfirmDelivery { realm, request, failed };
+        let work = Work::ConfirmDelivery { realm, request, failed, order: Some(order.clone()) };
         Self { id: work.job_id(), due_at, attempt: 0, work }
     }
 

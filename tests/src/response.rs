@@ -33,6 +33,12 @@ impl Response {
         self.headers.iter().filter(same).map(|(_, value)| value.as_str())
     }
 
+    /// Whether no other answer comes over this connection.
+    #[must_use]
+    pub fn ends_connection(&self) -> bool {
+        self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+
     /// The target of the link with this relation.
     #[must_use]
     pub fn link(&self, relation: &str) -> Option<&str> {
@@ -162,7 +168,7 @@ pub fn redact(text: &str) -> String {
     let text = replace_after(text, "https://localhost:", "PORT", |octet| octet.is_ascii_digit());
     let id = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.');
     let mut text = text;
-    for resource in ["acct", "order", "authz", "chall", "cert"] {
+    for resource in ["acct", "order", "authz", "chall", "cert", "transcript"] {
         text = replace_after(&text, &format!("/{resource}/"), &format!("[{resource}]"), id);
     }
     let text = replace_after(&text, "\"token\": \"", "[token]", id);

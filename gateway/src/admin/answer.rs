@@ -1,5 +1,6 @@
 //! What each request does.
 
+use acme::problem::shown;
 use serde_json::{Value, json};
 use store::{BadCertificate, ProfileStop};
 
@@ -8,11 +9,13 @@ use crate::{
     app::App,
     clock,
     ra::{self, profile_stop},
+    transcript::{self, story::Story},
 };
 
 /// Does what is asked for; `by` is who asks.
 pub(super) async fn answer(app: &App, request: Request, by: &str) -> Answer {
     let done = match request {
+        Request::OrderShow { reference } => show_order(app, &reference).await,
         Request::ProfileList {} => list_profiles(app).await,
         Request::ProfileResume { realm, profile } => {
             let nothing = || anyhow::anyhow!("profile {profile} of realm {realm} is not stopped; see profile list");
@@ -26,6 +29,20 @@ pub(super) async fn answer(app: &App, request: Request, by: &str) -> Answer {
         Ok(value) => Answer::Ok(value),
         Err(error) => Answer::Error(format!("{error:#}")),
     }
+}
+
+async fn show_order(app: &App, reference: &str) -> anyhow::Result<Value> {
+    let reference = transcript::reference_in(reference).ok_or_else(|| {
+        anyhow::anyhow!(
+            "{} is no reference; give the id of an order or authorization, or a URL with it",
+            shown(reference)
+        )
+    })?;
+    let story = Story::read(&app.store, &reference).await?;
+    let story = story.ok_or_else(|| {
+        anyhow::anyhow!("nothing is known of {reference}; it may have been forgotten, see store.keep_after_end_days")
+    })?;
+    Ok(story.to_json(clock::now()))
 }
 
 async fn list_profiles(app: &App) -> anyhow::Result<Value> {

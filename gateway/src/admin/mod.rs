@@ -27,6 +27,11 @@ const ANSWER_OCTETS_MAX: usize = 8 * 1024 * 1024;
 pub(crate) enum Request {
     /// The profiles that are stopped, and the bad certificates that are kept.
     ProfileList {},
+    /// What happened to an order or an authorization, and how it stands.
+    OrderShow {
+        /// Its id, or any URL that has it.
+        reference: String,
+    },
     /// Lifts the stop of a profile.
     ProfileResume {
         /// The CM's realm.

@@ -18,6 +18,7 @@ use acme::{
 use cm_connector::Basis;
 use serde_json::{Value, json};
 use store::ProfileStop;
+use validation::Observation;
 
 /// Something that an auditor will ask about.
 #[derive(Debug)]
@@ -64,10 +65,15 @@ pub(crate) enum Event<'a> {
         authorization: &'a Authorization,
         kind: ChallengeKind,
         outcome: &'a Result<Evidence, Problem>,
+        /// From 1; for the transcript, as is what was seen.
+        attempt: u32,
+        seen: &'a [Observation],
     },
     /// New orders for it are refused from now on.
     IdentifierPaused {
         run: &'a FailureRun,
+        /// Whose failure was one too many.
+        authorization: &'a Authorization,
     },
     /// By a person, through the link in the refusal.
     IdentifiersUnpaused {
@@ -147,14 +153,14 @@ impl Event<'_> {
                 "account": authorization.account, "authorization": authorization.id,
                 "identifier": authorization.identifier,
             }),
-            Self::Validated { authorization, kind, outcome } => json!({
+            Self::Validated { authorization, kind, outcome, .. } => json!({
                 "event": "validation.ended", "endpoint": authorization.endpoint,
                 "account": authorization.account, "authorization": authorization.id,
                 "identifier": authorization.identifier, "method": kind,
                 "result": if outcome.is_ok() { "valid" } else { "invalid" },
                 "evidence": outcome.as_ref().ok(), "problem": outcome.as_ref().err(),
             }),
-            Self::IdentifierPaused { run } => json!({
+            Self::IdentifierPaused { run, .. } => json!({
                 "event": "identifier.paused", "endpoint": run.endpoint, "account": run.account,
                 "identifier": run.identifier, "failures": run.failures, "since": run.first, "problem": run.problem,
             }),

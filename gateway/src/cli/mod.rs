@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check_config;
+mod order;
 mod profile;
 mod serve;
 mod tls;
@@ -31,9 +32,28 @@ enum Command {
         #[arg(long, default_value = "/etc/acme-gateway/gateway.toml")]
         config: PathBuf,
     },
+    /// What happened to an order, and why.
+    #[command(subcommand)]
+    Order(Order),
     /// Profiles that are stopped because the CM returned a bad certificate.
     #[command(subcommand)]
     Profile(Profile),
+}
+
+/// Asked of the gateway that runs on this machine.
+#[derive(Subcommand)]
+enum Order {
+    /// Show everything that happened to an order or an authorization, one that was refused too.
+    Show {
+        /// Its id, or any URL with it: the instance of a problem, the URL of an order or challenge.
+        reference: String,
+        /// The settings of the running gateway.
+        #[arg(long, default_value = "/etc/acme-gateway/gateway.toml")]
+        config: PathBuf,
+        /// Everything, for programs.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Asked of the gateway that runs on this machine.
@@ -65,6 +85,7 @@ pub(crate) fn run() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Serve { config } => serve::run(&config),
         Command::CheckConfig { config } => check_config::run(&config),
+        Command::Order(Order::Show { reference, config, json }) => order::show(&config, reference, json),
         Command::Profile(Profile::List { config, json }) => profile::list(&config, json),
         Command::Profile(Profile::Resume { realm, profile, config }) => profile::resume(&config, &realm, &profile),
     };

@@ -3,7 +3,7 @@
 
 use acme::{
     challenge::ChallengeKind,
-    ids::{AuthorizationId, EndpointName, OrderId, RegistrationId},
+    ids::{AuthorizationId, EndpointName, OrderId, Reference, RegistrationId},
 };
 
 /// Makes and recognises the URLs of one endpoint.
@@ -90,6 +90,10 @@ impl Links {
 
     pub(crate) fn unpause(&self, sealed: &str) -> String {
         format!("{}/unpause/{sealed}", self.base)
+    }
+
+    pub(crate) fn transcript(&self, reference: &Reference) -> String {
+        format!("{}/transcript/{reference}", self.base)
     }
 
     /// The account id in a `kid`: `None` if the URL is not an account URL of this endpoint.

@@ -44,7 +44,7 @@ impl Load {
         }
         let problem =
             Problem::new(ProblemKind::Unavailable, "the server has too many requests in hand; try again later");
-        Err(Refusal { problem, retry_after: Some(RETRY_AFTER), terms_of_service: None }.into())
+        Err(Refusal { problem, retry_after: Some(RETRY_AFTER), terms_of_service: None, transcript: None }.into())
     }
 }
 

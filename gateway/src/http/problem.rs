@@ -45,7 +45,7 @@ impl From<Refusal> for HttpError {
 
 impl From<Problem> for HttpError {
     fn from(problem: Problem) -> Self {
-        Refusal { problem, retry_after: None, terms_of_service: None }.into()
+        Refusal { problem, retry_after: None, terms_of_service: None, transcript: None }.into()
     }
 }
 
@@ -56,7 +56,8 @@ impl From<ra::Error> for HttpError {
             ra::Error::Conflict => {
                 let detail = "another request changed this at the same time; try again";
                 let problem = Problem::new(ProblemKind::Unavailable, detail);
-                Refusal { problem, retry_after: Some(Duration::from_secs(1)), terms_of_service: None }.into()
+                Refusal { problem, retry_after: Some(Duration::from_secs(1)), terms_of_service: None, transcript: None }
+                    .into()
             }
             ra::Error::Internal(error) => Self::internal(&error),
         }
@@ -70,7 +71,7 @@ impl HttpError {
         tracing::error!(%reference, error = format!("{error:#}"), "internal error");
         let detail = format!("internal error; tell the operator of this server the reference {reference}");
         let problem = Problem::new(ProblemKind::ServerInternal, detail);
-        Refusal { problem, retry_after: Some(Duration::from_secs(60)), terms_of_service: None }.into()
+        Refusal { problem, retry_after: Some(Duration::from_secs(60)), terms_of_service: None, transcript: None }.into()
     }
 }
 
@@ -97,6 +98,7 @@ impl ResponseError for HttpError {
         if let Some(retry_after) = self.refusal.retry_after {
             response.insert_header((header::RETRY_AFTER, retry_after.as_secs().max(1).to_string()));
         }
+        document.instance.clone_from(&self.refusal.transcript);
         if let Some(terms) = &self.refusal.terms_of_service {
             document.instance = Some(terms.clone());
             response.append_header((header::LINK, format!("<{terms}>;rel=\"terms-of-service\"")));

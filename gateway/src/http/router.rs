@@ -46,6 +46,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(resource!("/acme/{endpoint}/cert/{certificate}", "POST": post => certificate::post))
         .service(resource!("/acme/{endpoint}/cert/{certificate}/{chain}", "POST": post => certificate::post_alternate))
         .service(resource!("/acme/{endpoint}/unpause/{sealed}", "GET, HEAD, POST": get => unpause::get, head => unpause::get, post => unpause::post))
+        .service(resource!("/acme/{endpoint}/transcript/{reference}", "GET, HEAD": get => transcript::get, head => transcript::get))
         .service(resource!("/help", "GET, HEAD": get => help::index, head => help::index))
         .service(resource!("/help/", "GET, HEAD": get => help::index, head => help::index))
         .service(resource!("/help/{error}", "GET, HEAD": get => help::page, head => help::page))

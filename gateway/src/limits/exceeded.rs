@@ -37,7 +37,7 @@ impl Exceeded {
     /// As a problem of another kind than `rateLimited`.
     pub(crate) fn as_kind(&self, kind: ProblemKind) -> Refusal {
         let problem = Problem::new(kind, self.detail());
-        Refusal { problem, retry_after: Some(self.retry_after), terms_of_service: None }
+        Refusal { problem, retry_after: Some(self.retry_after), terms_of_service: None, transcript: None }
     }
 }
 

@@ -17,7 +17,7 @@ mod exceeded;
 mod lane;
 pub(crate) mod pending_orders;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use acme::{
     authorization::Authorization,
@@ -27,7 +27,7 @@ use acme::{
     registration::Registration,
 };
 use ipnet::IpNet;
-use policies::pause::is_of_the_client;
+use policies::{pause::is_of_the_client, rate_limit::RateLimit};
 
 pub(crate) use self::{
     address::AddressGroup,
@@ -40,6 +40,10 @@ use self::{
     pending_orders::PendingOrders,
 };
 use crate::{app::Endpoint, settings, telemetry::metrics::Metrics};
+
+/// Refusals of one account that are told in transcripts, for the disk's sake.
+const REFUSALS_TOLD_MAX: u32 = 100;
+const REFUSALS_TOLD_PER: Duration = Duration::from_secs(3600);
 
 /// All limits. Addresses that are exempt are never counted.
 pub(crate) struct Limits {
@@ -58,6 +62,7 @@ pub(crate) struct Limits {
     new_orders_per_external_account: Arc<Counter>,
     new_orders_per_endpoint: Arc<Counter>,
     failed_validations_per_account_and_name: Arc<Counter>,
+    refusals_told_per_account: Arc<Counter>,
     pub(crate) pending_orders: Arc<PendingOrders>,
 }
 
@@ -213,6 +218,12 @@ impl Limits {
                 |limits| &limits.failed_validations_per_account_and_name,
                 settings.failed_validations_per_account_and_name,
             ),
+            refusals_told_per_account: counter(
+                "refusals_told_per_account",
+                "refusals",
+                |limits| &limits.refusals_told_per_account,
+                settings::Limit(NonZeroU32::new(REFUSALS_TOLD_MAX).map(|most| RateLimit::new(most, REFUSALS_TOLD_PER))),
+            ),
             pending_orders: pending.map_or_else(fresh_pending, Arc::clone),
         }
     }
@@ -332,6 +343,11 @@ impl Limits {
         if is_of_the_client(failure) {
             self.failed_validations_per_account_and_name.count((endpoint, account, identifier));
         }
+    }
+
+    /// Whether one more refusal of this account goes into a transcript; it is refused all the same.
+    pub(crate) fn may_tell_refusal(&self, endpoint: &Endpoint, account: &RegistrationId) -> bool {
+        self.refusals_told_per_account.spend((&endpoint.name, account)).map(Spent::keep).is_ok()
     }
 
     /// `None` if the address is exempt. A request without one counts as one address.

@@ -103,7 +103,12 @@ impl PendingOrders {
             retry_after.as_secs()
         );
         let problem = acme::problem::Problem::new(ProblemKind::RateLimited, detail);
-        Error::Refused(Box::new(Refusal { problem, retry_after: Some(retry_after), terms_of_service: None }))
+        Error::Refused(Box::new(Refusal {
+            problem,
+            retry_after: Some(retry_after),
+            terms_of_service: None,
+            transcript: None,
+        }))
     }
 
     fn remember(&self, key: Account, known: Known) {

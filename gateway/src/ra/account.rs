@@ -249,6 +249,7 @@ fn action_required(terms: &str, detail: String) -> Error {
         problem: Problem::new(ProblemKind::UserActionRequired, detail),
         retry_after: None,
         terms_of_service: Some(terms.to_owned()),
+        transcript: None,
     }))
 }
 

@@ -11,7 +11,7 @@ use store::{Commit, Stored};
 use super::{Error, again_on_conflict};
 use crate::{
     app::{App, Endpoint},
-    audit::Event,
+    audit::{self, Event},
 };
 
 /// Reads an authorization of this endpoint for its owner.
@@ -44,7 +44,7 @@ pub(crate) async fn deactivate(
         };
         let mut commit = Commit::new();
         commit.update_authorization(&stored, given_up.clone(), app.keep_until(given_up.expires));
-        commit.audit(now, Event::AuthorizationDeactivated { authorization: &given_up }.to_json());
+        audit::add(app, &mut commit, now, &Event::AuthorizationDeactivated { authorization: &given_up });
         app.store.commit(commit).await?;
         Ok(given_up)
     })

@@ -14,6 +14,7 @@ use super::{Error, again_on_conflict, authorization};
 use crate::{
     app::{App, Endpoint},
     settings::Switch,
+    transcript::{self, Entry, Subject},
 };
 
 /// Takes the client's word that a challenge can be validated now.
@@ -39,6 +40,8 @@ pub(crate) async fn respond(
                 app.limits.may_validate(&endpoint.name, account, &started.identifier)?;
                 let mut commit = Commit::new();
                 commit.update_authorization(&stored, (*started).clone(), app.keep_until(started.expires));
+                let subject = Subject::from(&*started);
+                transcript::tell(app, &mut commit, &subject, now, &Entry::ChallengeAnswered { method: kind });
                 commit.create_job(Job::validate(id.clone(), kind, now));
                 app.store.commit(commit).await?;
                 app.wake.now();

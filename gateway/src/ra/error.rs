@@ -28,6 +28,8 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<Duration>,
     /// Terms of service to agree to, for `userActionRequired`.
     pub(crate) terms_of_service: Option<String>,
+    /// Where it is told how it came about.
+    pub(crate) transcript: Option<String>,
 }
 
 /// How long clients wait when something of ours is away for an unknown time.
@@ -56,6 +58,7 @@ impl Error {
             problem: Problem::new(ProblemKind::Unavailable, detail),
             retry_after: Some(retry_after.unwrap_or(AWAY)),
             terms_of_service: None,
+            transcript: None,
         }))
     }
 }
@@ -84,7 +87,7 @@ pub(crate) async fn again_on_conflict<T>(mut operation: impl AsyncFnMut() -> Res
 
 impl From<Problem> for Error {
     fn from(problem: Problem) -> Self {
-        Self::Refused(Box::new(Refusal { problem, retry_after: None, terms_of_service: None }))
+        Self::Refused(Box::new(Refusal { problem, retry_after: None, terms_of_service: None, transcript: None }))
     }
 }
 
@@ -122,6 +125,7 @@ impl From<CmError> for Error {
                 problem,
                 retry_after: Some(retry_after.unwrap_or(AWAY)),
                 terms_of_service: None,
+                transcript: None,
             })),
             CmError::AlreadyRevoked => Self::refused(ProblemKind::AlreadyRevoked, "the certificate is revoked already"),
             CmError::Unavailable { retry_after, .. } => Self::unavailable(

@@ -5,6 +5,7 @@
 
 use acme::{
     authorization::Authorization,
+    base64url,
     csr::Csr,
     ids::OrderId,
     order::{CsrDigest, Finalize, Order, OrderStatus},
@@ -13,7 +14,7 @@ use acme::{
     time::Timestamp,
 };
 use cm_connector::{CertificateRequest, Client, Proof, Validation};
-use store::{Commit, Job, ProfileTerms};
+use store::{Commit, Job, ProfileTerms, Stored};
 
 use super::{
     Error, again_on_conflict,
@@ -22,8 +23,9 @@ use super::{
 };
 use crate::{
     app::{App, Endpoint},
-    audit::Event,
+    audit::{self, Event},
     random,
+    transcript::{self, Entry, Subject},
 };
 
 /// What a client asks of finalize.
@@ -61,6 +63,20 @@ async fn accept(
     now: Timestamp,
 ) -> Result<(), Error> {
     let stored = order::load(app, endpoint, &registration.id, &request.order).await?;
+    let accepted = judge(app, (endpoint, registration), &stored, request, now).await;
+    let Err(Error::Refused(refusal)) = accepted else { return accepted };
+    let csr_sha256 = base64url::encode(CsrDigest::of(&request.csr_der).0);
+    let told = [Entry::FinalizeRefused { csr_sha256, problem: refusal.problem.clone() }];
+    Err(transcript::refuse(app, (endpoint, registration), &Subject::from(&stored.value), &told, refusal, now).await)
+}
+
+async fn judge(
+    app: &App,
+    (endpoint, registration): (&Endpoint, &Registration),
+    stored: &Stored<Order>,
+    request: &Request,
+    now: Timestamp,
+) -> Result<(), Error> {
     let authorizations = app.store.authorizations(&stored.value.authorizations).await?;
     let facts: Vec<_> = authorizations.iter().map(|stored| stored.value.clone()).collect();
 
@@ -87,9 +103,9 @@ async fn accept(
     for authorization in &authorizations {
         commit.unchanged_authorization(authorization);
     }
-    commit.update_order(&stored, next.clone(), app.keep_until(next.expires));
+    commit.update_order(stored, next.clone(), app.keep_until(next.expires));
     commit.create_job(job);
-    commit.audit(now, Event::OrderFinalized { order: &next, csr: digest }.to_json());
+    audit::add(app, &mut commit, now, &Event::OrderFinalized { order: &next, csr: digest });
     app.store.commit(commit).await?;
     app.wake.now();
     Ok(())

@@ -5,6 +5,7 @@ use acme::{
     authorization::Authorization,
     challenge,
     identifier::Identifier,
+    ids::{AuthorizationId, Reference},
     problem::{Problem, ProblemKind, Subproblem},
     registration::Registration,
     time::Timestamp,
@@ -16,8 +17,9 @@ use store::{Commit, Stored};
 use super::{Error, again_on_conflict, order::parse_identifier, quota};
 use crate::{
     app::{App, Endpoint},
-    audit::Event,
+    audit::{self, Event},
     random,
+    transcript::{self, Entry, Subject},
 };
 
 /// Most proofs of one identifier that are looked at, the latest first.
@@ -69,6 +71,22 @@ pub(crate) async fn create(
     if !endpoint.pre_authorization {
         return Err(Error::not_found("resource; this directory offers no newAuthz"));
     }
+    let (id, mut told) = (random::id(), Vec::new());
+    let made = decide(app, (endpoint, registration), (&id, identifier), &mut told, now).await;
+    let Err(Error::Refused(refusal)) = made else { return made };
+    let (endpoint_name, account) = (endpoint.name.clone(), registration.id.clone());
+    told.push(Entry::AuthorizationRefused { endpoint: endpoint_name, account, problem: refusal.problem.clone() });
+    let subject = Subject { reference: Reference::from(&id), ends: now };
+    Err(transcript::refuse(app, (endpoint, registration), &subject, &told, refusal, now).await)
+}
+
+async fn decide(
+    app: &App,
+    (endpoint, registration): (&Endpoint, &Registration),
+    (id, identifier): (&AuthorizationId, &IdentifierText),
+    told: &mut Vec<Entry>,
+    now: Timestamp,
+) -> Result<Authorization, Error> {
     policies::registration::may_order(registration.status)?;
     let identifier = parse_identifier(endpoint, identifier)?;
     if identifier.is_wildcard() {
@@ -78,6 +96,7 @@ pub(crate) async fn create(
     let offer = app.catalogue.offer(&endpoint.realm)?;
     let profile = policies::profile::choose(None, endpoint.profile.as_ref(), registration, &offer.profiles)?;
     let identifiers = [identifier];
+    told.extend(Entry::judged(&identifiers, registration, profile));
     policies::identifier::check_order(&identifiers, registration, profile, 1)?;
     let order_end = order_end(app.settings.orders.lifetime.duration(), profile, now);
     let names = offer.caa_identities();
@@ -85,11 +104,14 @@ pub(crate) async fn create(
     let grounds = Grounds { endpoint, registration, issuer_domain_names: &names, terms };
     again_on_conflict(async || match find(app, &grounds, &identifiers).await?.into_iter().next() {
         Some(Ground::Proven(stored)) => Ok(stored.value),
-        Some(Ground::New(authorization)) => {
+        Some(Ground::New(made)) => {
+            let authorization = Authorization { id: id.clone(), ..made };
             let spent = quota::new_authorization(app, endpoint, registration, &authorization.identifier, now).await?;
             let mut commit = Commit::new();
             commit.create_authorization(authorization.clone(), app.keep_until(authorization.expires));
-            commit.audit(now, Event::AuthorizationCreated { authorization: &authorization }.to_json());
+            let subject = Subject::from(&authorization);
+            told.iter().for_each(|entry| transcript::tell(app, &mut commit, &subject, now, entry));
+            audit::add(app, &mut commit, now, &Event::AuthorizationCreated { authorization: &authorization });
             app.store.commit(commit).await?;
             spent.keep();
             Ok(authorization)

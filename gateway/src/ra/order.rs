@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use acme::{
     authorization::Authorization,
     identifier::{Identifier, IdentifierError},
-    ids::{OrderId, ProfileName, RegistrationId},
+    ids::{OrderId, ProfileName, Reference, RegistrationId},
     order::{Order, OrderStatus, Progress},
     problem::{Problem, ProblemKind, Subproblem},
     profile::Profile,
@@ -24,9 +24,10 @@ use super::{
 };
 use crate::{
     app::{App, Endpoint},
-    audit::Event,
+    audit::{self, Event},
     random,
     settings::Switch,
+    transcript::{self, Entry, Subject},
 };
 
 /// An order with everything its status depends on.
@@ -45,12 +46,30 @@ struct Draft<'a> {
 }
 
 /// Makes an order, or refuses it with a reason for each identifier. It rests on what the account
-/// has proven lately, as far as the endpoint lets it.
+/// has proven lately, as far as the endpoint lets it. A refusal has a transcript too, under the id
+/// that the order would have had.
 pub(crate) async fn create(
     app: &App,
     endpoint: &Endpoint,
     registration: &Registration,
     request: &NewOrder,
+    now: Timestamp,
+) -> Result<OrderView, Error> {
+    let (id, mut told) = (random::id(), Vec::new());
+    let made = decide(app, (endpoint, registration), (&id, request), &mut told, now).await;
+    let Err(Error::Refused(refusal)) = made else { return made };
+    let (endpoint_name, account) = (endpoint.name.clone(), registration.id.clone());
+    told.push(Entry::OrderRefused { endpoint: endpoint_name, account, problem: refusal.problem.clone() });
+    let subject = Subject { reference: Reference::from(&id), ends: now };
+    Err(transcript::refuse(app, (endpoint, registration), &subject, &told, refusal, now).await)
+}
+
+/// Judges a request for an order, and makes the order. What policy says is told whatever comes of it.
+async fn decide(
+    app: &App,
+    (endpoint, registration): (&Endpoint, &Registration),
+    (id, request): (&OrderId, &NewOrder),
+    told: &mut Vec<Entry>,
     now: Timestamp,
 ) -> Result<OrderView, Error> {
     policies::registration::may_order(registration.status)?;
@@ -62,6 +81,7 @@ pub(crate) async fn create(
     }
     let offer = app.catalogue.offer(&endpoint.realm)?;
     let profile = choose_profile(endpoint, registration, request, &offer.profiles)?;
+    told.extend(Entry::judged(&identifiers, registration, profile));
     policies::identifier::check_order(&identifiers, registration, profile, app.settings.orders.identifiers_max)?;
     profile_stop::require_none(app, &endpoint.realm, &profile.name).await?;
     let not_before = parse_time("notBefore", request.not_before.as_deref())?;
@@ -81,11 +101,11 @@ pub(crate) async fn create(
     };
     let grounds = Grounds { endpoint, registration, issuer_domain_names: &issuer_domain_names, terms };
     let draft = Draft { identifiers, replaced, not_before, not_after, grounds };
-    again_on_conflict(async || write(app, &draft, now).await).await
+    again_on_conflict(async || write(app, id, &draft, told, now).await).await
 }
 
 /// Writes the order with its new authorizations, on condition that what it rests on stays as it is.
-async fn write(app: &App, draft: &Draft<'_>, now: Timestamp) -> Result<OrderView, Error> {
+async fn write(app: &App, id: &OrderId, draft: &Draft<'_>, told: &[Entry], now: Timestamp) -> Result<OrderView, Error> {
     let Grounds { endpoint, registration, terms, .. } = &draft.grounds;
     let claim = match &draft.replaced {
         None => None,
@@ -102,7 +122,7 @@ async fn write(app: &App, draft: &Draft<'_>, now: Timestamp) -> Result<OrderView
     let authorizations: Vec<_> = found.iter().map(|ground| ground.authorization().clone()).collect();
     let expires = authorizations.iter().map(|one| one.expires).fold(terms.order_end, Timestamp::min);
     let mut order = Order {
-        id: random::id(),
+        id: id.clone(),
         endpoint: endpoint.name.clone(),
         account: registration.id.clone(),
         identifiers: draft.identifiers.clone(),
@@ -133,7 +153,8 @@ async fn write(app: &App, draft: &Draft<'_>, now: Timestamp) -> Result<OrderView
         commit.claim_replacement(&endpoint.name, &replaced.certificate, was.as_ref(), &order.id, keep_until);
     }
     commit.create_order(order.clone(), keep_until);
-    commit.audit(now, Event::OrderCreated { order: &order }.to_json());
+    told.iter().for_each(|entry| transcript::tell(app, &mut commit, &Subject::from(&order), now, entry));
+    audit::add(app, &mut commit, now, &Event::OrderCreated { order: &order });
     app.store.commit(commit).await?;
     if let Some(spent) = spent {
         spent.keep();

@@ -20,7 +20,7 @@ use store::{Commit, ReadError, Stored};
 use super::{Error, Refusal, again_on_conflict};
 use crate::{
     app::{App, Endpoint},
-    audit::Event,
+    audit::{self, Event},
 };
 
 /// Use of the sealer for links that lift pauses.
@@ -77,7 +77,7 @@ pub(crate) async fn record(
     };
     let run = policy.after_failure(was.as_ref().map(|was| &was.value), failed);
     if run.paused_at == Some(now) {
-        commit.audit(now, Event::IdentifierPaused { run: &run }.to_json());
+        audit::add(app, commit, now, &Event::IdentifierPaused { run: &run, authorization });
     }
     commit.put_failure_run(was.as_ref(), &run, policy.forget_at(&run));
     Ok(())
@@ -124,7 +124,12 @@ fn refusal(app: &App, endpoint: &Endpoint, first: &FailureRun, rest: &[FailureRu
         problem.subproblems = runs.map(subproblem).collect();
     }
     app.metrics.limit("pausing").refused.inc();
-    Error::Refused(Box::new(Refusal { problem, retry_after: Some(ASK_AGAIN), terms_of_service: None }))
+    Error::Refused(Box::new(Refusal {
+        problem,
+        retry_after: Some(ASK_AGAIN),
+        terms_of_service: None,
+        transcript: None,
+    }))
 }
 
 /// What a link stands for.
@@ -167,6 +172,14 @@ pub(crate) struct Paused {
     pub(crate) is_all: bool,
 }
 
+impl Paused {
+    /// As people look for them; the store has them in no order.
+    fn in_order(mut runs: Vec<FailureRun>, is_all: bool) -> Self {
+        runs.sort_by(|one, other| one.identifier.cmp(&other.identifier));
+        Self { runs, is_all }
+    }
+}
+
 /// Looks up what is paused for an account.
 pub(crate) async fn paused(
     app: &App,
@@ -182,11 +195,11 @@ pub(crate) async fn paused(
         let is_all = last.is_none() && runs.len() <= SHOWN_MAX;
         if last.is_none() || runs.len() >= SHOWN_MAX {
             runs.truncate(SHOWN_MAX);
-            return Ok(Paused { runs, is_all });
+            return Ok(Paused::in_order(runs, is_all));
         }
         after = last;
     }
-    Ok(Paused { runs, is_all: false })
+    Ok(Paused::in_order(runs, false))
 }
 
 /// Lifts every pause of an account; answers how many. Doing it again does nothing.
@@ -208,7 +221,7 @@ pub(crate) async fn unpause(
             paused.iter().for_each(|run| commit.end_failure_run(run));
             let identifiers = paused.iter().map(|run| &run.value.identifier).collect();
             let event = Event::IdentifiersUnpaused { endpoint: &endpoint.name, account, identifiers, client };
-            commit.audit(now, event.to_json());
+            audit::add(app, &mut commit, now, &event);
             app.store.commit(commit).await?;
             Ok((paused.len(), last))
         })

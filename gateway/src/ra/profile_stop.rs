@@ -16,7 +16,10 @@ use cm_connector::Certificate;
 use store::{BadCertificate, Commit, ProfileStop, ReadError};
 
 use super::Error;
-use crate::{app::App, audit::Event};
+use crate::{
+    app::App,
+    audit::{self, Event},
+};
 
 /// When clients should ask again: a person has to look first.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
@@ -80,7 +83,7 @@ pub(crate) async fn record(
     if is_alarm && !is_stopped(app, realm, &order.profile).await? {
         let BadCertificate { realm, profile, order, certificate, failed, .. } = bad;
         let stop = ProfileStop { realm, profile, since: now, order, certificate, failed };
-        commit.audit(now, Event::ProfileStopped { stop: &stop }.to_json());
+        audit::add(app, commit, now, &Event::ProfileStopped { stop: &stop });
         commit.stop_profile(&stop);
     }
     Ok(())
@@ -113,7 +116,7 @@ pub(crate) async fn resume(
     let Some(stop) = app.store.profile_stop(realm, profile).await? else { return Ok(None) };
     let mut commit = Commit::new();
     commit.resume_profile(&stop);
-    commit.audit(now, Event::ProfileResumed { stop: &stop.value, by }.to_json());
+    audit::add(app, &mut commit, now, &Event::ProfileResumed { stop: &stop.value, by });
     // A conflict means that somebody else did it at the same moment; the operator sees that in the list.
     app.store.commit(commit).await?;
     tracing::warn!(%realm, %profile, by, "the profile is used again");

@@ -148,7 +148,12 @@ async fn ask(app: &App, wanted: (RealmName, CertificateId), asker: Asker<'_>) ->
 fn crowded() -> Error {
     let problem =
         Problem::new(ProblemKind::Unavailable, "too many clients ask for renewal information; try again later");
-    Error::Refused(Box::new(Refusal { problem, retry_after: Some(CROWDED_RETRY_AFTER), terms_of_service: None }))
+    Error::Refused(Box::new(Refusal {
+        problem,
+        retry_after: Some(CROWDED_RETRY_AFTER),
+        terms_of_service: None,
+        transcript: None,
+    }))
 }
 
 #[cfg(test)]

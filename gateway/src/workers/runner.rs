@@ -260,7 +260,7 @@ pub(super) async fn perform(app: Arc<App>, job: Stored<Job>) -> anyhow::Result<(
     match job.value.work.clone() {
         Work::Validate { authorization, kind } => validate::validate(&app, &job, &authorization, kind).await,
         Work::Issue { .. } => Box::pin(issue::issue(&app, job)).await,
-        Work::ConfirmDelivery { realm, request, failed } => {
+        Work::ConfirmDelivery { realm, request, failed, .. } => {
             issue::confirm_delivery(&app, &job, &realm, &request, &failed).await
         }
         Work::Revoke(revocation) => revoke::revoke(&app, job, &revocation).await,

@@ -10,13 +10,14 @@ use acme::{
     problem::{Problem, ProblemKind},
 };
 use store::{Commit, CommitError, Job, Stored};
-use validation::{Expected, Failure};
+use validation::{Expected, Failure, Observation, observed};
 
 use super::{caa, finish};
 use crate::{
     app::{App, Endpoint},
-    audit::Event,
+    audit::{self, Event},
     clock, ra,
+    transcript::{self, Entry, Subject},
 };
 
 /// Makes one attempt.
@@ -29,28 +30,31 @@ pub(super) async fn validate(
     let Some((stored, challenge, key_authorization)) = in_progress(app, authorization, kind).await? else {
         return finish(app, job).await;
     };
-    let outcome = match still_allowed(app, &stored.value).await {
-        Err(problem) => Err(Failure { problem, retry: false }),
-        Ok(endpoint) => {
-            let expected = Expected {
-                token: &challenge.token,
-                key_authorization: &key_authorization,
-                account_url: &endpoint.links.account(&stored.value.account),
-                issuer_domain_names: &challenge.issuer_domain_names,
-            };
-            let proof = app.validator.validate(kind, &stored.value.identifier, &expected, clock::now()).await;
-            match proof {
-                Ok(evidence) => caa::after_proof(app, endpoint, (&stored.value, kind), evidence).await,
-                Err(failure) => Err(failure),
-            }
-        }
-    };
+    let (outcome, seen) = observed(look(app, &stored.value, &challenge, &key_authorization)).await;
     match outcome {
         Err(failure) if failure.retry && job.value.attempt + 1 < app.settings.validation.attempts_max => {
-            put_off(app, job, &failure).await
+            put_off(app, job, (&stored.value, kind), &failure, seen).await
         }
-        outcome => record(app, job, authorization, kind, outcome.map_err(|failure| failure.problem)).await,
+        outcome => record(app, job, authorization, kind, outcome.map_err(|failure| failure.problem), &seen).await,
     }
+}
+
+/// One look at the proof, and at CAA records if it is there.
+async fn look(
+    app: &App,
+    authorization: &Authorization,
+    challenge: &Challenge,
+    key_authorization: &KeyAuthorization,
+) -> Result<Evidence, Failure> {
+    let endpoint = still_allowed(app, authorization).await.map_err(|problem| Failure { problem, retry: false })?;
+    let expected = Expected {
+        token: &challenge.token,
+        key_authorization,
+        account_url: &endpoint.links.account(&authorization.account),
+        issuer_domain_names: &challenge.issuer_domain_names,
+    };
+    let evidence = app.validator.validate(challenge.kind, &authorization.identifier, &expected, clock::now()).await?;
+    caa::after_proof(app, endpoint, (authorization, challenge.kind), evidence).await
 }
 
 /// The challenge, if it is still waiting for its validation.
@@ -90,12 +94,23 @@ async fn still_allowed<'a>(app: &'a App, authorization: &Authorization) -> Resul
     }
 }
 
-async fn put_off(app: &App, job: &Stored<Job>, failure: &Failure) -> anyhow::Result<()> {
+async fn put_off(
+    app: &App,
+    job: &Stored<Job>,
+    (authorization, method): (&Authorization, ChallengeKind),
+    failure: &Failure,
+    seen: Vec<Observation>,
+) -> anyhow::Result<()> {
     let attempt = job.value.attempt + 1;
     let wait = Duration::from_secs(1 << attempt.min(6));
     tracing::debug!(job = %job.value.id, attempt, reason = %failure.problem.detail, "validation will be tried again");
-    let mut commit = Commit::new();
-    commit.update_job(job, Job { due_at: clock::now().plus(wait), attempt, ..job.value.clone() });
+    let (now, mut commit) = (clock::now(), Commit::new());
+    let again_at = now.plus(wait);
+    if transcript::is_told(attempt) {
+        let attempted = Entry::attempted((authorization, method), (attempt, again_at), &failure.problem, seen);
+        transcript::tell(app, &mut commit, &Subject::from(authorization), now, &attempted);
+    }
+    commit.update_job(job, Job { due_at: again_at, attempt, ..job.value.clone() });
     Ok(app.store.commit(commit).await?)
 }
 
@@ -105,6 +120,7 @@ async fn record(
     id: &AuthorizationId,
     kind: ChallengeKind,
     outcome: Result<Evidence, Problem>,
+    seen: &[Observation],
 ) -> anyhow::Result<()> {
     app.metrics.validated(kind, outcome.as_ref().map(|_| ()).map_err(|problem| problem.kind));
     loop {
@@ -116,7 +132,9 @@ async fn record(
         };
         let mut commit = Commit::new();
         ra::pause::record(app, &mut commit, &stored.value, outcome.as_ref().err(), now).await?;
-        commit.audit(now, Event::Validated { authorization: &next, kind, outcome: &outcome }.to_json());
+        let attempt = job.value.attempt.saturating_add(1);
+        let event = Event::Validated { authorization: &next, kind, outcome: &outcome, attempt, seen };
+        audit::add(app, &mut commit, now, &event);
         commit.update_authorization(&stored, next, app.keep_until(stored.value.expires));
         commit.finish_job(job);
         match app.store.commit(commit).await {

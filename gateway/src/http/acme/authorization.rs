@@ -5,6 +5,7 @@ use std::time::Duration;
 use acme::{
     authorization::{Authorization, AuthorizationStatus},
     challenge::{Challenge, ChallengeState},
+    ids::Reference,
     time::Timestamp,
     wire::{self, authorization::AuthorizationUpdate, authorization::ChallengeStatus},
 };
@@ -84,6 +85,9 @@ pub(super) fn encode_challenge(
         issuer_domain_names: challenge.issuer_domain_names.clone(),
         accounturi: (!has_token).then(|| links.account(&authorization.account)),
         validated,
-        error: error.map(wire::problem::Problem::from),
+        error: error.map(|problem| {
+            let instance = links.transcript(&Reference::from(&authorization.id));
+            wire::problem::Problem { instance: Some(instance), ..wire::problem::Problem::from(problem) }
+        }),
     }
 }

@@ -14,6 +14,7 @@ pub(super) mod new_order;
 pub(super) mod order;
 pub(super) mod renewal_info;
 pub(super) mod revoke_certificate;
+pub(super) mod transcript;
 pub(super) mod unpause;
 
 use acme::ids::{Id, NotAnId};

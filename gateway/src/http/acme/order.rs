@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use acme::{
+    ids::Reference,
     order::{OrderStatus, Progress},
     time::Timestamp,
     wire,
@@ -62,6 +63,9 @@ fn encode(app: &App, endpoint: &Endpoint, view: &OrderView, status: OrderStatus,
         authorizations: order.authorizations.iter().map(|id| links.authorization(id)).collect(),
         finalize: links.finalize(&order.id),
         certificate,
-        error: order.error(&view.authorizations, now).as_ref().map(wire::problem::Problem::from),
+        error: order.error(&view.authorizations, now).map(|problem| {
+            let instance = links.transcript(&Reference::from(&order.id));
+            wire::problem::Problem { instance: Some(instance), ..wire::problem::Problem::from(&problem) }
+        }),
     }
 }

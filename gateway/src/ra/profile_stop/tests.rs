@@ -132,7 +132,7 @@ async fn the_certificate_is_kept_with_what_is_wrong_and_the_cm_is_told_as_often_
     assert_eq!(bad.value.failed[0].check.name(), "public-key");
     let jobs = gateway.jobs().await;
     gateway.cm.next(Operation::ConfirmDelivery, Fault::AnswerLost(Moment::BeforeTheEffect));
-    let Work::ConfirmDelivery { realm, request, failed } = &jobs[0].value.work else { panic!("{jobs:?}") };
+    let Work::ConfirmDelivery { realm, request, failed, .. } = &jobs[0].value.work else { panic!("{jobs:?}") };
     let report = async || crate::workers::confirm_delivery(&gateway.app, &jobs[0], realm, request, failed).await;
     assert!(report().await.is_err(), "the job stays");
     report().await.unwrap();

@@ -9,14 +9,15 @@ use acme::{
     time::Timestamp,
 };
 use cm_connector::{Certificate, RequestClaims};
-use store::{Commit, Job, Submission};
+use store::{Commit, Issued, Job, SerialClaim, Submission};
 
 use super::{Issuance, ending::fail_with, waiting::put_off};
 use crate::{
     app::App,
-    audit::Event,
+    audit::{self, Event},
     clock,
     ra::{certificate::Download, profile_stop},
+    transcript::{Entry, PutOff},
     workers::{
         finish,
         inspect::{Asked, inspect},
@@ -59,13 +60,22 @@ pub(super) async fn accept(
     let mut commit = Commit::new();
     if let Some(first) = first {
         let keep_until = app.keep_until(first.not_after);
-        commit.claim_serial(&first.authority_key_id, &first.serial, &next.id, keep_until);
+        let issued = Issued {
+            realm: issuance.realm.clone(),
+            account: next.account.clone(),
+            certificate: certificate.id.clone(),
+            sha256: first.sha256,
+        };
+        let claim = SerialClaim { order: next.id.clone(), issued: Some(issued) };
+        commit.claim_serial(&first.authority_key_id, &first.serial, &claim, keep_until);
     }
-    commit.audit(now, Event::CertificateIssued { order: &next, certificate: &certificate.id }.to_json());
+    issuance.tale.add(Entry::CertificateChecked { certificate: certificate.id.clone(), failed: Vec::new() });
+    issuance.tale.write(app, &mut commit, &next, now);
+    audit::add(app, &mut commit, now, &Event::CertificateIssued { order: &next, certificate: &certificate.id });
     commit.update_order(&issuance.order, next.clone(), app.keep_issued_until(now, next.expires));
     commit.finish_job(&issuance.job);
     if let Some(request) = request {
-        commit.create_job(Job::confirm_delivery(issuance.realm.clone(), request.clone(), Vec::new(), now));
+        commit.create_job(Job::confirm_delivery(&next.id, issuance.realm.clone(), request.clone(), Vec::new(), now));
     }
     app.store.commit(commit).await?;
     let chains: Vec<String> = checked.into_iter().map(|chain| chain.chain_pem).collect();
@@ -99,7 +109,7 @@ async fn hold(
         Some(request) => Submission::Accepted { request: request.clone(), since },
         None => Submission::MayHaveBeenSent { since },
     };
-    put_off(app, issuance, submission, pause, 0).await
+    put_off(app, issuance, PutOff::Held {}, submission, pause, 0).await
 }
 
 /// A wrong certificate is kept for operators, reported to the CM and shown to nobody; its profile is
@@ -114,11 +124,13 @@ async fn quarantine(
     let (order, now) = (&issuance.order.value, clock::now());
     tracing::error!(order = %order.id, certificate = %certificate.id, ?failed,
         "ALARM: the CM returned a certificate that is not the one asked for; it is withheld");
+    issuance.tale.add(Entry::CertificateChecked { certificate: certificate.id.clone(), failed: failed.clone() });
     let mut commit = Commit::new();
+    issuance.tale.write(app, &mut commit, order, now);
     let (of, what) = ((&issuance.realm, order), (request, certificate));
     profile_stop::record(app, &mut commit, of, what, &failed, now).await?;
     if let Some(request) = request {
-        commit.create_job(Job::confirm_delivery(issuance.realm.clone(), request.clone(), failed, now));
+        commit.create_job(Job::confirm_delivery(&order.id, issuance.realm.clone(), request.clone(), failed, now));
     }
     let detail = "the certificate authority returned a certificate that is not the one asked for; it was withheld and the operator was told";
     fail_with(app, issuance, Problem::new(ProblemKind::ServerInternal, detail), commit).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cm_connector::{CmError, RequestState};
+use cm_connector::{CmError, RequestState, observed};
 use store::{Commit, Submission};
 
 use super::Issuance;
@@ -25,6 +25,7 @@ async fn note_intent(app: &App, issuance: &mut Issuance) -> anyhow::Result<()> {
     let submission = Submission::MayHaveBeenSent { since: clock::now() };
     let next = issuance.job_with(submission.clone(), issuance.job.value.due_at, issuance.job.value.attempt);
     let mut commit = Commit::new();
+    issuance.tale.write(app, &mut commit, &issuance.order.value, clock::now());
     commit.update_job(&issuance.job, next);
     app.store.commit(commit).await?;
     let Some(job) = app.store.job(&issuance.job.value.id).await? else { anyhow::bail!("the job is gone") };
@@ -50,5 +51,8 @@ pub(super) async fn send(app: &App, issuance: &mut Issuance) -> anyhow::Result<R
         }
         note_intent(app, issuance).await?;
     }
-    Ok(app.cm.submit(&issuance.realm, &issuance.key, &issuance.octets, SUBMIT_WAIT).await)
+    let submit = app.cm.submit(&issuance.realm, &issuance.key, &issuance.octets, SUBMIT_WAIT);
+    let (answer, calls) = observed(submit).await;
+    issuance.tale.asked(calls);
+    Ok(answer)
 }

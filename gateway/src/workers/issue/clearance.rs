@@ -14,6 +14,7 @@ use super::{
 use crate::{
     app::App,
     ra::profile_stop::is_stopped,
+    transcript::{CaaLook, Entry, PutOff},
     workers::caa::{self, Standing},
 };
 
@@ -23,7 +24,7 @@ pub(super) enum Clearance {
     /// It may, now.
     Granted,
     /// Not before this time has gone by.
-    NotNow(Duration),
+    NotNow(PutOff, Duration),
     /// Never; the order ends.
     Refused(Problem),
 }
@@ -38,7 +39,7 @@ pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::R
         return Ok(Clearance::Refused(over()));
     }
     if is_stopped(app, &issuance.realm, &issuance.order.value.profile).await? {
-        return Ok(Clearance::NotNow(STOPPED_PAUSE));
+        return Ok(Clearance::NotNow(PutOff::ProfileStopped {}, STOPPED_PAUSE));
     }
     if let Some(problem) = refused_meanwhile(app, &issuance.realm, &issuance.order.value).await {
         return Ok(Clearance::Refused(problem));
@@ -49,6 +50,7 @@ pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::R
     match caa::before_submission(app, &issuance.order.value, &issuance.caa.permitted).await? {
         Standing::Permitted(looks) if looks.is_empty() => {}
         Standing::Permitted(looks) => {
+            issuance.tale.add(Entry::CaaLooked { permitted: CaaLook::all(&looks), problem: None });
             issuance.caa.keep(looks);
             issuance.caa.unanswered = 0;
             // The look took its time, and a proof may have been given up in it.
@@ -59,9 +61,14 @@ pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::R
         Standing::Refused { retry: true, permitted, .. } if issuance.caa.unanswered < caa_retries(app) => {
             issuance.caa.keep(permitted);
             issuance.caa.unanswered = issuance.caa.unanswered.saturating_add(1);
-            return Ok(Clearance::NotNow(Duration::from_secs(1 << issuance.caa.unanswered.min(6))));
+            let pause = Duration::from_secs(1 << issuance.caa.unanswered.min(6));
+            return Ok(Clearance::NotNow(PutOff::CaaUnanswered {}, pause));
         }
-        Standing::Refused { problem, .. } => return Ok(Clearance::Refused(problem)),
+        Standing::Refused { problem, permitted, .. } => {
+            let (permitted, told) = (CaaLook::all(&permitted), Some(problem.clone()));
+            issuance.tale.add(Entry::CaaLooked { permitted, problem: told });
+            return Ok(Clearance::Refused(problem));
+        }
     }
     Ok(Clearance::Granted)
 }

@@ -2,12 +2,16 @@
 
 use acme::{
     certificate::FailedCheck,
-    ids::{CertificateRequestId, RealmName},
+    ids::{CertificateRequestId, RealmName, Reference},
 };
-use cm_connector::{CmError, Delivery};
-use store::{Job, Stored};
+use cm_connector::{CmError, Delivery, observed};
+use store::{Commit, Job, Stored, Work};
 
-use crate::{app::App, workers::finish};
+use crate::{
+    app::App,
+    clock,
+    transcript::{self, Entry, Subject},
+};
 
 /// Reports to the CM that the certificate passed every check, so that it may publish it, or which it
 /// failed (CM contract section 4.4, delivery).
@@ -19,12 +23,23 @@ pub(crate) async fn confirm_delivery(
     failed: &[FailedCheck],
 ) -> anyhow::Result<()> {
     let outcome = if failed.is_empty() { Delivery::Accepted } else { Delivery::Refused(failed.to_vec()) };
-    match app.cm.confirm_delivery(realm, request, &outcome).await {
+    let (reported, calls) = observed(app.cm.confirm_delivery(realm, request, &outcome)).await;
+    let error = match reported {
         Err(error @ (CmError::Unavailable { .. } | CmError::RateLimited { .. })) => return Err(error.into()),
         Err(error) => {
-            tracing::error!(%request, %error, "ALARM: the CM does not take the report on a certificate")
+            tracing::error!(%request, %error, "ALARM: the CM does not take the report on a certificate");
+            Some(error.to_string())
         }
-        Ok(()) => {}
+        Ok(()) => None,
+    };
+    let (now, mut commit) = (clock::now(), Commit::new());
+    if let Work::ConfirmDelivery { order: Some(order), .. } = &job.value.work {
+        let subject = Subject { reference: Reference::from(order), ends: now };
+        let failed = failed.iter().map(|failed| failed.check).collect();
+        for entry in [Entry::CmAsked { calls }, Entry::DeliveryReported { failed, error }] {
+            transcript::tell(app, &mut commit, &subject, now, &entry);
+        }
     }
-    finish(app, job).await
+    commit.finish_job(job);
+    Ok(app.store.commit(commit).await?)
 }

@@ -5,7 +5,7 @@ use acme::{
     order::Order,
     problem::{Problem, ProblemKind},
 };
-use cm_connector::CmError;
+use cm_connector::{CmError, observed};
 use store::Commit;
 
 use super::{
@@ -13,7 +13,13 @@ use super::{
     acceptance::{accept, claims_of},
     waiting::come_back,
 };
-use crate::{app::App, audit::Event, clock, workers::finish};
+use crate::{
+    app::App,
+    audit::{self, Event},
+    clock,
+    transcript::Entry,
+    workers::finish,
+};
 
 pub(super) async fn fail(app: &App, issuance: &Issuance, problem: Problem) -> anyhow::Result<()> {
     fail_with(app, issuance, problem, Commit::new()).await
@@ -30,7 +36,8 @@ pub(super) async fn fail_with(
     let endpoint = app.endpoints.get(&order.endpoint);
     let problem = endpoint.map_or(problem.clone(), |endpoint| endpoint.compatibility.told(problem));
     let Some(next) = order.record_failed(problem) else { return finish(app, &issuance.job).await };
-    commit.audit(now, Event::OrderFailed { order: &next }.to_json());
+    issuance.tale.write(app, &mut commit, &next, now);
+    audit::add(app, &mut commit, now, &Event::OrderFailed { order: &next });
     commit.update_order(&issuance.order, next.clone(), app.keep_until(next.expires));
     commit.finish_job(&issuance.job);
     app.store.commit(commit).await?;
@@ -43,14 +50,15 @@ pub(super) async fn fail_with(
 /// `evidence-…`). Done before the order ends, because a job that is still there does it again after
 /// a crash; a proof that is dropped already stays so.
 pub(super) async fn drop_proofs(app: &App, order: &Order) -> anyhow::Result<()> {
-    /// Each is a record, a place in an index and an audit entry.
-    const PROOFS_PER_COMMIT: usize = 40;
+    /// Each is a record, a place in an index, an audit entry, and an entry of a transcript with the time for
+    /// which it is kept.
+    const PROOFS_PER_COMMIT: usize = 24;
     let now = clock::now();
     for ids in order.authorizations.chunks(PROOFS_PER_COMMIT) {
         let mut commit = Commit::new();
         for stored in app.store.authorizations(ids).await? {
             if let Some(revoked) = stored.value.revoke(now) {
-                commit.audit(now, Event::AuthorizationRevoked { authorization: &revoked }.to_json());
+                audit::add(app, &mut commit, now, &Event::AuthorizationRevoked { authorization: &revoked });
                 commit.update_authorization(&stored, revoked, app.keep_until(stored.value.expires));
             }
         }
@@ -67,8 +75,13 @@ pub(super) async fn withdraw(
     request: &CertificateRequestId,
     problem: Problem,
 ) -> anyhow::Result<()> {
-    match app.cm.cancel(&issuance.realm, request).await {
-        Ok(()) => fail(app, issuance, problem).await,
+    let (cancelled, calls) = observed(app.cm.cancel(&issuance.realm, request)).await;
+    issuance.tale.asked(calls);
+    match cancelled {
+        Ok(()) => {
+            issuance.tale.add(Entry::RequestWithdrawn { request: request.clone() });
+            fail(app, issuance, problem).await
+        }
         Err(CmError::AlreadyIssued(certificate)) => {
             accept(app, issuance, Some(request), &certificate, &claims_of(&certificate)).await
         }

@@ -13,6 +13,7 @@ mod clearance;
 mod delivery;
 mod ending;
 mod standing;
+mod tale;
 mod waiting;
 
 use acme::{
@@ -20,7 +21,7 @@ use acme::{
     order::{Order, Progress},
     time::Timestamp,
 };
-use cm_connector::{CmError, Outcome, RequestState};
+use cm_connector::{CmError, Outcome, RequestState, observed};
 use store::{CaaLooks, Job, ProfileTerms, Stored, Submission, Work};
 
 pub(crate) use self::delivery::confirm_delivery;
@@ -30,6 +31,7 @@ use self::{
     clearance::{Clearance, may_be_sent},
     ending::{drop_proofs, fail, not_taken, over, withdraw},
     standing::{given_up, signed_by_an_old_key},
+    tale::Tale,
     waiting::{come_back, put_off, wait},
 };
 use super::finish;
@@ -46,6 +48,8 @@ struct Issuance {
     terms: Option<ProfileTerms>,
     submission: Submission,
     caa: CaaLooks,
+    /// What is told of this attempt.
+    tale: Tale,
 }
 
 /// Takes the order one step further.
@@ -58,15 +62,27 @@ pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
     let Some(order) = order.filter(|order| matches!(order.value.progress, Progress::Finalizing { .. })) else {
         return finish(app, &job).await;
     };
-    let mut issuance =
-        Issuance { job, order, realm, key: idempotency_key, csr, octets: request, terms, submission, caa };
-    let (asked, answer) = match look_up(app, &issuance).await {
+    let mut issuance = Issuance {
+        job,
+        order,
+        realm,
+        key: idempotency_key,
+        csr,
+        octets: request,
+        terms,
+        submission,
+        caa,
+        tale: Tale::default(),
+    };
+    let (looked_up, calls) = observed(look_up(app, &issuance)).await;
+    issuance.tale.asked(calls);
+    let (asked, answer) = match looked_up {
         Some(answer) => (Asked::LookedUp, answer),
         None => match may_be_sent(app, &mut issuance).await? {
             Clearance::Granted => (Asked::Submitted, send(app, &mut issuance).await?),
-            Clearance::NotNow(pause) => {
+            Clearance::NotNow(why, pause) => {
                 let (submission, attempt) = (issuance.submission.clone(), issuance.job.value.attempt);
-                return put_off(app, &issuance, submission, pause, attempt).await;
+                return put_off(app, &issuance, why, submission, pause, attempt).await;
             }
             Clearance::Refused(problem) => return fail(app, &issuance, problem).await,
         },

@@ -6,8 +6,12 @@ use acme::ids::CertificateRequestId;
 use cm_connector::CmError;
 use store::{Commit, Submission};
 
-use super::Issuance;
-use crate::{app::App, clock};
+use super::{Issuance, tale::is_news};
+use crate::{
+    app::App,
+    clock,
+    transcript::{Entry, PutOff},
+};
 
 /// Between two looks at a request that waits for a person or for the CM.
 const PENDING_FIRST: Duration = Duration::from_secs(2);
@@ -32,7 +36,8 @@ pub(super) async fn wait(
     let pause = retry_after.unwrap_or(waited / 4).clamp(PENDING_FIRST, PENDING_MAX);
     // The first looks come soon: most pending requests are slow ones, not ones that wait for people.
     let pause = if waited < Duration::from_secs(60) { pause.min(Duration::from_secs(5)) } else { pause };
-    put_off(app, issuance, Submission::Accepted { request, since }, pause, 0).await
+    let why = PutOff::Pending { request: request.clone() };
+    put_off(app, issuance, why, Submission::Accepted { request, since }, pause, 0).await
 }
 
 /// Nothing was decided; come back, asking first what became of the request.
@@ -61,17 +66,24 @@ pub(super) async fn come_back(app: &App, issuance: &Issuance, error: &CmError) -
         Submission::NotSent => Submission::MayHaveBeenSent { since: clock::now() },
         other @ (Submission::MayHaveBeenSent { .. } | Submission::Accepted { .. }) => other.clone(),
     };
-    put_off(app, issuance, submission, wanted.max(backoff), attempt.saturating_add(1)).await
+    let why = PutOff::CmUndecided { error: error.to_string() };
+    put_off(app, issuance, why, submission, wanted.max(backoff), attempt.saturating_add(1)).await
 }
 
 pub(super) async fn put_off(
     app: &App,
     issuance: &Issuance,
+    why: PutOff,
     submission: Submission,
     pause: Duration,
     attempt: u32,
 ) -> anyhow::Result<()> {
-    let mut commit = Commit::new();
-    commit.update_job(&issuance.job, issuance.job_with(submission, clock::now().plus(pause), attempt));
+    let (now, mut commit) = (clock::now(), Commit::new());
+    let (again_at, order) = (now.plus(pause), &issuance.order.value);
+    if is_news(app, order, &why, attempt).await {
+        issuance.tale.add(Entry::IssuancePutOff { why, attempt, again_at });
+        issuance.tale.write(app, &mut commit, order, now);
+    }
+    commit.update_job(&issuance.job, issuance.job_with(submission, again_at, attempt));
     Ok(app.store.commit(commit).await?)
 }

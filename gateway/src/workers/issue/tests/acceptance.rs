@@ -176,7 +176,7 @@ async fn delivery_is_confirmed_after_the_commit_and_until_the_cm_has_answered() 
     case.attempt().await.unwrap();
     assert_eq!(case.gateway.cm.deliveries(), [], "not before the order is valid on disk");
     let [job] = case.gateway.jobs().await.try_into().unwrap();
-    let Work::ConfirmDelivery { realm, request, failed } = job.value.work.clone() else { panic!("{job:?}") };
+    let Work::ConfirmDelivery { realm, request, failed, .. } = job.value.work.clone() else { panic!("{job:?}") };
     let confirm = || confirm_delivery(&case.gateway.app, &job, &realm, &request, &failed);
     for moment in Moment::BOTH {
         case.gateway.cm.next(Operation::ConfirmDelivery, Fault::AnswerLost(moment));

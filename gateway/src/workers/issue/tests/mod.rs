@@ -127,7 +127,7 @@ async fn run_all(gateway: &Gateway) {
         for job in jobs {
             match job.value.work.clone() {
                 Work::Issue { .. } => issue(&gateway.app, job).await.unwrap(),
-                Work::ConfirmDelivery { realm, request, failed } => {
+                Work::ConfirmDelivery { realm, request, failed, .. } => {
                     confirm_delivery(&gateway.app, &job, &realm, &request, &failed).await.unwrap();
                 }
                 Work::Validate { .. } | Work::Revoke(_) => panic!("nothing is validated or revoked here"),

@@ -1,0 +1,114 @@
+//! `acme-gateway order`: what happened to an order, entry after entry, and how it stands.
+
+use std::path::Path;
+
+use acme::{problem::shown, time::Timestamp};
+use serde_json::Value;
+
+use crate::{
+    admin::{self, Request},
+    settings,
+    transcript::{Entry, words::words},
+};
+
+/// Shows the whole transcript of an order, of an authorization, or of something refused.
+pub(super) fn show(config: &Path, reference: String, json: bool) -> anyhow::Result<()> {
+    let settings = settings::load(config)?;
+    let story = admin::ask(&admin::socket(&settings), &Request::OrderShow { reference })?;
+    if json {
+        println!("{story:#}");
+    } else {
+        table(&story).iter().for_each(|line| println!("{line}"));
+    }
+    Ok(())
+}
+
+/// The story as people like to read it.
+fn table(story: &Value) -> Vec<String> {
+    let about = story.get("about").unwrap_or(&Value::Null);
+    let mut out = vec![
+        format!("{} {}: {}", text(about, "kind"), text(story, "reference"), text(about, "status")),
+        format!("  at {} for account {}", text(story, "endpoint"), text(story, "account")),
+    ];
+    let names: Vec<_> = list(about, "identifiers").iter().map(|name| text(name, "value")).collect();
+    if !names.is_empty() {
+        out.push(format!("  names {}", names.join(", ")));
+    }
+    for name in ["profile", "created", "expires"] {
+        out.extend(about.get(name).and_then(Value::as_str).map(|value| format!("  {name} {}", shown(value))));
+    }
+    for one in list(about, "authorizations") {
+        let identifier = one.get("identifier").unwrap_or(&Value::Null);
+        out.push(format!(
+            "  authorization {} of {}: {}",
+            text(one, "id"),
+            text(identifier, "value"),
+            text(one, "status")
+        ));
+    }
+    if let Some(error) = about.get("error").filter(|error| !error.is_null()) {
+        out.push(format!("  ended with {}: {}", text(error, "kind"), text(error, "detail")));
+    }
+    if let Some(job) = story.get("job").filter(|job| !job.is_null()) {
+        let attempts = job.get("attempts").and_then(Value::as_u64).unwrap_or_default();
+        out.push(format!("  next attempt at {}, after {attempts} that failed", text(job, "dueAt")));
+    }
+    out.push(String::new());
+    let lines = list(story, "lines");
+    let begun = lines.first().and_then(|line| time(line, "at"));
+    out.extend(lines.iter().flat_map(|line| rows(line, begun)));
+    if story.get("isAll") == Some(&Value::Bool(false)) {
+        out.push(String::from("Not everything is shown."));
+    }
+    out
+}
+
+/// Time, time gone by, step, what; then the details of it, one below the other.
+fn rows(line: &Value, begun: Option<Timestamp>) -> Vec<String> {
+    const INDENT: usize = 57;
+    let body = line.get("entry").unwrap_or(&Value::Null);
+    let elapsed = time(line, "at").zip(begun).map_or(0, |(at, begun)| at.since(begun).as_secs());
+    let said = match serde_json::from_value::<Entry>(body.clone()) {
+        Ok(entry) => words(&entry),
+        // Of another release, or cut to nothing.
+        Err(_) => vec![body.to_string()],
+    };
+    let name = line.get("identifier").and_then(|identifier| identifier.get("value")).and_then(Value::as_str);
+    let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
+    let mut said = said.into_iter().map(|words| printable(&words));
+    let first = format!("{name}{}", said.next().unwrap_or_default());
+    let head = format!("{} {:>9}  {:<24} {first}", text(line, "at"), in_words(elapsed), text(body, "step"));
+    let mut rows = vec![head.trim_end().to_owned()];
+    rows.extend(said.map(|detail| format!("{:INDENT$}- {detail}", "")));
+    if body.get("cut") == Some(&Value::Bool(true)) {
+        rows.push(format!("{:INDENT$}- (some of it was cut)", ""));
+    }
+    rows
+}
+
+/// `+3m05s`.
+fn in_words(secs: u64) -> String {
+    match secs {
+        0..60 => format!("+{secs}s"),
+        60..3600 => format!("+{}m{:02}s", secs / 60, secs % 60),
+        3600..86_400 => format!("+{}h{:02}m", secs / 3600, secs % 3600 / 60),
+        _ => format!("+{}d{:02}h", secs / 86_400, secs % 86_400 / 3600),
+    }
+}
+
+/// Without anything that a terminal would obey.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
+}
+
+fn time(record: &Value, name: &str) -> Option<Timestamp> {
+    record.get(name)?.as_str()?.parse().ok()
+}
+
+fn list<'a>(record: &'a Value, name: &str) -> &'a [Value] {
+    record.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn text(record: &Value, name: &str) -> String {
+    shown(record.get(name).and_then(Value::as_str).unwrap_or("-")).to_string()
+}
