@@ -67,6 +67,10 @@ fn on_sigterm_jobs_that_can_finish_in_time_do() {
     world.signal_gateway("TERM");
     assert_eq!(waiting.receive("POST").unwrap().expect(200).json()["status"], "processing");
     assert_eq!(world.gateway_ended(), Some(0));
+    let log = std::fs::read_to_string(world.site().log("gateway")).unwrap();
+    let id = order.url.rsplit('/').next().unwrap();
+    let issued = log.lines().filter(|line| line.contains("certificate.issued") && line.contains(id));
+    assert_eq!(issued.count(), 1, "the auditor hears of it from the process that did it");
     // Whoever goes on with a request that was sent asks the CM for it first.
     const COUNT: u32 = 1000;
     for operation in ["findRequests", "requestCertificate"] {

@@ -1,19 +1,14 @@
 //! More than the gateway takes: too many requests in hand, too many connections of one address (RFC 8555 §6.6).
 
 use std::{
-    fs,
     net::TcpStream,
-    path::Path,
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use serde_json::json;
 use tests::{
-    binaries,
     http::{Connection, Tls, request},
-    process::Process,
     site::Site,
     wait_for,
     world::World,
@@ -67,6 +62,21 @@ fn connections_over_the_limit_of_an_address_are_closed_at_once_and_counted() {
 }
 
 #[test]
+fn handshakes_over_the_number_of_a_second_are_refused_and_counted_and_the_next_second_has_its_own() {
+    let world = World::start_with(&[("server", "handshakes_per_second_max = 5")]);
+    let site = world.site();
+    // Readiness was asked for over the other listener: no handshake was counted yet.
+    let shaken = thread::scope(|scope| {
+        let flood: Vec<_> = (0..40).map(|_| scope.spawn(|| connect(site).is_some())).collect();
+        flood.into_iter().map(|one| one.join().unwrap()).filter(|shaken| *shaken).count()
+    });
+    let metrics = site.ops("/metrics").text();
+    let refused = format!("acme_gateway_handshakes_refused_total {}\n", 40 - shaken);
+    assert!((1..40).contains(&shaken) && metrics.contains(&refused), "{shaken} of 40\n{metrics}");
+    let _ = wait_for("a turn", Duration::from_secs(20), || connect(site));
+}
+
+#[test]
 fn an_exempt_address_has_as_many_connections_as_it_likes() {
     let world = World::start_with(&[
         ("server", "connections_per_address_max = 3"),
@@ -75,40 +85,6 @@ fn an_exempt_address_has_as_many_connections_as_it_likes() {
     let open: Vec<_> = (0..20).map(|_| connect(world.site())).collect();
     assert!(open.iter().all(Option::is_some));
     assert!(world.site().ops("/metrics").text().contains("acme_gateway_connections_refused_total 0\n"));
-}
-
-#[test]
-fn a_gateway_with_few_open_files_takes_fewer_connections_and_goes_on() {
-    let mut world = World::start();
-    world.kill_gateway();
-    let site = Arc::clone(world.site());
-    let program = binaries::gateway().display().to_string();
-    let settings = site.settings_file().display().to_string();
-    let arguments = ["-c", "ulimit -n 256; exec \"$0\" \"$@\"", &program, "serve", "--config", &settings];
-    let arguments = arguments.map(str::to_owned);
-    let mut gateway = Process::start("acme-gateway", Path::new("/bin/sh"), &arguments, &site.log("few-files"), None);
-    let is_ready = || {
-        let mut connection = Connection::plain(site.ops).ok()?;
-        connection.send(request("GET", "/readyz", "localhost", &[], None)).ok()?;
-        connection.receive("GET").ok().filter(|response| response.status == 200)
-    };
-    let _ = wait_for("readiness", Duration::from_secs(60), is_ready);
-    let log = fs::read_to_string(site.log("few-files")).unwrap();
-    assert!(log.contains("server.connections_max") && log.contains("connections_max=128"), "{log}");
-
-    // More than the process can have: the rest waits where the kernel keeps it.
-    let flood: Vec<_> = (0..400).map(|_| TcpStream::connect(site.gateway).unwrap()).collect();
-    assert!(is_ready().is_some(), "the store and the other listener have what they need");
-    drop(flood);
-    let _ = wait_for("service after the flood", Duration::from_secs(30), || {
-        gateway.check_alive();
-        let tls_is_up = connect(&site)?;
-        drop(tls_is_up);
-        Some(site.get(&site.url("open", "directory")).expect(200))
-    });
-    let log = fs::read_to_string(site.log("few-files")).unwrap();
-    assert!(!log.contains("Too many open files"), "{log}");
-    gateway.kill();
 }
 
 #[test]

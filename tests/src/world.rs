@@ -92,14 +92,30 @@ impl World {
     /// It does not get ready; the text has the ends of the logs.
     #[must_use]
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().map(|(table, setting)| (*table, (*setting).to_owned())).collect();
+        Self::start_as("localhost", "acme-ca.pem", |_, _| settings)
+    }
+
+    /// The same for a gateway with another name, whose server certificate has this authority (a file of the throwaway
+    /// PKI). The settings may depend on where things are, and on what an officer does in `registered`.
+    ///
+    /// # Panics
+    /// It does not get ready; the text has the ends of the logs.
+    #[must_use]
+    pub fn start_as<'a>(
+        name: &str,
+        authority: &'static str,
+        settings: impl FnOnce(&Site, &Officer) -> Vec<(&'a str, String)>,
+    ) -> Self {
         let dir = new_folder();
         let ports = free_ports();
         let [acme, ops, cm, status, dns, control, http_01, tls_alpn_01] = ports;
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let external_url = format!("https://localhost:{acme}");
+        let external_url = format!("https://{name}:{acme}");
         let site = Site {
             dir,
             external_url,
+            authority,
             gateway: local(acme),
             ops: local(ops),
             control: local(control),
@@ -120,9 +136,11 @@ impl World {
             arguments.extend(["--acme-base".to_owned(), format!("{endpoint}={}/acme/{endpoint}", site.external_url)]);
         }
         let (sandbox, facts) = start_sandbox(&site, &arguments);
-        let text = settings_text(&site, &facts, settings);
+        let settings = settings(&site, &Officer::new(&facts, site.sandbox_dir().join("pki")));
+        let settings: Vec<_> = settings.iter().map(|(table, setting)| (*table, setting.as_str())).collect();
+        let text = settings_text(&site, &facts, &settings);
         fs::write(site.settings_file(), text).unwrap();
-        let gateway = start_gateway(&site);
+        let gateway = start_gateway(&site, "/readyz");
         show_logs_on_failure(site.dir.clone());
         Self { site: Arc::new(site), gateway, sandbox, sandbox_arguments: arguments, facts }
     }
@@ -272,6 +290,16 @@ impl World {
         line.trim_end_matches("kB").trim().parse().expect("in kB")
     }
 
+    /// Lets the gateway have so many open files from now on. Those that it has stay open.
+    ///
+    /// # Panics
+    /// It cannot be changed.
+    pub fn limit_open_files(&self, most: u32) {
+        let (id, limit) = (self.gateway.id().to_string(), format!("--nofile={most}:"));
+        let changed = Command::new("prlimit").args(["--pid", &id, &limit]).status();
+        assert!(changed.is_ok_and(|status| status.success()), "prlimit (util-linux) cannot change it");
+    }
+
     /// Kills the gateway as a power failure would (SIGKILL).
     pub fn kill_gateway(&mut self) {
         self.gateway.kill();
@@ -295,7 +323,12 @@ impl World {
 
     /// Starts the gateway again and waits until it is ready.
     pub fn restart_gateway(&mut self) {
-        self.gateway = start_gateway(&self.site);
+        self.gateway = start_gateway(&self.site, "/readyz");
+    }
+
+    /// Starts the gateway again and waits until it answers, ready or not.
+    pub fn restart_gateway_unready(&mut self) {
+        self.gateway = start_gateway(&self.site, "/healthz");
     }
 
     /// Kills the sandbox, and with it the CM, as a power failure would (SIGKILL). What stands in the books stays;
@@ -349,13 +382,13 @@ fn start_sandbox(site: &Site, arguments: &[String]) -> (Process, Value) {
     (sandbox, facts)
 }
 
-fn start_gateway(site: &Site) -> Process {
+fn start_gateway(site: &Site, page: &str) -> Process {
     let arguments = ["serve".to_owned(), "--config".to_owned(), site.settings_file().display().to_string()];
     let mut gateway = Process::start("acme-gateway", &binaries::gateway(), &arguments, &site.log("gateway"), None);
     wait_for("readiness of the gateway", READY_WITHIN, || {
         gateway.check_alive();
         let mut connection = Connection::plain(site.ops).ok()?;
-        connection.send(request("GET", "/readyz", "localhost", &[], None)).ok()?;
+        connection.send(request("GET", page, "localhost", &[], None)).ok()?;
         connection.receive("GET").ok().filter(|response| response.status == 200)
     });
     gateway

@@ -21,7 +21,7 @@ use super::{
     load::Load,
     open_files::connections_within_limit,
     router::routes,
-    server::{Limits, Transport, serve},
+    server::{Handshakes, Limits, Transport, serve},
 };
 use crate::{app::Current, settings::Settings};
 
@@ -48,7 +48,8 @@ pub(crate) fn listen(current: &Current, tls: watch::Receiver<Arc<ServerConfig>>)
             .wrap(from_fn(dress))
             .configure(routes)
     };
-    Ok(serve(listeners, &Transport::Tls(tls), limits(&app.settings), &peers, make)?)
+    let handshakes = Handshakes::new(settings.handshakes_per_second_max, Some(app.metrics.handshakes_refused.clone()));
+    Ok(serve(listeners, &Transport::Tls(tls, handshakes), limits(&app.settings), &peers, make)?)
 }
 
 fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -101,7 +102,7 @@ mod tests {
         let limits = limits(&from_text(LEAST).unwrap());
         let pace = limits.pace;
         assert!(pace.idle >= Duration::from_secs(60), "clients wait a minute and expect the connection to be there");
-        assert!(pace.lifetime > pace.idle && pace.requests_max >= 100);
+        assert!(pace.lifetime > pace.idle && pace.lifetime <= Duration::from_secs(120) && pace.requests_max == 100);
         assert!(limits.handshake <= Duration::from_secs(5) && pace.head <= Duration::from_secs(10));
         assert!(pace.body <= Duration::from_secs(30) && pace.write <= Duration::from_secs(30));
     }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use acme::ids::RealmName;
+use acme::{challenge::ChallengeKind, identifier::DnsName, ids::RealmName};
 
-use super::Settings;
+use super::{Mode, Settings};
 
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +74,10 @@ impl Settings {
                 "server.connections_per_address_max",
                 usize::try_from(self.server.connections_per_address_max).unwrap_or(usize::MAX),
             ),
+            (
+                "server.handshakes_per_second_max",
+                usize::try_from(self.server.handshakes_per_second_max).unwrap_or(usize::MAX),
+            ),
             ("server.requests_in_hand_max", self.server.requests_in_hand_max),
             ("validation.concurrent_max", self.validation.concurrent_max),
             ("validation.concurrent_per_account_max", self.validation.concurrent_per_account_max),
@@ -84,7 +88,45 @@ impl Settings {
             return refuse(setting, "0 would let nothing pass; give at least 1");
         }
         self.check_limits()?;
-        self.check_endpoints()
+        self.check_endpoints()?;
+        self.check_server_certificate()
+    }
+
+    /// The gateway's own certificate must be one that the endpoint can issue to it.
+    fn check_server_certificate(&self) -> Result<(), SettingsError> {
+        let refuse = |setting: &str, reason: &str| {
+            Err(SettingsError::Unsound { setting: format!("server_certificate.{setting}"), reason: reason.to_owned() })
+        };
+        let own = &self.server_certificate;
+        match (&own.external_account_key_id, &own.external_account_key_file) {
+            (Some(_), None) => return refuse("external_account_key_file", "it is missing; give the file of the key"),
+            (None, Some(_)) => return refuse("external_account_key_id", "it is missing; give the id of the key"),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        let Some(name) = &own.from_endpoint else { return Ok(()) };
+        let Some(endpoint) = self.endpoints.get(name) else {
+            return refuse("from_endpoint", &format!("there is no endpoint {name}; name one of [endpoints]"));
+        };
+        if !endpoint.challenges.contains(&ChallengeKind::TlsAlpn01) {
+            let reason = format!("the gateway proves its names by tls-alpn-01; add it to endpoints.{name}.challenges");
+            return refuse("from_endpoint", &reason);
+        }
+        if endpoint.mode == Mode::Registered && own.external_account_key_id.is_none() {
+            let reason = format!("endpoint {name} wants an external account key; ask the registration officer for one");
+            return refuse("external_account_key_id", &reason);
+        }
+        if own.dir == self.store.dir || own.dir.starts_with(&self.store.dir) {
+            return refuse("dir", "it must lie outside store.dir, which may be deleted");
+        }
+        let names = self.server_names();
+        if names.len() > self.orders.identifiers_max {
+            return refuse("names", "there are more than orders.identifiers_max");
+        }
+        let is_good = |name: &String| DnsName::parse(name).is_ok_and(|parsed| parsed.as_str() == name.as_str());
+        match names.iter().find(|name| !is_good(name)) {
+            Some(bad) => refuse("names", &format!("{bad} is no DNS name in lower case; give names without wildcards")),
+            None => Ok(()),
+        }
     }
 
     /// Clients have to poll, and to ask for a nonce before they can do anything.

@@ -35,6 +35,7 @@ use values::{ExternalUrl, Seconds, optional_id, optional_path, optional_text, op
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
     pub(crate) server: Server,
+    pub(crate) server_certificate: ServerCertificate,
     pub(crate) ops: Ops,
     pub(crate) cm: Cm,
     pub(crate) store: Store,
@@ -53,6 +54,14 @@ pub(crate) struct Settings {
     /// What was said, to tell later what has changed.
     #[serde(skip)]
     said: reload::Said,
+}
+
+impl Settings {
+    /// The names that the gateway's own certificate is asked for.
+    pub(crate) fn server_names(&self) -> Vec<String> {
+        let names = &self.server_certificate.names;
+        if names.is_empty() { vec![self.server.external_url.host().to_owned()] } else { names.clone() }
+    }
 }
 
 /// The HTTPS listener.
@@ -84,9 +93,24 @@ pub(crate) struct Server {
     pub(crate) body_octets_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) connections_per_address_max: u32,
+    pub(crate) handshakes_per_second_max: u32,
     pub(crate) requests_in_hand_max: usize,
     #[serde(rename = "shutdown_timeout_secs")]
     pub(crate) shutdown_timeout: Seconds,
+}
+
+/// The gateway's own server certificate, if the CM issues it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServerCertificate {
+    #[serde(deserialize_with = "optional_id")]
+    pub(crate) from_endpoint: Option<EndpointName>,
+    names: Vec<String>,
+    #[serde(deserialize_with = "optional_text")]
+    pub(crate) external_account_key_id: Option<String>,
+    #[serde(deserialize_with = "optional_path")]
+    pub(crate) external_account_key_file: Option<PathBuf>,
+    pub(crate) dir: PathBuf,
 }
 
 /// The listener for operators.

@@ -30,6 +30,7 @@ pub(crate) struct Metrics {
     pub(crate) certificates_revoked: IntCounter,
     pub(crate) panics: IntCounter,
     pub(crate) connections_refused: IntCounter,
+    pub(crate) handshakes_refused: IntCounter,
     pub(crate) store_quarantined: IntGauge,
     pub(crate) cm_clock_ahead: IntGauge,
     pub(crate) job_seconds: Histogram,
@@ -82,8 +83,10 @@ impl Metrics {
             &["realm"],
         )?;
         registry.register(Box::new(event_feed_answered.clone()))?;
-        let store_quarantined =
-            IntGauge::new("store_quarantined", "1 if the store was damaged at start and moved aside.")?;
+        let store_quarantined = IntGauge::new(
+            "store_quarantined",
+            "1 if the store was damaged at start, or sealed with another key, and moved aside.",
+        )?;
         registry.register(Box::new(store_quarantined.clone()))?;
         let cm_clock_ahead = IntGauge::new(
             "cm_clock_ahead_seconds",
@@ -128,6 +131,10 @@ impl Metrics {
             connections_refused: counter(
                 "connections_refused_total",
                 "Connections closed at once because their address had too many.",
+            )?,
+            handshakes_refused: counter(
+                "handshakes_refused_total",
+                "Connections closed before their TLS handshake because there were too many in that second.",
             )?,
             store_quarantined,
             job_seconds,

@@ -2,22 +2,27 @@
 //!
 //! Read it from top to bottom: it is the only place that knows all parts.
 
+mod expiry;
 mod reload;
 mod validator;
 mod watched;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use self::{reload::Reload, validator::validator};
+use self::{
+    reload::{OwnCertificate, Reload},
+    validator::validator,
+};
 use super::{check_config::check_files, tls};
 use crate::{
     admin::{self, Listener},
     app::{App, Current, Endpoint},
-    clock, http,
+    audit, clock, http,
     limits::Limits,
     nonce::Nonces,
     ra::{catalogue::Catalogue, certificate::Downloads, profile_stop, renewal_info::RenewalInfos},
-    seal::Sealer,
+    seal::{self, Sealer},
+    server_certificate,
     settings::{self, Settings},
     telemetry::{
         logging::{self, Level},
@@ -32,7 +37,7 @@ use cm_connector::{
     cached::{self, CachedRegistrations},
     rest::{self, RestCertificateManager},
 };
-use store::{Store, backend};
+use store::{Aside, RecordSeal, Store, backend};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -44,6 +49,8 @@ use tokio::{
 const CM_API: &str = "/cm/v1";
 /// For threads that are in the middle of a write to the disk when everything else has ended.
 const SHUTDOWN: Duration = Duration::from_secs(1);
+/// For audit events of what was done while everything else ended.
+const LAST_AUDIT: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT; the second one ends it at once.
 pub(super) fn run(config: &Path) -> anyhow::Result<()> {
@@ -63,16 +70,18 @@ pub(super) fn run(config: &Path) -> anyhow::Result<()> {
 async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Result<()> {
     // Before anything is read or waited for: SIGHUP would end a process that does not listen to it.
     let asked_to_reload = signal(SignalKind::hangup())?;
+    server_certificate::prepare(&settings)?;
     let before = reload::Before::of(&settings);
     let cm = connect(&settings)?;
-    let app = Arc::new(assemble(settings, Arc::new(cm.clone()))?);
+    let app = Arc::new(assemble(settings, Arc::new(cm.clone())).await?);
     let current = Current::from(app.clone());
     introduce(&app).await?;
 
     // Work that an earlier process left behind is taken up before anyone is served.
-    let (tls_sender, tls) = watch::channel(tls::server_config(&app.settings.server)?);
+    let own = OwnCertificate::default();
+    let (tls_sender, tls) = watch::channel(tls::server_config(&app.settings, &own.challenges)?);
     let runner = Runner::new(current.clone());
-    let reload = Reload::new(config, before, level, current.clone(), cm, tls_sender);
+    let reload = Reload::new(config, before, level, current.clone(), cm, tls_sender, own.clone());
     let mut background = JoinSet::new();
     background.spawn(runner.clone().run());
     background.spawn(workers::sweep(app.clone()));
@@ -86,6 +95,9 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
 
     let ops = http::ops::listen(&current, app.settings.ops.listen)?;
     let server = http::listen::listen(&current, tls)?;
+    if app.settings.server_certificate.from_endpoint.is_some() {
+        background.spawn(server_certificate::keep(current.clone(), own.challenges, own.installed));
+    }
     let (handle, ops_handle) = (server.handle(), ops.handle());
     let (server, ops) = (tokio::spawn(server), tokio::spawn(ops));
     for endpoint in app.endpoints.values() {
@@ -109,6 +121,7 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
         if jobs.is_err() {
             tracing::info!("jobs under way are left to the next process");
         }
+        audit::drain_all(&app, LAST_AUDIT).await;
         ops_handle.stop(false).await;
     };
     tokio::select! {
@@ -143,9 +156,10 @@ impl Stop {
     }
 }
 
-fn assemble(settings: Settings, cm: Arc<dyn CertificateManager>) -> anyhow::Result<App> {
+async fn assemble(settings: Settings, cm: Arc<dyn CertificateManager>) -> anyhow::Result<App> {
     let metrics = Metrics::new()?;
-    let store = open_store(&settings, &metrics)?;
+    let seal_key = seal::key_from_file(&settings.secrets.seal_key_file)?;
+    let store = open_store(&settings, RecordSeal::derive(&seal_key)?, &metrics).await?;
     let lifetimes = cached::Limits {
         fresh: settings.cm.registration_cache.duration(),
         stale_if_unavailable: settings.cm.registration_stale.duration(),
@@ -163,7 +177,7 @@ fn assemble(settings: Settings, cm: Arc<dyn CertificateManager>) -> anyhow::Resu
         validator: validator(&settings)?,
         limits: Arc::new(Limits::new(&settings.limits, &metrics)),
         nonces: Arc::new(Nonces::resume(&settings.store.dir, clock::now())?),
-        sealer: Arc::new(Sealer::from_file(&settings.secrets.seal_key_file)?),
+        sealer: Arc::new(Sealer::from_key(seal_key.expose_secret())?),
         metrics: Arc::new(metrics),
         wake: Arc::new(Wake::default()),
         waiters: Arc::new(Waiters::default()),
@@ -171,20 +185,26 @@ fn assemble(settings: Settings, cm: Arc<dyn CertificateManager>) -> anyhow::Resu
     })
 }
 
-/// A store that cannot be opened is moved aside: what is in it are orders in flight, and their
-/// clients start again.
-fn open_store(settings: &Settings, metrics: &Metrics) -> anyhow::Result<Store> {
+/// A store that cannot be opened, or was sealed with another key, is moved aside: what is in it are orders in flight,
+/// and their clients start again.
+async fn open_store(settings: &Settings, seal: RecordSeal, metrics: &Metrics) -> anyhow::Result<Store> {
     const MIB: u64 = 1024 * 1024;
     let ballast_octets = u64::from(settings.store.ballast_mib) * MIB;
     let options = backend::Options { ballast_octets, ..backend::Options::default() };
-    let opened = backend::open(&settings.store.dir, &options)
+    let opened = store::open(&settings.store.dir, &options, seal)
+        .await
         .with_context(|| format!("store.dir: cannot open the store in {}", settings.store.dir.display()))?;
-    if let Some(aside) = opened.quarantined {
-        tracing::error!(moved_to = %aside.display(),
-            "ALARM: the store was damaged and was moved aside; orders in flight are lost, accounts and certificates are not");
-        metrics.store_quarantined.set(1);
+    match &opened.aside {
+        Some(Aside::Damaged(moved_to)) => tracing::error!(moved_to = %moved_to.display(),
+            "ALARM: the store was damaged and was moved aside; orders in flight are lost, accounts and certificates are not"),
+        Some(Aside::OtherKey(moved_to)) => tracing::error!(moved_to = %moved_to.display(),
+            seal_key_file = %settings.secrets.seal_key_file.display(),
+            "ALARM: the store was sealed with another key than the one in secrets.seal_key_file and was moved aside; orders in \
+             flight are lost, accounts and certificates are not; if the right key can be found, stop, put both back and start again"),
+        None => {}
     }
-    Ok(Store::new(Arc::new(opened.backend)))
+    metrics.store_quarantined.set(i64::from(opened.aside.is_some()));
+    Ok(opened.store)
 }
 
 fn connect(settings: &Settings) -> anyhow::Result<RestCertificateManager> {

@@ -5,6 +5,8 @@
 //! and cannot keep a slow peer from holding a connection for ever (see [`super::connection`]).
 //! What is served, and what errors look like, is the App's business.
 
+mod handshakes;
+
 use std::{io, net::TcpListener, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use actix_http::{ConnectionType, Extensions, HttpMessage as _, HttpService, KeepAlive, Payload, Request, Response};
@@ -16,19 +18,23 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{AppConfig, ServiceResponse},
 };
+use rustls::server::Acceptor;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     sync::watch,
     time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tracing::debug;
 
+pub(crate) use self::handshakes::Handshakes;
 use super::connection::{Afterwards, LINGER, Pace, PaceLimits, Paced, Peers, REFUSED_TARGET, Seat, TimedBody};
 
 /// The only protocol that is offered in TLS handshakes (RFC 7301).
 pub(crate) const ALPN: &[u8] = b"http/1.1";
+/// Offered beside it by a gateway that proves control of its own names (RFC 8737 §3).
+pub(crate) const ACME_TLS_1: &[u8] = b"acme-tls/1";
 
 /// More threads than this are not accepted by actix.
 const WORKERS_MAX: usize = 512;
@@ -39,8 +45,8 @@ pub(crate) enum Transport {
     /// In the clear: for a listener on loopback.
     Plain,
     /// In TLS. Each handshake uses the configuration of its moment, so certificates are exchanged
-    /// by sending another one. It has to offer [`ALPN`] and nothing else.
-    Tls(watch::Receiver<Arc<rustls::ServerConfig>>),
+    /// by sending another one. It has to offer [`ALPN`] and nothing else but [`ACME_TLS_1`].
+    Tls(watch::Receiver<Arc<rustls::ServerConfig>>, Handshakes),
 }
 
 /// What one server may hold, and for how long.
@@ -148,12 +154,31 @@ async fn open(socket: TcpStream, seat: Option<Seat>, transport: &Transport, limi
     socket.set_nodelay(true)?;
     let stream: Pin<Box<dyn Duplex>> = match transport {
         Transport::Plain => Box::pin(socket),
-        Transport::Tls(config) => {
-            let acceptor = TlsAcceptor::from(Arc::clone(&config.borrow()));
-            Box::pin(timeout(limits.handshake, acceptor.accept(socket)).await??)
+        Transport::Tls(config, handshakes) => {
+            Box::pin(timeout(limits.handshake, shake_hands(socket, config, handshakes)).await??)
         }
     };
     Ok(Paced::new(stream, seat, limits.pace))
+}
+
+/// Who says nothing waits for nothing: only a handshake that has begun is in line for its turn.
+async fn shake_hands(
+    socket: TcpStream,
+    config: &watch::Receiver<Arc<rustls::ServerConfig>>,
+    handshakes: &Handshakes,
+) -> io::Result<TlsStream<TcpStream>> {
+    let begun = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+    if !handshakes.turn().await {
+        return Err(io::Error::other("too many TLS handshakes at a time"));
+    }
+    let config = Arc::clone(&config.borrow());
+    let mut stream = begun.into_stream(config).await?;
+    if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS_1) {
+        // Nothing is said after this handshake (RFC 8737 §3).
+        stream.shutdown().await?;
+        return Err(io::Error::other("it came for a challenge"));
+    }
+    Ok(stream)
 }
 
 /// Speaks HTTP/1 on each connection. Its deadlines are those of [`Paced`], so actix's own are off.

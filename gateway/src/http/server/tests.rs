@@ -375,6 +375,7 @@ async fn there_has_to_be_a_listener() {
 }
 
 mod tls {
+    use prometheus::IntCounter;
     use rcgen::{CertifiedKey, generate_simple_self_signed};
     use rustls::{
         RootCertStore,
@@ -423,7 +424,7 @@ mod tls {
     async fn http_1_1_is_the_only_protocol_on_offer() {
         let (config, root) = configuration();
         let (_sender, receiver) = watch::channel(config);
-        let (address, _handle) = start(&Transport::Tls(receiver), GENEROUS);
+        let (address, _handle) = start(&Transport::Tls(receiver, Handshakes::new(1000, None)), GENEROUS);
         for alpn in [[].as_slice(), &[b"h2".as_slice(), ALPN]] {
             let mut stream = handshake(address, &root, alpn).await.unwrap();
             stream.write_all(GET_CLOSE).await.unwrap();
@@ -437,7 +438,8 @@ mod tls {
     async fn an_idle_connection_is_closed_with_a_notice() {
         let (config, root) = configuration();
         let (_sender, receiver) = watch::channel(config);
-        let (address, _handle) = start(&Transport::Tls(receiver), with(|pace| pace.idle = SHORT));
+        let (address, _handle) =
+            start(&Transport::Tls(receiver, Handshakes::new(1000, None)), with(|pace| pace.idle = SHORT));
         let mut stream = handshake(address, &root, &[ALPN]).await.unwrap();
         stream.write_all(GET).await.unwrap();
         until(&mut stream, "!").await;
@@ -451,7 +453,7 @@ mod tls {
         let (_sender, receiver) = watch::channel(config);
         let mut limits = GENEROUS;
         limits.handshake = SHORT;
-        let (address, _handle) = start(&Transport::Tls(receiver), limits);
+        let (address, _handle) = start(&Transport::Tls(receiver, Handshakes::new(1000, None)), limits);
         let mut silent = TcpStream::connect(address).await.unwrap();
         assert_eq!(ended_in_time(rest(&mut silent).await), "");
         let (mut reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
@@ -470,10 +472,32 @@ mod tls {
     }
 
     #[tokio::test]
+    async fn a_crowd_of_handshakes_is_spread_and_a_flood_is_refused_while_silent_peers_take_no_turn() {
+        let refused = IntCounter::new("refused", "Refused.").unwrap();
+        let (config, root) = configuration();
+        let (_sender, receiver) = watch::channel(config);
+        // One at once, and one each at half a second and a second.
+        let handshakes = Handshakes::new(2, Some(refused.clone()));
+        let (address, _handle) = start(&Transport::Tls(receiver, handshakes), GENEROUS);
+        let mut silent = Vec::new();
+        for _ in 0..2 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let flood = (0..6).map(|_| handshake(address, &root, &[ALPN]));
+        let outcomes = futures_util::future::join_all(flood).await;
+        let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        assert_eq!(done, 3, "{outcomes:?}");
+        assert_eq!(refused.get(), 3);
+        let mut stream = handshake(address, &root, &[ALPN]).await.unwrap();
+        stream.write_all(GET_CLOSE).await.unwrap();
+        assert!(rest(&mut stream).await.0.contains("200 OK"), "the flood is over");
+    }
+
+    #[tokio::test]
     async fn a_new_certificate_is_used_from_the_next_handshake_on() {
         let (config, first) = configuration();
         let (sender, receiver) = watch::channel(config);
-        let (address, _handle) = start(&Transport::Tls(receiver), GENEROUS);
+        let (address, _handle) = start(&Transport::Tls(receiver, Handshakes::new(1000, None)), GENEROUS);
         let mut old = handshake(address, &first, &[ALPN]).await.unwrap();
         let (config, second) = configuration();
         sender.send(config).unwrap();
