@@ -1,6 +1,6 @@
 //! Where the parts of a world are, and how to talk to each of them.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use serde_json::Value;
 
@@ -13,8 +13,10 @@ use crate::{
 pub struct Site {
     /// The folder of this world.
     pub dir: PathBuf,
-    /// `https://localhost:PORT`.
+    /// `https://localhost:PORT`, or under another name.
     pub external_url: String,
+    /// The file of the throwaway PKI with the authority of the gateway's server certificate.
+    pub authority: &'static str,
     /// Where the gateway listens.
     pub gateway: SocketAddr,
     /// The gateway's listener for operators.
@@ -66,9 +68,23 @@ impl Site {
     /// There is none.
     #[must_use]
     pub fn connect(&self) -> Connection {
-        let ca_file = self.pki("acme-ca.pem");
+        self.try_connect().unwrap_or_else(|error| panic!("no TLS: {error}"))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// There is no listener, or its certificate is not accepted.
+    pub fn try_connect(&self) -> io::Result<Connection> {
+        let ca_file = self.pki(self.authority);
         let tls = Tls { ca_file: Some(&ca_file), ..Tls::default() };
-        Connection::tls(self.gateway, "localhost", &tls).unwrap_or_else(|error| panic!("no TLS: {error}")).0
+        Ok(Connection::tls(self.gateway, self.name(), &tls)?.0)
+    }
+
+    /// The gateway's name in its external URL.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.external_url.trim_start_matches("https://").split(':').next().unwrap_or_default()
     }
 
     /// One request to the gateway.

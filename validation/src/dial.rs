@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     Failure, Parts,
-    egress::{Dialable, Refusal},
+    egress::{Dialable, Egress, Refusal},
     observation::{self, Observation, note},
     resolver::LookupError,
 };
@@ -25,9 +25,10 @@ pub(crate) struct Candidates {
     pub(crate) second: Option<Dialable>,
 }
 
-/// Looks the host up and judges what is found. `label` is what a client is told it was for.
+/// Looks the host up and judges by a policy what is found. `label` is what a client is told it was for.
 pub(crate) async fn candidates(
     parts: &Parts,
+    egress: &Egress,
     host: &Identifier,
     label: &str,
     deadline: Instant,
@@ -41,7 +42,7 @@ pub(crate) async fn candidates(
     let mut refused = None;
     let mut passed = Vec::new();
     for address in addresses {
-        match parts.egress.check(address) {
+        match egress.check(address) {
             Ok(dialable) => passed.push(dialable),
             Err(refusal) => {
                 note(|| Observation::AddressRefused {

@@ -129,6 +129,12 @@ pub(crate) struct Egress {
 
 impl Egress {
     pub(crate) fn new(settings: &Settings) -> Self {
+        let never = [settings.never.clone(), settings.own.clone()].concat();
+        Self { never, ..Self::to_ourselves(settings) }
+    }
+
+    /// The same policy, but that this host's own addresses are like others: its own listener answers there.
+    pub(crate) fn to_ourselves(settings: &Settings) -> Self {
         Self {
             never: settings.never.clone(),
             allow: settings.allow.clone(),

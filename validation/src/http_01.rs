@@ -107,7 +107,7 @@ fn in_url(host: &Identifier) -> String {
 
 /// Asks the one or two addresses of a hop.
 async fn reach(parts: &Parts, hop: &Hop, deadline: Instant) -> Result<(Response, SocketAddr), Failure> {
-    let candidates = dial::candidates(parts, &hop.host, &hop.label, deadline).await?;
+    let candidates = dial::candidates(parts, &parts.egress, &hop.host, &hop.label, deadline).await?;
     let address = |dialable: Dialable| SocketAddr::new(dialable.address(), hop.port(parts));
     let ask = async |dialable: Dialable, dial_timeout: Duration| {
         let host = in_url(&hop.host);

@@ -50,6 +50,7 @@ pub struct Validator(Arc<Parts>);
 struct Parts {
     settings: Settings,
     egress: Egress,
+    egress_to_ourselves: Egress,
     resolver: Resolver,
     fetcher: Fetcher,
 }
@@ -82,10 +83,10 @@ impl Validator {
     /// [`SettingsError`] names the setting that cannot stand.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
-        let egress = Egress::new(&settings);
+        let (egress, egress_to_ourselves) = (Egress::new(&settings), Egress::to_ourselves(&settings));
         let resolver = Resolver::new(&settings)?;
         let fetcher = Fetcher::new(&settings)?;
-        Ok(Self(Arc::new(Parts { settings, egress, resolver, fetcher })))
+        Ok(Self(Arc::new(Parts { settings, egress, egress_to_ourselves, resolver, fetcher })))
     }
 
     /// Makes one attempt to see the proof, within [`Settings::attempt_timeout`].

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use acme::identifier::DnsName;
 use ipnet::IpNet;
 use reqwest::header::HeaderValue;
 
@@ -41,9 +42,13 @@ pub struct Settings {
     pub allow: Vec<IpNet>,
     /// Whether public addresses may be dialled.
     pub public_addresses: bool,
-    /// Networks that are never dialled, whatever else is said: our own addresses, the
-    /// certificate manager's, the store's.
+    /// Networks that are never dialled, whatever else is said: the certificate manager's, the
+    /// store's.
     pub never: Vec<IpNet>,
+    /// This host's own addresses. They are never dialled either, but for tls-alpn-01 of `own_names`.
+    pub own: Vec<IpNet>,
+    /// Names that this gateway itself may want a certificate for, and proves by its own listener.
+    pub own_names: Vec<DnsName>,
     /// Whether this machine's loopback addresses may be dialled. Only for tests and demonstrations.
     pub danger_allow_loopback: bool,
     /// Time to connect to one address, with the TLS handshake if there is one.
@@ -73,6 +78,8 @@ impl Default for Settings {
             allow: Vec::new(),
             public_addresses: false,
             never: Vec::new(),
+            own: Vec::new(),
+            own_names: Vec::new(),
             danger_allow_loopback: false,
             dial_timeout: Duration::from_secs(5),
             attempt_timeout: Duration::from_secs(10),

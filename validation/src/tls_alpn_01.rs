@@ -95,7 +95,10 @@ async fn reach(
     label: &str,
     deadline: Instant,
 ) -> Result<(Vec<CertificateDer<'static>>, SocketAddr), Failure> {
-    let candidates = dial::candidates(parts, identifier, label, deadline).await?;
+    // Nothing but a handshake is asked of our own listener, and it answers its own challenges only.
+    let is_ours = matches!(identifier, Identifier::Dns(name) if parts.settings.own_names.contains(name));
+    let egress = if is_ours { &parts.egress_to_ourselves } else { &parts.egress };
+    let candidates = dial::candidates(parts, egress, identifier, label, deadline).await?;
     let config = tls::with_challenge_protocol(ACME_TLS_1).map_err(|_| missed(label, "", None, Missed::Internal))?;
     let config = Arc::new(config);
     let address = |dialable: Dialable| SocketAddr::new(dialable.address(), parts.settings.tls_port);

@@ -4,6 +4,9 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::path::authority_key_id;
 use crate::base64url;
 
 /// The CM's name of a certificate: the CertID of RFC 9773 §4.1, or `sha256-` and hex.
@@ -33,6 +36,15 @@ impl CertificateId {
             (None, None) => false,
         };
         if good && text.len() <= LENGTH_MAX { Ok(Self(text.into())) } else { Err(NotACertificateId) }
+    }
+
+    /// What a client calls a certificate in DER (RFC 9773 §4.1); `None` if it is none, or says nothing of its
+    /// issuer's key.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let authority = base64url::encode(authority_key_id(&certificate)?);
+        Self::parse_ari(&format!("{authority}.{}", base64url::encode(certificate.raw_serial()))).ok()
     }
 
     /// Takes the unique identifier that an ACME client makes of a certificate: base64url of the

@@ -5,6 +5,8 @@ use std::path::Path;
 use super::tls;
 use crate::{
     app::Endpoint,
+    clock,
+    server_certificate::{self, Files},
     settings::{self, Mode, Settings},
 };
 
@@ -24,15 +26,36 @@ pub(super) fn run(config: &Path) -> anyhow::Result<()> {
             println!("    deviates from the RFCs for its clients: {}", endpoint.compatibility);
         }
     }
+    if let Some(text) = own_certificate(&settings) {
+        println!("  {text}");
+    }
     for danger in settings.dangers() {
         println!("WARNING: {danger}");
     }
     Ok(())
 }
 
+/// What becomes of the gateway's own certificate, if the CM issues it.
+fn own_certificate(settings: &Settings) -> Option<String> {
+    let own = &settings.server_certificate;
+    let (endpoint, names) = (own.from_endpoint.as_ref()?, settings.server_names().join(", "));
+    let from = format!("server certificate for {names} from endpoint {endpoint}");
+    let validity = tls::server_identities(settings).first().and_then(|identity| identity.validity().ok());
+    let expires = validity.map(|validity| validity.not_after);
+    Some(match expires.filter(|_| !server_certificate::is_awaited(settings)) {
+        Some(expires) if expires < clock::now() => format!("{from}, expired at {expires}: another is asked for"),
+        Some(expires) => format!("{from}, in {} until {expires}", own.dir.display()),
+        None => format!("{from}: there is none yet; until it comes clients see one that nobody vouches for"),
+    })
+}
+
 /// Reads the files that the settings name, as serve will.
 pub(super) fn check_files(settings: &Settings) -> anyhow::Result<()> {
-    tls::server_config(&settings.server)?;
+    tls::check_server(settings)?;
+    let own = &settings.server_certificate;
+    if let Some(file) = own.external_account_key_file.as_deref().filter(|_| !Files::of(own).has_account_key()) {
+        settings::require_private(file, "server_certificate.external_account_key_file")?;
+    }
     tls::anchors(&settings.cm.issuer_roots_file)?;
     settings::require_readable(&settings.cm.ca_file, "cm.ca_file")?;
     settings::require_readable(&settings.cm.certificate_file, "cm.certificate_file")?;

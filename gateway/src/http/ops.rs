@@ -13,7 +13,7 @@ use super::{
     connection::{PaceLimits, Peers},
     server::{Limits, Transport, serve},
 };
-use crate::app::Current;
+use crate::{app::Current, server_certificate};
 
 /// A few scrapers and probes on a trusted network.
 const LIMITS: Limits = Limits {
@@ -64,6 +64,12 @@ async fn readyz(current: web::Data<Current>) -> HttpResponse {
         if app.catalogue.offer(&endpoint.realm).is_err() {
             missing.push(format!("CM: what realm {} offers has not been read yet", endpoint.realm));
         }
+    }
+    if let Some(unfit) = app.cm.unfit() {
+        missing.push(format!("CM: {unfit}"));
+    }
+    if server_certificate::is_awaited(&app.settings) {
+        missing.push("server certificate: there is none yet; clients see one that nobody vouches for".to_owned());
     }
     if missing.is_empty() {
         HttpResponse::Ok().content_type("text/plain").body("ready\n")

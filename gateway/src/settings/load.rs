@@ -33,6 +33,7 @@ pub(super) fn sources(own: impl Source + Send + Sync + 'static) -> Result<Config
         .try_parsing(true)
         .list_separator(",")
         .with_list_parse_key("server.listen")
+        .with_list_parse_key("server_certificate.names")
         .with_list_parse_key("validation.resolvers")
         .with_list_parse_key("validation.allow")
         .with_list_parse_key("validation.never")
@@ -128,6 +129,36 @@ mod tests {
                 "terms-since",
                 "[endpoints.a]\nterms_of_service = 'https://a.test/'\nterms_of_service_since = 'today'\n",
                 "endpoints.a.terms_of_service_since",
+            ),
+            (
+                "no-such-endpoint",
+                "server_certificate.from_endpoint = 'b'\n[endpoints.a]\n",
+                "server_certificate.from_endpoint",
+            ),
+            (
+                "no-tls-alpn-01",
+                "server_certificate.from_endpoint = 'a'\n[endpoints.a]\nmode = 'open'\nchallenges = ['http-01']\n",
+                "endpoints.a.challenges",
+            ),
+            (
+                "no-external-account-key",
+                "server_certificate.from_endpoint = 'a'\n[endpoints.a]\n",
+                "server_certificate.external_account_key_id",
+            ),
+            (
+                "no-external-account-file",
+                "server_certificate.external_account_key_id = 'kid-1'\n[endpoints.a]\n",
+                "server_certificate.external_account_key_file",
+            ),
+            (
+                "wildcard-of-ours",
+                "server_certificate.from_endpoint = 'a'\nserver_certificate.names = ['*.a.test']\n[endpoints.a]\nmode = 'open'\n",
+                "server_certificate.names",
+            ),
+            (
+                "certificate-in-store",
+                "server_certificate.from_endpoint = 'a'\nserver_certificate.dir = '/var/lib/acme-gateway/store/a'\n[endpoints.a]\nmode = 'open'\n",
+                "server_certificate.dir",
             ),
             ("resolver", "validation.resolvers = ['localhost']\n[endpoints.a]\n", "validation.resolvers"),
         ];

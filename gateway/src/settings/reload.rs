@@ -12,12 +12,15 @@ use super::{
 
 /// Settings that take effect at once; a dot at the end stands for a whole table. What is not listed
 /// waits for a restart.
-const CHANGEABLE: [&str; 31] = [
+const CHANGEABLE: [&str; 34] = [
     "server.certificate_file",
     "server.key_file",
     "server.rsa_certificate_file",
     "server.rsa_key_file",
     "server.body_octets_max",
+    "server_certificate.names",
+    "server_certificate.external_account_key_id",
+    "server_certificate.external_account_key_file",
     "cm.issuer_roots_file",
     "cm.catalogue_refresh_secs",
     "store.keep_after_end_days",

@@ -36,6 +36,15 @@ impl ExternalUrl {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Its host without brackets.
+    pub(crate) fn host(&self) -> &str {
+        let authority = self.0.strip_prefix("https://").unwrap_or_default();
+        match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => address,
+            None => authority.split_once(':').map_or(authority, |(host, _)| host),
+        }
+    }
 }
 
 impl ExternalUrl {
@@ -120,6 +129,13 @@ mod tests {
             ["https://acme.example.com", "https://localhost:14000", "https://192.0.2.1", "https://[2001:db8::1]:8443"]
         {
             assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for (url, host) in [
+            ("https://acme.example.com", "acme.example.com"),
+            ("https://localhost:14000", "localhost"),
+            ("https://[2001:db8::1]:8443", "2001:db8::1"),
+        ] {
+            assert_eq!(ExternalUrl(url.to_owned()).host(), host);
         }
         let bad = [
             "http://acme.example.com",

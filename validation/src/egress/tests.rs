@@ -237,6 +237,25 @@ fn own_addresses_win_even_over_the_loopback_switch() {
 }
 
 #[test]
+fn only_the_way_to_ourselves_leads_to_our_own_addresses_and_to_nothing_else_that_is_denied() {
+    let network = |text: &str| text.parse::<IpNet>().unwrap();
+    let (own, allow) = (vec![network("10.20.0.7/32"), network("8.8.8.8/32")], vec![network("10.20.0.0/16")]);
+    let settings =
+        Settings { own, allow, never: vec![network("10.20.0.9/32")], public_addresses: true, ..Settings::default() };
+    let (house, ourselves) = (Egress::new(&settings), Egress::to_ourselves(&settings));
+    for address in ["10.20.0.7", "8.8.8.8"] {
+        let address = address.parse().unwrap();
+        assert_eq!(house.check(address), Err(Refusal(Rule::Own)));
+        assert!(ourselves.check(address).is_ok());
+    }
+    for address in ["10.20.0.9", "127.0.0.1", "169.254.169.254", "10.21.0.1", "fe80::1"] {
+        let address = address.parse().unwrap();
+        assert!(ourselves.check(address).is_err(), "{address}");
+        assert_eq!(ourselves.check(address), house.check(address));
+    }
+}
+
+#[test]
 fn a_refusal_says_its_rule() {
     assert_eq!(Refusal(Rule::Metadata).to_string(), "cloud-metadata addresses are never dialled");
     assert_eq!(

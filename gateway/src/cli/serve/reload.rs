@@ -7,20 +7,27 @@ use std::{
     time::Duration,
 };
 
-use acme::time::Timestamp;
+use acme::{certificate::Validity, time::Timestamp};
 use anyhow::Context as _;
 use cm_connector::rest::RestCertificateManager;
 use rustls::ServerConfig;
-use tokio::{signal::unix::Signal, sync::watch, time::Instant};
+use tokio::{
+    signal::unix::Signal,
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use super::{
+    expiry::Expiries,
     introduce, validator,
     watched::{Look, Watch},
 };
 use crate::{
     app::{App, Current, Endpoint},
-    cli::tls::{self, Identity, SERVER_RSA},
-    clock, settings,
+    cli::tls::{self, CM, SERVER, SERVER_RSA},
+    clock, server_certificate,
+    server_certificate::Challenges,
+    settings,
     settings::Settings,
     telemetry::logging::{self, Level},
 };
@@ -62,10 +69,10 @@ impl Part {
         let cm = tls::cm_identity(&settings.cm);
         match self {
             Self::Server => {
-                let identities = tls::server_identities(&settings.server);
-                Look::at(identities.iter().flat_map(|identity| [identity.certificate, identity.key]))
+                let identities = tls::server_identities(settings);
+                Look::at(identities.iter().flat_map(|identity| [&*identity.certificate, &*identity.key]))
             }
-            Self::Cm => Look::at([cm.certificate, cm.key, settings.cm.ca_file.as_path()]),
+            Self::Cm => Look::at([&*cm.certificate, &*cm.key, settings.cm.ca_file.as_path()]),
             Self::IssuerRoots => Look::at([settings.cm.issuer_roots_file.as_path()]),
         }
     }
@@ -78,8 +85,19 @@ pub(super) struct Reload {
     cm: RestCertificateManager,
     cm_renewed: Instant,
     tls: watch::Sender<Arc<ServerConfig>>,
+    own: OwnCertificate,
+    expiries: Expiries,
     level: Level,
     watches: [(Part, Watch); 3],
+}
+
+/// What whoever keeps the gateway's own certificate has a hand in.
+#[derive(Clone, Default)]
+pub(super) struct OwnCertificate {
+    /// Shown by the listener.
+    pub(super) challenges: Arc<Challenges>,
+    /// Told when there is another certificate.
+    pub(super) installed: Arc<Notify>,
 }
 
 /// The files as they are before anything of them is read.
@@ -100,19 +118,26 @@ impl Reload {
         current: Current,
         cm: RestCertificateManager,
         tls: watch::Sender<Arc<ServerConfig>>,
+        own: OwnCertificate,
     ) -> Self {
-        let reload =
-            Self { file: file.to_owned(), current, cm, cm_renewed: Instant::now(), tls, level, watches: before.0 };
-        reload.tell_server_expires();
+        let (file, cm_renewed, watches) = (file.to_owned(), Instant::now(), before.0);
+        let expiries = Expiries::default();
+        let mut reload = Self { file, current, cm, cm_renewed, tls, own, expiries, level, watches };
+        reload.begin_server();
         let app = reload.current.app();
-        tell_expires(&app, &tls::cm_identity(&app.settings.cm));
+        if let Ok(validity) = tls::cm_identity(&app.settings.cm).validity() {
+            reload.begin(CM, validity);
+        }
         reload
     }
 
     /// Looks for what has changed, for ever; `asked` is SIGHUP.
     pub(super) async fn keep_up(mut self, mut asked: Signal) {
+        let installed = Arc::clone(&self.own.installed);
         loop {
+            self.expiries.tell(clock::now());
             tokio::select! {
+                () = installed.notified() => self.look_at_files(false).await,
                 Some(()) = asked.recv() => {
                     self.read_settings().await;
                     self.look_at_files(true).await;
@@ -169,15 +194,15 @@ impl Reload {
     async fn read(&mut self, part: Part, app: &App, now: Timestamp) -> anyhow::Result<()> {
         match part {
             Part::Server => {
-                self.tls.send_replace(usable_server(&app.settings, now)?);
-                self.tell_server_expires();
+                self.tls.send_replace(usable_server(&app.settings, &self.own.challenges, now)?);
+                self.begin_server();
             }
             Part::Cm => {
-                let expires = tls::cm_identity(&app.settings.cm).require_valid(now)?;
+                let validity = tls::cm_identity(&app.settings.cm).require_valid(now)?;
                 let realms: Vec<_> = app.endpoints.values().map(|endpoint| endpoint.realm.clone()).collect();
                 self.cm.reload(&realms).await.map_err(|error| anyhow::anyhow!("cm.{error}"))?;
                 self.cm_renewed = Instant::now();
-                app.metrics.identity_expires("cm", expires);
+                self.begin(CM, validity);
             }
             Part::IssuerRoots => {
                 let anchors = tls::anchors(&app.settings.cm.issuer_roots_file)?;
@@ -188,13 +213,26 @@ impl Reload {
     }
 
     /// To be called when what clients see was just read.
-    fn tell_server_expires(&self) {
+    fn begin_server(&mut self) {
         let app = self.current.app();
-        let identities = tls::server_identities(&app.settings.server);
+        let identities = tls::server_identities(&app.settings);
         if identities.iter().all(|identity| identity.name != SERVER_RSA) {
+            self.expiries.end(SERVER_RSA);
             app.metrics.identity_gone(SERVER_RSA);
         }
-        identities.iter().for_each(|identity| tell_expires(&app, identity));
+        let is_awaited = server_certificate::is_awaited(&app.settings);
+        let by_somebody = identities.iter().filter(|identity| identity.name != SERVER || !is_awaited);
+        for identity in by_somebody {
+            if let Ok(validity) = identity.validity() {
+                self.begin(identity.name, validity);
+            }
+        }
+    }
+
+    /// A certificate of this gateway is in use.
+    fn begin(&mut self, identity: &'static str, validity: Validity) {
+        self.current.app().metrics.identity_expires(identity, validity.not_after);
+        self.expiries.begin(identity, validity);
     }
 
     async fn read_settings(&mut self) {
@@ -216,8 +254,11 @@ impl Reload {
         let filter = logging::filter(&settings.log)?;
         let is_changed = |name: &&str| changed.iter().any(|changed| changed == name);
         // Files whose names did not change are looked at by themselves.
-        let server =
-            if SERVER_FILES.iter().any(is_changed) { Some(usable_server(&settings, clock::now())?) } else { None };
+        let server = if SERVER_FILES.iter().any(is_changed) {
+            Some(usable_server(&settings, &self.own.challenges, clock::now())?)
+        } else {
+            None
+        };
         let anchors = if is_changed(&ISSUER_ROOTS_FILE) {
             tls::anchors(&settings.cm.issuer_roots_file)?
         } else {
@@ -244,7 +285,7 @@ impl Reload {
         self.current.exchange(app);
         if let Some(server) = server {
             self.tls.send_replace(server);
-            self.tell_server_expires();
+            self.begin_server();
         }
         for setting in &waiting {
             tracing::warn!(setting, "this setting was changed and needs a restart; its value before stays in force");
@@ -254,20 +295,16 @@ impl Reload {
     }
 }
 
-fn tell_expires(app: &App, identity: &Identity<'_>) {
-    let Ok(expires) = identity.expires() else { return };
-    app.metrics.identity_expires(identity.name, expires);
-    if expires < clock::now() {
-        tracing::error!(identity = identity.name, %expires, "ALARM: the certificate has expired; put a renewed one in its place");
-    }
-}
-
 /// What clients will see, if all of it is valid.
-fn usable_server(settings: &Settings, now: Timestamp) -> anyhow::Result<Arc<ServerConfig>> {
-    for identity in tls::server_identities(&settings.server) {
+fn usable_server(
+    settings: &Settings,
+    challenges: &Arc<Challenges>,
+    now: Timestamp,
+) -> anyhow::Result<Arc<ServerConfig>> {
+    for identity in tls::server_identities(settings) {
         identity.require_valid(now)?;
     }
-    tls::server_config(&settings.server)
+    tls::server_config(settings, challenges)
 }
 
 /// The running App under other settings.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, ToSocketAddrs as _};
 
+use acme::identifier::DnsName;
 use anyhow::Context as _;
 use ipnet::IpNet;
 use validation::Validator;
@@ -20,7 +21,9 @@ pub(super) fn validator(settings: &Settings) -> anyhow::Result<Validator> {
         tls_port: validation.tls_port,
         allow: validation.allow.clone(),
         public_addresses: validation.public_addresses,
-        never: never_dialled(settings)?,
+        never: never_dialled(settings),
+        own: own_addresses()?,
+        own_names: own_names(settings),
         danger_allow_loopback: validation.danger_allow_loopback,
         dial_timeout: validation.dial_timeout.duration(),
         attempt_timeout: validation.attempt_timeout.duration(),
@@ -30,13 +33,27 @@ pub(super) fn validator(settings: &Settings) -> anyhow::Result<Validator> {
     })?)
 }
 
-/// This host and the CM are never dialled for validation, whoever's name points at them. Loopback
-/// has a rule of its own, so that a demonstration on one host can lift it.
-fn never_dialled(settings: &Settings) -> anyhow::Result<Vec<IpNet>> {
-    let own = if_addrs::get_if_addrs().context("cannot list the addresses of this host")?;
+/// The CM is never dialled for validation, whoever's name points at it.
+fn never_dialled(settings: &Settings) -> Vec<IpNet> {
     let cm = cm_addresses(&settings.cm.url);
-    let found = own.into_iter().map(|interface| interface.ip()).chain(cm).filter(|address| !address.is_loopback());
-    Ok(settings.validation.never.iter().copied().chain(found.map(IpNet::from)).collect())
+    settings.validation.never.iter().copied().chain(without_loopback(cm)).collect()
+}
+
+/// Nor is this host, whoever's name points at it, except to prove its own name.
+fn own_addresses() -> anyhow::Result<Vec<IpNet>> {
+    let own = if_addrs::get_if_addrs().context("cannot list the addresses of this host")?;
+    Ok(without_loopback(own.into_iter().map(|interface| interface.ip())).collect())
+}
+
+/// Loopback has a rule of its own, so that a demonstration on one host can lift it.
+fn without_loopback(addresses: impl IntoIterator<Item = IpAddr>) -> impl Iterator<Item = IpNet> {
+    addresses.into_iter().filter(|address| !address.is_loopback()).map(IpNet::from)
+}
+
+/// The names that the gateway asks certificates for itself.
+fn own_names(settings: &Settings) -> Vec<DnsName> {
+    let names = if settings.server_certificate.from_endpoint.is_some() { settings.server_names() } else { Vec::new() };
+    names.iter().filter_map(|name| DnsName::parse(name).ok()).collect()
 }
 
 /// A CM whose name does not resolve now is not known by address; its network can be listed in

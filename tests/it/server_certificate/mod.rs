@@ -1,6 +1,8 @@
 //! The certificates that the gateway shows of itself (RFC 8555 §6.1, RFC 9325): ECDSA, and RSA for clients that know
 //! nothing else, whatever name they call the server by.
 
+mod from_endpoint;
+
 use std::{
     fs,
     io::Write as _,
