@@ -6,7 +6,7 @@
 
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
-use acme::base64url;
+use acme::{base64url, secret::Secret};
 use anyhow::Context as _;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 
@@ -25,19 +25,6 @@ impl Sealer {
     #[cfg(test)]
     pub(crate) fn ephemeral() -> anyhow::Result<Self> {
         Self::from_key(&crate::random::octets::<KEY_OCTETS>())
-    }
-
-    /// A sealer whose key is in this file; the file is made if it is missing.
-    pub(crate) fn from_file(path: &Path) -> anyhow::Result<Self> {
-        if !path.exists() {
-            make_key_file(path).with_context(|| format!("cannot make secrets.seal_key_file {}", path.display()))?;
-        }
-        crate::settings::require_private(path, "secrets.seal_key_file")?;
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("cannot read secrets.seal_key_file {}", path.display()))?;
-        let key = base64url::decode(text.trim_end())
-            .with_context(|| format!("secrets.seal_key_file {} does not hold a key", path.display()))?;
-        Self::from_key(&key)
     }
 
     /// A sealer with this key of 32 octets.
@@ -65,6 +52,22 @@ impl Sealer {
     }
 }
 
+/// The key in this file; the file is made if it is missing.
+pub(crate) fn key_from_file(path: &Path) -> anyhow::Result<Secret<[u8; KEY_OCTETS]>> {
+    if !path.exists() {
+        make_key_file(path).with_context(|| format!("cannot make secrets.seal_key_file {}", path.display()))?;
+        tracing::info!(path = %path.display(), "secrets.seal_key_file was not there; it was made, with a new key");
+    }
+    crate::settings::require_private(path, "secrets.seal_key_file")?;
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read secrets.seal_key_file {}", path.display()))?;
+    let key = base64url::decode(text.trim_end()).ok().and_then(|octets| <[u8; KEY_OCTETS]>::try_from(octets).ok());
+    let key = key.with_context(|| {
+        format!("secrets.seal_key_file {} does not hold a key: {KEY_OCTETS} octets in base64url", path.display())
+    })?;
+    Ok(Secret::new(key))
+}
+
 fn make_key_file(path: &Path) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -88,5 +91,19 @@ mod tests {
         assert_eq!(sealer.open("nonce", &text), None);
         assert_eq!(Sealer::ephemeral().unwrap().open("certificate", &text), None);
         assert_eq!(sealer.open("certificate", "AAAA"), None);
+    }
+
+    #[test]
+    fn a_key_file_that_holds_no_key_is_refused_by_the_name_of_the_setting() {
+        let path = std::env::temp_dir().join(format!("acme-gateway-seal-{}.key", std::process::id()));
+        let _ = fs::remove_file(&path);
+        let made = key_from_file(&path).unwrap();
+        assert_eq!(key_from_file(&path).unwrap().expose_secret(), made.expose_secret());
+        for text in ["", "AAAA", "not base64url!"] {
+            fs::write(&path, text).unwrap();
+            let refused = key_from_file(&path).unwrap_err().to_string();
+            assert!(refused.contains("secrets.seal_key_file") && refused.contains("32 octets"), "{refused}");
+        }
+        fs::remove_file(&path).unwrap();
     }
 }

@@ -26,10 +26,11 @@ use acme::{
     identifier::Identifier,
     ids::{AuthorizationId, EndpointName, IdempotencyKey, OrderId, ProfileName, RealmName, RegistrationId},
     order::{Order, Progress},
+    secret::Secret,
     time::Timestamp,
 };
 use store::{
-    Commit, CommitError, Job, Store,
+    Commit, CommitError, Job, RecordSeal, SerialClaim, Store,
     backend::{self, Options},
 };
 
@@ -61,7 +62,7 @@ fn open(folder: &str) -> Result<Store, Failure> {
     if let Some(aside) = opened.quarantined {
         return Err(format!("DAMAGED: moved aside to {}", aside.display()).into());
     }
-    Ok(Store::new(Arc::new(opened.backend)))
+    Ok(Store::new(Arc::new(opened.backend), RecordSeal::derive(&Secret::new([7; 32]))?))
 }
 
 async fn child(folder: &str, from: u64) -> Result<(), Failure> {
@@ -162,7 +163,8 @@ async fn one_order(store: &Store, number: u64) -> Result<Commit, Failure> {
         None,
         NOW,
     ));
-    commit.claim_serial(&[7; 20], &serial(number), &order_id(number)?, keep_until);
+    let claim = SerialClaim { order: order_id(number)?, issued: None };
+    commit.claim_serial(&[7; 20], &serial(number), &claim, keep_until);
     if let Some(finished) = number.checked_sub(FINISHED_AFTER)
         && let Some(job) = store.job(&Job::issuance_id(&order_id(finished)?)).await?
     {

@@ -20,13 +20,13 @@ use async_trait::async_trait;
 
 pub use self::{
     memory::Memory,
-    node::{OpenError, Opened, Options, Sled, open},
+    node::{OpenError, Opened, Options, Sled, open, put_aside},
 };
 
 /// Most keys that one batch changes, and most that it puts conditions on: an order of 100
 /// identifiers with everything that belongs to it, and what etcd takes unless told otherwise.
 pub const BATCH_KEYS_MAX: usize = 128;
-/// Most octets of values in one batch; etcd refuses requests above 1.5 MiB.
+/// Most octets of keys and values in one batch, before records are sealed; etcd refuses requests above 1.5 MiB.
 pub const BATCH_OCTETS_MAX: usize = 1024 * 1024;
 /// Longest key, in octets.
 pub const KEY_OCTETS_MAX: usize = 512;

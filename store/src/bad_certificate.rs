@@ -15,7 +15,7 @@ use crate::{
     Commit, ReadError, SCAN_MAX, Store, Stored,
     backend::{Condition, Key},
     keys,
-    records::{Kept, decode},
+    records::Kept,
 };
 
 /// A certificate that failed a check, and what it was the answer to.
@@ -68,7 +68,7 @@ impl Store {
     ) -> Result<Option<Stored<ProfileStop>>, ReadError> {
         let key = keys::stopped(realm, profile);
         let Some(held) = self.backend.read(&key).await? else { return Ok(None) };
-        Ok(Some(Stored { value: decode(&key, &held.value)?, version: held.version, keep_until: None }))
+        Ok(Some(Stored { value: self.backend.decode(&key, &held.value)?, version: held.version, keep_until: None }))
     }
 
     /// All profiles that are stopped, by realm and name.
@@ -78,7 +78,7 @@ impl Store {
     pub async fn profile_stops(&self) -> Result<Vec<Stored<ProfileStop>>, ReadError> {
         let entries = self.backend.scan(&keys::stopped_range(), SCAN_MAX).await?;
         let read = entries.into_iter().map(|entry| {
-            let value = decode(&entry.key, &entry.held.value)?;
+            let value = self.backend.decode(&entry.key, &entry.held.value)?;
             Ok(Stored { value, version: entry.held.version, keep_until: None })
         });
         read.collect()
@@ -92,7 +92,7 @@ impl Store {
     pub async fn bad_certificates(&self) -> Result<Vec<Stored<BadCertificate>>, ReadError> {
         let mut found = Vec::new();
         for entry in self.backend.scan(&keys::quarantine_range(), SCAN_MAX).await? {
-            match decode::<Kept<BadCertificate>>(&entry.key, &entry.held.value) {
+            match self.backend.decode::<Kept<BadCertificate>>(&entry.key, &entry.held.value) {
                 Ok(Kept { keep_until, value }) => {
                     found.push(Stored { value, version: entry.held.version, keep_until: Some(keep_until) });
                 }
@@ -145,7 +145,7 @@ mod tests {
     use crate::{
         CommitError,
         backend::Memory,
-        samples::{NOW, after, order_id},
+        samples::{NOW, after, order_id, seal},
     };
 
     fn realm() -> RealmName {
@@ -181,7 +181,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_profile_is_stopped_once_and_resumed_once() {
-        let store = Store::new(Arc::new(Memory::new()));
+        let store = Store::new(Arc::new(Memory::new()), seal(7));
         commit(&store, |commit| commit.stop_profile(&stop("a"))).await.unwrap();
         assert_eq!(commit(&store, |commit| commit.stop_profile(&stop("a"))).await, Err(CommitError::Conflict));
         assert_eq!(store.profile_stop(&realm(), &profile("b")).await.unwrap(), None);
@@ -195,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stop_outlives_every_sweep() {
-        let store = Store::new(Arc::new(Memory::new()));
+        let store = Store::new(Arc::new(Memory::new()), seal(7));
         commit(&store, |commit| commit.stop_profile(&stop("a"))).await.unwrap();
         assert_eq!(store.sweep(after(1_000_000_000), 99).await.unwrap(), 0);
         assert_eq!(store.profile_stops().await.unwrap().len(), 1);
@@ -203,7 +203,7 @@ mod tests {
 
     #[tokio::test]
     async fn bad_certificates_come_oldest_first_and_are_forgotten_in_time_or_by_hand() {
-        let store = Store::new(Arc::new(Memory::new()));
+        let store = Store::new(Arc::new(Memory::new()), seal(7));
         for (order, at) in [("o2", after(5)), ("o1", after(1)), ("o3", after(9))] {
             commit(&store, |commit| commit.keep_bad_certificate(&bad(order, at), after(60))).await.unwrap();
         }

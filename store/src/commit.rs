@@ -22,7 +22,7 @@ use crate::{
     },
     index::{account_key, proven_key},
     keys,
-    records::{AuditRecord, KeepList, Kept, Replacement, SerialClaim, encode},
+    records::{AuditRecord, KeepList, Kept, Replacement},
     transcript::Told,
 };
 
@@ -181,14 +181,6 @@ impl Commit {
         self.expect(keys::authorization(&was.value.id), Condition::Is(was.version));
     }
 
-    /// Records that the certificate with this serial, in lowercase hex, belongs to this order.
-    /// [`CommitError::Conflict`] if the serial has an owner already, even if it is this order.
-    pub fn claim_serial(&mut self, authority_key_id: &[u8], serial: &str, order: &OrderId, keep_until: Timestamp) {
-        let key = keys::serial(authority_key_id, serial);
-        self.expect(key.clone(), Condition::Absent);
-        self.put_kept(key, &SerialClaim { order: order.clone() }, keep_until, None);
-    }
-
     /// Records that this order replaces a certificate. `was` is what [`Store::replacement`] read:
     /// [`CommitError::Conflict`] if another order has got it since.
     ///
@@ -235,7 +227,12 @@ impl Commit {
         self.keep.entry(until).or_default().push(key.to_string());
     }
 
-    /// What the backend is asked to do. `position` makes places for entries that have no id.
+    /// Whether it changes nothing yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batch.changes.is_empty()
+    }
+
+    /// What is asked of the backend, with its records in JSON. `position` makes places for entries that have no id.
     pub(crate) fn into_batch(mut self, mut position: impl FnMut(Timestamp) -> String) -> Result<Batch, InvalidCommit> {
         for Told { subject, record, keep_until } in std::mem::take(&mut self.told) {
             let key = keys::told(&subject, &position(record.at));
@@ -278,9 +275,9 @@ impl Commit {
     }
 
     pub(crate) fn put(&mut self, key: Key, record: &impl Serialize) {
-        match encode(&key, record) {
-            Ok(octets) => {
-                self.batch.changes.insert(key, Change::Put(octets));
+        match serde_json::to_vec(record) {
+            Ok(json) => {
+                self.batch.changes.insert(key, Change::Put(json));
             }
             Err(why) => {
                 self.invalid.get_or_insert(InvalidCommit::NoJson { key: key.to_string(), why: why.to_string() });
@@ -288,7 +285,7 @@ impl Commit {
         }
     }
 
-    fn put_index(&mut self, key: Key) {
+    pub(crate) fn put_index(&mut self, key: Key) {
         self.batch.changes.insert(key, Change::Put(Vec::new()));
     }
 

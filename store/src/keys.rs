@@ -7,20 +7,25 @@
 //! | `job/<job>` | the job |
 //! | `serial/<authority key id, hex>/<serial>` | the order that a certificate belongs to |
 //! | `replacement/<endpoint>/<certificate>` | the order that replaces a certificate |
-//! | `failures/<endpoint>/<account>/<type>/<identifier>` | failed validations in a row |
+//! | `failures/<endpoint>/<account>/<type>/~<digest of the identifier>` | failed validations in a row |
+//! | `seal` | tells whether the store was sealed with our key |
 //! | `stopped/<realm>/<profile>` | why nothing is asked for by a profile |
 //! | `quarantine/<time>/<order>` | a certificate that failed a check |
 //! | `told/<reference>/<time>/<number>` | an entry of the transcript of an order or authorization |
 //! | `audit/<time>/<number>` | an audit entry that waits to be handed on |
 //! | `due/<time>/<job>` | nothing: jobs by the time they are due |
 //! | `account/<endpoint>/<account>/<time>/<order>` | nothing: the orders of an account by the time they were made |
-//! | `proven/<endpoint>/<account>/<type>/<identifier>/<time>/<authorization>` | nothing: who proved what, the latest proof first |
+//! | `proven/<endpoint>/<account>/<type>/~<digest of the identifier>/<time>/<authorization>` | nothing: who proved what, the latest proof first |
 //! | `keep/<time>/<number>` | the keys of records that may be forgotten from that time on |
 //!
 //! A time is 12 digits of seconds since the Unix epoch, so that keys order as times do. Numbers are
 //! 32 hex digits: 16 that this process drew when it started, 16 that count. The time in `proven/` is
 //! what is missing to the last second that can be written, so that the latest comes first. Ids and
 //! identifiers have no slash.
+//!
+//! In here an identifier stands in angle brackets, which no id and no identifier contains; `seal.rs` puts the digest
+//! in their place before the backend sees the key, and what a scan finds has the digest. Releases that
+//! wrote in clear had the identifier itself there.
 
 use acme::{
     certificate::CertificateId,
@@ -67,7 +72,11 @@ pub(crate) fn proven(
 }
 
 pub(crate) fn failures(endpoint: &EndpointName, account: &RegistrationId, identifier: &Identifier) -> Key {
-    Key::new(format!("failures/{endpoint}/{account}/{}/{identifier}", identifier.kind()))
+    Key::new(format!("failures/{endpoint}/{account}/{}/<{identifier}>", identifier.kind()))
+}
+
+pub(crate) fn seal_check() -> Key {
+    Key::new(String::from("seal"))
 }
 
 pub(crate) fn stopped(realm: &RealmName, profile: &ProfileName) -> Key {
@@ -134,6 +143,14 @@ pub(crate) fn failures_of(endpoint: &EndpointName, account: &RegistrationId) -> 
     below_prefix(&format!("failures/{endpoint}/{account}"))
 }
 
+pub(crate) fn failures_range() -> KeyRange {
+    below_prefix("failures")
+}
+
+pub(crate) fn proven_range() -> KeyRange {
+    below_prefix("proven")
+}
+
 /// The jobs that are due at this time.
 pub(crate) fn due_until(now: Timestamp) -> KeyRange {
     until("due", now)
@@ -169,7 +186,7 @@ pub(crate) fn proofs_of(endpoint: &EndpointName, account: &RegistrationId, ident
 }
 
 fn proven_prefix(endpoint: &EndpointName, account: &RegistrationId, identifier: &Identifier) -> String {
-    format!("proven/{endpoint}/{account}/{}/{identifier}", identifier.kind())
+    format!("proven/{endpoint}/{account}/{}/<{identifier}>", identifier.kind())
 }
 
 /// The orders of an account from this time on.
@@ -210,6 +227,21 @@ pub(crate) fn read_told(key: &Key) -> Option<(Reference, &str)> {
 /// The authorization in a key of the index of proofs.
 pub(crate) fn read_proven(key: &Key) -> Option<AuthorizationId> {
     AuthorizationId::parse(key.as_str().strip_prefix("proven/")?.rsplit('/').next()?).ok()
+}
+
+/// The key of a run of failures or of a proof by an earlier release, with brackets around its identifier; `None` for
+/// keys of other kinds, and for those whose identifier is hidden.
+pub(crate) fn with_name(key: &Key) -> Option<Key> {
+    let mut parts: Vec<_> = key.as_str().split('/').collect();
+    let &mut ["failures" | "proven", _, _, _, ref mut identifier, ..] = parts.as_mut_slice() else {
+        return None;
+    };
+    if identifier.starts_with('~') {
+        return None;
+    }
+    let named = format!("<{identifier}>");
+    *identifier = &named;
+    Some(Key::new(parts.join("/")))
 }
 
 /// The authorization in the key of an authorization; `None` for keys of other kinds.

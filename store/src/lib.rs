@@ -15,10 +15,14 @@ mod failures;
 mod index;
 mod job;
 mod keys;
+mod open;
 mod page;
 mod records;
 #[cfg(test)]
 mod samples;
+mod seal;
+mod sealed;
+mod serial;
 mod sweep;
 #[cfg(test)]
 mod test_folder;
@@ -43,13 +47,17 @@ pub use self::{
     bad_certificate::{BadCertificate, ProfileStop},
     commit::{Commit, CommitError, InvalidCommit},
     job::{CaaLooks, Job, ProfileTerms, RevocationWork, Submission, Work},
+    open::{Aside, Opened, open},
     page::{AuditEntry, AuditSequence, NotACursor, OrderCursor, OrderPage},
     records::ReadError,
+    seal::{RecordSeal, SECRET_OCTETS, SealFailure},
+    serial::{Issued, SerialClaim},
     transcript::{CUT, ENTRY_OCTETS_MAX, TranscriptEntry, TranscriptPlace},
 };
 use self::{
     backend::{Backend, Entry, Key, KeyRange, Version},
-    records::{AuditRecord, Kept, SerialClaim, decode},
+    records::{AuditRecord, Kept},
+    sealed::Sealed,
 };
 
 /// Most entries that one call looks at, whatever its caller asks for.
@@ -68,7 +76,7 @@ pub struct Stored<T> {
 /// Typed reads and one atomic commit.
 #[derive(Clone)]
 pub struct Store {
-    backend: Arc<dyn Backend>,
+    backend: Sealed,
     numbers: Arc<Numbers>,
 }
 
@@ -79,10 +87,16 @@ struct Numbers {
 }
 
 impl Store {
-    /// A store that keeps its records in this backend.
+    /// A store that keeps its records in this backend, sealed. With another seal than before what is in the backend
+    /// counts as damaged.
     #[must_use]
-    pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, numbers: Arc::new(Numbers { process: rand::random(), count: AtomicU64::new(0) }) }
+    pub fn new(backend: Arc<dyn Backend>, seal: RecordSeal) -> Self {
+        Self::under(backend, Arc::new(seal))
+    }
+
+    fn under(backend: Arc<dyn Backend>, seal: Arc<RecordSeal>) -> Self {
+        let numbers = Numbers { process: rand::random(), count: AtomicU64::new(0) };
+        Self { backend: Sealed::new(backend, seal), numbers: Arc::new(numbers) }
     }
 
     /// An order; `None` if there is none, or no longer.
@@ -161,7 +175,7 @@ impl Store {
     pub async fn job(&self, id: &JobId) -> Result<Option<Stored<Job>>, ReadError> {
         let key = keys::job(id);
         let Some(held) = self.backend.read(&key).await? else { return Ok(None) };
-        Ok(Some(Stored { value: decode(&key, &held.value)?, version: held.version, keep_until: None }))
+        Ok(Some(Stored { value: self.backend.decode(&key, &held.value)?, version: held.version, keep_until: None }))
     }
 
     /// Jobs that are due, those due longest first. A job that cannot be read is logged and passed
@@ -181,15 +195,6 @@ impl Store {
         Ok(self.jobs(keys::due_range(), 1).await?.first().map(|job| job.value.due_at))
     }
 
-    /// The order that has claimed a certificate's serial with [`Commit::claim_serial`].
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub async fn serial_owner(&self, authority_key_id: &[u8], serial: &str) -> Result<Option<OrderId>, ReadError> {
-        let claim = self.kept::<SerialClaim>(&keys::serial(authority_key_id, serial)).await?;
-        Ok(claim.map(|claim| claim.value.order))
-    }
-
     /// Audit entries that have not been forgotten, oldest first: by their time, then in the order
     /// in which this process committed them. One that cannot be read is logged and passed over.
     ///
@@ -199,7 +204,7 @@ impl Store {
         let mut found = Vec::new();
         for entry in self.backend.scan(&keys::audit_range(), limit.min(SCAN_MAX)).await? {
             let Some(position) = keys::read_audit(&entry.key) else { continue };
-            match decode::<AuditRecord>(&entry.key, &entry.held.value) {
+            match self.backend.decode::<AuditRecord>(&entry.key, &entry.held.value) {
                 Ok(AuditRecord { at, body }) => {
                     found.push(AuditEntry { sequence: AuditSequence(position.to_owned()), at, body });
                 }
@@ -226,7 +231,7 @@ impl Store {
 
     async fn kept<Value: DeserializeOwned>(&self, key: &Key) -> Result<Option<Stored<Value>>, ReadError> {
         let Some(held) = self.backend.read(key).await? else { return Ok(None) };
-        let Kept { keep_until, value } = decode(key, &held.value)?;
+        let Kept { keep_until, value } = self.backend.decode(key, &held.value)?;
         Ok(Some(Stored { value, version: held.version, keep_until: Some(keep_until) }))
     }
 

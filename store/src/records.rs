@@ -1,17 +1,28 @@
 //! How a record lies in the store.
 //!
-//! One octet of format version, the CRC-32 of everything else and of the key (4 octets, big
-//! endian), then JSON. These five octets stay where they are in every version. The CRC covers the
-//! key, so a record that turns up under another one is damaged as well. One that cannot be read
-//! spoils the order it belongs to and nothing else.
+//! | octets | |
+//! |---|---|
+//! | 1 | the format version, 2 |
+//! | 4 | the CRC-32 of everything else and of the key, big endian |
+//! | the rest | the record in JSON as `seal.rs` seals it: a nonce, the encrypted text, a tag |
+//!
+//! The first five octets stay where they are in every version. The tag alone would tell that a record is not as it
+//! was written; the CRC tells a damaged disk from a wrong key, and tells an older release that it should not
+//! try. Version 1 had the JSON in clear after the five octets: it is read, and never written. A record
+//! that cannot be read spoils the order it belongs to and nothing else.
 
 use acme::{ids::OrderId, time::Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::backend::{Key, Unavailable};
+use crate::{
+    backend::{Key, Unavailable},
+    seal::{RecordSeal, SealFailure},
+};
 
-/// The version that is written, and the only one that is read.
-const VERSION: u8 = 1;
+/// The version that is written.
+const VERSION: u8 = 2;
+/// The version of releases that wrote records in clear; it is read as well.
+const IN_CLEAR: u8 = 1;
 
 /// Why something cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +40,7 @@ pub enum ReadError {
     },
     /// The record was written by another release of the gateway.
     #[error(
-        "the record {key} has format version {version}, this release reads version {VERSION}; use the release that wrote it, or a newer one"
+        "the record {key} has format version {version}, this release reads versions {IN_CLEAR} and {VERSION}; use the release that wrote it, or a newer one"
     )]
     UnknownVersion {
         /// Where it is.
@@ -53,12 +64,6 @@ pub(crate) struct KeptUntil {
     pub(crate) keep_until: Timestamp,
 }
 
-/// Whose certificate a serial belongs to.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct SerialClaim {
-    pub(crate) order: OrderId,
-}
-
 /// Which order replaces a certificate.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Replacement {
@@ -72,41 +77,78 @@ pub(crate) struct AuditRecord {
     pub(crate) body: serde_json::Value,
 }
 
+/// Lies in a store to tell whether it was sealed with our key; there is nothing in it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SealCheck {}
+
 /// Keys of records that may be forgotten.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct KeepList {
     pub(crate) keys: Vec<String>,
 }
 
-/// Writes a record that will lie under this key.
-pub(crate) fn encode(key: &Key, record: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
-    let json = serde_json::to_vec(record)?;
-    let mut octets = Vec::with_capacity(json.len().saturating_add(5));
-    octets.push(VERSION);
-    octets.extend(checksum(key, VERSION, &json).to_be_bytes());
-    octets.extend(json);
-    Ok(octets)
+/// Why a record cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// It is not as it was written.
+    Damaged(String),
+    /// It is as it was written, but not by a store with our key.
+    OtherKey,
+    /// Another release wrote it.
+    UnknownVersion(u8),
+}
+
+impl Unreadable {
+    /// What the caller of the store is told. What no key of ours opens is as good as damaged.
+    pub(crate) fn at(self, key: &Key) -> ReadError {
+        let key = key.to_string();
+        match self {
+            Self::Damaged(why) => ReadError::Damaged { key, why },
+            Self::OtherKey => ReadError::Damaged { key, why: String::from("it was sealed with another key") },
+            Self::UnknownVersion(version) => ReadError::UnknownVersion { key, version },
+        }
+    }
+}
+
+/// Seals a record that will lie under this key.
+pub(crate) fn encode(seal: &RecordSeal, key: &Key, json: &[u8]) -> Result<Vec<u8>, SealFailure> {
+    Ok(frame(key, VERSION, &seal.seal(key, json)?))
 }
 
 /// Reads the record that lies under this key.
-pub(crate) fn decode<Record: DeserializeOwned>(key: &Key, octets: &[u8]) -> Result<Record, ReadError> {
-    let damaged = |why: String| ReadError::Damaged { key: key.to_string(), why };
-    let (&version, rest) = octets.split_first().ok_or_else(|| damaged("it is empty".into()))?;
-    let (crc, json) = rest.split_first_chunk().ok_or_else(|| damaged("it is too short".into()))?;
-    if u32::from_be_bytes(*crc) != checksum(key, version, json) {
-        return Err(damaged("its checksum is wrong".into()));
+pub(crate) fn decode<Record: DeserializeOwned>(
+    seal: &RecordSeal,
+    key: &Key,
+    octets: &[u8],
+) -> Result<Record, Unreadable> {
+    let damaged = |why: &str| Unreadable::Damaged(why.to_owned());
+    let (&version, rest) = octets.split_first().ok_or_else(|| damaged("it is empty"))?;
+    let (crc, rest) = rest.split_first_chunk().ok_or_else(|| damaged("it is too short"))?;
+    if u32::from_be_bytes(*crc) != checksum(key, version, rest) {
+        return Err(damaged("its checksum is wrong"));
     }
-    if version != VERSION {
-        return Err(ReadError::UnknownVersion { key: key.to_string(), version });
-    }
-    serde_json::from_slice(json).map_err(|why| damaged(why.to_string()))
+    let json = match version {
+        VERSION => &seal.open(key, rest).ok_or(Unreadable::OtherKey)?,
+        IN_CLEAR => rest,
+        unknown => return Err(Unreadable::UnknownVersion(unknown)),
+    };
+    serde_json::from_slice(json).map_err(|why| Unreadable::Damaged(why.to_string()))
 }
 
-fn checksum(key: &Key, version: u8, json: &[u8]) -> u32 {
+/// The octets that every version begins with, and what follows them.
+pub(crate) fn frame(key: &Key, version: u8, rest: &[u8]) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(rest.len().saturating_add(5));
+    octets.push(version);
+    octets.extend(checksum(key, version, rest).to_be_bytes());
+    octets.extend(rest);
+    octets
+}
+
+fn checksum(key: &Key, version: u8, rest: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(key.as_str().as_bytes());
     hasher.update(&[0, version]);
-    hasher.update(json);
+    hasher.update(rest);
     hasher.finalize()
 }
 

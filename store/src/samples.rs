@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use acme::{
-    authorization::Authorization,
-    challenge::{Challenge, ChallengeKind, Token},
+    authorization::{Authorization, Response},
+    challenge::{Challenge, ChallengeKind, Evidence, KeyAuthorization, Token},
     identifier::Identifier,
     ids::{AuthorizationId, EndpointName, OrderId, ProfileName, RegistrationId},
     order::{Order, Progress},
+    secret::Secret,
     time::Timestamp,
 };
+
+use crate::RecordSeal;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 
@@ -58,4 +61,26 @@ pub(crate) fn authorization(text: &str) -> Authorization {
         deactivated_at: None,
         revoked_at: None,
     }
+}
+
+/// An authorization that was proven so many seconds after [`NOW`].
+pub(crate) fn proven_at(text: &str, seconds: u64) -> Authorization {
+    let thumbprint = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".parse().unwrap();
+    let key = KeyAuthorization::new(&Token::from_random([7; 32]), &thumbprint);
+    let Ok(Response::Started(started)) = authorization(text).respond(ChallengeKind::Http01, key, NOW) else {
+        panic!("{text} is pending")
+    };
+    let evidence = Evidence {
+        perspective: String::from("local"),
+        source: String::from("192.0.2.1"),
+        target: String::from("192.0.2.2:80"),
+        at: after(seconds),
+        caa: None,
+    };
+    started.record_valid(ChallengeKind::Http01, evidence)
+}
+
+/// The seal of one of many secrets.
+pub(crate) fn seal(secret: u8) -> RecordSeal {
+    RecordSeal::derive(&Secret::new([secret; 32])).unwrap()
 }

@@ -19,7 +19,7 @@ use crate::{
     backend::{Condition, Entry, Key, Versioned},
     index::{account_key, proven_key, replacement_key},
     keys,
-    records::{KeepList, Kept, KeptUntil, Replacement, decode},
+    records::{KeepList, Kept, KeptUntil, Replacement},
 };
 
 /// Most records that one commit forgets; each is at most three keys.
@@ -47,7 +47,7 @@ impl Store {
 
     /// Settles one entry of the keep index.
     async fn sweep_entry(&self, entry: &Entry, now: Timestamp) -> Result<usize, CommitError> {
-        let mut names = match decode::<KeepList>(&entry.key, &entry.held.value) {
+        let mut names = match self.backend.decode::<KeepList>(&entry.key, &entry.held.value) {
             Ok(list) => list.keys,
             Err(why) => {
                 error!(%why, "records cannot be forgotten");
@@ -77,7 +77,7 @@ impl Store {
     /// Adds the removal of a record to the commit if it may go.
     async fn forget(&self, key: &Key, now: Timestamp, commit: &mut Commit) -> Result<bool, CommitError> {
         let Some(held) = self.backend.read(key).await? else { return Ok(false) };
-        match decode::<KeptUntil>(key, &held.value) {
+        match self.backend.decode::<KeptUntil>(key, &held.value) {
             Ok(record) if record.keep_until > now => return Ok(false),
             Ok(_) => {}
             Err(ReadError::Unavailable(unavailable)) => return Err(unavailable.into()),
@@ -102,7 +102,7 @@ impl Store {
             return Ok(false);
         }
         if keys::read_authorization(key).is_some()
-            && let Ok(authorization) = decode::<Kept<Authorization>>(key, &held.value)
+            && let Ok(authorization) = self.backend.decode::<Kept<Authorization>>(key, &held.value)
             && let Some(proven) = proven_key(&authorization.value)
         {
             commit.delete(proven);
@@ -125,7 +125,7 @@ impl Store {
             return Ok(false);
         }
         commit.expect_no_job(&job);
-        if let Ok(order) = decode::<Kept<Order>>(key, &held.value) {
+        if let Ok(order) = self.backend.decode::<Kept<Order>>(key, &held.value) {
             commit.delete(account_key(&order.value));
             self.release_replacement(&order.value, commit).await?;
         }
@@ -139,7 +139,10 @@ impl Store {
             return Ok(());
         }
         if let Some(held) = self.backend.read(&key).await?
-            && decode::<Kept<Replacement>>(&key, &held.value).is_ok_and(|kept| kept.value.order == order.id)
+            && self
+                .backend
+                .decode::<Kept<Replacement>>(&key, &held.value)
+                .is_ok_and(|kept| kept.value.order == order.id)
         {
             commit.expect(key.clone(), Condition::Is(held.version));
             commit.delete(key);

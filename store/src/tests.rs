@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use acme::{
-    authorization::Response,
     certificate::CertificateId,
-    challenge::{ChallengeKind, Evidence, KeyAuthorization, Token},
+    challenge::ChallengeKind,
     identifier::Identifier,
     ids::{IdempotencyKey, RealmName},
     order::{CsrDigest, Progress},
@@ -17,12 +16,12 @@ use serde_json::json;
 use super::*;
 use crate::{
     backend::{Batch, Change, Memory},
-    samples::{NOW, account, after, authorization, endpoint, order, order_id},
+    samples::{NOW, account, after, authorization, endpoint, order, order_id, proven_at, seal},
 };
 
 fn store() -> (Store, Arc<Memory>) {
     let memory = Arc::new(Memory::new());
-    (Store::new(Arc::clone(&memory) as Arc<dyn Backend>), memory)
+    (Store::new(Arc::clone(&memory) as Arc<dyn Backend>, seal(7)), memory)
 }
 
 async fn commit(store: &Store, fill: impl FnOnce(&mut Commit)) -> Result<(), CommitError> {
@@ -34,22 +33,6 @@ async fn commit(store: &Store, fill: impl FnOnce(&mut Commit)) -> Result<(), Com
 fn issue(text: &str, due_at: Timestamp) -> Job {
     let realm = RealmName::parse("realm").unwrap();
     Job::issue(order_id(text), realm, IdempotencyKey::parse("key").unwrap(), vec![1], vec![0, 0xff], None, due_at)
-}
-
-fn proven_at(text: &str, seconds: u64) -> Authorization {
-    let thumbprint = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".parse().unwrap();
-    let key = KeyAuthorization::new(&Token::from_random([7; 32]), &thumbprint);
-    let Ok(Response::Started(started)) = authorization(text).respond(ChallengeKind::Http01, key, NOW) else {
-        panic!("{text} is pending")
-    };
-    let evidence = Evidence {
-        perspective: String::from("local"),
-        source: String::from("192.0.2.1"),
-        target: String::from("192.0.2.2:80"),
-        at: after(seconds),
-        caa: None,
-    };
-    started.record_valid(ChallengeKind::Http01, evidence)
 }
 
 async fn read(store: &Store, text: &str) -> Stored<Authorization> {
@@ -257,19 +240,6 @@ async fn the_orders_of_an_account_come_in_pages_newest_last() {
 }
 
 #[tokio::test]
-async fn a_serial_belongs_to_the_order_that_claimed_it_first() {
-    let (store, _) = store();
-    let claim = async |serial: &str, order: &str| {
-        commit(&store, |commit| commit.claim_serial(&[1, 2], serial, &order_id(order), after(60))).await
-    };
-    assert_eq!(store.serial_owner(&[1, 2], "0a").await.unwrap(), None);
-    claim("0a", "o1").await.unwrap();
-    assert_eq!(claim("0a", "o2").await, Err(CommitError::Conflict));
-    assert_eq!(store.serial_owner(&[1, 2], "0a").await.unwrap(), Some(order_id("o1")));
-    assert_eq!(store.serial_owner(&[1, 3], "0a").await.unwrap(), None);
-}
-
-#[tokio::test]
 async fn what_an_account_has_proven_is_found_by_identifier_the_latest_first() {
     let (store, _) = store();
     let proofs = [("a1", 10), ("a2", 30), ("a3", 20)];
@@ -401,7 +371,11 @@ async fn sweeping_removes_what_may_be_forgotten_with_all_that_belongs_to_it() {
     })
     .await
     .unwrap();
-    commit(&store, |commit| commit.claim_serial(&[1], "0a", &order_id("o1"), after(20))).await.unwrap();
+    commit(&store, |commit| {
+        commit.claim_serial(&[1], "0a", &SerialClaim { order: order_id("o1"), issued: None }, after(20))
+    })
+    .await
+    .unwrap();
     assert_eq!(store.sweep(after(9), 1000).await, Ok(0));
     let mut removed = 0;
     for _ in 0..3 {

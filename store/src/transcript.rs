@@ -14,7 +14,7 @@ use crate::{
     Commit, ReadError, SCAN_MAX, Store,
     backend::Unavailable,
     keys,
-    records::{Kept, KeptUntil, decode},
+    records::{Kept, KeptUntil},
 };
 
 /// Largest entry, in octets of JSON; what is larger is cut.
@@ -67,7 +67,7 @@ impl Store {
         let mut found = Vec::new();
         for entry in self.backend.scan(&keys::told_of(subject), limit.min(SCAN_MAX)).await? {
             let Some((_, position)) = keys::read_told(&entry.key) else { continue };
-            match decode::<Kept<TranscriptRecord>>(&entry.key, &entry.held.value) {
+            match self.backend.decode::<Kept<TranscriptRecord>>(&entry.key, &entry.held.value) {
                 Ok(Kept { value: TranscriptRecord { at, body }, .. }) => {
                     found.push(TranscriptEntry { at, place: TranscriptPlace(position.to_owned()), body });
                 }
@@ -86,7 +86,9 @@ impl Store {
         for key in [keys::order_of(subject), keys::authorization_of(subject)] {
             if let Some(held) = self.backend.read(&key).await? {
                 // One that cannot be read is there all the same.
-                return Ok(Some(decode::<KeptUntil>(&key, &held.value).map_or(now, |record| record.keep_until)));
+                return Ok(Some(
+                    self.backend.decode::<KeptUntil>(&key, &held.value).map_or(now, |record| record.keep_until),
+                ));
             }
         }
         Ok(None)

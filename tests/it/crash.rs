@@ -1,10 +1,15 @@
 //! Power failures: whatever moment the gateway dies at, an order is finished once or not at all, and losing the whole
 //! store loses nothing but orders in flight.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tests::{
+    base64url,
     client::{Client, JOSE, Order},
     csr::Csr,
     http::{Connection, request},
@@ -199,21 +204,73 @@ fn a_request_that_is_being_worked_on_is_answered_before_the_gateway_ends() {
 }
 
 #[test]
-fn without_its_seal_key_the_gateway_forgets_certificate_urls_and_nothing_else() {
+fn without_its_seal_key_the_gateway_forgets_certificate_urls_and_orders_and_nothing_else() {
     let mut world = fragile_world();
     let client = world.account();
     let issued = client.issue(&["sealed.example.test"]);
-    let order = client.ready_order(&["not-sealed.example.test"]);
+    let order = client.ready_order(&["sealed-too.example.test"]);
     world.kill_gateway();
-    fs::remove_file(world.site().dir.join("gateway/seal.key")).unwrap();
+    let (key, kept) = (world.site().dir.join("gateway/seal.key"), world.site().dir.join("gateway/kept.key"));
+    fs::rename(&key, &kept).unwrap();
     world.restart_gateway();
+    let metrics = world.site().ops("/metrics").expect(200).text();
+    assert!(metrics.lines().any(|line| line == "acme_gateway_store_quarantined 1"), "{metrics}");
     let client = client.restarted();
     let _ = client.read(&issued.url).assert_refused(404, "malformed");
-    let again = client.read(&issued.order_url).expect(200).member("certificate");
-    assert_eq!(client.read(&again).expect(200).text(), issued.pem, "the order knows the new URL");
+    let _ = client.read(&order.url).assert_refused(404, "malformed");
+    let _ = client.issue(&["sealed.example.test"]);
+    let _ = client.revoke(&issued.leaf, Value::Null).expect(200);
+
+    // The operator finds the key again, and puts both back.
+    assert_eq!(world.stop_gateway(), Some(0));
+    let store = world.site().dir.join("gateway/store");
+    let aside: Vec<_> = fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let aside = aside.iter().find(|path| path.to_string_lossy().contains("sled.damaged-")).expect("it was moved aside");
+    fs::remove_dir_all(store.join("sled")).unwrap();
+    fs::rename(aside, store.join("sled")).unwrap();
+    fs::rename(&kept, &key).unwrap();
+    world.restart_gateway();
+    let client = client.restarted();
+    assert_eq!(client.read(&issued.url).expect(200).text(), issued.pem);
     let key = Key::p256();
-    let _ = client.finalize(&order, &Csr::for_names(&["not-sealed.example.test"]).text(&key)).expect(200);
+    let _ = client.finalize(&order, &Csr::for_names(&["sealed-too.example.test"]).text(&key)).expect(200);
     let _ = client.wait(&order, "valid");
+}
+
+#[test]
+fn nothing_that_a_client_has_sent_is_to_be_seen_in_the_store() {
+    let mut world = fragile_world();
+    let client = world.account();
+    let name = "canary-in-the-store.example.test";
+    world.set_faults("requestCertificate", 50, &json!({"kind": "reset-before"}));
+    let order = client.ready_order(&[name]);
+    let csr = Csr::for_names(&[name]).text(&Key::p256());
+    assert_eq!(client.finalize(&order, &csr).expect(200).member("status"), "processing");
+    world.kill_gateway();
+    let files = files(&world.site().dir.join("gateway/store"));
+    let contain = |text: &[u8]| files.iter().any(|octets| octets.windows(text.len()).any(|window| window == text));
+    assert!(contain(b"issue") || contain(b"due/"), "the search finds what is there");
+    // The proof lies in the octets for the CM, which would be in base64url, wherever in a group of three it begins.
+    let proof =
+        |before: usize| base64url(&[vec![b' '; before], b"\"protected\":\"eyJ".to_vec()].concat())[4..20].to_owned();
+    for canary in [name.to_owned(), csr[..40].to_owned(), proof(0), proof(1), proof(2)] {
+        assert!(!contain(canary.as_bytes()), "{canary}");
+    }
+    world.clear_faults();
+    world.restart_gateway();
+    let _ = client.restarted().wait(&order, "valid");
+}
+
+/// What is in all files below a folder.
+fn files(folder: &Path) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: PathBuf| match (path.is_dir(), path.is_file()) {
+        (true, _) => files(&path),
+        (false, true) => vec![fs::read(path).unwrap()],
+        // The socket for operators.
+        (false, false) => Vec::new(),
+    };
+    entries.flat_map(read).collect()
 }
 
 #[test]

@@ -79,10 +79,11 @@ impl Disk {
         self.interrupt(0, Interruption::Refuse(error));
     }
 
-    /// Flips a bit in the last octet of what is stored under this key.
+    /// Flips a bit in the last octet of the first thing that is stored under a key that begins like this.
     pub(crate) async fn damage(&self, key: &str) {
-        let key = Key::new(key.to_owned());
-        let mut octets = self.memory.read(&key).await.unwrap().expect("something is stored there").value;
+        let range = KeyRange { from: Key::new(key.to_owned()), below: Key::new(format!("{key}~~")) };
+        let Entry { key, held } = self.memory.scan(&range, 1).await.unwrap().pop().expect("something is stored there");
+        let mut octets = held.value;
         *octets.last_mut().unwrap() ^= 1;
         let changes = [(key, Change::Put(octets))].into();
         self.memory.apply(Batch { conditions: Vec::new(), changes }).await.unwrap();

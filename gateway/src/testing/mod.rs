@@ -23,6 +23,7 @@ use acme::{
     order::{Order, OrderStatus},
     problem::Problem,
     registration::{AccountKeyRecord, AllowedIdentifiers, Registration, RegistrationStatus},
+    secret::Secret,
     time::Timestamp,
     wire::order::{IdentifierText, NewOrder},
 };
@@ -31,7 +32,7 @@ use cm_connector::{
     cached::{CachedRegistrations, Limits},
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
-use store::{Commit, Job, Store, Stored};
+use store::{Commit, Job, RecordSeal, SECRET_OCTETS, Store, Stored};
 use validation::Validator;
 
 pub(crate) use certificate_manager::{ScriptedCm, away};
@@ -316,7 +317,7 @@ fn assemble(own: &str, cm: &Arc<ScriptedCm>, disk: &Arc<Disk>) -> App {
     let metrics = Metrics::new().unwrap();
     App {
         endpoints: Endpoint::all(&settings).unwrap(),
-        store: Store::new(disk.clone()),
+        store: Store::new(disk.clone(), RecordSeal::derive(&Secret::new([7; SECRET_OCTETS])).unwrap()),
         registrations: Arc::new(CachedRegistrations::new(cm.clone(), Limits::default())),
         catalogue: Arc::new(Catalogue::default()),
         downloads: Arc::new(Downloads::default()),

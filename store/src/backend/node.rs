@@ -113,12 +113,24 @@ pub fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError> {
     open_with_barrier(folder, options, Box::new(File::sync_data))
 }
 
+/// Moves the database in this folder aside, which nobody may have open, and tells where it went.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn put_aside(folder: &Path) -> Result<PathBuf, OpenError> {
+    hold(folder)?.put_database_aside().map_err(|source| OpenError::Io { folder: folder.to_owned(), source })
+}
+
+fn hold(path: &Path) -> Result<Folder, OpenError> {
+    Folder::hold(path).map_err(|error| match error {
+        FolderError::Locked => OpenError::Locked { folder: path.to_owned() },
+        FolderError::Io(source) => OpenError::Io { folder: path.to_owned(), source },
+    })
+}
+
 fn open_with_barrier(path: &Path, options: &Options, mut barrier: Barrier) -> Result<Opened, OpenError> {
     let refused = |source| OpenError::Io { folder: path.to_owned(), source };
-    let folder = Folder::hold(path).map_err(|error| match error {
-        FolderError::Locked => OpenError::Locked { folder: path.to_owned() },
-        FolderError::Io(source) => refused(source),
-    })?;
+    let folder = hold(path)?;
     let mut ballast = Ballast::new(folder.ballast(), options.ballast_octets);
     let open = || Database::open(&folder.database(), options.cache_octets);
     let mut opened = open();

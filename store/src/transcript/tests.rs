@@ -8,11 +8,11 @@ use serde_json::json;
 use super::*;
 use crate::{
     backend::Memory,
-    samples::{NOW, after, authorization, order, order_id},
+    samples::{NOW, after, authorization, order, order_id, seal},
 };
 
 fn store() -> Store {
-    Store::new(Arc::new(Memory::new()))
+    Store::new(Arc::new(Memory::new()), seal(7))
 }
 
 fn subject(text: &str) -> Reference {
