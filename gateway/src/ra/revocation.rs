@@ -5,8 +5,12 @@
 //! The reason is the one that the client signed: the CM compares it with the proof. Who holds the
 //! key and says that it is compromised also has it barred from new certificates, and may say so of a
 //! certificate that is revoked for another reason already; whether that counts the CM decides.
+//!
+//! A certificate that was issued here is known here, and by what right it may be revoked. Then nothing is asked before the
+//! revocation is written down. Of others the CM is asked first whose they are: anybody can present any certificate.
 
 mod journal;
+mod known;
 
 use acme::{
     account_key::PublicKey,
@@ -18,10 +22,11 @@ use acme::{
     revocation::RevocationReason,
     time::Timestamp,
 };
-use cm_connector::{Basis, CertificateStatus, Client, Proof, Revocation, RevocationRecord, Validation};
+use cm_connector::{Basis, Client, Proof, Revocation, RevocationRecord, Validation};
 use store::Stored;
 
 pub(crate) use self::journal::Entry;
+use self::known::Known;
 use super::Error;
 use crate::{
     app::{App, Endpoint},
@@ -100,27 +105,23 @@ fn is_in_vain(asked: &Result<(), Error>) -> bool {
 }
 
 async fn ask(app: &App, endpoint: &Endpoint, request: Request<'_>, now: Timestamp) -> Result<(), Error> {
-    let found = app.cm.find_certificate(&endpoint.realm, &request.certificate.sha256).await?;
-    let found = found.ok_or_else(|| Error::refused(ProblemKind::NotFound, "this certificate was not issued here"))?;
+    let Known { certificate, owner, revocation } = known::certificate(app, endpoint, &request.certificate).await?;
     let basis = match request.requester {
         Requester::Key(_) => Basis::CertificateKey,
-        Requester::Account(account) if found.registration == *account => {
-            Basis::Account { registration: account.clone() }
-        }
+        Requester::Account(account) if owner == *account => Basis::Account { registration: account.clone() },
         Requester::Account(account) => {
             let validations = proofs(app, endpoint, account, &request.certificate, now).await?;
             Basis::Authorizations { registration: account.clone(), validations }
         }
     };
-    if let Some(record) = &found.revocation
-        && found.status != CertificateStatus::Hold
+    if let Some(record) = &revocation
         && !is_news(record, &basis, request.reason)
     {
         return Err(Error::refused(ProblemKind::AlreadyRevoked, "the certificate is revoked already"));
     }
     let not_after = request.certificate.not_after;
     let revocation = Revocation {
-        certificate: found.id,
+        certificate,
         sha256: request.certificate.sha256,
         reason: request.reason,
         block_key: matches!(basis, Basis::CertificateKey) && request.reason == RevocationReason::KeyCompromise,

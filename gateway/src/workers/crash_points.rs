@@ -261,6 +261,8 @@ impl Client {
         let request = Request {
             certificate: PresentedCertificate {
                 sha256: certificate.claims.sha256,
+                serial: certificate.claims.serial.clone(),
+                authority_key_id: Vec::new(),
                 spki_der: Vec::new(),
                 names: certificate.identifiers.iter().cloned().collect(),
                 not_after: certificate.not_after,

@@ -5,14 +5,17 @@
 //! A client that repeats its request meets the same entry: the CM gets the same octets under the same
 //! key. A store that cannot be written to does not keep a certificate from being revoked.
 
+use std::time::Duration;
+
 use acme::{
     ids::{EndpointName, IdempotencyKey, RealmName, RegistrationId},
-    problem::ProblemKind,
+    problem::{Problem, ProblemKind},
     time::Timestamp,
 };
 use anyhow::Context as _;
 use cm_connector::{Basis, CmError, Outcome, Revocation};
 use store::{Commit, CommitError, Job, RevocationWork, Stored, Work};
+use tokio::time::timeout;
 
 use super::super::{Error, again_on_conflict};
 use crate::{
@@ -22,7 +25,14 @@ use crate::{
 };
 
 /// How long the request that wrote an entry has for itself: the CM may take 20 s to answer.
-const OWN_ATTEMPT: std::time::Duration = std::time::Duration::from_secs(21);
+const OWN_ATTEMPT: Duration = Duration::from_secs(21);
+
+/// How long a client waits for the CM to confirm (CM contract section 8).
+const CALL_MAX: Duration = Duration::from_secs(20);
+
+/// What a client is told of a revocation that is written down and not confirmed.
+const GOES_ON: &str = "the certificate authority has not confirmed the revocation yet; this server goes on asking for it; repeat the request \
+                       to learn whether it is done";
 
 /// How often the end of a revocation is tried to be written down while its job changes.
 const SETTLING_ATTEMPTS: usize = 5;
@@ -77,10 +87,17 @@ impl Entry {
         Ok(Self { endpoint, realm, key: idempotency_key, revocation, job: Some(job) })
     }
 
-    /// The first call, by the request that asks for it; if it is not enough, the worker goes on at once.
+    /// The first call, by the request that asks for it; if it is not enough, the worker goes on at once. Whatever becomes of the
+    /// call, an answer comes within [`CALL_MAX`].
     pub(super) async fn begin(self, app: &App) -> Result<(), Error> {
         let written = self.job.clone();
-        let Err(unconfirmed) = self.carry_out(app).await else { return Ok(()) };
+        // Whoever is cut short here is in the middle of a call that may be made again, or of settling what the CM did: both
+        // are the worker's to finish.
+        let unconfirmed = match timeout(CALL_MAX, self.carry_out(app)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(unconfirmed)) => unconfirmed,
+            Err(_) => Unconfirmed { error: Error::unavailable(GOES_ON, None), goes_on: written.is_some() },
+        };
         if let Some(job) = written.filter(|job| unconfirmed.goes_on && job.value.attempt == 0) {
             let mut commit = Commit::new();
             commit.update_job(&job, Job { due_at: clock::now(), ..job.value.clone() });
@@ -89,7 +106,7 @@ impl Entry {
                 app.wake.now();
             }
         }
-        Err(unconfirmed.error)
+        Err(if unconfirmed.goes_on { goes_on(unconfirmed.error) } else { unconfirmed.error })
     }
 
     /// Calls the CM and settles the entry as far as the answer goes. To be repeated until it is.
@@ -206,6 +223,15 @@ const fn account(basis: &Basis) -> Option<&RegistrationId> {
         Basis::Account { registration } | Basis::Authorizations { registration, .. } => Some(registration),
         Basis::CertificateKey | Basis::GatewayPolicy => None,
     }
+}
+
+/// What a client is told while a revocation goes on: that it need not begin again.
+fn goes_on(error: Error) -> Error {
+    let Error::Refused(mut refusal) = error else { return error };
+    if refusal.problem.kind == ProblemKind::Unavailable {
+        refusal.problem = Problem::new(ProblemKind::Unavailable, GOES_ON);
+    }
+    Error::Refused(refusal)
 }
 
 /// Whether the CM may revoke on another call. A certificate that it does not find it knew when the

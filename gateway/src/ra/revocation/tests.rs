@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use acme::{problem::Problem, registration::Registration};
-use cm_connector::{Certificate, CertificateManager as _, CertificateRequest, CmError, Outcome};
+use cm_connector::{Certificate, CertificateManager as _, CertificateRequest, CertificateStatus, CmError, Outcome};
 
 use super::*;
 use crate::{
@@ -44,6 +44,8 @@ async fn proofs_of(gateway: &Gateway, registration: &Registration, names: &[&str
 fn presented(certificate: &Certificate) -> PresentedCertificate {
     PresentedCertificate {
         sha256: certificate.claims.sha256,
+        serial: certificate.claims.serial.clone(),
+        authority_key_id: Vec::new(),
         spki_der: Vec::new(),
         names: certificate.identifiers.iter().cloned().collect(),
         not_after: certificate.not_after,
