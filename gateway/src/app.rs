@@ -19,6 +19,7 @@ use store::Store;
 use validation::Validator;
 
 use crate::{
+    cm_condition::CmCondition,
     http::links::Links,
     limits::Limits,
     nonce::Nonces,
@@ -36,6 +37,7 @@ pub(crate) struct App {
     pub(crate) endpoints: BTreeMap<EndpointName, Arc<Endpoint>>,
     pub(crate) store: Store,
     pub(crate) cm: Arc<dyn CertificateManager>,
+    pub(crate) cm_condition: Arc<CmCondition>,
     pub(crate) registrations: Arc<CachedRegistrations>,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) downloads: Arc<Downloads>,

@@ -7,6 +7,7 @@ mod app;
 mod audit;
 mod cli;
 mod clock;
+mod cm_condition;
 mod http;
 mod jws;
 mod limits;

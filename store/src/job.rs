@@ -117,6 +117,9 @@ pub enum Submission {
         request: CertificateRequestId,
         /// When that was recorded.
         since: Timestamp,
+        /// Whether a person has to approve it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        approval: bool,
     },
 }
 

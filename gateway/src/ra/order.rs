@@ -86,7 +86,8 @@ async fn decide(
     profile_stop::require_none(app, &endpoint.realm, &profile.name).await?;
     let not_before = parse_time("notBefore", request.not_before.as_deref())?;
     let not_after = parse_time("notAfter", request.not_after.as_deref())?;
-    policies::profile::check_validity(not_before, not_after, profile, now)?;
+    // The CM decides by its own clock (CM contract section 8).
+    policies::profile::check_validity(not_before, not_after, profile, app.cm_condition.time(now))?;
     let replaced = match &request.replaces {
         Some(text) => Some(replacement::find(app, endpoint, &registration.id, text, &identifiers).await?),
         None => None,

@@ -33,6 +33,9 @@ pub(crate) struct Metrics {
     pub(crate) handshakes_refused: IntCounter,
     pub(crate) store_quarantined: IntGauge,
     pub(crate) cm_clock_ahead: IntGauge,
+    pub(crate) cm_answered: IntGauge,
+    pub(crate) processing_oldest: IntGauge,
+    pub(crate) revocation_oldest: IntGauge,
     pub(crate) job_seconds: Histogram,
 }
 
@@ -88,11 +91,27 @@ impl Metrics {
             "1 if the store was damaged at start, or sealed with another key, and moved aside.",
         )?;
         registry.register(Box::new(store_quarantined.clone()))?;
-        let cm_clock_ahead = IntGauge::new(
+        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let cm_clock_ahead = gauge(
             "cm_clock_ahead_seconds",
-            "How far the CM's clock is ahead of this host's, below zero if it is behind; looked at every five minutes.",
+            "How far the CM's clock is ahead of this host's, below zero if it is behind; looked at every minute.",
         )?;
-        registry.register(Box::new(cm_clock_ahead.clone()))?;
+        let cm_answered = gauge(
+            "cm_answered_timestamp_seconds",
+            "When the CM last answered the look that is taken every minute, in seconds since 1970.",
+        )?;
+        let processing_oldest = gauge(
+            "processing_oldest_seconds",
+            "Age of the oldest order in processing that waits for no person; more than 600 is an alarm.",
+        )?;
+        let revocation_oldest = gauge(
+            "revocation_oldest_seconds",
+            "For how long this process has known the oldest revocation without confirmation; more than 300 is an alarm.",
+        )?;
         let job_seconds =
             Histogram::with_opts(HistogramOpts::new("job_seconds", "Time that one attempt of a job takes."))?;
         registry.register(Box::new(job_seconds.clone()))?;
@@ -119,6 +138,9 @@ impl Metrics {
             profiles_stopped,
             event_feed_answered,
             cm_clock_ahead,
+            cm_answered,
+            processing_oldest,
+            revocation_oldest,
             orders_created: counter("orders_created_total", "Orders created.")?,
             orders_failed: counter("orders_failed_total", "Orders that ended without a certificate after finalize.")?,
             certificates_issued: counter("certificates_issued_total", "Certificates that passed every check.")?,

@@ -42,7 +42,9 @@ pub(crate) use web::Web;
 
 use crate::{
     app::{App, Endpoint},
-    clock, limits,
+    clock,
+    cm_condition::CmCondition,
+    limits,
     nonce::Nonces,
     ra::{self, Error, catalogue::Catalogue, certificate::Downloads, order::OrderView, renewal_info::RenewalInfos},
     random,
@@ -319,6 +321,7 @@ fn assemble(own: &str, cm: &Arc<ScriptedCm>, disk: &Arc<Disk>) -> App {
         endpoints: Endpoint::all(&settings).unwrap(),
         store: Store::new(disk.clone(), RecordSeal::derive(&Secret::new([7; SECRET_OCTETS])).unwrap()),
         registrations: Arc::new(CachedRegistrations::new(cm.clone(), Limits::default())),
+        cm_condition: Arc::new(CmCondition::default()),
         catalogue: Arc::new(Catalogue::default()),
         downloads: Arc::new(Downloads::default()),
         renewal_infos: Arc::new(RenewalInfos::default()),

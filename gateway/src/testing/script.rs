@@ -9,6 +9,7 @@ use super::Moment;
 /// The calls that a script can steer and a test can count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Operation {
+    Identity,
     Registration,
     RegistrationByKey,
     CreateRegistration,

@@ -153,6 +153,8 @@ pub(crate) struct CaaLook {
 pub(crate) enum PutOff {
     /// Nothing is asked for by the profile at the moment.
     ProfileStopped {},
+    /// What was proven last lies in the future of the CM's clock.
+    ClockBehind {},
     /// The resolver did not answer for CAA records.
     CaaUnanswered {},
     /// The CM has the request and has not decided.

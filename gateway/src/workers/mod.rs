@@ -5,8 +5,9 @@
 //! finishes once. No slow target holds up anyone else: validations, issuances and revocations have
 //! slots of their own, and one account cannot take all of them.
 
+mod backlog;
 mod caa;
-mod clock_watch;
+mod cm_watch;
 #[cfg(test)]
 mod crash_points;
 mod events;
@@ -18,7 +19,8 @@ mod sweep;
 mod validate;
 mod waiters;
 
-pub(crate) use clock_watch::watch_clocks;
+pub(crate) use backlog::watch_backlog;
+pub(crate) use cm_watch::watch_cm;
 pub(crate) use events::follow_events;
 #[cfg(test)]
 pub(crate) use issue::{confirm_delivery, issue};

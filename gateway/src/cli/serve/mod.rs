@@ -17,7 +17,9 @@ use super::{check_config::check_files, tls};
 use crate::{
     admin::{self, Listener},
     app::{App, Current, Endpoint},
-    audit, clock, http,
+    audit, clock,
+    cm_condition::CmCondition,
+    http,
     limits::Limits,
     nonce::Nonces,
     ra::{catalogue::Catalogue, certificate::Downloads, profile_stop, renewal_info::RenewalInfos},
@@ -88,7 +90,8 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
     background.spawn(workers::keep_audit(app.clone()));
     background.spawn(workers::keep_catalogue(current.clone()));
     background.spawn(workers::follow_events(current.clone()));
-    background.spawn(workers::watch_clocks(current.clone()));
+    background.spawn(workers::watch_cm(current.clone()));
+    background.spawn(workers::watch_backlog(current.clone()));
     background.spawn(reload.keep_up(asked_to_reload));
     profile_stop::show(&app).await?;
     background.spawn(Listener::bind(&admin::socket(&app.settings))?.run(current.clone()));
@@ -170,6 +173,7 @@ async fn assemble(settings: Settings, cm: Arc<dyn CertificateManager>) -> anyhow
         store,
         registrations: Arc::new(CachedRegistrations::new(cm.clone(), lifetimes)),
         cm,
+        cm_condition: Arc::new(CmCondition::default()),
         catalogue: Arc::new(Catalogue::default()),
         downloads: Arc::new(Downloads::default()),
         renewal_infos: Arc::new(RenewalInfos::default()),

@@ -11,6 +11,7 @@ use acme::{
     problem::{Problem, ProblemKind},
     profile::Profile,
     registration::{Registration, RegistrationStatus},
+    time::Timestamp,
 };
 use async_trait::async_trait;
 use cm_connector::{
@@ -28,15 +29,22 @@ use crate::clock;
 #[async_trait]
 impl CertificateManager for ScriptedCm {
     async fn check_identity(&self, realms: &[RealmName]) -> Result<Identity, CmError> {
-        Ok(Identity {
-            name: String::from("urn:cm:gateway:test"),
-            roles: BTreeSet::from([String::from("gateway")]),
-            realms: realms.iter().cloned().collect(),
-            certificate_not_after: None,
-            time: clock::now(),
-            capabilities: BTreeSet::from([String::from("events")]),
-            product: String::from("a scripted CM"),
+        self.at(Operation::Identity, |_, state| {
+            Ok(Identity {
+                name: String::from("urn:cm:gateway:test"),
+                roles: BTreeSet::from([String::from("gateway")]),
+                realms: realms.iter().cloned().collect(),
+                certificate_not_after: None,
+                time: Timestamp::from_unix_secs(clock::now().unix_secs() + state.ahead_secs),
+                capabilities: BTreeSet::from([String::from("events")]),
+                product: String::from("a scripted CM"),
+            })
         })
+        .await
+    }
+
+    async fn reconnected(&self) {
+        self.back.notified().await;
     }
 
     async fn ready(&self) -> Result<(), CmError> {

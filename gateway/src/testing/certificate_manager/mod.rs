@@ -46,6 +46,7 @@ pub(crate) struct ScriptedCm {
     pub(crate) feed: Feed,
     state: Mutex<State>,
     hung: Notify,
+    back: Notify,
 }
 
 #[derive(Default)]
@@ -64,6 +65,7 @@ struct State {
     octets_made: u32,
     calls: Vec<Call>,
     is_away: bool,
+    ahead_secs: i64,
     faults: BTreeMap<Operation, VecDeque<Fault>>,
     rulings: VecDeque<Ruling>,
 }
@@ -99,6 +101,7 @@ impl ScriptedCm {
             feed: Feed::default(),
             state: Mutex::new(state),
             hung: Notify::default(),
+            back: Notify::default(),
         }
     }
 
@@ -126,6 +129,19 @@ impl ScriptedCm {
     /// Nothing reaches it, or everything does again.
     pub(crate) fn is_away(&self, is_away: bool) {
         self.state().is_away = is_away;
+        if !is_away {
+            self.back.notify_one();
+        }
+    }
+
+    /// Forgets under which keys requests came, as one restored from a backup may.
+    pub(crate) fn forget_keys(&self) {
+        self.state().requests.iter_mut().for_each(|request| request.key = random::id());
+    }
+
+    /// From now on its clock shows a time so many seconds ahead of ours.
+    pub(crate) fn clock_is_ahead(&self, secs: i64) {
+        self.state().ahead_secs = secs;
     }
 
     /// Puts a registration there, or in place of an earlier state of it.

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use acme::ids::{OrderId, RealmName};
+use acme::{
+    ids::{OrderId, RealmName},
+    time::Timestamp,
+};
 use cm_connector::Event;
 use store::{Commit, CommitError, Job, Submission, Work};
 
@@ -27,7 +30,7 @@ pub(super) async fn apply(app: &Arc<App>, realm: &RealmName, event: &Event) {
             // The feed does not wait for one order.
             let (app, order) = (app.clone(), order.clone());
             tokio::spawn(async move {
-                if let Err(error) = hasten(&app, &order).await {
+                if let Err(error) = hasten(&app, &order, clock::now()).await {
                     tracing::warn!(%order, error = format!("{error:#}"), "an order waits for its next look at the CM");
                 }
             });
@@ -48,31 +51,36 @@ pub(super) async fn forget_everything(app: &App, realm: &RealmName) {
     if let Err(error) = app.catalogue.refresh(app.cm.as_ref(), realm).await {
         tracing::warn!(%realm, %error, "cannot read what the CM offers");
     }
+    look_again(app, realm, Duration::ZERO).await;
+}
+
+/// Has every request of this realm that waits for the CM looked at within this time, spread over it.
+pub(super) async fn look_again(app: &App, realm: &RealmName, within: Duration) {
     let waiting = match app.store.due_jobs(clock::now().plus(YEAR), WAITING_MAX).await {
         Ok(jobs) => jobs,
         Err(error) => return tracing::warn!(%error, "orders wait for their next look at the CM"),
     };
     for job in waiting {
+        let by = clock::now().plus(within.mul_f64(rand::random()));
         if let Work::Issue { order, realm: of, submission: Submission::Accepted { .. }, .. } = &job.value.work
             && of == realm
-            && job.value.due_at > clock::now()
-            && let Err(error) = hasten(app, order).await
+            && job.value.due_at > by
+            && let Err(error) = hasten(app, order, by).await
         {
             tracing::warn!(%order, error = format!("{error:#}"), "an order waits for its next look at the CM");
         }
     }
 }
 
-/// Makes the issuance job of an order due now. One that is being worked on may have asked just before
+/// Makes the issuance job of an order due by this time. One that is being worked on may have asked just before
 /// this happened, so it is looked at again when it has been put off.
-async fn hasten(app: &App, order: &OrderId) -> anyhow::Result<()> {
+async fn hasten(app: &App, order: &OrderId, by: Timestamp) -> anyhow::Result<()> {
     let id = Job::issuance_id(order);
     for _ in 0..LOOKS {
         let Some(job) = app.store.job(&id).await? else { return Ok(()) };
-        let now = clock::now();
-        if job.value.due_at > now {
+        if job.value.due_at > by {
             let mut commit = Commit::new();
-            commit.update_job(&job, Job { due_at: now, ..job.value.clone() });
+            commit.update_job(&job, Job { due_at: by, ..job.value.clone() });
             match app.store.commit(commit).await {
                 Err(CommitError::Conflict) => continue,
                 outcome => outcome?,

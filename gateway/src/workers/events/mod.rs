@@ -15,7 +15,7 @@ use acme::ids::RealmName;
 use cm_connector::{EventCursor, Events};
 use tokio::{task::JoinHandle, time::Instant};
 
-use self::apply::{apply, forget_everything};
+use self::apply::{apply, forget_everything, look_again};
 use crate::app::Current;
 
 /// How long the CM may keep a question until something happens.
@@ -28,6 +28,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 const GONE: Duration = Duration::from_secs(120);
 /// How long a registration is believed then.
 const BELIEVED_WHEN_GONE: Duration = Duration::from_secs(10);
+/// How often a request that waits is looked at then.
+pub(super) const POLLED_WHEN_GONE: Duration = Duration::from_secs(30);
 /// Between two looks at what the CM can do, and at the realms of the settings.
 const CAPABILITY_EVERY: Duration = Duration::from_secs(3600);
 const REALMS_EVERY: Duration = Duration::from_secs(5);
@@ -70,6 +72,9 @@ async fn wait_for_capability(current: &Current) {
         match current.app().cm.check_identity(&realms).await {
             Ok(identity) if identity.capabilities.contains(CAPABILITY) => return,
             Ok(_) => {
+                for realm in realms {
+                    current.app().cm_condition.feed_is_gone(&realm, true);
+                }
                 if !told {
                     tracing::warn!(
                         "the CM has no event feed: what officers change is seen after cm.registration_cache_secs"
@@ -107,6 +112,7 @@ async fn follow(current: Current, realm: RealmName) {
                     tracing::info!(%realm, "the CM's event feed is back");
                 }
                 (cursor, failed, heard) = (Some(next), 0, Instant::now());
+                app.cm_condition.feed_is_gone(&realm, false);
                 app.registrations.limit_age(&realm, None);
                 app.metrics.event_feed_answered(&realm, crate::clock::now());
                 if events.is_empty() && wait != Duration::ZERO {
@@ -125,6 +131,10 @@ async fn follow(current: Current, realm: RealmName) {
         failed = failed.saturating_add(1);
         if heard.elapsed() > GONE {
             app.registrations.limit_age(&realm, Some(BELIEVED_WHEN_GONE));
+            if app.cm_condition.feed_is_gone(&realm, true) {
+                tracing::warn!(%realm, "the CM's event feed is gone; what waits is looked at every half a minute");
+                look_again(&app, &realm, POLLED_WHEN_GONE).await;
+            }
         }
         tokio::time::sleep(pause(failed, rand::random())).await;
     }

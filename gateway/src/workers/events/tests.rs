@@ -151,6 +151,22 @@ async fn while_the_feed_is_gone_for_long_registrations_are_believed_for_ten_seco
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_the_feed_has_been_gone_for_long_every_order_that_waits_looks_within_half_a_minute() {
+    let (gateway, _feed) = following().await;
+    let order = waiting(&gateway).await;
+    let due = async || gateway.job(&Job::issuance_id(&order)).await.unwrap().value.due_at;
+    let planned = due().await;
+    gateway.cm.feed.is_away(true);
+    tokio::time::sleep(GONE - PAUSE_MAX).await;
+    assert_eq!(due().await, planned, "it may come back");
+    tokio::time::sleep(PAUSE_MAX * 3).await;
+    assert!(due().await <= crate::clock::now().plus(POLLED_WHEN_GONE));
+    assert!(gateway.app.cm_condition.is_without_feed(&realm()));
+    gateway.cm.feed.is_away(false);
+    until(async || !gateway.app.cm_condition.is_without_feed(&realm())).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_cm_offers_is_read_again_when_it_has_changed() {
     let (gateway, _feed) = following().await;
     gateway.cm.withdraw_profiles();

@@ -106,7 +106,7 @@ async fn hold(
         "the certificate begins ahead of our clock and is held; compare the clocks of CM and gateway");
     let since = clock::now();
     let submission = match request {
-        Some(request) => Submission::Accepted { request: request.clone(), since },
+        Some(request) => Submission::Accepted { request: request.clone(), since, approval: false },
         None => Submission::MayHaveBeenSent { since },
     };
     put_off(app, issuance, PutOff::Held {}, submission, pause, 0).await

@@ -5,11 +5,15 @@ use std::time::Duration;
 use cm_connector::{CmError, RequestState, observed};
 use store::{Commit, Submission};
 
-use super::Issuance;
+use super::{Issuance, standing::Grounds};
 use crate::{app::App, clock};
 
 /// How long the CM may keep a submission before it answers that it is pending.
 pub(super) const SUBMIT_WAIT: Duration = Duration::from_secs(20);
+
+/// How long it is enough that the CM does not know the key: one restored from a backup may have lost the key and not the
+/// order (CM contract section 8).
+const KEY_TRUSTED: Duration = Duration::from_secs(600);
 
 /// How the CM was asked: what a refusal means depends on it.
 #[derive(Debug, Clone, Copy)]
@@ -20,12 +24,19 @@ pub(super) enum Asked {
     LookedUp,
 }
 
-/// From here on the octets may have reached the CM, whatever happens to us.
-async fn note_intent(app: &App, issuance: &mut Issuance) -> anyhow::Result<()> {
-    let submission = Submission::MayHaveBeenSent { since: clock::now() };
-    let next = issuance.job_with(submission.clone(), issuance.job.value.due_at, issuance.job.value.attempt);
+/// From here on the octets may have reached the CM, whatever happens to us. A proof that was given up since it was
+/// judged makes this a conflict: what is given up later, is given up while the CM decides.
+async fn note_intent(app: &App, issuance: &mut Issuance, grounds: &Grounds) -> anyhow::Result<()> {
+    let submission = match issuance.submission {
+        Submission::MayHaveBeenSent { since } => Submission::MayHaveBeenSent { since },
+        Submission::NotSent | Submission::Accepted { .. } => Submission::MayHaveBeenSent { since: clock::now() },
+    };
+    let next = issuance.job_with(submission, issuance.job.value.due_at, issuance.job.value.attempt);
     let mut commit = Commit::new();
-    issuance.tale.write(app, &mut commit, &issuance.order.value, clock::now());
+    grounds.0.iter().for_each(|authorization| commit.unchanged_authorization(authorization));
+    if matches!(issuance.submission, Submission::NotSent) {
+        issuance.tale.write(app, &mut commit, &issuance.order.value, clock::now());
+    }
     commit.update_job(&issuance.job, next);
     app.store.commit(commit).await?;
     let Some(job) = app.store.job(&issuance.job.value.id).await? else { anyhow::bail!("the job is gone") };
@@ -37,20 +48,30 @@ async fn note_intent(app: &App, issuance: &mut Issuance) -> anyhow::Result<()> {
 pub(super) async fn look_up(app: &App, issuance: &Issuance) -> Option<Result<RequestState, CmError>> {
     match &issuance.submission {
         Submission::NotSent => None,
-        Submission::MayHaveBeenSent { .. } => app.cm.request_by_key(&issuance.realm, &issuance.key).await.transpose(),
+        Submission::MayHaveBeenSent { since } => {
+            let by_key = app.cm.request_by_key(&issuance.realm, &issuance.key).await;
+            let is_old = clock::now().since(*since) > KEY_TRUSTED;
+            let found = match by_key {
+                Ok(None) if is_old => app.cm.request_by_order(&issuance.realm, &issuance.order.value.id).await,
+                by_key => by_key,
+            };
+            found.transpose()
+        }
         Submission::Accepted { request, .. } => Some(app.cm.request(&issuance.realm, request).await),
     }
 }
 
 /// Sends what was cleared. The octets are fixed once they may have been sent, and say when CAA was
 /// looked at last; the CM may find that too long ago.
-pub(super) async fn send(app: &App, issuance: &mut Issuance) -> anyhow::Result<Result<RequestState, CmError>> {
-    if matches!(issuance.submission, Submission::NotSent) {
-        if !issuance.caa.permitted.is_empty() {
-            issuance.octets = app.cm.renew_caa(&issuance.octets, &issuance.caa.permitted)?;
-        }
-        note_intent(app, issuance).await?;
+pub(super) async fn send(
+    app: &App,
+    issuance: &mut Issuance,
+    grounds: &Grounds,
+) -> anyhow::Result<Result<RequestState, CmError>> {
+    if matches!(issuance.submission, Submission::NotSent) && !issuance.caa.permitted.is_empty() {
+        issuance.octets = app.cm.renew_caa(&issuance.octets, &issuance.caa.permitted)?;
     }
+    note_intent(app, issuance, grounds).await?;
     let submit = app.cm.submit(&issuance.realm, &issuance.key, &issuance.octets, SUBMIT_WAIT);
     let (answer, calls) = observed(submit).await;
     issuance.tale.asked(calls);

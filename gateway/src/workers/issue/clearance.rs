@@ -8,21 +8,24 @@ use acme::problem::Problem;
 use super::{
     Issuance,
     ending::over,
-    standing::{refused_meanwhile, withdrawn},
+    standing::{Grounds, refused_meanwhile},
     waiting::STOPPED_PAUSE,
 };
 use crate::{
     app::App,
+    clock,
     ra::profile_stop::is_stopped,
     transcript::{CaaLook, Entry, PutOff},
     workers::caa::{self, Standing},
 };
 
+/// Longest pause before the CM's clock is looked at again.
+const CLOCK_PAUSE_MAX: Duration = Duration::from_secs(60);
+
 /// Whether a request may be sent.
-#[derive(Debug)]
 pub(super) enum Clearance {
-    /// It may, now.
-    Granted,
+    /// It may, now, as long as it rests on this.
+    Granted(Grounds),
     /// Not before this time has gone by.
     NotNow(PutOff, Duration),
     /// Never; the order ends.
@@ -44,8 +47,15 @@ pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::R
     if let Some(problem) = refused_meanwhile(app, &issuance.realm, &issuance.order.value).await {
         return Ok(Clearance::Refused(problem));
     }
-    if let Some(problem) = withdrawn(app, &issuance.order.value).await? {
+    let mut grounds = Grounds::of(app, &issuance.order.value).await?;
+    if let Some(problem) = grounds.withdrawn(&issuance.order.value) {
         return Ok(Clearance::Refused(problem));
+    }
+    // The CM would refuse it for good what seems to it to have been proven in its future.
+    let now = clock::now();
+    let pause = grounds.newest_proof().map_or(Duration::ZERO, |newest| app.cm_condition.until_believed(newest, now));
+    if !pause.is_zero() {
+        return Ok(Clearance::NotNow(PutOff::ClockBehind {}, pause.min(CLOCK_PAUSE_MAX)));
     }
     match caa::before_submission(app, &issuance.order.value, &issuance.caa.permitted).await? {
         Standing::Permitted(looks) if looks.is_empty() => {}
@@ -54,7 +64,8 @@ pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::R
             issuance.caa.keep(looks);
             issuance.caa.unanswered = 0;
             // The look took its time, and a proof may have been given up in it.
-            if let Some(problem) = withdrawn(app, &issuance.order.value).await? {
+            grounds = Grounds::of(app, &issuance.order.value).await?;
+            if let Some(problem) = grounds.withdrawn(&issuance.order.value) {
                 return Ok(Clearance::Refused(problem));
             }
         }
@@ -70,7 +81,7 @@ pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::R
             return Ok(Clearance::Refused(problem));
         }
     }
-    Ok(Clearance::Granted)
+    Ok(Clearance::Granted(grounds))
 }
 
 /// A resolver that does not answer may do so soon; so long the order waits, and no longer. What the

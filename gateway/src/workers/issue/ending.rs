@@ -11,6 +11,7 @@ use store::Commit;
 use super::{
     Issuance,
     acceptance::{accept, claims_of},
+    standing::refused_by_a_clock_behind,
     waiting::come_back,
 };
 use crate::{
@@ -44,6 +45,18 @@ pub(super) async fn fail_with(
     app.metrics.orders_failed.inc();
     app.waiters.wake(&next.id);
     Ok(())
+}
+
+/// The CM does not believe the evidence. If its clock explains that, the proofs stay: another order may rest on them.
+pub(super) async fn refuse_evidence(app: &App, issuance: &Issuance, problem: Problem) -> anyhow::Result<()> {
+    if refused_by_a_clock_behind(app, issuance).await? {
+        tracing::error!(order = %issuance.order.value.id,
+            "ALARM: the CM refused evidence, and its clock is so far behind ours that it lies in its future; nothing \
+             newly proven is sent until it does not; compare both clocks with NTP");
+        return fail(app, issuance, clocks_differ()).await;
+    }
+    drop_proofs(app, &issuance.order.value).await?;
+    fail(app, issuance, problem).await
 }
 
 /// The CM does not take these proofs, so no other order may rest on them (CM contract section 5,
@@ -96,5 +109,11 @@ pub(super) fn over() -> Problem {
 
 pub(super) fn not_taken() -> Problem {
     let detail = "the certificate authority does not take requests from this server; the operator was told";
+    Problem::new(ProblemKind::ServerInternal, detail)
+}
+
+fn clocks_differ() -> Problem {
+    let detail = "the clocks of this server and of the certificate authority differ, so that what was just proven was not \
+                  believed; the operator was told; create a new order in some minutes";
     Problem::new(ProblemKind::ServerInternal, detail)
 }

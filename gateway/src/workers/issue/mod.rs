@@ -29,7 +29,7 @@ use self::{
     acceptance::{accept, claims_of},
     answer::{Asked, look_up, send},
     clearance::{Clearance, may_be_sent},
-    ending::{drop_proofs, fail, not_taken, over, withdraw},
+    ending::{fail, not_taken, over, refuse_evidence, withdraw},
     standing::{given_up, signed_by_an_old_key},
     tale::Tale,
     waiting::{come_back, put_off, wait},
@@ -79,7 +79,7 @@ pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
     let (asked, answer) = match looked_up {
         Some(answer) => (Asked::LookedUp, answer),
         None => match may_be_sent(app, &mut issuance).await? {
-            Clearance::Granted => (Asked::Submitted, send(app, &mut issuance).await?),
+            Clearance::Granted(grounds) => (Asked::Submitted, send(app, &mut issuance, &grounds).await?),
             Clearance::NotNow(why, pause) => {
                 let (submission, attempt) = (issuance.submission.clone(), issuance.job.value.attempt);
                 return put_off(app, &issuance, why, submission, pause, attempt).await;
@@ -92,15 +92,16 @@ pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
             accept(app, &issuance, Some(&id), &certificate, &claims).await
         }
         (Ok(RequestState::Pending { id, .. }), _) if issuance.is_over() => withdraw(app, &issuance, &id, over()).await,
-        (Ok(RequestState::Pending { id, retry_after, .. }), _) => match given_up(app, &issuance).await {
+        (Ok(RequestState::Pending { id, retry_after, approval }), _) => match given_up(app, &issuance).await {
             Some(problem) => withdraw(app, &issuance, &id, problem).await,
-            None => wait(app, &issuance, id, retry_after).await,
+            None => wait(app, &issuance, id, retry_after, approval).await,
         },
         (Ok(RequestState::Refused { refusal, .. }), _) => {
             if refusal.evidence_refused {
-                drop_proofs(app, &issuance.order.value).await?;
+                refuse_evidence(app, &issuance, refusal.problem).await
+            } else {
+                fail(app, &issuance, refusal.problem).await
             }
-            fail(app, &issuance, refusal.problem).await
         }
         // The order has its certificate already, under whatever key (CM contract section 3, rule 7).
         (Err(CmError::AlreadyIssued(certificate)), _) => {
@@ -109,10 +110,7 @@ pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
         // Refused where it was submitted, nothing was and will be issued under this key (section 4.4).
         // The same answer to a look-up says nothing about what was submitted before.
         (Err(CmError::Refused(problem)), Asked::Submitted) => fail(app, &issuance, problem).await,
-        (Err(CmError::EvidenceRefused(problem)), Asked::Submitted) => {
-            drop_proofs(app, &issuance.order.value).await?;
-            fail(app, &issuance, problem).await
-        }
+        (Err(CmError::EvidenceRefused(problem)), Asked::Submitted) => refuse_evidence(app, &issuance, problem).await,
         (Err(error @ CmError::Internal { outcome: Outcome::NotSent, .. }), Asked::Submitted) => {
             if let Some(problem) = signed_by_an_old_key(app, &issuance).await {
                 return fail(app, &issuance, problem).await;

@@ -2,16 +2,18 @@
 
 use acme::{
     account::AccountStatus,
+    authorization::Authorization,
     identifier::Identifier,
     ids::RealmName,
     order::{Order, Progress},
     problem::{Problem, ProblemKind, Subproblem},
+    time::Timestamp,
 };
 use policies::identifier::{Verdict, allowed};
-use store::ReadError;
+use store::{ReadError, Stored, Submission};
 
 use super::Issuance;
-use crate::{app::App, clock};
+use crate::{app::App, clock, workers::cm_watch::look_at_clock};
 
 /// The registration may have been suspended, or its list narrowed, since finalize. While the CM is
 /// away its last word holds: it judges again when the request arrives.
@@ -44,18 +46,34 @@ pub(super) async fn signed_by_an_old_key(app: &App, issuance: &Issuance) -> Opti
     (bound_since >= since).then(|| Problem::new(ProblemKind::Unauthorized, detail))
 }
 
-/// Nothing is issued on a proof that its account has given up (RFC 8555 §7.5.2), nor on one that
-/// the CM did not take.
-pub(super) async fn withdrawn(app: &App, order: &Order) -> Result<Option<Problem>, ReadError> {
-    let authorizations = app.store.authorizations(&order.authorizations).await?;
-    let authorizations: Vec<_> = authorizations.into_iter().map(|stored| stored.value).collect();
-    Ok(order.withdrawn(&authorizations, clock::now()))
+/// What an order rests on, as it is now.
+pub(super) struct Grounds(pub(super) Vec<Stored<Authorization>>);
+
+impl Grounds {
+    pub(super) async fn of(app: &App, order: &Order) -> Result<Self, ReadError> {
+        Ok(Self(app.store.authorizations(&order.authorizations).await?))
+    }
+
+    /// Nothing is issued on a proof that its account has given up (RFC 8555 §7.5.2), nor on one that
+    /// the CM did not take.
+    pub(super) fn withdrawn(&self, order: &Order) -> Option<Problem> {
+        let authorizations: Vec<_> = self.0.iter().map(|stored| stored.value.clone()).collect();
+        order.withdrawn(&authorizations, clock::now())
+    }
+
+    /// When control was proven last.
+    pub(super) fn newest_proof(&self) -> Option<Timestamp> {
+        self.0.iter().filter_map(|stored| stored.value.proof()).map(|(_, evidence)| evidence.at).max()
+    }
 }
 
 /// An account that has ended waits for no certificate (RFC 8555 §7.3.6, CM contract section 4.4). One
 /// that is suspended may come back; and while CM or store cannot be asked, nothing is given up.
 pub(super) async fn given_up(app: &App, issuance: &Issuance) -> Option<Problem> {
-    if let Ok(Some(problem)) = withdrawn(app, &issuance.order.value).await {
+    let order = &issuance.order.value;
+    if let Ok(grounds) = Grounds::of(app, order).await
+        && let Some(problem) = grounds.withdrawn(order)
+    {
         return Some(problem);
     }
     let account = &issuance.order.value.account;
@@ -66,4 +84,16 @@ pub(super) async fn given_up(app: &App, issuance: &Issuance) -> Option<Problem> 
             policies::registration::may_order(registration.status).err()
         }
     }
+}
+
+/// Whether the CM may have refused evidence because its clock is behind ours: it does not believe what lies too far in
+/// its future (CM contract section 8, clock skew). Its clock is looked at for that.
+pub(super) async fn refused_by_a_clock_behind(app: &App, issuance: &Issuance) -> anyhow::Result<bool> {
+    let sent = match issuance.submission {
+        Submission::NotSent => clock::now(),
+        Submission::MayHaveBeenSent { since } | Submission::Accepted { since, .. } => since,
+    };
+    look_at_clock(app).await;
+    let newest = Grounds::of(app, &issuance.order.value).await?.newest_proof();
+    Ok(newest.is_some_and(|newest| !app.cm_condition.until_believed(newest, sent).is_zero()))
 }

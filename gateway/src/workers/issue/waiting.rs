@@ -11,6 +11,7 @@ use crate::{
     app::App,
     clock,
     transcript::{Entry, PutOff},
+    workers::events::POLLED_WHEN_GONE,
 };
 
 /// Between two looks at a request that waits for a person or for the CM.
@@ -27,6 +28,7 @@ pub(super) async fn wait(
     issuance: &Issuance,
     request: CertificateRequestId,
     retry_after: Option<Duration>,
+    approval: bool,
 ) -> anyhow::Result<()> {
     let since = match issuance.submission {
         Submission::Accepted { since, .. } => since,
@@ -36,8 +38,11 @@ pub(super) async fn wait(
     let pause = retry_after.unwrap_or(waited / 4).clamp(PENDING_FIRST, PENDING_MAX);
     // The first looks come soon: most pending requests are slow ones, not ones that wait for people.
     let pause = if waited < Duration::from_secs(60) { pause.min(Duration::from_secs(5)) } else { pause };
+    // Without a feed nobody tells when it is decided (CM contract section 8).
+    let is_without_feed = app.cm_condition.is_without_feed(&issuance.realm);
+    let pause = if is_without_feed { pause.min(POLLED_WHEN_GONE) } else { pause };
     let why = PutOff::Pending { request: request.clone() };
-    put_off(app, issuance, why, Submission::Accepted { request, since }, pause, 0).await
+    put_off(app, issuance, why, Submission::Accepted { request, since, approval }, pause, 0).await
 }
 
 /// Nothing was decided; come back, asking first what became of the request.

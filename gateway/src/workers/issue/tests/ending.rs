@@ -34,6 +34,24 @@ async fn an_account_that_the_cm_calls_inactive_ends_its_order_in_the_words_of_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn evidence_that_is_refused_because_of_the_cms_clock_leaves_its_proofs_alone() {
+    let refused = || Problem::new(ProblemKind::Unauthorized, "the evidence was not accepted");
+    for (ahead_secs, is_explained) in [(-180, true), (-50, false), (180, false)] {
+        let at_once = Case::new().await;
+        at_once.gateway.cm.next(Operation::Submit, Fault::Answers(CmError::EvidenceRefused(refused())));
+        at_once.gateway.cm.clock_is_ahead(ahead_secs);
+        at_once.run().await;
+        let kind = if is_explained { ProblemKind::ServerInternal } else { ProblemKind::Unauthorized };
+        assert_eq!(at_once.problem().await.kind, kind, "{ahead_secs}");
+        for id in at_once.gateway.order_now(&at_once.order).await.authorizations {
+            let proof = at_once.gateway.authorization_now(&id).await;
+            assert_eq!(proof.is_withdrawn(), !is_explained, "{ahead_secs}");
+        }
+        assert_eq!(at_once.gateway.app.metrics.cm_clock_ahead.get(), ahead_secs, "it was looked at");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_order_that_the_cm_never_heard_of_ends_and_nothing_is_sent() {
     let never_sent = Case::new().await;
     let never_arrived = Case::new().await;

@@ -91,6 +91,20 @@ impl Case {
         submission
     }
 
+    /// The CM has had the request for so long.
+    async fn has_waited(&self, time: Duration) {
+        let job = self.gateway.job(&self.job_id()).await.unwrap();
+        let mut work = job.value.work.clone();
+        let Work::Issue { submission, .. } = &mut work else { panic!("{job:?}") };
+        let (Submission::MayHaveBeenSent { since } | Submission::Accepted { since, .. }) = submission else {
+            panic!("{job:?}")
+        };
+        *since = since.minus(time);
+        let mut commit = Commit::new();
+        commit.update_job(&job, Job { work, ..job.value.clone() });
+        self.gateway.app.store.commit(commit).await.unwrap();
+    }
+
     /// The order's time is over.
     async fn expire(&self) {
         let stored = self.gateway.app.store.order(&self.order).await.unwrap().unwrap();

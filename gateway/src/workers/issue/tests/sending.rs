@@ -2,8 +2,8 @@
 
 use cm_connector::Delivery;
 
-use super::*;
-use crate::testing::dies;
+use super::{standing::give_up_a_proof, *};
+use crate::testing::{Flaw, dies};
 
 #[tokio::test(start_paused = true)]
 async fn a_finalized_order_gets_its_certificate() {
@@ -38,6 +38,75 @@ async fn after_an_answer_lost_before_the_work_the_same_octets_go_out_under_the_s
     case.attempt().await.unwrap();
     case.assert_issued_once().await;
     assert_eq!((case.count(Operation::Submit), case.count(Operation::RequestByKey)), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cm_that_has_lost_the_key_is_asked_by_the_order_before_what_is_old_is_sent_again() {
+    const TEN_MINUTES: u64 = 600;
+    for (waited, expected_submissions, expected_questions) in [(TEN_MINUTES - 5, 2, 0), (TEN_MINUTES + 5, 1, 1)] {
+        let case = Case::new().await;
+        case.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::AfterTheEffect));
+        case.gateway.cm.rule(Ruling::IssuedAfter(2));
+        case.attempt().await.unwrap();
+        case.gateway.cm.forget_keys();
+        case.has_waited(Duration::from_secs(waited)).await;
+        case.attempt().await.unwrap();
+        let counts = (case.count(Operation::Submit), case.count(Operation::RequestByOrder));
+        assert_eq!(counts, (expected_submissions, expected_questions), "after {waited} s");
+        case.run().await;
+        case.assert_issued_once().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_certificate_that_is_found_by_the_order_is_withheld() {
+    let case = Case::new().await;
+    case.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::AfterTheEffect));
+    case.gateway.cm.rule(Ruling::Wrong(Flaw::OtherKey));
+    case.attempt().await.unwrap();
+    case.gateway.cm.forget_keys();
+    case.has_waited(Duration::from_secs(3600)).await;
+    case.run().await;
+    assert_eq!((case.status().await, case.count(Operation::Submit)), (OrderStatus::Invalid, 1));
+    assert_eq!(case.gateway.app.metrics.certificates_withheld.get(), 1);
+}
+
+/// A proof that is given up at the last moment before the request is noted as sent.
+#[tokio::test(start_paused = true)]
+async fn a_proof_given_up_between_the_last_look_and_the_submission_is_noticed() {
+    for is_sent_again in [false, true] {
+        let case = Case::new().await;
+        if is_sent_again {
+            case.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::BeforeTheEffect));
+            case.attempt().await.unwrap();
+        }
+        let before = case.count(Operation::Submit);
+        let mut held = case.gateway.disk.hold_next();
+        let give_up = async {
+            held.come().await;
+            give_up_a_proof(&case).await;
+            held.go();
+        };
+        let (sent, ()) = tokio::join!(case.attempt(), give_up);
+        assert!(sent.is_err(), "it was noticed");
+        case.run().await;
+        let counts = (case.status().await, case.count(Operation::Submit));
+        assert_eq!(counts, (OrderStatus::Invalid, before), "sent again: {is_sent_again}");
+        assert_eq!(case.gateway.cm.certificates(), []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lies_in_the_future_of_a_cm_whose_clock_is_behind_waits_until_it_does_not() {
+    let case = Case::new().await;
+    case.gateway.app.cm_condition.clock_is_ahead(-180);
+    case.attempt().await.unwrap();
+    assert_eq!((case.status().await, case.count(Operation::Submit)), (OrderStatus::Processing, 0));
+    let pause = case.gateway.job(&case.job_id()).await.unwrap().value.due_at.since(clock::now()).as_secs();
+    assert!((58..=60).contains(&pause), "{pause}: not longer than the clock is trusted");
+    case.gateway.app.cm_condition.clock_is_ahead(-30);
+    case.run().await;
+    case.assert_issued_once().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use acme::registration::{AllowedIdentifiers, RegistrationStatus};
 
-use super::*;
+use super::{super::ending::drop_proofs, *};
 
 #[tokio::test(start_paused = true)]
 async fn a_registration_suspended_since_finalize_is_refused_and_nothing_is_sent() {
@@ -112,7 +112,7 @@ async fn a_name_taken_off_the_list_since_finalize_is_refused_and_nothing_is_sent
 }
 
 /// Gives up what the order's first identifier rests on.
-async fn give_up_a_proof(case: &Case) {
+pub(super) async fn give_up_a_proof(case: &Case) {
     let (app, endpoint) = (&case.gateway.app, case.gateway.endpoint("open"));
     let proof = &case.gateway.order_now(&case.order).await.authorizations[0];
     crate::ra::authorization::deactivate(app, &endpoint, &case.registration.id, proof, clock::now()).await.unwrap();

@@ -58,3 +58,18 @@ async fn an_answer_that_breaks_the_contract_decides_nothing() {
     case.run().await;
     case.assert_issued_once().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_days_is_looked_at_every_half_a_minute_while_nobody_tells_of_it() {
+    for (is_without_feed, expected) in [(false, 900), (true, 30)] {
+        let case = Case::new().await;
+        case.gateway.cm.rule(Ruling::IssuedAfter(1000));
+        case.attempt().await.unwrap();
+        case.has_waited(Duration::from_secs(86_400)).await;
+        case.gateway.app.cm_condition.feed_is_gone(&case.gateway.endpoint("open").realm, is_without_feed);
+        case.attempt().await.unwrap();
+        let due = case.gateway.job(&case.job_id()).await.unwrap().value.due_at;
+        let pause = due.since(clock::now()).as_secs();
+        assert!((expected - 1..=expected).contains(&pause), "{pause}, without feed: {is_without_feed}");
+    }
+}
