@@ -1,18 +1,21 @@
 //! Which one or two addresses of a host are dialled: one IPv6 address first, and if it cannot be
 //! connected to, one IPv4 address. Both have passed the address policy.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use acme::{
     identifier::Identifier,
     problem::{ProblemKind, shown},
 };
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use crate::{
     Failure, Parts,
     egress::{Dialable, Egress, Refusal},
-    observation::{self, Observation, note},
+    observation::{self, Observation, ms_since, note},
     resolver::LookupError,
 };
 
@@ -62,6 +65,19 @@ pub(crate) async fn candidates(
         (None, None, Some((address, refusal))) => Err(not_dialled(host, label, address, refusal)),
         (None, None, None) => Err(no_addresses(label, LookupError::NoRecord { at: host.to_string() })),
     }
+}
+
+/// What a client is told of an address whose turn did not come.
+pub(crate) const NO_TURN: &str = "was not dialled in time, because many other validations are at its network";
+
+/// Waits for a turn at the network of this address.
+pub(crate) async fn turn(parts: &Parts, address: SocketAddr, deadline: Instant) -> Option<OwnedSemaphorePermit> {
+    let began = Instant::now();
+    let turn = parts.networks.turn(address.ip(), deadline).await;
+    if turn.is_none() {
+        note(|| Observation::Dial { address, failure: Some(NO_TURN.to_owned()), ms: ms_since(began) });
+    }
+    turn
 }
 
 impl Candidates {

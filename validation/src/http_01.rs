@@ -14,11 +14,11 @@ use reqwest::{
     Response, StatusCode, Url,
     header::{CONTENT_ENCODING, LOCATION},
 };
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use crate::{
     Failure, Parts, Reached,
-    dial::{self, Candidates},
+    dial::{self, Candidates, NO_TURN},
     egress::Dialable,
     fetch::{BodyError, FetchError, Target, read_body},
     observation::{self, Observation, ms_since, note},
@@ -36,6 +36,13 @@ struct Hop {
     label: String,
 }
 
+/// What came of one hop, up to the end of its header.
+struct Answer {
+    response: Response,
+    address: SocketAddr,
+    _turn: OwnedSemaphorePermit,
+}
+
 /// Follows the redirects to the key authorization.
 pub(crate) async fn validate(
     parts: &Parts,
@@ -48,7 +55,8 @@ pub(crate) async fn validate(
     let mut hop = Hop::first(identifier, token)?;
     let mut visited = vec![hop.url.clone()];
     loop {
-        let (response, address) = reach(parts, &hop, deadline).await?;
+        // The turn lasts until the answer has been read.
+        let Answer { response, address, _turn } = reach(parts, &hop, deadline).await?;
         let status = response.status();
         tracing::info!(%identifier, host = %hop.host, %address, status = status.as_u16(), "http-01 answer");
         if redirect::is_redirect(status) {
@@ -106,26 +114,25 @@ fn in_url(host: &Identifier) -> String {
 }
 
 /// Asks the one or two addresses of a hop.
-async fn reach(parts: &Parts, hop: &Hop, deadline: Instant) -> Result<(Response, SocketAddr), Failure> {
+async fn reach(parts: &Parts, hop: &Hop, deadline: Instant) -> Result<Answer, Failure> {
     let candidates = dial::candidates(parts, &parts.egress, &hop.host, &hop.label, deadline).await?;
     let address = |dialable: Dialable| SocketAddr::new(dialable.address(), hop.port(parts));
     let ask = async |dialable: Dialable, dial_timeout: Duration| {
         let host = in_url(&hop.host);
         let target = Target { url: &hop.url, host: &host, address: dialable, port: hop.port(parts) };
+        let turn = dial::turn(parts, address(dialable), deadline).await.ok_or(FetchError::NoAnswer(NO_TURN))?;
         let started = Instant::now();
         let answer = parts.fetcher.get(target, dial_timeout, deadline).await;
         note(|| told(hop, address(dialable), &answer, ms_since(started)));
-        answer
+        answer.map(|response| Answer { response, address: address(dialable), _turn: turn })
     };
     let first = candidates.first;
     match (ask(first, candidates.first_timeout(parts, deadline)).await, candidates.second) {
-        (Ok(response), _) => Ok((response, address(first))),
+        (Ok(answer), _) => Ok(answer),
         (Err(FetchError::NotConnected(reason)), Some(second)) => {
             let before = format!("{} {reason}, then ", address(first));
             let answer = ask(second, Candidates::second_timeout(parts, deadline)).await;
-            answer
-                .map(|response| (response, address(second)))
-                .map_err(|error| no_answer(hop, &before, address(second), error))
+            answer.map_err(|error| no_answer(hop, &before, address(second), error))
         }
         (Err(error), _) => Err(no_answer(hop, "", address(first), error)),
     }

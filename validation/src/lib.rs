@@ -15,6 +15,7 @@ mod egress;
 mod failure;
 mod fetch;
 mod http_01;
+mod networks;
 mod observation;
 pub mod parsers;
 mod redirect;
@@ -35,7 +36,7 @@ use acme::{
 };
 use tokio::time::Instant;
 
-use crate::{egress::Egress, fetch::Fetcher, resolver::Resolver};
+use crate::{egress::Egress, fetch::Fetcher, networks::Networks, resolver::Resolver};
 pub use crate::{
     failure::Failure,
     observation::{Answer, OBSERVATIONS_MAX, Observation, TEXT_OCTETS_MAX, observed},
@@ -53,6 +54,7 @@ struct Parts {
     egress_to_ourselves: Egress,
     resolver: Resolver,
     fetcher: Fetcher,
+    networks: Networks,
 }
 
 /// What a proof has to show, and for whom.
@@ -86,7 +88,8 @@ impl Validator {
         let (egress, egress_to_ourselves) = (Egress::new(&settings), Egress::to_ourselves(&settings));
         let resolver = Resolver::new(&settings)?;
         let fetcher = Fetcher::new(&settings)?;
-        Ok(Self(Arc::new(Parts { settings, egress, egress_to_ourselves, resolver, fetcher })))
+        let networks = Networks::new(settings.concurrent_per_network_max);
+        Ok(Self(Arc::new(Parts { settings, egress, egress_to_ourselves, resolver, fetcher, networks })))
     }
 
     /// Makes one attempt to see the proof, within [`Settings::attempt_timeout`].

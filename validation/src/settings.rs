@@ -22,6 +22,8 @@ const BODY_OCTETS_MOST: usize = 1024;
 const TXT_RECORDS_MOST: usize = 100;
 /// Most addresses of one name and family that may be looked at.
 const ADDRESSES_MOST: usize = 64;
+/// Most attempts at one network at a time.
+const CONCURRENT_MOST: usize = 4096;
 
 /// What operators decide about validation. The default dials nothing: it has no resolver and no
 /// network that may be dialled.
@@ -65,6 +67,8 @@ pub struct Settings {
     pub txt_records_max: usize,
     /// Addresses of one name and family that are looked at.
     pub addresses_max: usize,
+    /// Attempts at a time that are at one network, a /24 of IPv4 or a /64 of IPv6; more wait.
+    pub concurrent_per_network_max: usize,
 }
 
 impl Default for Settings {
@@ -88,6 +92,7 @@ impl Default for Settings {
             user_agent: concat!("acme-gateway/", env!("CARGO_PKG_VERSION")).to_owned(),
             txt_records_max: 64,
             addresses_max: 16,
+            concurrent_per_network_max: 64,
         }
     }
 }
@@ -163,6 +168,7 @@ impl Settings {
             ("body_octets_max", self.body_octets_max, BODY_OCTETS_LEAST, BODY_OCTETS_MOST),
             ("txt_records_max", self.txt_records_max, 1, TXT_RECORDS_MOST),
             ("addresses_max", self.addresses_max, 1, ADDRESSES_MOST),
+            ("concurrent_per_network_max", self.concurrent_per_network_max, 1, CONCURRENT_MOST),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(SettingsError::Limit { setting, least, most });

@@ -28,7 +28,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use self::certificate::Flaw;
 use crate::{
     Failure, Parts, Reached,
-    dial::{self, Candidates},
+    dial::{self, Candidates, NO_TURN},
     egress::Dialable,
     observation::{self, Observation, ms_since, note},
     source, tls,
@@ -103,6 +103,7 @@ async fn reach(
     let config = Arc::new(config);
     let address = |dialable: Dialable| SocketAddr::new(dialable.address(), parts.settings.tls_port);
     let ask = async |dialable: Dialable, dial_timeout: Duration| {
+        let _turn = dial::turn(parts, address(dialable), deadline).await.ok_or(Missed::Broken(NO_TURN))?;
         shake_hands(&config, identifier, address(dialable), dial_timeout, deadline).await
     };
     let first = candidates.first;

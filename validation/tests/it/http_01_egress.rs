@@ -2,16 +2,16 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use acme::problem::ProblemKind;
+use acme::{challenge::ChallengeKind, problem::ProblemKind};
 use hickory_resolver::proto::rr::RecordType;
 use tokio::{net::TcpSocket, time::Instant};
-use validation::Settings;
+use validation::{Settings, Validator};
 
 use crate::{
-    assert_failure,
+    assert_failure, attempt,
     dns_server::{Answer, DnsServer, NO_DATA, a},
-    http_01, settings,
-    web_server::{WebServer, closed_port, proof, redirect_to, reply},
+    http_01, settings, until,
+    web_server::{Reply, WebServer, closed_port, proof, redirect_to, reply},
 };
 
 #[tokio::test]
@@ -191,6 +191,32 @@ async fn silent_listener(address: SocketAddr) -> (tokio::net::TcpListener, Vec<t
         }
     }
     panic!("the queue never filled");
+}
+
+#[tokio::test]
+async fn attempts_at_one_network_take_turns_and_those_at_others_do_not_wait() {
+    let dns = DnsServer::names_at(&[("a.test", "127.0.0.1"), ("b.test", "127.0.0.2"), ("c.test", "127.0.1.1")]).await;
+    // Ten octets in half a second for the first, the proof at once for the others.
+    let web = WebServer::start("0.0.0.0:0", |head| match head.contains("ost: a.test\r\n") {
+        true => Reply::Drip(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n".to_vec()),
+        false => proof(),
+    })
+    .await;
+    let limited = Settings { http_port: web.port(), concurrent_per_network_max: 1, ..settings(&dns) };
+    let validator = Validator::new(limited).unwrap();
+    let attempt = async |name: &str| attempt(&validator, ChallengeKind::Http01, name).await;
+    let others = async {
+        until(|| web.accepted() == 1).await;
+        let elsewhere = async {
+            attempt("c.test").await.unwrap();
+            assert_eq!(web.accepted(), 2, "the second of the same network waits");
+        };
+        tokio::join!(attempt("b.test"), elsewhere).0
+    };
+    let (first, second) = tokio::join!(attempt("a.test"), others);
+    first.unwrap_err();
+    second.unwrap();
+    assert_eq!(web.accepted(), 3);
 }
 
 /// The environment is that of a process, so other tests run again in a process of their own.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use acme::{challenge::ChallengeKind, problem::ProblemKind};
+use acme::{challenge::ChallengeKind, identifier::DnsName, problem::ProblemKind};
 use rcgen::KeyPair;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use validation::{Failure, Settings, Validator};
@@ -10,7 +10,7 @@ use validation::{Failure, Settings, Validator};
 use crate::{
     Evidence, assert_failure, attempt,
     dns_server::{DnsServer, NX_DOMAIN},
-    key_authorization, settings,
+    http_01, key_authorization, settings,
     tls_server::{Manner, Seen, TlsServer, params, right, tls},
 };
 
@@ -41,6 +41,25 @@ async fn the_right_certificate_proves_the_name_over_both_versions_of_tls() {
         crate::until(|| server.seen().len() == 1).await;
         assert_eq!(server.seen(), [expected], "nothing but the handshake, for nothing but the challenge");
     }
+}
+
+#[tokio::test]
+async fn our_own_address_is_dialled_for_our_own_names_and_for_no_others() {
+    let dns = DnsServer::all_names_at("127.0.0.1").await;
+    let server = TlsServer::start("127.0.0.1:0", right("a.test")).await;
+    let own = vec!["127.0.0.1/32".parse().unwrap()];
+    let with_names = |own_names| {
+        let tls_port = server.address.port();
+        Settings { tls_port, http_port: tls_port, own: own.clone(), own_names, ..settings(&dns) }
+    };
+    let refused = "the name resolves to 127.0.0.1, which is not dialled; own addresses are never dialled";
+    let result = tls_alpn_01(with_names(vec![DnsName::parse("b.test").unwrap()]), "a.test").await;
+    assert_failure(result, ProblemKind::Connection, false, refused);
+    let ours = with_names(vec![DnsName::parse("a.test").unwrap()]);
+    let result = http_01(ours.clone(), "a.test").await;
+    assert_failure(result, ProblemKind::Connection, false, refused);
+    assert_eq!(server.seen(), [], "nothing was dialled");
+    assert_eq!(tls_alpn_01(ours, "a.test").await.unwrap().target, server.address.to_string());
 }
 
 #[tokio::test]
