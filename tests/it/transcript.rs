@@ -107,6 +107,9 @@ fn an_order_that_was_issued_after_an_outage_tells_its_whole_way() {
         assert_contains(&all, &[step]);
     }
 
+    // For whoever wants to see what it looks like: --nocapture.
+    println!("{all}");
+
     // A crash loses nothing of it.
     world.kill_gateway();
     world.restart_gateway();
@@ -119,6 +122,7 @@ fn an_order_that_was_issued_after_an_outage_tells_its_whole_way() {
     assert_eq!((&json["status"], &json["identifiers"]), (&json!("valid"), &json!([name])));
     assert_contains(&steps(&json), &["may be ordered", "Look 1 at the proof by http-01", "passed all checks"]);
     let page = client.site().get(&link).expect(200);
+    println!("{json:#}\n{}", page.text());
 
     // Secrets are nowhere; addresses, the CM and its ids are for operators.
     let thumbprint = client.key.thumbprint();

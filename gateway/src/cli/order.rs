@@ -55,7 +55,9 @@ fn table(story: &Value) -> Vec<String> {
     }
     out.push(String::new());
     let lines = list(story, "lines");
-    let begun = lines.first().and_then(|line| time(line, "at"));
+    // What an order rests on may have been proven long before it.
+    let own = lines.iter().find(|line| line.get("identifier").is_none_or(Value::is_null)).or(lines.first());
+    let begun = own.and_then(|line| time(line, "at"));
     out.extend(lines.iter().flat_map(|line| rows(line, begun)));
     if story.get("isAll") == Some(&Value::Bool(false)) {
         out.push(String::from("Not everything is shown."));
@@ -67,7 +69,6 @@ fn table(story: &Value) -> Vec<String> {
 fn rows(line: &Value, begun: Option<Timestamp>) -> Vec<String> {
     const INDENT: usize = 57;
     let body = line.get("entry").unwrap_or(&Value::Null);
-    let elapsed = time(line, "at").zip(begun).map_or(0, |(at, begun)| at.since(begun).as_secs());
     let said = match serde_json::from_value::<Entry>(body.clone()) {
         Ok(entry) => words(&entry),
         // Of another release, or cut to nothing.
@@ -77,7 +78,8 @@ fn rows(line: &Value, begun: Option<Timestamp>) -> Vec<String> {
     let name = name.map(|name| format!("{name}: ")).unwrap_or_default();
     let mut said = said.into_iter().map(|words| printable(&words));
     let first = format!("{name}{}", said.next().unwrap_or_default());
-    let head = format!("{} {:>9}  {:<24} {first}", text(line, "at"), in_words(elapsed), text(body, "step"));
+    let head =
+        format!("{} {:>9}  {:<24} {first}", text(line, "at"), elapsed(time(line, "at"), begun), text(body, "step"));
     let mut rows = vec![head.trim_end().to_owned()];
     rows.extend(said.map(|detail| format!("{:INDENT$}- {detail}", "")));
     if body.get("cut") == Some(&Value::Bool(true)) {
@@ -86,13 +88,16 @@ fn rows(line: &Value, begun: Option<Timestamp>) -> Vec<String> {
     rows
 }
 
-/// `+3m05s`.
-fn in_words(secs: u64) -> String {
+/// `+3m05s`, or `-2h10m` for what was before.
+fn elapsed(at: Option<Timestamp>, begun: Option<Timestamp>) -> String {
+    let (Some(at), Some(begun)) = (at, begun) else { return String::new() };
+    let sign = if at < begun { '-' } else { '+' };
+    let secs = at.since(begun).max(begun.since(at)).as_secs();
     match secs {
-        0..60 => format!("+{secs}s"),
-        60..3600 => format!("+{}m{:02}s", secs / 60, secs % 60),
-        3600..86_400 => format!("+{}h{:02}m", secs / 3600, secs % 3600 / 60),
-        _ => format!("+{}d{:02}h", secs / 86_400, secs % 86_400 / 3600),
+        0..60 => format!("{sign}{secs}s"),
+        60..3600 => format!("{sign}{}m{:02}s", secs / 60, secs % 60),
+        3600..86_400 => format!("{sign}{}h{:02}m", secs / 3600, secs % 3600 / 60),
+        _ => format!("{sign}{}d{:02}h", secs / 86_400, secs % 86_400 / 3600),
     }
 }
 
@@ -111,4 +116,43 @@ fn list<'a>(record: &'a Value, name: &str) -> &'a [Value] {
 
 fn text(record: &Value, name: &str) -> String {
     shown(record.get(name).and_then(Value::as_str).unwrap_or("-")).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_story_is_a_table_with_details_below_and_nothing_that_a_terminal_obeys() {
+        let name = json!({"type": "dns", "value": "a.test"});
+        let judged = json!({"step": "order.judged", "profile": "p", "identifiers": [
+            {"verdict": "allowed", "identifier": "a.test", "by": "suffix \u{1b}[2Jtest"}]});
+        let story = json!({
+            "reference": "o1", "endpoint": "open", "account": "reg_1", "isAll": false,
+            "about": {"kind": "order", "status": "processing", "identifiers": [name], "authorizations": [],
+                "error": {"kind": "caa", "detail": "no"}},
+            "job": {"dueAt": "2026-11-22T12:00:00Z", "attempts": 3},
+            "lines": [
+                {"at": "2026-11-20T09:00:00Z", "identifier": name, "entry": {"step": "challenge.answered", "method": "http-01"}},
+                {"at": "2026-11-22T10:00:00Z", "identifier": null, "entry": judged},
+                {"at": "2026-11-22T10:03:05Z", "identifier": null, "entry": {"step": "order.blessed", "cut": true}},
+            ],
+        });
+        let table = table(&story).join("\n");
+        for words in [
+            "order o1: processing",
+            "next attempt at 2026-11-22T12:00:00Z, after 3 that failed",
+            "ended with caa: no",
+            "-2d01h  challenge.answered       a.test: http-01",
+            "+0s  order.judged             judged under profile p\n",
+            "- a.test: allowed by suffix ?[2Jtest",
+            "+3m05s  order.blessed            {",
+            "(some of it was cut)",
+            "Not everything is shown.",
+        ] {
+            assert!(table.contains(words), "{words} is not in\n{table}");
+        }
+    }
 }

@@ -166,6 +166,7 @@ fn problem_of(entry: &Entry) -> Option<&Problem> {
         | Entry::CaaLooked { .. }
         | Entry::CmAsked { .. }
         | Entry::IssuancePutOff { .. }
+        | Entry::JobFailed { .. }
         | Entry::RequestWithdrawn { .. }
         | Entry::CertificateChecked { .. }
         | Entry::CertificateIssued { .. }
@@ -247,6 +248,9 @@ fn steps_of(line: &Line, is_judged: bool) -> Vec<Step> {
         })],
         Entry::IssuancePutOff { why, again_at, .. } => {
             vec![step(format!("{} Next look at {again_at}.", why_put_off(why)))]
+        }
+        Entry::JobFailed { again_at, .. } => {
+            vec![step(format!("Something failed inside this service, which goes on at {again_at}."))]
         }
         Entry::CertificateChecked { failed, .. } => vec![step(String::from(if failed.is_empty() {
             "The certificate passed all checks."

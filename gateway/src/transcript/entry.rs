@@ -100,6 +100,9 @@ pub(crate) enum Entry {
     /// Nothing is decided yet.
     #[serde(rename = "issuance.put-off")]
     IssuancePutOff { why: PutOff, attempt: u32, again_at: Timestamp },
+    /// An attempt ended by a fault; the text is for operators.
+    #[serde(rename = "job.failed")]
+    JobFailed { error: String, attempt: u32, again_at: Timestamp },
     /// Nobody waits any more, and the CM was told so.
     #[serde(rename = "request.withdrawn")]
     RequestWithdrawn { request: CertificateRequestId },

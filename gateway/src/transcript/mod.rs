@@ -12,7 +12,7 @@ pub(crate) mod story;
 pub(crate) mod words;
 
 use acme::{ids::Reference, problem::ProblemKind, registration::Registration, time::Timestamp};
-use store::Commit;
+use store::{Commit, Job, Work};
 
 pub(crate) use self::entry::{CaaLook, Entry, PutOff, Subject};
 use crate::{
@@ -61,6 +61,20 @@ pub(crate) async fn has_room(app: &App, about: &Reference) -> bool {
 pub(crate) async fn last_told(app: &App, about: &Reference) -> Option<Entry> {
     let entries = app.store.transcript(about, ATTEMPTS_MAX).await.ok()?;
     entries.last().filter(|_| entries.len() < ATTEMPTS_MAX).and_then(Entry::read)
+}
+
+/// Adds to a commit that an attempt at a job failed by a fault, ours or of something that we need; `next` is the job as
+/// it runs again.
+pub(crate) async fn job_failed(app: &App, commit: &mut Commit, next: &Job, error: &str, now: Timestamp) {
+    let reference = match &next.work {
+        Work::Validate { authorization, .. } => Reference::from(authorization),
+        Work::Issue { order, .. } | Work::ConfirmDelivery { order: Some(order), .. } => Reference::from(order),
+        Work::ConfirmDelivery { order: None, .. } | Work::Revoke(_) => return,
+    };
+    if is_told(next.attempt) && has_room(app, &reference).await {
+        let failed = Entry::JobFailed { error: error.to_owned(), attempt: next.attempt, again_at: next.due_at };
+        tell(app, commit, &Subject { reference, ends: now }, now, &failed);
+    }
 }
 
 /// Tells of a refusal that changes nothing else, in a commit of its own, and gives the refusal the link to

@@ -210,6 +210,7 @@ fn refused(entry: &TranscriptEntry) -> Option<About> {
         | Entry::CaaLooked { .. }
         | Entry::CmAsked { .. }
         | Entry::IssuancePutOff { .. }
+        | Entry::JobFailed { .. }
         | Entry::RequestWithdrawn { .. }
         | Entry::CertificateChecked { .. }
         | Entry::CertificateIssued { .. }

@@ -119,6 +119,7 @@ fn samples() -> Vec<(Entry, bool)> {
         (put_off(PutOff::Pending { request: request.clone() }), true),
         (put_off(PutOff::CmUndecided { error: CANARY.into() }), true),
         (put_off(PutOff::Held {}), true),
+        (Entry::JobFailed { error: CANARY.into(), attempt: 1, again_at: NOW }, true),
         (Entry::RequestWithdrawn { request }, true),
         (Entry::CertificateChecked { certificate: certificate.clone(), failed: Vec::new() }, true),
         (Entry::CertificateChecked { certificate: certificate.clone(), failed }, true),

@@ -71,9 +71,15 @@ pub(crate) fn words(entry: &Entry) -> Vec<String> {
                 Some(problem) => problem_words("not permitted", problem).into_iter().chain(looks).collect(),
             }
         }
-        Entry::CmAsked { calls } => with(format!("{} calls", calls.len()), calls.iter().map(call)),
+        Entry::CmAsked { calls } => match calls.as_slice() {
+            [only] => vec![call(only)],
+            several => with(format!("{} calls", several.len()), several.iter().map(call)),
+        },
         Entry::IssuancePutOff { why, attempt, again_at } => {
             vec![format!("{}; attempt {attempt}, again at {again_at}", put_off(why))]
+        }
+        Entry::JobFailed { error, attempt, again_at } => {
+            vec![format!("attempt {attempt} failed: {error}; again at {again_at}")]
         }
         Entry::RequestWithdrawn { request } => vec![format!("the CM's request {request} is cancelled")],
         Entry::CertificateChecked { certificate, failed } if failed.is_empty() => {

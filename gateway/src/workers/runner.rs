@@ -7,6 +7,7 @@ use std::{
 };
 
 use acme::{
+    identifier::Identifier,
     ids::{JobId, RegistrationId},
     time::Timestamp,
 };
@@ -16,7 +17,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use super::{issue, revoke, validate};
 use crate::{
     app::{App, Current},
-    clock,
+    clock, transcript,
 };
 
 /// Jobs looked at in one round, and the most rounds before others may have their turn.
@@ -60,26 +61,33 @@ pub(crate) struct Runner {
     running: Mutex<Running>,
 }
 
-/// Work that has slots of its own.
+/// Work that has slots of its own, and in which accounts have their shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Lane {
     Validations,
     Issuances,
-    Revocations,
 }
 
 #[derive(Default)]
 struct Running {
     jobs: HashSet<JobId>,
-    /// Slots that each account holds.
-    held_by: HashMap<(Lane, RegistrationId), usize>,
+    /// Slots that count for each of these.
+    held_by: HashMap<Share, usize>,
+}
+
+/// Whose share of the slots a job takes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Share {
+    Account(Lane, RegistrationId),
+    /// Validations of names under a registered domain: what is asked of the servers behind it at a time.
+    Domain(String),
 }
 
 /// What a running job holds; dropping it gives everything back.
 struct Slot {
     runner: Arc<Runner>,
     job: JobId,
-    holder: Option<(Lane, RegistrationId)>,
+    shares: Vec<Share>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -161,36 +169,50 @@ impl Runner {
 
     async fn take_slot(self: &Arc<Self>, app: &App, job: &Job) -> Result<Option<Slot>, ReadError> {
         let settings = &app.settings;
-        let (lane, semaphore, most_of_one_account, account) = match &job.work {
+        let (semaphore, shares) = match &job.work {
             Work::Validate { authorization, .. } => {
-                let found = app.store.authorization(authorization).await?;
-                let most = settings.validation.concurrent_per_account_max;
-                (Lane::Validations, &self.validations, most, found.map(|found| found.value.account))
+                let found = app.store.authorization(authorization).await?.map(|found| found.value);
+                let most = &settings.validation;
+                let domain = found.as_ref().and_then(|found| registered_domain(&found.identifier)).map(Share::Domain);
+                let account = found.map(|found| Share::Account(Lane::Validations, found.account));
+                let account = account.map(|share| (share, most.concurrent_per_account_max));
+                let domain = domain.map(|share| (share, most.concurrent_per_target_max));
+                (&self.validations, account.into_iter().chain(domain).collect())
             }
             Work::Issue { order, .. } => {
                 let found = app.store.order(order).await?;
+                let account = found.map(|found| Share::Account(Lane::Issuances, found.value.account));
                 let most = settings.issuance.concurrent_per_account_max;
-                (Lane::Issuances, &self.issuances, most, found.map(|found| found.value.account))
+                (&self.issuances, account.map(|share| (share, most)).into_iter().collect::<Vec<_>>())
             }
-            Work::ConfirmDelivery { .. } => (Lane::Issuances, &self.issuances, usize::MAX, None),
-            Work::Revoke(_) => (Lane::Revocations, &self.revocations, usize::MAX, None),
+            Work::ConfirmDelivery { .. } => (&self.issuances, Vec::new()),
+            Work::Revoke(_) => (&self.revocations, Vec::new()),
         };
         let Ok(permit) = semaphore.clone().try_acquire_owned() else { return Ok(None) };
         let mut running = self.lock();
-        let holder = account.map(|account| (lane, account));
-        if let Some(holder) = &holder {
-            let count = running.held_by.entry(holder.clone()).or_default();
-            if *count >= most_of_one_account {
-                return Ok(None);
-            }
-            *count += 1;
+        if shares.iter().any(|(share, most)| running.held_by.get(share).is_some_and(|count| count >= most)) {
+            return Ok(None);
+        }
+        let shares: Vec<_> = shares.into_iter().map(|(share, _)| share).collect();
+        for share in &shares {
+            *running.held_by.entry(share.clone()).or_default() += 1;
         }
         running.jobs.insert(job.id.clone());
-        Ok(Some(Slot { runner: self.clone(), job: job.id.clone(), holder, _permit: permit }))
+        Ok(Some(Slot { runner: self.clone(), job: job.id.clone(), shares, _permit: permit }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What somebody has registered, such as `example.co.uk` for all names under it, by the public suffix list.
+fn registered_domain(identifier: &Identifier) -> Option<String> {
+    match identifier {
+        Identifier::Dns(name) | Identifier::Wildcard(name) => {
+            Some(psl::domain_str(name.as_str()).unwrap_or(name.as_str()).to_owned())
+        }
+        Identifier::Ip(_) => None,
     }
 }
 
@@ -211,12 +233,12 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut running = self.runner.lock();
         running.jobs.remove(&self.job);
-        if let Some(holder) = &self.holder
-            && let Some(count) = running.held_by.get_mut(holder)
-        {
-            *count -= 1;
-            if *count == 0 {
-                running.held_by.remove(holder);
+        for share in &self.shares {
+            if let Some(count) = running.held_by.get_mut(share) {
+                *count -= 1;
+                if *count == 0 {
+                    running.held_by.remove(share);
+                }
             }
         }
         drop(running);
@@ -251,7 +273,7 @@ async fn supervise(slot: Slot, now: Timestamp) {
     };
     if let Some(failure) = failure {
         tracing::error!(job = %job.value.id, attempt = job.value.attempt, failure, "job failed; it will run again");
-        retry_later(&app, &job.value.id).await;
+        retry_later(&app, &job.value.id, &failure).await;
     }
     drop(slot);
 }
@@ -268,13 +290,14 @@ pub(super) async fn perform(app: Arc<App>, job: Stored<Job>) -> anyhow::Result<(
 }
 
 /// The job's own state may have moved on before it failed, so it is read again.
-async fn retry_later(app: &App, id: &JobId) {
+async fn retry_later(app: &App, id: &JobId, failure: &str) {
     let outcome: anyhow::Result<()> = async {
         let Some(job) = app.store.job(id).await? else { return Ok(()) };
         let wait = Duration::from_secs(1 << job.value.attempt.min(16)).min(RETRY_MAX);
         let later =
             Job { due_at: clock::now().plus(wait), attempt: job.value.attempt.saturating_add(1), ..job.value.clone() };
         let mut commit = Commit::new();
+        transcript::job_failed(app, &mut commit, &later, failure, clock::now()).await;
         commit.update_job(&job, later);
         Ok(app.store.commit(commit).await?)
     }

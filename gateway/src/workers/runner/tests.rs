@@ -1,6 +1,6 @@
 //! The runner: what is started, how much of it, and what a failed attempt leaves behind.
 
-use acme::{challenge::ChallengeKind, order::OrderStatus, registration::Registration};
+use acme::{challenge::ChallengeKind, ids::Reference, order::OrderStatus, registration::Registration};
 use cm_connector::{CmError, Outcome};
 
 use super::*;
@@ -23,14 +23,9 @@ async fn respond(gateway: &Gateway, registration: &Registration, addresses: &[&s
 }
 
 /// Slots for validations that these two hold.
-fn held(
-    one: &Registration,
-    slots: usize,
-    other: &Registration,
-    others: usize,
-) -> HashMap<(Lane, RegistrationId), usize> {
-    let holder = |registration: &Registration| (Lane::Validations, registration.id.clone());
-    HashMap::from([(holder(one), slots), (holder(other), others)])
+fn held(one: &Registration, slots: usize, other: &Registration, others: usize) -> HashMap<Share, usize> {
+    let share = |registration: &Registration| Share::Account(Lane::Validations, registration.id.clone());
+    HashMap::from([(share(one), slots), (share(other), others)])
 }
 
 /// An order that was finalized, and its job.
@@ -102,6 +97,25 @@ async fn a_damaged_record_spoils_its_own_job_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_registered_domain_cannot_take_all_slots_whoever_asks_for_its_names() {
+    let gateway = Gateway::with("validation.concurrent_per_target_max = 2").await;
+    gateway.cm.is_away(true);
+    for name in ["a.example.co.uk", "b.example.co.uk", "c.b.example.co.uk", "a.other.co.uk", "192.0.2.1", "192.0.2.2"] {
+        respond(&gateway, &gateway.registration(), &[name]).await;
+    }
+    let runner = Runner::new(gateway.app.clone());
+    runner.start_due().await.unwrap();
+    let running = runner.lock().held_by.clone();
+    let domain = |name: &str| running.get(&Share::Domain(name.to_owned())).copied();
+    assert_eq!([domain("example.co.uk"), domain("other.co.uk"), domain("co.uk")], [Some(2), Some(1), None]);
+    assert_eq!(runner.lock().jobs.len(), 2 + 1 + 2, "addresses belong to no domain");
+    ended(&runner).await;
+    assert!(runner.lock().held_by.is_empty(), "slots are given back");
+    runner.start_due().await.unwrap();
+    assert!(runner.lock().held_by.contains_key(&Share::Domain("example.co.uk".to_owned())), "the third has its turn");
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_more_attempts_run_than_there_are_slots() {
     let gateway = Gateway::with("validation.concurrent_max = 3\nissuance.concurrent_max = 1").await;
     for last in 1..=5 {
@@ -132,6 +146,9 @@ async fn a_panic_ends_its_own_attempt_only_and_the_job_runs_again() {
     let unlucky = if statuses[0] == OrderStatus::Processing { job } else { Job::issuance_id(&second) };
     let put_off = gateway.job(&unlucky).await.unwrap().value;
     assert!(put_off.due_at > clock::now().minus(Duration::from_secs(1)) && put_off.attempt == 1);
+    let order = if statuses[0] == OrderStatus::Processing { &first } else { &second };
+    let told = gateway.app.store.transcript(&Reference::from(order), 100).await.unwrap();
+    assert_eq!(told.last().unwrap().body["step"], "job.failed");
     gateway.make_due(&unlucky).await;
     runner.start_due().await.unwrap();
     ended(&runner).await;
