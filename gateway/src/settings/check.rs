@@ -81,6 +81,7 @@ impl Settings {
             ("server.requests_in_hand_max", self.server.requests_in_hand_max),
             ("validation.concurrent_max", self.validation.concurrent_max),
             ("validation.concurrent_per_account_max", self.validation.concurrent_per_account_max),
+            ("validation.concurrent_per_target_max", self.validation.concurrent_per_target_max),
             ("issuance.concurrent_max", self.issuance.concurrent_max),
             ("issuance.concurrent_per_account_max", self.issuance.concurrent_per_account_max),
         ];

@@ -188,6 +188,7 @@ pub(crate) struct Validation {
     caa_age_max_secs: u32,
     pub(crate) concurrent_max: usize,
     pub(crate) concurrent_per_account_max: usize,
+    pub(crate) concurrent_per_target_max: usize,
     #[serde(deserialize_with = "optional_text")]
     pub(crate) contact_url: Option<String>,
 }

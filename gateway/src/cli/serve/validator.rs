@@ -28,6 +28,7 @@ pub(super) fn validator(settings: &Settings) -> anyhow::Result<Validator> {
         dial_timeout: validation.dial_timeout.duration(),
         attempt_timeout: validation.attempt_timeout.duration(),
         redirects_max: validation.redirects_max,
+        concurrent_per_network_max: validation.concurrent_per_target_max,
         user_agent: format!("acme-gateway/{} (domain validation; {contact})", env!("CARGO_PKG_VERSION")),
         ..validation::Settings::default()
     })?)
