@@ -16,7 +16,8 @@ pub struct Directory {
     pub key_change: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new_authz: Option<String>,
-    pub renewal_info: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewal_info: Option<String>,
     pub meta: Meta,
 }
 

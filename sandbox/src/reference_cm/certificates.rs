@@ -11,6 +11,7 @@ use super::moment::Moment;
 use super::operations::Right;
 use super::paging;
 use super::problem::{Code, Problem};
+use super::settings::Capability;
 use super::update::read_identifier;
 
 /// Where certificates are published, as the contract names targets.
@@ -370,6 +371,9 @@ pub(crate) fn find_certificates(cm: &ReferenceCm, call: &Call) -> Result<Answer,
 pub(crate) fn get_renewal_info(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
     call.only_query(&[])?;
     let (realm, _) = cm.realm(call)?;
+    if cm.settings.lacks.contains(&Capability::RenewalInfo) {
+        return Err(Problem::new(Code::CapabilityMissing, "this CM has no renewal information"));
+    }
     cm.database.read(|tx| {
         let certificate = load(tx, realm, call)?;
         let life = certificate.not_after.seconds() - certificate.not_before.seconds();

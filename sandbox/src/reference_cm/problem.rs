@@ -87,6 +87,7 @@ codes! {
     IssuerUnavailable => "issuer-unavailable", 503, true, "Issuer unavailable";
     Overloaded => "overloaded", 503, true, "Overloaded";
     Internal => "internal", 500, true, "Internal error";
+    CapabilityMissing => "capability-missing", 501, false, "Not offered by this CM";
     CursorExpired => "cursor-expired", 410, false, "Cursor expired";
     TooLarge => "malformed", 413, false, "Request too large";
 }

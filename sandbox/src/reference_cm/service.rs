@@ -18,6 +18,28 @@ use super::settings::{Profile, Proofs};
 /// The minor of the contract that is served.
 pub(crate) const API_VERSION: &str = "1.3";
 
+/// What it can do if its settings say nothing else.
+const CAPABILITIES: [&str; 13] = [
+    "registrations",
+    "eab-verify",
+    "bind-atomic",
+    "proofs",
+    "idempotency",
+    "approvals",
+    "revocation-reasons",
+    "renewal-info",
+    "events",
+    "delivery",
+    "audit",
+    "search-spki",
+    "alternate-chains",
+];
+
+fn capabilities(cm: &ReferenceCm) -> Vec<&'static str> {
+    let lacks = |name: &str| cm.settings.lacks.iter().any(|lacking| lacking.name() == name);
+    CAPABILITIES.into_iter().filter(|name| !lacks(name)).collect()
+}
+
 /// `GET /info`
 pub(crate) fn get_info(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
     call.only_query(&[])?;
@@ -26,9 +48,7 @@ pub(crate) fn get_info(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem>
         &json!({
             "product": "ACME sandbox reference CM - NOT FOR PRODUCTION",
             "version": env!("CARGO_PKG_VERSION"), "apiVersions": [API_VERSION], "time": call.now,
-            "capabilities": ["registrations", "eab-verify", "bind-atomic", "proofs", "idempotency",
-                "approvals", "revocation-reasons", "renewal-info", "events", "delivery", "audit",
-                "search-spki", "alternate-chains"],
+            "capabilities": capabilities(cm),
             "limits": {"bodyBytes": BODY_OCTETS_MAX, "csrBytes": 16_384,
                 "identifiers": IDENTIFIERS_MAX,
                 "requestsPerSecond": cm.settings.limits.requests_per_second,

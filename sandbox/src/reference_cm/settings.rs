@@ -2,7 +2,7 @@
 //!
 //! Unknown keys are errors. The command line adds the ACME base URLs of realms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
@@ -16,6 +16,9 @@ use super::moment::Span;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
+    /// Capabilities that this CM has not.
+    #[serde(default)]
+    pub(crate) lacks: BTreeSet<Capability>,
     /// Identities of gateways and their realms.
     pub(crate) gateways: BTreeMap<String, Gateway>,
     /// Limits of the service.
@@ -26,6 +29,23 @@ pub(crate) struct Settings {
     pub(crate) realms: BTreeMap<String, Realm>,
     /// Profiles by name.
     pub(crate) profiles: BTreeMap<String, Profile>,
+}
+
+/// A capability that the CM can be without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Capability {
+    /// When certificates should be renewed.
+    RenewalInfo,
+}
+
+impl Capability {
+    /// The word of the contract.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::RenewalInfo => "renewal-info",
+        }
+    }
 }
 
 /// A gateway identity.
@@ -259,6 +279,7 @@ mod tests {
         let good = first_file("quickstart");
         for (old, new) in [
             ("requests_per_second", "request_per_second"),
+            ("lacks = []", "lacks = [\"renewal\"]"),
             ("default_profile = \"tls-server\"", "default_profile = \"tls\""),
             ("realms = [\"open\", \"registered\"]", "realms = [\"elsewhere\"]"),
             ("validity_default = \"P90D\"", "validity_default = \"P91D\""),

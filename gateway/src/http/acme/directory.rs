@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use acme::wire::directory::{Directory, Meta};
 use actix_web::{HttpRequest, HttpResponse};
+use cm_connector::Capability;
 
 use crate::{
     app::{App, Endpoint},
@@ -26,7 +27,8 @@ pub(crate) async fn post(request: AccountSigned<Nothing>) -> Result<HttpResponse
     Ok(Reply::ok().json(&directory(&request.app, &request.endpoint)))
 }
 
-/// While the CM has not been reached the directory lacks the profiles and nothing else.
+/// While the CM has not been reached the directory lacks the profiles and nothing else. Renewal information it lacks
+/// where the CM has none.
 fn directory(app: &App, endpoint: &Endpoint) -> Directory {
     let links = &endpoint.links;
     let offer = app.catalogue.offer(&endpoint.realm).ok();
@@ -42,7 +44,7 @@ fn directory(app: &App, endpoint: &Endpoint) -> Directory {
         revoke_cert: links.revoke_certificate(),
         key_change: links.key_change(),
         new_authz: endpoint.pre_authorization.then(|| links.new_authorization()),
-        renewal_info: links.renewal_info(),
+        renewal_info: app.cm.offers(Capability::RenewalInfo).then(|| links.renewal_info()),
         meta: Meta {
             terms_of_service: endpoint.terms_of_service.clone(),
             website: endpoint.website.clone(),
