@@ -1,8 +1,8 @@
 //! Proves on a real disk what no unit test can: that what was acknowledged survives a power cut, and
 //! that a full disk loses nothing. A rig runs it and pulls the plug.
 //!
-//! - `child DIR [FROM]` commits orders from number FROM on, without end, and prints each number once
-//!   it is acknowledged;
+//! - `child DIR [FROM [AT_ONCE]]` commits orders from number FROM on, AT_ONCE at a time (1), without
+//!   end, and prints each number once it and those before it are acknowledged;
 //! - `check DIR LAST` opens the store and tells how many of the orders 0 to LAST are lost, or torn
 //!   from what was committed with them;
 //! - `churn DIR SECONDS` commits orders, forgets all but the last thousand, and prints how large the
@@ -11,6 +11,7 @@
 //!   tells whether an acknowledged order was lost.
 
 use std::{
+    collections::VecDeque,
     env,
     error::Error,
     fs,
@@ -37,6 +38,8 @@ use store::{
 const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 /// The job of an order is finished so many orders later.
 const FINISHED_AFTER: u64 = 50;
+/// The most orders that are committed at a time; they share barriers.
+const AT_ONCE_MAX: u64 = 16;
 /// How many orders are kept while others come and go.
 const KEPT: u64 = 1000;
 /// Jobs carry requests of this size, so that values of several pieces are tried as well.
@@ -48,11 +51,15 @@ type Failure = Box<dyn Error>;
 async fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["child", folder, rest @ ..] => child(folder, rest.first().map_or(Ok(0), |from| from.parse())?).await,
+        ["child", folder] => child(folder, 0, 1).await,
+        ["child", folder, from] => child(folder, from.parse()?, 1).await,
+        ["child", folder, from, at_once] => child(folder, from.parse()?, at_once.parse()?).await,
         ["check", folder, last] => check(folder, last.parse()?).await,
         ["churn", folder, seconds] => churn(folder, Duration::from_secs(seconds.parse()?)).await,
         ["fill", folder] => fill(folder).await,
-        _ => Err("usage: power_probe child DIR [FROM] | check DIR LAST | churn DIR SECONDS | fill DIR".into()),
+        _ => {
+            Err("usage: power_probe child DIR [FROM [AT_ONCE]] | check DIR LAST | churn DIR SECONDS | fill DIR".into())
+        }
     }
 }
 
@@ -65,12 +72,19 @@ fn open(folder: &str) -> Result<Store, Failure> {
     Ok(Store::new(Arc::new(opened.backend), RecordSeal::derive(&Secret::new([7; 32]))?))
 }
 
-async fn child(folder: &str, from: u64) -> Result<(), Failure> {
+async fn child(folder: &str, from: u64, at_once: u64) -> Result<(), Failure> {
     let store = open(folder)?;
+    let mut waiting = VecDeque::new();
     for number in from.. {
-        match store.commit(one_order(&store, number).await?).await {
-            // The last one before the plug was pulled may have got in without an answer.
-            Ok(()) | Err(CommitError::Conflict) => acknowledge(number)?,
+        let (commit, store) = (one_order(&store, number).await?, store.clone());
+        waiting.push_back((number, tokio::spawn(async move { store.commit(commit).await })));
+        if u64::try_from(waiting.len())? < at_once.min(AT_ONCE_MAX) {
+            continue;
+        }
+        let Some((first, committed)) = waiting.pop_front() else { continue };
+        match committed.await? {
+            // The last ones before the plug was pulled may have got in without an answer.
+            Ok(()) | Err(CommitError::Conflict) => acknowledge(first)?,
             Err(error) => return Err(error.into()),
         }
     }
@@ -136,7 +150,7 @@ async fn check(folder: &str, last: u64) -> Result<(), Failure> {
         let serial = store.serial_owner(&[7; 20], &serial(number)).await? == Some(order_id(number)?);
         let job = store.job(&Job::issuance_id(&order_id(number)?)).await?.is_some();
         let job_is_right =
-            if number + FINISHED_AFTER <= last { !job } else { job || number + FINISHED_AFTER <= last + 1 };
+            if number + FINISHED_AFTER <= last { !job } else { job || number + FINISHED_AFTER <= last + AT_ONCE_MAX };
         if !(order && authorization && serial && job_is_right) {
             lost += 1;
         }

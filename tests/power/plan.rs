@@ -7,6 +7,8 @@ use ::tests::random::Random;
 /// One round: a disk, and the moments at which its power is cut.
 pub(crate) struct RoundPlan {
     pub(crate) file_system: FileSystem,
+    /// Records that are committed at a time; they share barriers.
+    pub(crate) at_once: u64,
     /// After each of them the work goes on with what the cut has left.
     pub(crate) cuts: Vec<Cut>,
 }
@@ -39,8 +41,9 @@ impl RoundPlan {
             data: random.one_of(&["ordered", "ordered", "writeback", "journal"]),
             commit_secs: random.one_of(&[1, 5]),
         };
+        let at_once = random.one_of(&[1, 4, 16]);
         let cuts = (0..random.between(1..=3)).map(|_| Cut::draw(&mut random)).collect();
-        Self { file_system, cuts }
+        Self { file_system, at_once, cuts }
     }
 }
 
@@ -69,8 +72,8 @@ mod tests {
     #[test]
     fn a_round_is_planned_the_same_again() {
         let plan = |round| {
-            let RoundPlan { file_system, cuts } = RoundPlan::draw(7, round);
-            (file_system, cuts)
+            let RoundPlan { file_system, at_once, cuts } = RoundPlan::draw(7, round);
+            (file_system, at_once, cuts)
         };
         assert_eq!(plan(3), plan(3));
         assert_ne!(plan(3), plan(4));

@@ -23,8 +23,9 @@ impl Totals {
         let is_kept = lost + torn == 0 && not_reopened.is_none();
         let result = if is_kept { "ok" } else { "FAILED" };
         println!(
-            "{result:<7} round {round:>4} {:>6.1} s  {acknowledged:>5} records, {lost} lost, {torn} torn in {cuts} cuts; {}",
+            "{result:<7} round {round:>4} {:>6.1} s  {acknowledged:>5} records, {lost} lost, {torn} torn in {cuts} cuts; {} at once, {}",
             took.as_secs_f64(),
+            plan.at_once,
             plan.file_system
         );
         if let Some(why) = not_reopened {

@@ -46,7 +46,7 @@ pub(crate) fn play(folder: &Path, plan: &RoundPlan, preload: Option<&Path>) -> R
     let mut disk = Disk::make(folder, plan.file_system)?;
     let mut outcome = Outcome::default();
     for cut in &plan.cuts {
-        commit_until_cut(&mut disk, *cut, &mut outcome, preload)?;
+        commit_until_cut(&mut disk, (*cut, plan.at_once), &mut outcome, preload)?;
         outcome.cuts += 1;
         if let Err(why) = look(&disk, &mut outcome) {
             outcome.lost = outcome.acknowledged;
@@ -62,14 +62,19 @@ pub(crate) fn play(folder: &Path, plan: &RoundPlan, preload: Option<&Path>) -> R
 }
 
 /// Commits records, and cuts the power when it is time.
-fn commit_until_cut(disk: &mut Disk, cut: Cut, outcome: &mut Outcome, preload: Option<&Path>) -> Result<(), String> {
+fn commit_until_cut(
+    disk: &mut Disk,
+    (cut, at_once): (Cut, u64),
+    outcome: &mut Outcome,
+    preload: Option<&Path>,
+) -> Result<(), String> {
     let database = disk.mounted_at().join("store").display().to_string();
-    let first = outcome.acknowledged.to_string();
+    let (first, at_once) = (outcome.acknowledged.to_string(), at_once.to_string());
     let setting = preload.map(|library| format!("LD_PRELOAD={}", library.display()));
     let probe = binaries::power_probe().display().to_string();
     // `env` without a setting runs the program as it is.
     let mut arguments: Vec<&str> = setting.as_deref().into_iter().collect();
-    arguments.extend([probe.as_str(), "child", &database, &first]);
+    arguments.extend([probe.as_str(), "child", &database, &first, &at_once]);
     let said = disk.mounted_at().with_file_name(format!("acknowledged-{}", outcome.cuts));
     let mut probe =
         Process::start("unshare", Path::new("unshare"), &disk.arguments(Path::new("env"), &arguments), &said, None);
