@@ -40,6 +40,19 @@ pub(super) enum For {
     Cm,
 }
 
+impl For {
+    fn authority(self) -> &'static str {
+        match self {
+            Self::Clients => "acme-ca",
+            Self::Cm => "clients-ca",
+        }
+    }
+}
+
+fn now() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
+}
+
 pub(super) fn ec_key() -> PKey<Private> {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
@@ -52,20 +65,26 @@ pub(super) fn rsa_key() -> PKey<Private> {
 impl Identity {
     /// By the authority of the sandbox that its readers trust; valid from an hour ago for so many days.
     pub(super) fn new(world: &World, whom: For, key: PKey<Private>, days: i64) -> Self {
-        let authority = match whom {
-            For::Clients => "acme-ca",
-            For::Cm => "clients-ca",
-        };
-        Self::by(world, authority, whom, key, days)
+        Self::by(world, whom.authority(), whom, key, days)
     }
 
     /// By this authority of the sandbox.
     pub(super) fn by(world: &World, authority: &str, whom: For, key: PKey<Private>, days: i64) -> Self {
+        let expires = now() + days * DAY_SECS;
+        Self::between(world, authority, whom, key, (now().min(expires) - 3600, expires))
+    }
+
+    /// One that was renewed a year ago, or should have been.
+    pub(super) fn old(world: &World, whom: For, days_left: i64) -> Self {
+        const YEAR_DAYS: i64 = 365;
+        let expires = now() + days_left * DAY_SECS;
+        Self::between(world, whom.authority(), whom, ec_key(), (expires - YEAR_DAYS * DAY_SECS, expires))
+    }
+
+    fn between(world: &World, authority: &str, whom: For, key: PKey<Private>, (begins, expires): (i64, i64)) -> Self {
         let read = |name: String| fs::read(world.site().pki(&name)).unwrap();
         let issuer = X509::from_pem(&read(format!("{authority}.pem"))).unwrap();
         let issuer_key = PKey::private_key_from_pem(&read(format!("{authority}.key"))).unwrap();
-        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
-        let expires = now + days * DAY_SECS;
         let mut subject = X509NameBuilder::new().unwrap();
         subject.append_entry_by_text("CN", "renewed").unwrap();
         let mut serial = BigNum::new().unwrap();
@@ -76,7 +95,7 @@ impl Identity {
         certificate.set_subject_name(&subject.build()).unwrap();
         certificate.set_issuer_name(issuer.subject_name()).unwrap();
         certificate.set_pubkey(&key).unwrap();
-        certificate.set_not_before(&Asn1Time::from_unix(now.min(expires) - 3600).unwrap()).unwrap();
+        certificate.set_not_before(&Asn1Time::from_unix(begins).unwrap()).unwrap();
         certificate.set_not_after(&Asn1Time::from_unix(expires).unwrap()).unwrap();
         let context = certificate.x509v3_context(Some(&issuer), None);
         let names = match whom {

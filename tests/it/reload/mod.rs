@@ -250,6 +250,28 @@ fn identities_are_exchanged_under_load_and_no_request_fails() {
 }
 
 #[test]
+fn a_certificate_in_use_that_is_near_its_end_is_told_of() {
+    let world = fragile_world();
+    let site = world.site();
+    let pair = |name: &str| [format!("{name}.pem"), format!("{name}.key")].map(|file| site.pki(&file));
+    let (server, cm) = (pair("acme-server"), pair("gateway"));
+    let good = [&server, &cm].map(|pair| pair.each_ref().map(|path| fs::read(path).unwrap()));
+    let log = Log::of(&world);
+    Identity::old(&world, For::Clients, 20).put(&server[0], &server[1]);
+    Identity::old(&world, For::Cm, 5).put(&cm[0], &cm[1]);
+    let _ = log.wait_for(&["WARN", "expires soon", "identity=\"server\"", "days_left=19", "renewed"]);
+    let _ = log.wait_for(&["WARN", "expires soon", "identity=\"cm\"", "days_left=4"]);
+    for (pair, octets) in [&server, &cm].into_iter().zip(good) {
+        replace(&pair[0], &octets[0], 0o644);
+        replace(&pair[1], &octets[1], 0o600);
+    }
+    let again = Log::of(&world);
+    world.signal_gateway("HUP");
+    let _ = again.wait_for(&["are in use", "issuer_roots"]);
+    assert_eq!(log.text().matches("expires soon").count(), 2, "once is enough: {}", log.text());
+}
+
+#[test]
 fn a_certificate_that_cannot_be_used_is_told_with_file_and_way_out_and_the_old_one_stays() {
     let world = fragile_world();
     let site = world.site();

@@ -16,7 +16,7 @@ use openssl::{
     ssl::{SslConnector, SslMethod, SslVerifyMode},
     x509::X509,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{base64url, binaries, http::request, officer::Officer, site::Site, wait_for, world::World};
 
 use crate::renewal_info::certificate_id;
@@ -55,7 +55,9 @@ fn registered_world(validity: &str) -> World {
 
 fn external_account_key(site: &Site, officer: &Officer, validity: &str) -> [(&'static str, String); 2] {
     let allowed = json!({"mode": "listed", "rules": [{"type": "dns", "value": NAME, "match": "exact"}]});
-    let registration = officer.preregister(&json!({"allowedIdentifiers": allowed, "maxValidity": validity}));
+    let profiles = ["tls-server", "tls-server-approval"];
+    let members = json!({"allowedIdentifiers": allowed, "allowedProfiles": profiles, "maxValidity": validity});
+    let registration = officer.preregister(&members);
     let file = site.dir.join("external.key");
     let mut options = fs::OpenOptions::new();
     let mut opened = options.write(true).create_new(true).mode(0o600).open(&file).unwrap();
@@ -229,6 +231,49 @@ fn directory_unverified(site: &Site) -> String {
     // An end without a good-bye is one as well.
     let _ended = std::io::Read::read_to_end(&mut stream, &mut answer);
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn an_order_that_waits_for_approval_is_taken_up_after_a_crash_and_ends_in_one_certificate() {
+    let mut world = registered_world("P9D");
+    let site = world.site().clone();
+    assert_eq!(world.stop_gateway(), Some(0));
+    let text = fs::read_to_string(site.settings_file()).unwrap();
+    let approval = "[endpoints.registered]\nprofile = \"tls-server-approval\"\n";
+    fs::write(site.settings_file(), text.replacen("[endpoints.registered]\n", approval, 1)).unwrap();
+    fs::remove_file(folder(&site).join("server.pem")).unwrap();
+    world.restart_gateway_unready();
+    let under_way = || fs::read(folder(&site).join("order.json")).ok();
+    let order = wait_for("an order under way", RENEWED_WITHIN, under_way);
+    let url = serde_json::from_slice::<Value>(&order).unwrap()["url"].as_str().unwrap().to_owned();
+    let finalized = format!("{}/finalize\" status=200", url.trim_start_matches(&site.external_url));
+    wait_for("finalize", RENEWED_WITHIN, || {
+        fs::read_to_string(site.log("gateway")).unwrap().contains(&finalized).then_some(())
+    });
+    let before = certificates(&world);
+    world.kill_gateway();
+    world.restart_gateway_unready();
+    assert_eq!(under_way(), Some(order), "it is the same order, with the same key");
+    world.officer().decide(&url, "approve");
+    let shown = wait_for("the certificate", RENEWED_WITHIN, || accepted(&site));
+    assert_eq!(names(&shown), [NAME]);
+    assert_eq!((certificates(&world), world.certificates_of(&url)), (before + 1, 1));
+    wait_for("the end of the order", RENEWED_WITHIN, || under_way().is_none().then_some(()));
+}
+
+#[test]
+fn an_external_account_key_whose_binding_is_not_answered_is_not_lost() {
+    let world = World::start_as(NAME, "roots.pem", |site, officer| {
+        let _ = site.control(
+            "/faults",
+            &json!({"operation": "bindRegistration", "count": 3, "fault": {"kind": "reset-after"}}),
+        );
+        let mut settings = settings(site, "registered");
+        settings.extend(external_account_key(site, officer, "P9D"));
+        settings
+    });
+    assert_eq!(world.faults(), json!([]), "they have happened");
+    assert_eq!(names(&accepted(world.site()).unwrap()), [NAME]);
 }
 
 #[test]

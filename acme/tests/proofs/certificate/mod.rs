@@ -259,6 +259,17 @@ fn a_presented_certificate_is_read_without_being_believed() {
 }
 
 #[test]
+fn a_certificate_is_called_by_its_issuers_key_and_its_serial() {
+    let der = leaf().sign(&ISSUING);
+    let id = CertificateId::of(&der).unwrap();
+    let (authority, serial) = id.as_str().split_once('.').unwrap();
+    assert_eq!(acme::base64url::decode(authority).unwrap(), ISSUING.id());
+    let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
+    assert_eq!(acme::base64url::decode(serial).unwrap(), parsed.raw_serial());
+    assert_eq!(CertificateId::of(&der[1..]), None);
+}
+
+#[test]
 fn certificate_ids_have_two_forms() {
     // RFC 9773 section 4.1, and a fallback for certificates without a key identifier.
     let renewal = "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE";
