@@ -10,6 +10,7 @@ mod cli;
 mod cm;
 mod error;
 mod explain;
+mod import;
 mod output;
 mod recipes;
 mod settings;

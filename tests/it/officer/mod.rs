@@ -2,6 +2,7 @@
 
 mod certificates;
 mod explain;
+mod import;
 mod registrations;
 mod roles;
 

@@ -1,6 +1,7 @@
 //! `registrations`: who may get what (CM contract section 4.3).
 
 mod create;
+mod import;
 mod show;
 mod status;
 mod update;
@@ -61,6 +62,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         recipes: create::Recipes,
     },
+    /// Make many registrations from a CSV file, after showing what that would do
+    Import(Box<import::Arguments>),
+    /// Print all registrations with an external account key as CSV
+    Export,
 }
 
 /// Carries it out.
@@ -78,6 +83,8 @@ pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure
         Command::Revoke { id, reason, with_certificates: true, apply } => {
             status::revoke_with_certificates(desk, &id, &reason, apply).await
         }
+        Command::Import(arguments) => import::import(*arguments, desk).await,
+        Command::Export => import::export(desk).await,
         Command::RotateSecret { id, recipes } => create::rotate(&id, &recipes, desk).await,
     }
 }

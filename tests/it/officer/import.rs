@@ -1,0 +1,169 @@
+//! Many registrations from files of other products, interrupted and resumed.
+
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
+
+use serde_json::{Value, json};
+use tests::{binaries, wait_for};
+
+use super::{bound, text};
+use crate::world;
+
+/// Enough that the program is still at it when it is killed.
+const MANY: usize = 400;
+
+fn file(name: &str, contents: &str) -> PathBuf {
+    let path = world().site().dir.join(name);
+    fs::write(&path, contents).unwrap();
+    path
+}
+
+fn counted(answer: &Value, action: &str) -> usize {
+    answer["items"].as_array().unwrap().iter().filter(|item| item["action"] == action).count()
+}
+
+#[test]
+fn a_list_of_another_product_is_shown_before_it_is_taken() {
+    let desk = world().desk("officer");
+    let csv =
+        "eab_kid,eab_mac,allowed_domainlist,contact\nimp-a2c-1,bWFj,\"*.a2c.import.test,one.import.test\",print room\n";
+    let path = file("a2c.csv", csv);
+    let path = path.to_str().unwrap();
+    let shown = desk.json(&["registrations", "import", path, "--from", "acme2certifier"]);
+    assert_eq!((shown["applied"].clone(), counted(&shown, "create")), (json!(false), 1));
+    assert_eq!(shown["items"][0]["no_longer_allowed"], json!(["*.bada2c.import.test"]));
+    assert_eq!(shown["ignored_columns"], json!(["eab_mac"]));
+    assert_eq!(desk.run(&["registrations", "show", "imp-a2c-1"]).code, 6, "nothing was done");
+
+    let secrets = world().site().dir.join("a2c-secrets.csv");
+    let apply = [
+        "registrations",
+        "import",
+        path,
+        "--from",
+        "acme2certifier",
+        "--apply",
+        "--secrets",
+        secrets.to_str().unwrap(),
+    ];
+    assert_eq!(counted(&desk.json(&apply), "create"), 1);
+    let keys = fs::read_to_string(&secrets).unwrap();
+    let (_, key) = keys.lines().last().unwrap().split_once("imp-a2c-1,").unwrap();
+    let made = json!({"eab": {"kid": "imp-a2c-1", "hmac_key": key.split(',').next().unwrap()}});
+    let client = bound(&made);
+    for name in ["x.y.a2c.import.test", "*.a2c.import.test", "one.import.test"] {
+        let _ = client.order(&[name]);
+    }
+    for name in ["a2c.import.test", "*.bada2c.import.test", "www.one.import.test"] {
+        let _ = client.new_order(&[name]).assert_refused(403, "rejectedIdentifier");
+    }
+    assert_eq!(counted(&desk.json(&apply), "same"), 1, "again is harmless");
+}
+
+#[test]
+fn a_wrong_line_stops_an_import_unless_it_is_left_out() {
+    let desk = world().desk("officer");
+    let path = file("wrong.csv", "kid,owner,names\nimp-good-1,o,good.import.test\nimp-bad-1,o,com\nimp-bad-2,o,\n");
+    let secrets = world().site().dir.join("wrong-secrets.csv");
+    let apply = [
+        "registrations",
+        "import",
+        path.to_str().unwrap(),
+        "--from",
+        "nexus",
+        "--apply",
+        "--secrets",
+        secrets.to_str().unwrap(),
+    ];
+    let stopped = desk.run(&apply);
+    assert_eq!(stopped.code, 3, "{stopped:?}");
+    assert!(stopped.stderr.contains("line 3: imp-bad-1") && stopped.stderr.contains("public suffix"), "{stopped:?}");
+    assert_eq!(desk.run(&["registrations", "show", "imp-good-1"]).code, 6, "nothing was done");
+    let done = desk.json(&[&apply[..], &["--skip-wrong"]].concat());
+    assert_eq!((counted(&done, "create"), counted(&done, "wrong")), (1, 2));
+    let shown = desk.json(&["registrations", "show", "imp-good-1"]);
+    assert_eq!(text(&shown, "/allowed_identifiers/rules/0/match"), "suffix");
+}
+
+#[test]
+fn an_import_that_is_killed_goes_on_without_duplicates() {
+    let desk = world().desk("officer");
+    let rows: String = (0..MANY).map(|n| format!("imp-many-{n},many imported,host-{n}.import.test\n")).collect();
+    let path = file("many.csv", &format!("kid,owner,names\n{rows}"));
+    let secrets = world().site().dir.join("many-secrets.csv");
+    let arguments = [
+        "registrations",
+        "import",
+        path.to_str().unwrap(),
+        "--from",
+        "nexus",
+        "--apply",
+        "--secrets",
+        secrets.to_str().unwrap(),
+    ];
+    let mut command = Command::new(binaries::officer());
+    let _ = command.arg("--config").arg(world().site().dir.join("desk-of-officer.toml")).args(arguments);
+    let mut running = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let lines = || fs::read_to_string(&secrets).map(|text| text.lines().count()).unwrap_or(0);
+    wait_for("some keys", std::time::Duration::from_secs(60), || (lines() > 20).then_some(()));
+    running.kill().unwrap();
+    let _ = running.wait().unwrap();
+    let written = lines();
+    assert!(written < MANY, "it was killed in the middle");
+
+    let done = desk.json(&arguments);
+    assert!(counted(&done, "same") >= written - 2, "{written} keys were written before");
+    let list = desk.json(&["registrations", "list", "--owner", "many imported", "--limit", "100000"]);
+    let ids: BTreeSet<&str> = list["items"].as_array().unwrap().iter().map(|one| text(one, "/eab/kid")).collect();
+    assert_eq!((ids.len(), list["items"].as_array().unwrap().len()), (MANY, MANY));
+    let keys = fs::read_to_string(&secrets).unwrap();
+    let whole: BTreeSet<&str> = keys
+        .lines()
+        .skip(1)
+        .filter(|line| line.split(',').count() == 3)
+        .filter_map(|line| line.split(',').next())
+        .collect();
+    assert_eq!(whole.len(), MANY, "each has a key that somebody can read");
+}
+
+#[test]
+fn what_is_exported_is_taken_back_as_it_is() {
+    let desk = world().desk("officer");
+    let made = desk.json(&[
+        "registrations",
+        "create",
+        "--owner",
+        "ex\u{fc}port, room 7",
+        "--key-id",
+        "exported-1",
+        "--allow",
+        "suffix:export.import.test,no-wildcards",
+        "--allow",
+        "cidr:192.0.2.0/24",
+        "--exclude",
+        "exact:vpn.export.import.test",
+    ]);
+    let export = desk.text(&["registrations", "export"]);
+    let heading = export.lines().next().unwrap();
+    let line = export.lines().find(|line| line.starts_with("exported-1,")).expect("it is exported");
+    assert!(!export.contains(text(&made, "/eab/hmac_key")));
+    let path = file("exported.csv", &format!("{heading}\n{line}\n"));
+    let again = desk.json(&["registrations", "import", path.to_str().unwrap()]);
+    assert_eq!(counted(&again, "same"), 1, "{again}");
+    let narrower =
+        file("narrower.csv", &format!("{heading}\n{}\n", line.replace("cidr:192.0.2.0/24", "cidr:192.0.2.0/25")));
+    let differs = desk.json(&["registrations", "import", narrower.to_str().unwrap()]);
+    assert_eq!(counted(&differs, "differs"), 1, "{differs}");
+    let secrets = world().site().dir.join("narrower-secrets.csv");
+    let arguments = [
+        "registrations",
+        "import",
+        narrower.to_str().unwrap(),
+        "--update",
+        "--apply",
+        "--secrets",
+        secrets.to_str().unwrap(),
+    ];
+    assert_eq!(counted(&desk.json(&arguments), "update"), 1);
+    let shown = desk.text(&["registrations", "show", "exported-1"]);
+    assert!(shown.contains("cidr:192.0.2.0/25"), "{shown}");
+}
