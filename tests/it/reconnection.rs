@@ -12,10 +12,17 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Takes the CM away until calls fail at once, and brings it back with another text in its settings.
 fn come_back_with(world: &mut World, old: &str, new: &str) {
+    change_cm(world, old, new, |world| {
+        for _ in 0..3 {
+            let _ = world.client("open").register(&json!({})).assert_refused(503, "serverInternal");
+        }
+    });
+}
+
+/// Ends the CM and starts it again with another text in its settings.
+pub(crate) fn change_cm(world: &mut World, old: &str, new: &str, meanwhile: impl FnOnce(&World)) {
     world.kill_cm();
-    for _ in 0..3 {
-        let _ = world.client("open").register(&json!({})).assert_refused(503, "serverInternal");
-    }
+    meanwhile(world);
     let file = world.site().sandbox_dir().join("cm.toml");
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains(old), "{text}");
