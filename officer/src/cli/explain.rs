@@ -168,6 +168,7 @@ fn told(name: &str, registration: &str, explanation: &Explanation) -> String {
     let rules = table(&["LOOKED AT", "NAME", "OUTCOME", "ENTRY OR RULE", "DETAIL"], &rows);
     let rest = match passed.len() {
         0 => String::new(),
+        1 => "\n1 entry that does not cover the name is left out; --json has it".to_owned(),
         some => format!("\n{some} entries that do not cover the name are left out; --json has them"),
     };
     format!("{head}\n\n{rules}{rest}")

@@ -113,6 +113,22 @@ fn a_list_that_is_changed_holds_for_the_next_order() {
 }
 
 #[test]
+fn the_certificate_that_a_narrower_list_would_lose_is_named_before() {
+    let registration = created(&["--allow", "suffix:lost.officer.test"]);
+    let (client, id) = (bound(&registration), text(&registration, "/id"));
+    let _ = client.issue(&["kept.lost.officer.test"]);
+    let _ = client.issue(&["gone.lost.officer.test", "kept.lost.officer.test"]);
+    let change = ["registrations", "update", id, "--allow", "exact:kept.lost.officer.test"];
+    let shown = world().desk("officer").json(&[&change[..], &["--dry-run"]].concat());
+    let lost = shown["no_longer_renewable"].as_array().unwrap();
+    assert_eq!(lost.len(), 1, "{shown}");
+    assert_eq!(lost[0]["names"], json!(["gone.lost.officer.test"]));
+    let told = world().desk("officer").text(&change);
+    assert!(told.contains("whose renewal will be refused") && told.contains(text(&lost[0], "/id")), "{told}");
+    wait_for_orders(&client, "gone.lost.officer.test", 403);
+}
+
+#[test]
 fn a_new_secret_binds_and_the_one_before_does_not() {
     let registration = created(&["--allow", "suffix:rotated.officer.test"]);
     let rotated = world().desk("officer").json(&["registrations", "rotate-secret", text(&registration, "/id")]);

@@ -1,6 +1,7 @@
 //! `registrations`: who may get what (CM contract section 4.3).
 
 mod create;
+mod effect;
 mod import;
 mod show;
 mod status;

@@ -4,7 +4,7 @@
 use acme::time::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Desk, guard_public_suffixes};
+use super::{Desk, effect, guard_public_suffixes};
 use crate::{
     allowlist::{self, Entry, List},
     cli::when,
@@ -76,17 +76,26 @@ pub(super) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Fai
         let text = format!("{id} is already so; nothing to change");
         return Ok(Answer::new(text, json!({"id": id, "applied": false, "changes": {}})));
     }
-    let text: Vec<String> = changes.iter().map(Change::text).collect();
-    let text = text.join("\n");
+    let lost = match patch.get("allowedIdentifiers") {
+        Some(list) => effect::no_longer_renewable(&cm, &id, list).await?,
+        None => Vec::new(),
+    };
+    let text: Vec<String> = changes.iter().map(Change::text).chain(effect::told(&lost)).collect();
+    let (text, lost) = (text.join("\n"), effect::to_json(&lost));
     let listed: Map<String, Value> = changes.into_iter().map(Change::json).collect();
     let listed = snake_case(&Value::Object(listed));
     if dry_run {
         let text = format!("{text}\n{id} would change like this. Nothing was done");
-        return Ok(Answer::new(text, json!({"id": id, "applied": false, "changes": listed})));
+        return Ok(Answer::new(
+            text,
+            json!({"id": id, "applied": false, "changes": listed, "no_longer_renewable": lost}),
+        ));
     }
     let Registration { view, json } = cm.update_registration(&before.view, &patch).await?;
     let text = format!("{text}\n{id} is changed, version {}", view.version);
-    let json = json!({"id": id, "applied": true, "changes": listed, "registration": snake_case(&json)});
+    let json = json!({
+        "id": id, "applied": true, "changes": listed, "no_longer_renewable": lost, "registration": snake_case(&json),
+    });
     Ok(Answer::new(text, json))
 }
 
