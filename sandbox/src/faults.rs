@@ -3,7 +3,7 @@
 //! A rule says how many of the next requests of one operation go wrong and how. The control
 //! server adds rules, the reference CM takes them. Rules live in memory only: a restarted sandbox
 //! is a healthy one. This is not a way to weaken the CM's decisions: no fault lets anybody have
-//! what the contract forbids, except the three that make a wrong certificate on purpose.
+//! what the contract forbids, except those that make a wrong certificate, or another one, on purpose.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -58,6 +58,8 @@ pub(crate) enum Fault {
     WrongNames,
     /// Hand out a chain whose issuer did not sign the certificate.
     WrongChain,
+    /// Show another certificate for a request than the one that it has.
+    SecondCertificate,
     /// Answer 202 although the profile is automatic, and issue later.
     Pending {
         /// How much later, in milliseconds.
@@ -80,7 +82,7 @@ pub(crate) enum Fault {
 /// `retry_after_secs`), `reset-before`, `reset-after`, `truncated-body`, `html-page`,
 /// `replayed-answer`, `frozen-connection`, `skewed-clock` (`seconds`), and only for
 /// `requestCertificate`: `wrong-key`, `wrong-names`, `wrong-chain`, `pending` (`millis`),
-/// `rejected`.
+/// `rejected`; and only for `getRequest`: `second-certificate`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rule {
@@ -103,6 +105,8 @@ pub(crate) enum RuleRefused {
     DelayTooLong,
     /// This fault changes a certificate, so it makes sense for `requestCertificate` only.
     OnlyForIssuance,
+    /// This fault changes what is shown of a request, so it makes sense for `getRequest` only.
+    OnlyForReading,
     /// There are too many rules already.
     Full,
 }
@@ -116,6 +120,7 @@ impl std::fmt::Display for RuleRefused {
             Self::NothingToDo => f.write_str("count must be at least 1"),
             Self::DelayTooLong => write!(f, "a delay is at most {DELAY_MILLIS_MAX} ms"),
             Self::OnlyForIssuance => f.write_str("this fault is for requestCertificate only"),
+            Self::OnlyForReading => f.write_str("this fault is for getRequest only"),
             Self::Full => write!(f, "at most {RULES_MAX} rules; clear them first"),
         }
     }
@@ -148,7 +153,9 @@ impl Faults {
                 true
             }
             Fault::WrongKey | Fault::WrongNames | Fault::WrongChain | Fault::Rejected => true,
-            Fault::Unavailable { .. }
+            Fault::SecondCertificate if rule.operation != "getRequest" => return Err(RuleRefused::OnlyForReading),
+            Fault::SecondCertificate
+            | Fault::Unavailable { .. }
             | Fault::ResetBefore
             | Fault::ResetAfter
             | Fault::TruncatedBody
@@ -233,6 +240,7 @@ mod tests {
         );
         assert_eq!(faults.add(rule("getInfo", 0, Fault::HtmlPage)), Err(RuleRefused::NothingToDo));
         assert_eq!(faults.add(rule("getInfo", 1, Fault::WrongKey)), Err(RuleRefused::OnlyForIssuance));
+        assert_eq!(faults.add(rule("getInfo", 1, Fault::SecondCertificate)), Err(RuleRefused::OnlyForReading));
         assert_eq!(
             faults.add(rule("getInfo", 1, Fault::DelayBefore { millis: 600_001 })),
             Err(RuleRefused::DelayTooLong)

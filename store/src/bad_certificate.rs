@@ -39,13 +39,14 @@ pub struct BadCertificate {
     pub chain_pem: String,
 }
 
-/// A profile by which nothing is asked of the CM.
+/// A profile by which nothing is asked of the CM, or all of a realm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfileStop {
     /// The CM's realm.
     pub realm: RealmName,
-    /// Which of its profiles.
-    pub profile: ProfileName,
+    /// Which of its profiles; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileName>,
     /// Since when.
     pub since: Timestamp,
     /// The order whose certificate failed.
@@ -57,14 +58,14 @@ pub struct ProfileStop {
 }
 
 impl Store {
-    /// Why a profile is stopped; `None` if it is not.
+    /// Why a profile is stopped, or all of a realm without one; `None` if they are not.
     ///
     /// # Errors
     /// [`ReadError`]; whoever cannot tell must not go on.
     pub async fn profile_stop(
         &self,
         realm: &RealmName,
-        profile: &ProfileName,
+        profile: Option<&ProfileName>,
     ) -> Result<Option<Stored<ProfileStop>>, ReadError> {
         let key = keys::stopped(realm, profile);
         let Some(held) = self.backend.read(&key).await? else { return Ok(None) };
@@ -106,14 +107,14 @@ impl Store {
 impl Commit {
     /// Stops a profile. [`CommitError::Conflict`](crate::CommitError::Conflict) if it is stopped already.
     pub fn stop_profile(&mut self, stop: &ProfileStop) {
-        let key = keys::stopped(&stop.realm, &stop.profile);
+        let key = keys::stopped(&stop.realm, stop.profile.as_ref());
         self.expect(key.clone(), Condition::Absent);
         self.put(key, stop);
     }
 
     /// Lifts a stop.
     pub fn resume_profile(&mut self, was: &Stored<ProfileStop>) {
-        let key = keys::stopped(&was.value.realm, &was.value.profile);
+        let key = keys::stopped(&was.value.realm, was.value.profile.as_ref());
         self.expect(key.clone(), Condition::Is(was.version));
         self.delete(key);
     }
@@ -159,7 +160,7 @@ mod tests {
     fn stop(name: &str) -> ProfileStop {
         ProfileStop {
             realm: realm(),
-            profile: profile(name),
+            profile: Some(profile(name)),
             since: NOW,
             order: order_id("o1"),
             certificate: CertificateId::parse("AQ.Ag").unwrap(),
@@ -168,7 +169,8 @@ mod tests {
     }
 
     fn bad(order: &str, at: Timestamp) -> BadCertificate {
-        let ProfileStop { realm, profile, certificate, failed, .. } = stop("tls-server");
+        let ProfileStop { realm, certificate, failed, .. } = stop("tls-server");
+        let profile = profile("tls-server");
         let chain_pem = String::from("-----BEGIN CERTIFICATE-----");
         BadCertificate { at, realm, profile, order: order_id(order), request: None, certificate, failed, chain_pem }
     }
@@ -184,13 +186,27 @@ mod tests {
         let store = Store::new(Arc::new(Memory::new()), seal(7));
         commit(&store, |commit| commit.stop_profile(&stop("a"))).await.unwrap();
         assert_eq!(commit(&store, |commit| commit.stop_profile(&stop("a"))).await, Err(CommitError::Conflict));
-        assert_eq!(store.profile_stop(&realm(), &profile("b")).await.unwrap(), None);
-        let found = store.profile_stop(&realm(), &profile("a")).await.unwrap().unwrap();
+        assert_eq!(store.profile_stop(&realm(), Some(&profile("b"))).await.unwrap(), None);
+        let found = store.profile_stop(&realm(), Some(&profile("a"))).await.unwrap().unwrap();
         assert_eq!(found.value, stop("a"));
         assert_eq!(store.profile_stops().await.unwrap(), std::slice::from_ref(&found));
         commit(&store, |commit| commit.resume_profile(&found)).await.unwrap();
         assert_eq!(store.profile_stops().await.unwrap(), []);
         assert_eq!(commit(&store, |commit| commit.resume_profile(&found)).await, Err(CommitError::Conflict));
+    }
+
+    #[tokio::test]
+    async fn a_realm_is_stopped_beside_its_profiles() {
+        let store = Store::new(Arc::new(Memory::new()), seal(7));
+        let whole = ProfileStop { profile: None, ..stop("a") };
+        commit(&store, |commit| commit.stop_profile(&whole)).await.unwrap();
+        assert_eq!(store.profile_stop(&realm(), Some(&profile("a"))).await.unwrap(), None);
+        commit(&store, |commit| commit.stop_profile(&stop("a"))).await.unwrap();
+        let found = store.profile_stop(&realm(), None).await.unwrap().unwrap();
+        assert_eq!(found.value, whole);
+        commit(&store, |commit| commit.resume_profile(&found)).await.unwrap();
+        let left: Vec<_> = store.profile_stops().await.unwrap().into_iter().map(|stop| stop.value).collect();
+        assert_eq!(left, [stop("a")]);
     }
 
     #[tokio::test]

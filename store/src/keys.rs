@@ -9,7 +9,7 @@
 //! | `replacement/<endpoint>/<certificate>` | the order that replaces a certificate |
 //! | `failures/<endpoint>/<account>/<type>/~<digest of the identifier>` | failed validations in a row |
 //! | `seal` | tells whether the store was sealed with our key |
-//! | `stopped/<realm>/<profile>` | why nothing is asked for by a profile |
+//! | `stopped/<realm>/<profile>` | why nothing is asked for by a profile, or by any if it is `*` |
 //! | `quarantine/<time>/<order>` | a certificate that failed a check |
 //! | `told/<reference>/<time>/<number>` | an entry of the transcript of an order or authorization |
 //! | `audit/<time>/<number>` | an audit entry that waits to be handed on |
@@ -79,8 +79,8 @@ pub(crate) fn seal_check() -> Key {
     Key::new(String::from("seal"))
 }
 
-pub(crate) fn stopped(realm: &RealmName, profile: &ProfileName) -> Key {
-    Key::new(format!("stopped/{realm}/{profile}"))
+pub(crate) fn stopped(realm: &RealmName, profile: Option<&ProfileName>) -> Key {
+    Key::new(format!("stopped/{realm}/{}", profile.map_or("*", ProfileName::as_str)))
 }
 
 pub(crate) fn stopped_range() -> KeyRange {

@@ -1,16 +1,24 @@
 //! After a certificate that nobody asked for, nothing more is asked for by its profile until an operator says so.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use serde_json::json;
-use tests::{csr::Csr, key::Key, world::World};
+use tests::{csr::Csr, key::Key, wait_for, world::World};
 
 use crate::fragile_world;
 
+/// How long the report on a certificate may take.
+const SOON: Duration = Duration::from_secs(20);
 const METRIC: &str = "acme_gateway_profiles_stopped{endpoint=\"open\",profile=\"tls-server\"} 1";
 
 fn metrics(world: &World) -> String {
     world.site().ops("/metrics").expect(200).text()
+}
+
+/// How many certificates were withheld or issued.
+fn count(world: &World, what: &str) -> u64 {
+    let name = format!("acme_gateway_certificates_{what}_total ");
+    metrics(world).lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap()
 }
 
 #[test]
@@ -47,6 +55,55 @@ fn a_wrong_certificate_stops_its_profile_until_an_operator_resumes_it() {
     let _ = client.finalize(&ready, &csr("ready.stop.test")).expect(200);
     let _ = client.wait(&ready, "valid");
     assert!(world.command(&["profile", "list"]).unwrap().starts_with("No profile is stopped."));
+}
+
+/// The three that a CM must not go on after: nothing reaches the client, the alarm rises, the profile stops.
+#[test]
+fn a_wrong_key_name_or_chain_reaches_nobody_raises_the_alarm_and_stops_the_profile() {
+    let world = fragile_world();
+    let client = world.account();
+    let counts = || ["withheld", "issued"].map(|what| count(&world, what));
+    for (fault, check) in [("wrong-key", "public-key"), ("wrong-names", "names"), ("wrong-chain", "chain")] {
+        let [withheld, issued] = counts();
+        let order = client.ready_order(&["bad.stop.test"]);
+        world.set_fault("requestCertificate", &json!({"kind": fault}));
+        let csr = Csr::for_names(&["bad.stop.test"]).text(&Key::p256());
+        let _ = client.finalize(&order, &csr).expect(200);
+        let ended = client.wait(&order, "invalid");
+        assert_eq!(ended.object["error"]["type"], "urn:ietf:params:acme:error:serverInternal", "{fault}");
+        assert!(ended.object.get("certificate").is_none(), "{fault}");
+        let listed = world.command(&["profile", "list"]).unwrap();
+        assert!(listed.contains(&format!("    {check}: ")), "{fault}: {listed}");
+        let certificate = listed.lines().find_map(|line| line.split_once("because of certificate ")).unwrap().1;
+        let certificate = certificate.split(' ').next().unwrap();
+        let told = ended.object.to_string();
+        assert!(!told.contains(certificate) && !told.contains("SPKI"), "nothing from inside: {told}");
+        assert_eq!(counts(), [withheld + 1, issued], "{fault}");
+        assert!(metrics(&world).contains(METRIC), "{fault}");
+        let _ = client.new_order(&["next.stop.test"]).assert_refused(503, "serverInternal");
+        assert_eq!(world.certificates_of(&order.url), 1, "{fault}: the CM has it, and its books say so");
+        let _ = world.command(&["profile", "resume", "open", "tls-server"]).unwrap();
+    }
+}
+
+#[test]
+fn a_second_certificate_for_one_request_stops_the_realm_and_the_first_stays() {
+    let world = fragile_world();
+    let client = world.account();
+    let order = client.ready_order(&["twice.stop.test"]);
+    world.set_fault("getRequest", &json!({"kind": "second-certificate"}));
+    let key = Key::p256();
+    let _ = client.finalize(&order, &Csr::for_names(&["twice.stop.test"]).text(&key)).expect(200);
+    let valid = client.wait(&order, "valid");
+    let all = "acme_gateway_profiles_stopped{endpoint=\"open\",profile=\"*\"} 1";
+    wait_for("the alarm", SOON, || metrics(&world).contains(all).then_some(()));
+    let issued = client.download(&valid, key);
+    assert!(issued.pem.starts_with("-----BEGIN CERTIFICATE-----"), "the first one is the client's");
+    let _ = client.new_order(&["next.stop.test"]).assert_refused(503, "serverInternal");
+    let listed = world.command(&["profile", "list"]).unwrap();
+    assert!(listed.contains("open all profiles stopped since") && listed.contains("claims: "), "{listed}");
+    assert!(world.command(&["profile", "resume", "open"]).unwrap().starts_with("Realm open is used again"));
+    let _ = client.new_order(&["next.stop.test"]).expect(201);
 }
 
 #[test]

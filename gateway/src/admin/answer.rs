@@ -18,8 +18,11 @@ pub(super) async fn answer(app: &App, request: Request, by: &str) -> Answer {
         Request::OrderShow { reference } => show_order(app, &reference).await,
         Request::ProfileList {} => list_profiles(app).await,
         Request::ProfileResume { realm, profile } => {
-            let nothing = || anyhow::anyhow!("profile {profile} of realm {realm} is not stopped; see profile list");
-            match profile_stop::resume(app, &realm, &profile, by, clock::now()).await {
+            let nothing = || match &profile {
+                Some(profile) => anyhow::anyhow!("profile {profile} of realm {realm} is not stopped; see profile list"),
+                None => anyhow::anyhow!("realm {realm} is not stopped as a whole; see profile list"),
+            };
+            match profile_stop::resume(app, &realm, profile.as_ref(), by, clock::now()).await {
                 Ok(lifted) => lifted.as_ref().map(of_stop).ok_or_else(nothing),
                 Err(error) => Err(told(error)),
             }

@@ -32,12 +32,13 @@ pub(crate) enum Request {
         /// Its id, or any URL that has it.
         reference: String,
     },
-    /// Lifts the stop of a profile.
+    /// Lifts the stop of a profile, or of a realm.
     ProfileResume {
         /// The CM's realm.
         realm: RealmName,
-        /// Which of its profiles.
-        profile: ProfileName,
+        /// Which of its profiles; none for the stop of them all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        profile: Option<ProfileName>,
     },
 }
 

@@ -68,12 +68,12 @@ enum Profile {
         #[arg(long)]
         json: bool,
     },
-    /// Use a profile again, because the CM is in order again.
+    /// Use a profile again, or a whole realm, because the CM is in order again.
     Resume {
         /// The CM's realm.
         realm: String,
-        /// Which of its profiles.
-        profile: String,
+        /// Which of its profiles; without it the stop of the whole realm is lifted.
+        profile: Option<String>,
         /// The settings of the running gateway.
         #[arg(long, default_value = "/etc/acme-gateway/gateway.toml")]
         config: PathBuf,
@@ -87,7 +87,9 @@ pub(crate) fn run() -> ExitCode {
         Command::CheckConfig { config } => check_config::run(&config),
         Command::Order(Order::Show { reference, config, json }) => order::show(&config, reference, json),
         Command::Profile(Profile::List { config, json }) => profile::list(&config, json),
-        Command::Profile(Profile::Resume { realm, profile, config }) => profile::resume(&config, &realm, &profile),
+        Command::Profile(Profile::Resume { realm, profile, config }) => {
+            profile::resume(&config, &realm, profile.as_deref())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

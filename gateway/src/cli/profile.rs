@@ -25,7 +25,8 @@ pub(super) fn list(config: &Path, json: bool) -> anyhow::Result<()> {
     }
     for stop in stopped {
         let text = |name| text(&stop, name);
-        println!("{} {} stopped since {}", text("realm"), text("profile"), text("since"));
+        let profile = stop.get("profile").and_then(Value::as_str).unwrap_or("all profiles");
+        println!("{} {} stopped since {}", text("realm"), acme::problem::shown(profile), text("since"));
         println!("  because of certificate {} for order {}", text("certificate"), text("order"));
         show_failed(&stop);
     }
@@ -42,14 +43,15 @@ pub(super) fn list(config: &Path, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lifts the stop of a profile.
-pub(super) fn resume(config: &Path, realm: &str, profile: &str) -> anyhow::Result<()> {
+/// Lifts the stop of a profile, or of a realm.
+pub(super) fn resume(config: &Path, realm: &str, profile: Option<&str>) -> anyhow::Result<()> {
     let request = Request::ProfileResume {
         realm: RealmName::parse(realm).context("REALM is not a name of a realm")?,
-        profile: ProfileName::parse(profile).context("PROFILE is not a name of a profile")?,
+        profile: profile.map(ProfileName::parse).transpose().context("PROFILE is not a name of a profile")?,
     };
     ask(config, &request)?;
-    println!("Profile {profile} of realm {realm} is used again; what waited for it goes on within seconds.");
+    let what = profile.map_or(format!("Realm {realm}"), |profile| format!("Profile {profile} of realm {realm}"));
+    println!("{what} is used again; what waited for it goes on within seconds.");
     Ok(())
 }
 

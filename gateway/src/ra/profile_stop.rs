@@ -1,5 +1,5 @@
-//! Profiles that are stopped because the CM returned a bad certificate, until an operator lifts it
-//! (CM contract section 7).
+//! Profiles that are stopped because the CM returned a bad certificate, and realms because it returned a second one,
+//! until an operator lifts it (CM contract sections 7 and 8).
 //!
 //! The stop is a record in the store, read whenever something is to be asked for by the profile: it
 //! outlives a restart, and no memory of ours can forget it.
@@ -29,12 +29,13 @@ const KEPT: Duration = Duration::from_secs(90 * 86_400);
 /// Longest chain that is kept, in octets.
 const CHAIN_OCTETS_MAX: usize = 128 * 1024;
 
-/// Whether something may be asked for by this profile.
+/// Whether nothing may be asked for by this profile: it is stopped, or all of its realm.
 ///
 /// # Errors
 /// [`ReadError`]: nobody knows, so nothing may be asked for.
 pub(crate) async fn is_stopped(app: &App, realm: &RealmName, profile: &ProfileName) -> Result<bool, ReadError> {
-    Ok(app.store.profile_stop(realm, profile).await?.is_some())
+    let of_profile = app.store.profile_stop(realm, Some(profile)).await?;
+    Ok(of_profile.is_some() || app.store.profile_stop(realm, None).await?.is_some())
 }
 
 /// Refuses what would lead to a certificate by a profile that is stopped.
@@ -59,6 +60,41 @@ pub(crate) async fn record(
     failed: &[FailedCheck],
     now: Timestamp,
 ) -> Result<(), ReadError> {
+    let bad = keep(app, commit, (realm, order), (request, certificate), failed, now).await?;
+    let is_alarm = failed.iter().any(|failed| failed.check.is_alarm());
+    if is_alarm && !is_stopped(app, realm, &order.profile).await? {
+        let profile = Some(bad.profile.clone());
+        stop(app, commit, bad, profile, now);
+    }
+    Ok(())
+}
+
+/// Adds to a commit what follows from a second certificate for one request: the record of it, and the stop of all the
+/// realm, because a CM that does so does not know any more what it has issued.
+pub(crate) async fn record_second(
+    app: &App,
+    commit: &mut Commit,
+    (realm, order): (&RealmName, &Order),
+    (request, certificate): (&CertificateRequestId, &Certificate),
+    failed: &[FailedCheck],
+    now: Timestamp,
+) -> Result<(), ReadError> {
+    let bad = keep(app, commit, (realm, order), (Some(request), certificate), failed, now).await?;
+    if app.store.profile_stop(realm, None).await?.is_none() {
+        stop(app, commit, bad, None, now);
+    }
+    Ok(())
+}
+
+/// Keeps a bad certificate, and forgets the oldest one for it.
+async fn keep(
+    app: &App,
+    commit: &mut Commit,
+    (realm, order): (&RealmName, &Order),
+    (request, certificate): (Option<&CertificateRequestId>, &Certificate),
+    failed: &[FailedCheck],
+    now: Timestamp,
+) -> Result<BadCertificate, ReadError> {
     let default = certificate.chains.iter().find(|chain| chain.is_default).or(certificate.chains.first());
     let mut chain_pem = default.map(|chain| chain.pem.clone()).unwrap_or_default();
     if chain_pem.len() > CHAIN_OCTETS_MAX {
@@ -78,15 +114,14 @@ pub(crate) async fn record(
     let kept = app.store.bad_certificates().await?;
     let too_many = kept.len().saturating_add(1).saturating_sub(KEPT_MAX);
     kept.iter().take(too_many).for_each(|oldest| commit.forget_bad_certificate(oldest));
+    Ok(bad)
+}
 
-    let is_alarm = failed.iter().any(|failed| failed.check.is_alarm());
-    if is_alarm && !is_stopped(app, realm, &order.profile).await? {
-        let BadCertificate { realm, profile, order, certificate, failed, .. } = bad;
-        let stop = ProfileStop { realm, profile, since: now, order, certificate, failed };
-        audit::add(app, commit, now, &Event::ProfileStopped { stop: &stop });
-        commit.stop_profile(&stop);
-    }
-    Ok(())
+fn stop(app: &App, commit: &mut Commit, bad: BadCertificate, profile: Option<ProfileName>, now: Timestamp) {
+    let BadCertificate { realm, order, certificate, failed, .. } = bad;
+    let stop = ProfileStop { realm, profile, since: now, order, certificate, failed };
+    audit::add(app, commit, now, &Event::ProfileStopped { stop: &stop });
+    commit.stop_profile(&stop);
 }
 
 /// Shows operators which profiles are stopped; at start, and whenever that has changed.
@@ -95,21 +130,22 @@ pub(crate) async fn show(app: &App) -> Result<(), ReadError> {
     app.metrics.forget_stopped_profiles();
     for stop in stops.iter().map(|stop| &stop.value) {
         for endpoint in app.endpoints.values().filter(|endpoint| endpoint.realm == stop.realm) {
-            app.metrics.profile_stopped(&endpoint.name, &stop.profile);
+            app.metrics.profile_stopped(&endpoint.name, stop.profile.as_ref());
         }
-        tracing::error!(realm = %stop.realm, profile = %stop.profile, since = %stop.since, order = %stop.order,
+        tracing::error!(realm = %stop.realm, profile = stop.profile.as_ref().map_or("all", ProfileName::as_str), since = %stop.since, order = %stop.order,
             certificate = %stop.certificate, failed = ?stop.failed,
-            "ALARM: the profile is stopped, because the CM returned a certificate by it that is not the one asked for; \
-             when the CM is in order again: acme-gateway profile resume REALM PROFILE");
+            "ALARM: the profile is stopped, because the CM returned a certificate by it that is not the one asked for, or all \
+             profiles, because it returned a second one for a request; when the CM is in order again: acme-gateway profile \
+             resume REALM PROFILE, or without PROFILE for all");
     }
     Ok(())
 }
 
-/// Lifts the stop of a profile; `None` if it is not stopped. `by` is who did it.
+/// Lifts the stop of a profile, or without one that of the realm; `None` if it is not stopped. `by` is who did it.
 pub(crate) async fn resume(
     app: &App,
     realm: &RealmName,
-    profile: &ProfileName,
+    profile: Option<&ProfileName>,
     by: &str,
     now: Timestamp,
 ) -> Result<Option<ProfileStop>, Error> {
@@ -119,7 +155,8 @@ pub(crate) async fn resume(
     audit::add(app, &mut commit, now, &Event::ProfileResumed { stop: &stop.value, by });
     // A conflict means that somebody else did it at the same moment; the operator sees that in the list.
     app.store.commit(commit).await?;
-    tracing::warn!(%realm, %profile, by, "the profile is used again");
+    let name = profile.map_or("all", ProfileName::as_str);
+    tracing::warn!(%realm, profile = name, by, "the profile is used again");
     show(app).await?;
     app.wake.now();
     Ok(Some(stop.value))

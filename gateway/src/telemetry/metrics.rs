@@ -208,9 +208,10 @@ impl Metrics {
         self.event_feed_answered.with_label_values(&[realm.as_str()]).set(at.unix_secs());
     }
 
-    /// A profile is stopped.
-    pub(crate) fn profile_stopped(&self, endpoint: &EndpointName, profile: &ProfileName) {
-        self.profiles_stopped.with_label_values(&[endpoint.as_str(), profile.as_str()]).set(1);
+    /// A profile is stopped, or all of an endpoint.
+    pub(crate) fn profile_stopped(&self, endpoint: &EndpointName, profile: Option<&ProfileName>) {
+        let profile = profile.map_or("*", ProfileName::as_str);
+        self.profiles_stopped.with_label_values(&[endpoint.as_str(), profile]).set(1);
     }
 
     /// No profile is stopped, as far as is known.

@@ -45,6 +45,8 @@ pub(crate) enum Fault {
 pub(crate) enum Ruling {
     /// It is issued, but the certificate is wrong.
     Wrong(Flaw),
+    /// Each look at it finds another certificate.
+    IssuedAnew,
     /// It is issued after it was looked at so often.
     IssuedAfter(u32),
     /// It is refused after it was looked at so often.

@@ -115,7 +115,7 @@ pub(crate) enum Entry {
     OrderFailed { problem: Problem },
     /// Because of this order's certificate.
     #[serde(rename = "profile.stopped")]
-    ProfileStopped { profile: ProfileName },
+    ProfileStopped { profile: Option<ProfileName> },
     /// The CM heard what became of the certificate.
     #[serde(rename = "delivery.reported")]
     DeliveryReported {

@@ -49,6 +49,7 @@ fn samples() -> Vec<(Entry, bool)> {
         target: CANARY.to_owned(),
         at: NOW,
         caa: Some(caa(CaaResult::NoRecords)),
+        reusable_until: None,
     };
     let seen = vec![
         Observation::Judgement { subject: CANARY.to_owned(), flaw: Some(CANARY.to_owned()) },
@@ -125,7 +126,7 @@ fn samples() -> Vec<(Entry, bool)> {
         (Entry::CertificateChecked { certificate: certificate.clone(), failed }, true),
         (Entry::CertificateIssued { certificate }, true),
         (Entry::OrderFailed { problem: problem() }, true),
-        (Entry::ProfileStopped { profile }, false),
+        (Entry::ProfileStopped { profile: Some(profile) }, false),
         (Entry::DeliveryReported { failed: vec![Check::Names], error: Some(CANARY.into()) }, false),
     ]
 }
@@ -333,6 +334,59 @@ async fn one_account_cannot_fill_the_disk_with_refusals() {
     }
     assert_eq!((without, gateway.disk.commits() - before), (50, 100));
     assert!(reference_of(gateway.order(&other, &["b.test"]).await).is_some());
+}
+
+#[tokio::test]
+async fn a_refusal_that_cannot_be_written_down_is_the_same_without_a_link() {
+    let gateway = Gateway::new().await;
+    let registration = listed(&gateway);
+    gateway.disk.refuse_next(store::backend::ApplyError::Full);
+    let outcome = gateway.order(&registration, &["b.test"]).await;
+    let Err(Error::Refused(refusal)) = outcome else { panic!("not refused") };
+    assert_eq!((refusal.problem.kind, refusal.transcript), (ProblemKind::RejectedIdentifier, None));
+}
+
+#[tokio::test]
+async fn refusals_by_a_limit_are_not_told() {
+    let gateway = Gateway::with("limits.new_orders_per_account = { burst = 1, per_secs = 3600 }").await;
+    let registration = gateway.registration();
+    gateway.order(&registration, &["a.test"]).await.unwrap();
+    let before = gateway.disk.commits();
+    assert_eq!(reference_of(gateway.order(&registration, &["b.test"]).await), None);
+    assert_eq!(gateway.disk.commits(), before);
+}
+
+#[tokio::test]
+async fn an_authorization_ahead_of_any_order_is_told_or_its_refusal_is() {
+    let gateway = Gateway::with("endpoint_defaults.pre_authorization = true").await;
+    let (registration, endpoint) = (listed(&gateway), gateway.endpoint("open"));
+    let ask = async |name: &str| {
+        let identifier = testing::new_order(&[name]).identifiers.remove(0);
+        crate::ra::new_authorization::create(&gateway.app, &endpoint, &registration, &identifier, clock::now()).await
+    };
+    let made = ask("a.test").await.unwrap();
+    let told = client_story(&gateway, &Reference::from(&made.id)).await;
+    assert_eq!((told.about, told.status, told.steps.len()), ("authorization", "pending", 2));
+    let told = client_story(&gateway, &reference_of(ask("b.test").await).unwrap()).await;
+    assert_eq!((told.about, told.identifiers), ("refusal", vec![String::from("b.test")]));
+    assert_eq!(told.steps[0].rules, ["identifier.not-listed"]);
+}
+
+#[tokio::test]
+async fn an_order_that_rests_on_an_earlier_proof_tells_of_it() {
+    let gateway = Gateway::new().await;
+    let registration = gateway.registration();
+    let first = gateway.ready_order(&registration, &["a.test"]).await;
+    let authorization = gateway.order_now(&first).await.authorizations.remove(0);
+    let stored = gateway.app.store.authorization(&authorization).await.unwrap().unwrap();
+    let mut commit = Commit::new();
+    let answered = Entry::ChallengeAnswered { method: ChallengeKind::Http01 };
+    tell(&gateway.app, &mut commit, &Subject::from(&stored.value), clock::now(), &answered);
+    gateway.app.store.commit(commit).await.unwrap();
+    let second = gateway.order(&registration, &["a.test"]).await.unwrap().order;
+    assert_eq!(steps(&gateway, &second.id).await, ["challenge.answered", "order.judged", "order.created"]);
+    let told = client_story(&gateway, &Reference::from(&second.id)).await;
+    assert!(told.steps[2].what.contains("rests on 1 earlier proof"), "{told:?}");
 }
 
 #[tokio::test]

@@ -93,7 +93,9 @@ pub(crate) fn words(entry: &Entry) -> Vec<String> {
         Entry::CertificateIssued { certificate } => vec![format!("certificate {certificate}")],
         Entry::OrderFailed { problem } => problem_words("ended", problem),
         Entry::ProfileStopped { profile } => {
-            vec![format!("nothing is asked for by profile {profile} until an operator resumes it")]
+            let which =
+                profile.as_ref().map_or(String::from("any profile of the realm"), |one| format!("profile {one}"));
+            vec![format!("nothing is asked for by {which} until an operator resumes it")]
         }
         Entry::DeliveryReported { failed, error } => {
             let names: Vec<_> = failed.iter().map(|check| check.name()).collect();

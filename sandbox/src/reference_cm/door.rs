@@ -129,6 +129,7 @@ async fn admit(
             | Fault::WrongKey
             | Fault::WrongNames
             | Fault::WrongChain
+            | Fault::SecondCertificate
             | Fault::Pending { .. }
             | Fault::Rejected,
         )
@@ -357,6 +358,7 @@ async fn distort(response: Response, fault: Option<Fault>, connection: &Connecti
             | Fault::WrongKey
             | Fault::WrongNames
             | Fault::WrongChain
+            | Fault::SecondCertificate
             | Fault::Pending { .. }
             | Fault::Rejected,
         )

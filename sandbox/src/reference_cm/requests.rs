@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::ReferenceCm;
 use super::audit::{self, Change};
+use super::authority::Authority;
 use super::call::{Answer, Call, Pending};
 use super::certificates;
 use super::idempotency;
@@ -222,6 +223,29 @@ impl CertificateRequest {
         Ok(self.with_retry_after(answer, now))
     }
 
+    /// As [`Self::shown`], with a certificate that is signed for this answer only, in place of the one that it has.
+    fn shown_with_another(&self, cm: &ReferenceCm, tx: &Transaction<'_>, now: Moment) -> Result<Answer, Problem> {
+        let Some(id) = &self.certificate else { return self.shown(cm, tx, now) };
+        let Some(first) = certificates::find(tx, &self.realm, id)? else { return self.shown(cm, tx, now) };
+        let serial = Authority::draw_serial();
+        let plan = Plan { serial: Some(serial.clone()), ..self.plan.clone() };
+        let signed = cm.authority.issue(&plan).map_err(Problem::internal)?;
+        let another = certificates::Certificate {
+            id: signed.id,
+            serial,
+            sha256: signed.sha256,
+            spki_sha256: signed.spki_sha256,
+            der: signed.der,
+            issuers_pem: signed.issuers_pem,
+            ..first
+        };
+        let mut view = self.view(cm, tx, now)?;
+        if let Some(members) = view.as_object_mut() {
+            members.insert("certificate".to_owned(), another.view(cm, now)?);
+        }
+        Ok(self.with_retry_after(Answer::json(200, &view), now))
+    }
+
     /// The answer to the POST that made it: 201 once it is issued, else 202.
     pub(crate) fn created(&self, cm: &ReferenceCm, tx: &Transaction<'_>, now: Moment) -> Result<Answer, Problem> {
         let status = if self.status == RequestStatus::Issued { 201 } else { 202 };
@@ -284,7 +308,13 @@ fn one(tx: &Transaction<'_>, query: &str, realm: &str, key: &str) -> Result<Opti
 pub(crate) fn get_request(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
     call.only_query(&[])?;
     let (realm, _) = cm.realm(call)?;
-    cm.database.read(|tx| load(tx, realm, call.parameter("id"))?.shown(cm, tx, call.now))
+    cm.database.read(|tx| {
+        let request = load(tx, realm, call.parameter("id"))?;
+        match call.fault {
+            Some(Fault::SecondCertificate) => request.shown_with_another(cm, tx, call.now),
+            _ => request.shown(cm, tx, call.now),
+        }
+    })
 }
 
 /// `GET …/certificate-requests?idempotencyKey=` or `?orderRef=` or `?status=`

@@ -112,14 +112,14 @@ async fn what_was_finalized_before_waits_and_is_issued_when_the_stop_is_lifted()
     }
     assert_eq!(gateway.cm.calls(Operation::Submit).len(), sent, "nothing was sent");
     let (realm, profile) = profile();
-    let lifted = resume(&gateway.app, &realm, &profile, "uid 0", clock::now()).await.unwrap().unwrap();
+    let lifted = resume(&gateway.app, &realm, Some(&profile), "uid 0", clock::now()).await.unwrap().unwrap();
     assert_eq!(lifted.order, bad);
     for order in [&waiting, &lost] {
         gateway.run_issuance(order).await;
         assert_eq!(gateway.status(order).await, OrderStatus::Valid);
     }
     assert!(gateway.order(&registration, &NAMES).await.is_ok());
-    assert_eq!(resume(&gateway.app, &realm, &profile, "uid 0", clock::now()).await.unwrap(), None);
+    assert_eq!(resume(&gateway.app, &realm, Some(&profile), "uid 0", clock::now()).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,7 +151,7 @@ async fn stop_and_lift_are_shown_and_audited() {
     show(&restarted.app).await.unwrap();
     assert!(restarted.app.metrics.text().contains(line), "after a restart too");
     let (realm, profile) = profile();
-    resume(&gateway.app, &realm, &profile, "uid 0", clock::now()).await.unwrap().unwrap();
+    resume(&gateway.app, &realm, Some(&profile), "uid 0", clock::now()).await.unwrap().unwrap();
     assert!(!gateway.app.metrics.text().contains("profiles_stopped{"));
     let audited = gateway.audited().await;
     let of_profiles: Vec<_> = audited.iter().filter(|event| event.starts_with("profile.")).collect();

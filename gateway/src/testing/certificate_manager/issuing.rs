@@ -31,14 +31,15 @@ impl ScriptedCm {
                 let refusal = Refusal { problem: problem.clone(), evidence_refused: false };
                 return RequestState::Refused { id, refusal };
             }
-            Some(Ruling::IssuedAfter(0) | Ruling::Wrong(_)) | None => {}
+            Some(Ruling::IssuedAfter(0) | Ruling::IssuedAnew | Ruling::Wrong(_)) | None => {}
         }
         let flaw = match &state.requests[index].ruling {
             Some(Ruling::Wrong(flaw)) => Some(*flaw),
-            Some(Ruling::IssuedAfter(_) | Ruling::RefusedAfter(..)) | None => None,
+            Some(Ruling::IssuedAfter(_) | Ruling::IssuedAnew | Ruling::RefusedAfter(..)) | None => None,
         };
         let asked = state.requests[index].asked.clone();
-        let certificate = match state.requests[index].issued.clone() {
+        let is_anew = matches!(state.requests[index].ruling, Some(Ruling::IssuedAnew));
+        let certificate = match state.requests[index].issued.clone().filter(|_| !is_anew) {
             Some(certificate) => certificate,
             None => {
                 let certificate = self.issue(state, &asked, flaw);

@@ -7,6 +7,7 @@ use acme::{
 use cm_connector::{CmError, Delivery, observed};
 use store::{Commit, Job, Stored, Work};
 
+use super::second_certificate;
 use crate::{
     app::App,
     clock,
@@ -22,6 +23,12 @@ pub(crate) async fn confirm_delivery(
     request: &CertificateRequestId,
     failed: &[FailedCheck],
 ) -> anyhow::Result<()> {
+    if let Work::ConfirmDelivery { order: Some(order), .. } = &job.value.work
+        && failed.is_empty()
+        && let Some(second) = second_certificate::look(app, realm, request, order).await?
+    {
+        return second_certificate::quarantine(app, job, (realm, request), &second).await;
+    }
     let outcome = if failed.is_empty() { Delivery::Accepted } else { Delivery::Refused(failed.to_vec()) };
     let (reported, calls) = observed(app.cm.confirm_delivery(realm, request, &outcome)).await;
     let error = match reported {

@@ -12,6 +12,7 @@ mod answer;
 mod clearance;
 mod delivery;
 mod ending;
+mod second_certificate;
 mod standing;
 mod tale;
 mod waiting;

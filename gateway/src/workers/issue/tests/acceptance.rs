@@ -189,3 +189,47 @@ async fn delivery_is_confirmed_after_the_commit_and_until_the_cm_has_answered() 
     assert_eq!(case.gateway.jobs().await, []);
     assert_eq!(case.gateway.cm.deliveries(), [Delivery::Accepted, Delivery::Accepted, Delivery::Accepted]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_certificates_for_one_request_the_first_stays_and_the_realm_is_stopped() {
+    let case = Case::new().await;
+    case.gateway.cm.rule(Ruling::IssuedAnew);
+    case.attempt().await.unwrap();
+    let first = case.gateway.cm.certificates().remove(0);
+    case.gateway.cm.next(Operation::Request, Fault::Answers(away(Outcome::NotSent)));
+    let [job] = case.gateway.jobs().await.try_into().unwrap();
+    let Work::ConfirmDelivery { realm, request, failed, .. } = job.value.work.clone() else { panic!("{job:?}") };
+    assert!(confirm_delivery(&case.gateway.app, &job, &realm, &request, &failed).await.is_err(), "asked again later");
+    assert_eq!(case.gateway.cm.deliveries(), [], "nothing may be published yet");
+    run_all(&case.gateway).await;
+    let second = case.gateway.cm.certificates().pop().unwrap();
+    assert_ne!(first.id, second.id);
+    let order = case.gateway.order_now(&case.order).await;
+    assert!(matches!(&order.progress, Progress::Issued { certificate, .. } if *certificate == first.id), "{order:?}");
+    let Delivery::Refused(reported) = case.gateway.cm.deliveries().pop().unwrap() else { panic!("taken") };
+    assert!(reported[0].detail.contains(&first.id.to_string()), "{reported:?}");
+    let kept = case.gateway.app.store.bad_certificates().await.unwrap();
+    assert_eq!((kept.len(), &kept[0].value.certificate), (1, &second.id));
+    assert_eq!(case.gateway.app.metrics.certificates_withheld.get(), 1);
+
+    // Whatever the profile, until an operator lifts it.
+    let restarted = case.gateway.restarted_with_catalogue().await;
+    let mut registration = restarted.registration();
+    registration.allowed_profiles = vec!["tls-server".parse().unwrap(), "short".parse().unwrap()];
+    restarted.cm.put(registration.clone());
+    let ask = async |profile: &str| {
+        let mut asked = crate::testing::new_order(&["b.test"]);
+        asked.profile = Some(profile.to_owned());
+        let endpoint = restarted.endpoint("open");
+        crate::ra::order::create(&restarted.app, &endpoint, &registration, &asked, clock::now()).await.is_ok()
+    };
+    assert_eq!((ask("tls-server").await, ask("short").await), (false, false));
+    let resume = async |profile| {
+        let by = "uid 0";
+        crate::ra::profile_stop::resume(&restarted.app, &realm, profile, by, clock::now()).await.unwrap()
+    };
+    let profile = "tls-server".parse().unwrap();
+    assert_eq!(resume(Some(&profile)).await, None, "it is the realm that is stopped");
+    assert_eq!(resume(None).await.unwrap().certificate, second.id);
+    assert_eq!((ask("tls-server").await, ask("short").await), (true, true));
+}
