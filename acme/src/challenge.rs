@@ -165,6 +165,10 @@ pub struct Evidence {
     /// What the CAA records said then, if they were looked at and permit issuance (RFC 8659).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caa: Option<CaaEvidence>,
+    /// The last moment at which a new order may rest on it, if what was seen says so: records that stay are good for
+    /// their time to live and no longer (BR 3.2.2.4.22).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reusable_until: Option<Timestamp>,
 }
 
 /// One challenge of an authorization.

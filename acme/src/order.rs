@@ -305,8 +305,14 @@ mod tests {
     }
 
     fn proven() -> Authorization {
-        let evidence =
-            Evidence { perspective: "local".into(), source: "x".into(), target: "y".into(), at: NOW, caa: None };
+        let evidence = Evidence {
+            perspective: "local".into(),
+            source: "x".into(),
+            target: "y".into(),
+            at: NOW,
+            caa: None,
+            reusable_until: None,
+        };
         authorization(ChallengeState::Valid { evidence })
     }
 

@@ -39,13 +39,14 @@ pub fn order_end(lifetime: Duration, profile: &Profile, now: Timestamp) -> Times
 /// Whether a new order may rest on this authorization. The order then ends with it at the latest.
 ///
 /// Not if the proof is of a kind that is not offered or not accepted any more; if it is too old
-/// now, or will be for the CM when the order ends; or if it would leave the order less than half
+/// now, by its age or by what it says itself, or will be for the CM when the order ends; or if it would leave the order less than half
 /// of its time, or less than an approval may take.
 #[must_use]
 pub fn may_rest_on(authorization: &Authorization, terms: &Terms<'_>) -> bool {
     let Some((kind, evidence)) = authorization.proof() else { return false };
     let accepted = terms.offered.contains(&kind) && terms.profile.accepts(kind);
     let young = !terms.age_max.is_zero() && terms.now.since(evidence.at) <= terms.age_max;
+    let reusable = evidence.reusable_until.is_none_or(|until| terms.now <= until);
     let end = authorization.expires.min(terms.order_end);
     let to_last = match terms.profile.approval_timeout {
         Some(timeout) => timeout,
@@ -53,7 +54,12 @@ pub fn may_rest_on(authorization: &Authorization, terms: &Terms<'_>) -> bool {
     };
     let lasts = end >= terms.now.plus(to_last);
     let young_at_the_end = terms.profile.proof_age_max.is_none_or(|oldest| evidence.at.plus(oldest) >= end);
-    authorization.status(terms.now) == AuthorizationStatus::Valid && accepted && young && lasts && young_at_the_end
+    authorization.status(terms.now) == AuthorizationStatus::Valid
+        && accepted
+        && young
+        && reusable
+        && lasts
+        && young_at_the_end
 }
 
 #[cfg(test)]
@@ -80,6 +86,7 @@ mod tests {
             target: String::from("192.0.2.2:80"),
             at: NOW.minus(HOUR),
             caa: None,
+            reusable_until: None,
         };
         let challenge = Challenge::new(ChallengeKind::Http01, Token::from_random([1; 32]));
         Authorization {
@@ -137,6 +144,17 @@ mod tests {
             evidence.at = NOW;
         }
         assert!(!judged(&just_now, |_, terms| terms.age_max = Duration::ZERO));
+    }
+
+    #[test]
+    fn a_proof_is_reused_no_longer_than_what_was_seen_says() {
+        for (until, reused) in [(NOW, true), (NOW.minus(Duration::from_secs(1)), false)] {
+            let mut short = proven();
+            if let ChallengeState::Valid { evidence } = &mut short.challenges[0].state {
+                evidence.reusable_until = Some(until);
+            }
+            assert_eq!(judged(&short, |_, _| ()), reused, "{until}");
+        }
     }
 
     #[test]

@@ -76,6 +76,7 @@ pub(crate) fn proven_at(text: &str, seconds: u64) -> Authorization {
         target: String::from("192.0.2.2:80"),
         at: after(seconds),
         caa: None,
+        reusable_until: None,
     };
     started.record_valid(ChallengeKind::Http01, evidence)
 }

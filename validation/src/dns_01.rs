@@ -39,7 +39,7 @@ pub(crate) async fn validate_at(
     match parts.resolver.txt_records(owner, deadline).await {
         Ok(records) if records.values.iter().any(|value| value == expected.as_bytes()) => {
             note(|| judged(owner, None));
-            Ok(Reached { source: source::towards(records.resolver), target: owner.to_owned() })
+            Ok(Reached { source: source::towards(records.resolver), target: owner.to_owned(), reusable_until: None })
         }
         Ok(records) => {
             note(|| judged(owner, Some("none of them is the digest of the key authorization")));
@@ -103,12 +103,15 @@ pub(crate) fn no_answer(owner: &str, error: LookupError) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_found_value_is_shown_harmless_and_only_one() {
         let values = vec![b"a\"b\x1b\xff".to_vec(), b"second".to_vec()];
-        let records = TxtRecords { values, count: 70, resolver: "192.0.2.53:53".parse().unwrap() };
+        let records =
+            TxtRecords { values, count: 70, resolver: "192.0.2.53:53".parse().unwrap(), time_to_live: Duration::ZERO };
         let failure = no_match("_acme-challenge.a.test", &records, "expected-value");
         assert_eq!(
             failure.problem.detail,

@@ -4,6 +4,8 @@
 //! There is no token in it: what proves control is that the domain's owner has put the account's
 //! URL there. Its value has the syntax of a CAA `issue` property.
 
+use std::time::Duration;
+
 use acme::{
     caa::{IssueValue, Parameter},
     identifier::DnsName,
@@ -47,6 +49,9 @@ enum Flaw {
     NotForWildcards,
 }
 
+/// Longest time for which new orders rest on one look (BR 3.2.2.4.22).
+const REUSE_MAX: Duration = Duration::from_secs(10 * 24 * 3600);
+
 /// Looks for the record.
 pub(crate) async fn validate(
     parts: &Parts,
@@ -58,9 +63,10 @@ pub(crate) async fn validate(
     dns_01::fits(&owner)?;
     match parts.resolver.txt_records(&owner, deadline).await {
         Ok(records) => match judge(&records, wanted) {
-            Ok(()) => {
+            Ok(until) => {
+                let reusable_until = Some(reusable_until(wanted.now, records.time_to_live, until));
                 note(|| dns_01::judged(&owner, None));
-                Ok(Reached { source: source::towards(records.resolver), target: owner })
+                Ok(Reached { source: source::towards(records.resolver), target: owner, reusable_until })
             }
             Err(flaw) => {
                 note(|| dns_01::judged(&owner, Some(&format!("of the nearest: {flaw}"))));
@@ -75,19 +81,25 @@ pub(crate) async fn validate(
     }
 }
 
-/// Whether one of the records is a proof; else how near the nearest came.
-fn judge(records: &TxtRecords, wanted: &Wanted<'_>) -> Result<(), Flaw> {
+/// A record that was seen is good as long as it lives in caches, and while it wants to be.
+fn reusable_until(now: Timestamp, time_to_live: Duration, persist_until: Option<Timestamp>) -> Timestamp {
+    let lives_until = now.plus(time_to_live.min(REUSE_MAX));
+    persist_until.map_or(lives_until, |until| lives_until.min(until))
+}
+
+/// Until when the first record that is a proof wants to be one; else how near the nearest came.
+fn judge(records: &TxtRecords, wanted: &Wanted<'_>) -> Result<Option<Timestamp>, Flaw> {
     let mut nearest = Flaw::Malformed;
     for value in &records.values {
         match judge_one(value, wanted) {
-            Ok(()) => return Ok(()),
+            Ok(until) => return Ok(until),
             Err(flaw) => nearest = nearest.max(flaw),
         }
     }
     Err(nearest)
 }
 
-fn judge_one(value: &[u8], wanted: &Wanted<'_>) -> Result<(), Flaw> {
+fn judge_one(value: &[u8], wanted: &Wanted<'_>) -> Result<Option<Timestamp>, Flaw> {
     let value = IssueValue::parse(value).ok_or(Flaw::Malformed)?;
     if !value.names_one_of(wanted.issuer_domain_names) {
         return Err(Flaw::OtherIssuer);
@@ -109,7 +121,7 @@ fn judge_one(value: &[u8], wanted: &Wanted<'_>) -> Result<(), Flaw> {
     if wanted.is_wildcard && !policy.is_some_and(|policy| policy.eq_ignore_ascii_case("wildcard")) {
         return Err(Flaw::NotForWildcards);
     }
-    Ok(())
+    Ok(until.map(Timestamp::from_unix_secs))
 }
 
 /// The value of a record that would do.
@@ -133,12 +145,14 @@ mod tests {
     const ACCOUNT: &str = "https://acme.test/acct/1";
     const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 
-    fn judged(values: &[&str], is_wildcard: bool) -> Result<(), Flaw> {
+    fn judged(values: &[&str], is_wildcard: bool) -> Result<Option<i64>, Flaw> {
         let values: Vec<_> = values.iter().map(|value| value.as_bytes().to_vec()).collect();
         let count = values.len();
-        let records = TxtRecords { values, count, resolver: "192.0.2.53:53".parse().unwrap() };
+        let records =
+            TxtRecords { values, count, resolver: "192.0.2.53:53".parse().unwrap(), time_to_live: Duration::ZERO };
         let names = [String::from("other.example.net"), String::from(US)];
-        judge(&records, &Wanted { issuer_domain_names: &names, account_url: ACCOUNT, is_wildcard, now: NOW })
+        let wanted = Wanted { issuer_domain_names: &names, account_url: ACCOUNT, is_wildcard, now: NOW };
+        judge(&records, &wanted).map(|until| until.map(Timestamp::unix_secs))
     }
 
     #[test]
@@ -146,13 +160,13 @@ mod tests {
         let good = format!("{US}; accounturi={ACCOUNT}");
         let with = |more: &str| format!("{good}; {more}");
         let table = [
-            (good.clone(), Ok(()), Err(Flaw::NotForWildcards)),
-            (good.to_uppercase().replace(&ACCOUNT.to_uppercase(), ACCOUNT), Ok(()), Err(Flaw::NotForWildcards)),
-            (with("policy=wildcard"), Ok(()), Ok(())),
-            (with("Policy=WildCard"), Ok(()), Ok(())),
-            (with("policy=subdomain"), Ok(()), Err(Flaw::NotForWildcards)),
-            (with("unknown=1"), Ok(()), Err(Flaw::NotForWildcards)),
-            (with("policy=wildcard; persistUntil=1800000001"), Ok(()), Ok(())),
+            (good.clone(), Ok(None), Err(Flaw::NotForWildcards)),
+            (good.to_uppercase().replace(&ACCOUNT.to_uppercase(), ACCOUNT), Ok(None), Err(Flaw::NotForWildcards)),
+            (with("policy=wildcard"), Ok(None), Ok(None)),
+            (with("Policy=WildCard"), Ok(None), Ok(None)),
+            (with("policy=subdomain"), Ok(None), Err(Flaw::NotForWildcards)),
+            (with("unknown=1"), Ok(None), Err(Flaw::NotForWildcards)),
+            (with("policy=wildcard; persistUntil=1800000001"), Ok(Some(1_800_000_001)), Ok(Some(1_800_000_001))),
             (with("policy=wildcard; persistUntil=1800000000"), Err(Flaw::Over), Err(Flaw::Over)),
             (with("persistUntil=soon"), Err(Flaw::Malformed), Err(Flaw::Malformed)),
             (with("persistuntil=1; persistUntil=2"), Err(Flaw::Malformed), Err(Flaw::Malformed)),
@@ -171,10 +185,20 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_reused_while_it_lives_and_wants_to_be_and_for_ten_days_at_most() {
+        let table = [(300, None, 300), (300, Some(60), 60), (60, Some(300), 60), (u32::MAX, None, 864_000)];
+        for (time_to_live, until, expected) in table {
+            let after = |secs: u64| NOW.plus(Duration::from_secs(secs));
+            let live = Duration::from_secs(time_to_live.into());
+            assert_eq!(reusable_until(NOW, live, until.map(after)), after(expected), "{time_to_live} {until:?}");
+        }
+    }
+
+    #[test]
     fn one_good_record_of_several_suffices_and_the_nearest_is_told_otherwise() {
         let good = format!("{US}; accounturi={ACCOUNT}");
         let other = format!("{US}; accounturi=https://acme.test/acct/2");
-        assert_eq!(judged(&["nonsense ", &other, &good], false), Ok(()));
+        assert_eq!(judged(&["nonsense ", &other, &good], false), Ok(None));
         assert_eq!(judged(&["nonsense ", &other, "ca.test"], false), Err(Flaw::OtherAccount));
         assert_eq!(judged(&["non sense", US], false), Err(Flaw::Malformed));
     }

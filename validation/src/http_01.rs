@@ -80,7 +80,7 @@ pub(crate) async fn validate(
             hop = Hop::redirected(url, host, redirects);
         } else {
             check_answer(parts, &hop, address, response, key_authorization, deadline).await?;
-            return Ok(Reached { source: source::towards(address), target: address.to_string() });
+            return Ok(Reached { source: source::towards(address), target: address.to_string(), reusable_until: None });
         }
     }
 }

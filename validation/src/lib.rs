@@ -76,6 +76,8 @@ struct Reached {
     source: Option<std::net::IpAddr>,
     /// `address:port`, or the name of the record.
     target: String,
+    /// How long new orders may rest on it, if what was seen says so.
+    reusable_until: Option<Timestamp>,
 }
 
 impl Validator {
@@ -141,6 +143,7 @@ impl Validator {
                 target: reached.target,
                 at: now,
                 caa: None,
+                reusable_until: reached.reusable_until,
             }),
             Err(failure) => {
                 tracing::info!(

@@ -81,6 +81,8 @@ pub(crate) struct TxtRecords {
     pub(crate) count: usize,
     /// The resolver that answered.
     pub(crate) resolver: SocketAddr,
+    /// The shortest of them, as far as the resolver tells.
+    pub(crate) time_to_live: Duration,
 }
 
 impl Resolver {
@@ -131,6 +133,7 @@ impl Resolver {
             values: answer.records.iter().filter_map(value).take(self.txt_records_max).collect(),
             count: answer.records.len(),
             resolver: answer.resolver,
+            time_to_live: Duration::from_secs(answer.records.iter().map(|record| record.ttl).min().unwrap_or(0).into()),
         })
     }
 

@@ -77,7 +77,9 @@ pub(crate) async fn validate(
         },
     });
     match judged {
-        Some(Ok(())) => Ok(Reached { source: source::towards(address), target: address.to_string() }),
+        Some(Ok(())) => {
+            Ok(Reached { source: source::towards(address), target: address.to_string(), reusable_until: None })
+        }
         Some(Err(flaw)) => Err(Failure::lasting(
             ProblemKind::IncorrectResponse,
             format!("{label}: {address} showed a certificate that does not answer the challenge: {flaw}"),

@@ -219,7 +219,14 @@ impl World {
 }
 
 fn evidence(at: Timestamp) -> Evidence {
-    Evidence { perspective: "local".into(), source: "192.0.2.1".into(), target: "192.0.2.2:80".into(), at, caa: None }
+    Evidence {
+        perspective: "local".into(),
+        source: "192.0.2.1".into(),
+        target: "192.0.2.2:80".into(),
+        at,
+        caa: None,
+        reusable_until: None,
+    }
 }
 
 fn events() -> impl Strategy<Value = Event> {

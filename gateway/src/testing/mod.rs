@@ -159,6 +159,7 @@ impl Gateway {
             target: String::from("192.0.2.10:80"),
             at: clock::now(),
             caa: Some(caa_look(clock::now())),
+            reusable_until: None,
         };
         let challenge = &stored.value.challenges[0];
         let looked_for = KeyAuthorization::new(&challenge.token, &registration.key.as_ref().unwrap().thumbprint);

@@ -1,5 +1,7 @@
 //! dns-account-01 and dns-persist-01 against real answers.
 
+use std::time::Duration;
+
 use acme::{challenge::ChallengeKind, problem::ProblemKind};
 use hickory_resolver::proto::op::ResponseCode;
 use validation::{Failure, Validator};
@@ -7,7 +9,7 @@ use validation::{Failure, Validator};
 use crate::{
     ACCOUNT_URL, Evidence, assert_failure, attempt,
     dns_server::{Answer, DnsServer, NO_DATA, NX_DOMAIN, txt},
-    key_authorization, settings,
+    key_authorization, now, settings,
 };
 
 async fn attempted(dns: &DnsServer, kind: ChallengeKind, name: &str) -> Result<Evidence, Failure> {
@@ -25,6 +27,8 @@ async fn with(at: &'static str, values: Vec<String>) -> DnsServer {
 
 const ACCOUNT_OWNER: &str = "_ujmmovf2vn55tgye._acme-challenge.a.test";
 const PERSIST_OWNER: &str = "_validation-persist.a.test";
+/// Of all records of the test server.
+const TIME_TO_LIVE: Duration = Duration::from_secs(300);
 
 #[tokio::test]
 async fn the_record_of_an_account_is_under_its_own_label() {
@@ -47,7 +51,12 @@ async fn a_record_that_stays_names_issuer_and_account() {
     let kind = ChallengeKind::DnsPersist01;
     let good = format!("ca.example.net; accounturi={ACCOUNT_URL}");
     let dns = with(PERSIST_OWNER, vec!["unrelated words".to_owned(), good.clone()]).await;
-    assert_eq!(attempted(&dns, kind, "a.test").await.unwrap().target, PERSIST_OWNER);
+    let evidence = attempted(&dns, kind, "a.test").await.unwrap();
+    assert_eq!(evidence.target, PERSIST_OWNER);
+    assert_eq!(evidence.reusable_until, Some(now().plus(TIME_TO_LIVE)), "no longer than the record");
+    let until = now().plus(TIME_TO_LIVE / 2);
+    let dns_until = with(PERSIST_OWNER, vec![format!("{good}; persistUntil={}", until.unix_secs())]).await;
+    assert_eq!(attempted(&dns_until, kind, "a.test").await.unwrap().reusable_until, Some(until));
     let wildcard = attempted(&dns, kind, "*.a.test").await;
     assert_failure(wildcard, ProblemKind::Unauthorized, true, "it lacks policy=wildcard; expected ca.example.net; acc");
     let dns = with(PERSIST_OWNER, vec![format!("{good}; policy=wildcard")]).await;

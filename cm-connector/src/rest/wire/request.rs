@@ -383,6 +383,7 @@ mod tests {
                     target: text(&json["perspectives"][0]["target"]),
                     at: text(&json["validatedAt"]).parse().unwrap(),
                     caa: Some(look("example.com", issuewild, caa_at)),
+                    reusable_until: None,
                 },
                 reused: false,
             }
@@ -435,6 +436,7 @@ mod tests {
                 target: "192.0.2.1:80".into(),
                 at: Timestamp::from_unix_secs(0),
                 caa: Some(caa),
+                reusable_until: None,
             },
             reused: true,
         };
