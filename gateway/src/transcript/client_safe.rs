@@ -207,6 +207,7 @@ fn steps_of(line: &Line, is_judged: bool) -> Vec<Step> {
         Entry::OrderCreated { profile, reused, .. } => {
             let rests = match reused.len() {
                 0 => String::new(),
+                1 => String::from("; it rests on 1 earlier proof of control"),
                 count => format!("; it rests on {count} earlier proofs of control"),
             };
             vec![step(format!("The order was made, for profile {profile}{rests}."))]

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::super::{Error, again_on_conflict};
 use crate::{
     app::{App, Endpoint},
-    audit::Event,
+    audit::{self, Event},
     clock, random,
 };
 
@@ -157,7 +157,7 @@ impl Entry {
             commit.finish_job(&job);
         }
         if is_revoked {
-            commit.audit(clock::now(), self.event().to_json());
+            audit::add(app, &mut commit, clock::now(), &self.event());
         }
         Ok(app.store.commit(commit).await?)
     }
