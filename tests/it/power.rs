@@ -33,7 +33,7 @@ fn nothing_acknowledged_is_lost_in_power_cuts() {
 
 #[test]
 fn without_the_barrier_of_the_store_power_cuts_lose_what_was_acknowledged() {
-    if let Some((out, is_kept)) = play("2", &["--without-barrier"]) {
+    if let Some((out, is_kept)) = play("4", &["--without-barrier"]) {
         assert!(!is_kept && !out.contains(", 0 lost, 0 torn\n"), "the rig sees no loss: {out}");
     }
 }
