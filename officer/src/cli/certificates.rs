@@ -46,8 +46,8 @@ pub(crate) struct Search {
     /// For this DNS name, wildcard name or address
     #[arg(long, value_name = "NAME")]
     identifier: Option<String>,
-    /// good, revoked, hold or expired
-    #[arg(long, value_name = "STATUS")]
+    /// With this status
+    #[arg(long, value_name = "STATUS", value_parser = ["good", "revoked", "hold", "expired"])]
     status: Option<String>,
     /// With this serial number, hexadecimal
     #[arg(long, value_name = "HEX")]

@@ -148,10 +148,11 @@ fn cure(code: &str) -> Option<&'static str> {
     }
 }
 
-/// An error with all its causes.
-pub(super) fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
+/// The causes of an error; what it says itself is only that a request to some URL failed.
+pub(super) fn chain_of(error: &reqwest::Error) -> String {
+    let Some(first) = std::error::Error::source(error) else { return error.to_string() };
+    let mut text = first.to_string();
+    let mut source = first.source();
     while let Some(error) = source {
         text = format!("{text}: {error}");
         source = error.source();

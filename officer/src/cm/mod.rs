@@ -191,7 +191,10 @@ impl Cm {
                 self.base_url
             ));
         }
-        unanswered(format!("the connection to the CM broke: {chain}"))
+        // A server that refuses our certificate may be gone before we hear why.
+        unanswered(format!(
+            "the connection to the CM broke: {chain}; if it does so again, the CM may not accept cm.certificate_file"
+        ))
     }
 }
 

@@ -193,7 +193,8 @@ fn registrations_are_found_by_owner_status_and_name() {
 #[test]
 fn mistakes_are_told_apart_by_the_exit_code() {
     let desk = world().desk("officer");
-    let table: [(&[&str], i32, &str); 6] = [
+    let table: [(&[&str], i32, &str); 7] = [
+        (&["registrations", "list", "--status", "gone"], 2, "suspended"),
         (&["registrations", "create", "--owner", "o", "--allow", "suffix:com"], 2, "public suffix"),
         (&["registrations", "create", "--owner", "o", "--allow", "example.test"], 2, "suffix:NAME"),
         (&["registrations", "show", "reg_00000000000000000000000000"], 6, "no such registration"),
@@ -211,6 +212,11 @@ fn mistakes_are_told_apart_by_the_exit_code() {
         assert!(ran.stderr.contains(part), "{arguments:?}: {ran:?}");
         assert!(ran.stdout.is_empty(), "{arguments:?}: {ran:?}");
     }
+    let ran = world().desk("acme-server").run(&["registrations", "list"]);
+    assert!(
+        matches!(ran.code, 3 | 4) && ran.stderr.contains("cm.certificate_file"),
+        "a stranger's certificate: {ran:?}"
+    );
     let ran = desk.run(&["registrations", "show", "reg_00000000000000000000000000", "--json"]);
     let told: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
     assert_eq!(told["error"]["exit_code"], 6);

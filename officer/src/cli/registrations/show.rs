@@ -13,8 +13,8 @@ use crate::{
 /// What a list is narrowed by; all of it must fit.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Search {
-    /// pending, active, suspended, deactivated or revoked
-    #[arg(long, value_name = "STATUS")]
+    /// With this status
+    #[arg(long, value_name = "STATUS", value_parser = ["pending", "active", "suspended", "deactivated", "revoked"])]
     status: Option<String>,
     /// Of this owner, exactly
     #[arg(long, value_name = "TEXT")]
