@@ -59,9 +59,9 @@ impl Case {
 
     /// What is asked of the CM by the entries of the journal.
     async fn journal(&self) -> Vec<cm_connector::Revocation> {
-        let read = |job: Stored<store::Job>| match job.value.work {
-            Work::Revoke(work) => Some(serde_json::from_slice(&work.revocation).unwrap()),
-            _ => None,
+        let read = |job: Stored<store::Job>| {
+            let Work::Revoke(work) = job.value.work else { return None };
+            Some(serde_json::from_slice(&work.revocation).unwrap())
         };
         self.gateway.jobs().await.into_iter().filter_map(read).collect()
     }
