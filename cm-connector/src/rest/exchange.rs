@@ -63,7 +63,8 @@ pub(super) async fn exchange(
     let head_by = (started + call.deadline.first_byte).min(ends);
     let response = match timeout_at(head_by, request.send()).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Err(transport_failure(&error, call, &trace)),
+        // The path says it better, and without the idempotency key of a look-up.
+        Ok(Err(error)) => return Err(transport_failure(&error.without_url(), call, &trace)),
         Err(_) => {
             tracing::warn!(method = %call.method, path = call.path, trace, "the CM did not answer in time");
             return Err(Failure::lost(Silence::TimedOut));
@@ -191,7 +192,7 @@ async fn bounded_body(mut response: reqwest::Response) -> Result<Vec<u8>, Failur
             Ok(Some(_)) => return Err(Failure::Broken(Broken(String::from("it is larger than 1 MiB")))),
             Ok(None) => return Ok(body),
             Err(error) => {
-                tracing::warn!(error = chain_of(&error), "the CM's answer broke off");
+                tracing::warn!(error = chain_of(&error.without_url()), "the CM's answer broke off");
                 return Err(Failure::lost(Silence::ConnectionLost));
             }
         }
