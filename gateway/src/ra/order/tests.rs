@@ -133,6 +133,17 @@ async fn times_that_are_none_are_refused_by_the_name_of_their_member() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn wanted_times_are_judged_by_the_clock_of_the_cm() {
+    for (ahead_secs, is_taken) in [(3600, true), (0, false), (-3600, false)] {
+        let gateway = Gateway::new().await;
+        gateway.app.cm_condition.clock_is_ahead(ahead_secs);
+        let start = clock::now().plus(Duration::from_secs(3600)).to_string();
+        let request = NewOrder { not_before: Some(start), ..new_order(&["a.test"]) };
+        assert_eq!(ordered(&gateway, "open", &request).await.is_ok(), is_taken, "{ahead_secs}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_active_registrations_get_orders() {
     let gateway = Gateway::new().await;
     let suspended = Registration { status: RegistrationStatus::Suspended, ..gateway.registration() };
