@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 /// Longest text of others that is shown in one line, in characters.
 const CHARACTERS_MAX: usize = 300;
 
-/// The answer of a command.
-#[derive(Debug, Clone, PartialEq)]
+/// The answer of a command. Its `Debug` form shows nothing, for it can have a key in it.
+#[derive(Clone, PartialEq)]
 pub(crate) struct Answer {
     /// For people; ends without a line break.
     pub(crate) text: String,
@@ -14,6 +14,12 @@ pub(crate) struct Answer {
     pub(crate) json: Value,
     /// 0, unless the command was asked to tell its result by the exit code.
     pub(crate) exit_code: u8,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("[answer]")
+    }
 }
 
 impl Answer {

@@ -6,7 +6,7 @@
 use clap::ValueEnum;
 
 /// What recipes are made of.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Ingredients {
     /// The ACME directory.
     pub(crate) directory_url: String,

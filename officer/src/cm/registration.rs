@@ -11,7 +11,9 @@ use crate::error::Failure;
 const ATTEMPTS: usize = 3;
 
 /// A registration: what tables show of it, and all that the CM said.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// Its `Debug` form shows nothing of what the CM said, for that can have a key in it.
+#[derive(Clone, PartialEq)]
 pub(crate) struct Registration {
     /// What is understood.
     pub(crate) view: View,
@@ -84,6 +86,12 @@ pub(crate) struct Eab {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EabSecret {
     pub(crate) hmac_key: String,
+}
+
+impl std::fmt::Debug for Registration {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.view.fmt(out)
+    }
 }
 
 impl std::fmt::Debug for EabSecret {
@@ -202,5 +210,18 @@ impl Cm {
         let id: acme::ids::RegistrationId =
             id.parse().map_err(|reason| Failure::Usage(format!("the id of a registration {reason}")))?;
         Ok(self.of_realm(&format!("registrations/{id}{rest}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_does_not_show_when_a_registration_is_printed() {
+        let json =
+            json!({"id": "reg_1", "version": 1, "status": "pending", "eabSecret": {"kid": "k", "hmacKey": "c2VjcmV0"}});
+        let shown = format!("{:?}", Registration::of(json).unwrap());
+        assert!(shown.contains("reg_1") && !shown.contains("c2VjcmV0"), "{shown}");
     }
 }

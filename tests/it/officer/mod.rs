@@ -1,5 +1,6 @@
 //! The program acme-officer against the real CM, and what clients of the gateway notice of it.
 
+mod agreement;
 mod certificates;
 mod explain;
 mod import;

@@ -1,0 +1,94 @@
+//! Random lists and names: what is explained, what the gateway answers at newOrder and what the CM's own reading of
+//! the list says are the same. The CM is asked by a search for registrations whose list allows a name.
+
+use serde_json::Value;
+use tests::random::Random;
+
+use super::{bound, created, text};
+use crate::world;
+
+/// Lists that are tried.
+const LISTS: u64 = 8;
+/// Names that are tried on each of them.
+const NAMES: [&str; 16] = [
+    "agree.test",
+    "*.agree.test",
+    "a.agree.test",
+    "*.a.agree.test",
+    "b.a.agree.test",
+    "c.b.a.agree.test",
+    "evilagree.test",
+    "*.evilagree.test",
+    "evila.agree.test",
+    "agree.test.evil.test",
+    "xn--bcher-kva.agree.test",
+    "www.xn--bcher-kva.agree.test",
+    "127.0.0.1",
+    "127.0.0.9",
+    "127.0.1.1",
+    "2001:db8::7",
+];
+
+fn entry(random: &mut Random) -> String {
+    let name =
+        random.one_of(&["agree.test", "a.agree.test", "b.a.agree.test", "b\u{fc}cher.agree.test", "Evilagree.test."]);
+    match random.between(0..=4) {
+        0 => format!("suffix:{name}"),
+        1 => format!("suffix:{name},no-wildcards"),
+        2 => format!("exact:{name}"),
+        3 => format!("wildcard:*.{name}"),
+        _ => format!(
+            "cidr:{}",
+            random.one_of(&["127.0.0.0/29", "::ffff:127.0.0.0/120", "2001:db8::/32", "127.0.0.0/23"])
+        ),
+    }
+}
+
+#[test]
+fn explanation_gateway_and_cm_agree_on_random_lists() {
+    let mut random = Random::of(0x0ff1_ce12, &[]);
+    let desk = world().desk("officer");
+    let mut allowed = 0;
+    for list in 0..LISTS {
+        let owner = format!("agreement {list}");
+        let mut words = vec!["--owner".to_owned(), owner.clone()];
+        for (option, most) in [("--allow", 3), ("--exclude", 2)] {
+            let least = u64::from(option == "--allow");
+            for _ in 0..random.between(least..=most) {
+                words.extend([option.to_owned(), entry(&mut random)]);
+            }
+        }
+        let arguments: Vec<&str> =
+            ["registrations", "create"].into_iter().chain(words.iter().map(String::as_str)).collect();
+        let registration = desk.json(&arguments);
+        let (client, id) = (bound(&registration), text(&registration, "/id"));
+        for name in NAMES {
+            let explained = desk.json(&["explain", id, name]);
+            let is_allowed = explained["decision"] == "allow";
+            let found = desk.json(&["registrations", "list", "--owner", &owner, "--identifier", name]);
+            let by_cm = found["items"].as_array().is_some_and(|items| items.len() == 1);
+            assert_eq!(is_allowed, by_cm, "the CM and explain differ about {name} by {words:?}: {explained}");
+            let kind = if name.parse::<std::net::IpAddr>().is_ok() { "ip" } else { "dns" };
+            let identifiers = serde_json::json!({"identifiers": [{"type": kind, "value": name}]});
+            let response = client.post(&client.url("new-order"), &identifiers);
+            assert_eq!(
+                is_allowed,
+                response.status == 201,
+                "the gateway and explain differ about {name} by {words:?}: {response:?}"
+            );
+            allowed += usize::from(is_allowed);
+        }
+    }
+    assert!((10..100).contains(&allowed), "the lists allow too little or too much to prove anything: {allowed}");
+}
+
+#[test]
+fn what_no_list_can_allow_is_refused_by_all() {
+    let registration = created(&["--allow", "suffix:agree.test"]);
+    let (client, id) = (bound(&registration), text(&registration, "/id"));
+    for name in ["a.agree.test.", "b\u{fc}cher.agree.test", "a..agree.test", "a-.agree.test", "a b.agree.test"] {
+        let explained: Value = world().desk("officer").json(&["explain", id, name]);
+        assert_eq!(explained["decision"], "refuse", "{name}");
+        assert_ne!(client.new_order(&[name]).status, 201, "{name}");
+    }
+}
