@@ -252,7 +252,7 @@ fn nothing_that_a_client_has_sent_is_to_be_seen_in_the_store() {
     assert!(contain(b"issue") || contain(b"due/"), "the search finds what is there");
     // The proof lies in the octets for the CM, which would be in base64url, wherever in a group of three it begins.
     let proof =
-        |before: usize| base64url(&[vec![b' '; before], b"\"protected\":\"eyJ".to_vec()].concat())[4..20].to_owned();
+        |before: usize| base64url([vec![b' '; before], b"\"protected\":\"eyJ".to_vec()].concat())[4..20].to_owned();
     for canary in [name.to_owned(), csr[..40].to_owned(), proof(0), proof(1), proof(2)] {
         assert!(!contain(canary.as_bytes()), "{canary}");
     }
