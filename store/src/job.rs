@@ -75,6 +75,9 @@ pub enum Work {
         /// The order that it was for; not in jobs that an earlier release has made.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         order: Option<OrderId>,
+        /// Whether to look first if the CM has made a second certificate for the request.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        look_again: bool,
     },
     /// Have the CM revoke a certificate.
     Revoke(RevocationWork),
@@ -183,16 +186,30 @@ impl Job {
         Self { id, due_at, attempt: 0, work }
     }
 
-    /// The delivery report on the answer to one request, which is wrong in what `failed` says.
+    /// The report that the answer to one request was taken.
     #[must_use]
-    pub fn confirm_delivery(
+    pub fn report_taken(
+        order: &OrderId,
+        realm: RealmName,
+        request: CertificateRequestId,
+        look_again: bool,
+        due_at: Timestamp,
+    ) -> Self {
+        let (failed, order) = (Vec::new(), Some(order.clone()));
+        let work = Work::ConfirmDelivery { realm, request, failed, order, look_again };
+        Self { id: work.job_id(), due_at, attempt: 0, work }
+    }
+
+    /// The report that the answer to one request is wrong in what `failed` says.
+    #[must_use]
+    pub fn report_refused(
         order: &OrderId,
         realm: RealmName,
         request: CertificateRequestId,
         failed: Vec<FailedCheck>,
         due_at: Timestamp,
     ) -> Self {
-        let work = Work::ConfirmDelivery { realm, request, failed, order: Some(order.clone()) };
+        let work = Work::ConfirmDelivery { realm, request, failed, order: Some(order.clone()), look_again: false };
         Self { id: work.job_id(), due_at, attempt: 0, work }
     }
 

@@ -91,6 +91,7 @@ fn a_second_certificate_for_one_request_stops_the_realm_and_the_first_stays() {
     let world = fragile_world();
     let client = world.account();
     let order = client.ready_order(&["twice.stop.test"]);
+    world.set_fault("requestCertificate", &json!({"kind": "reset-after"}));
     world.set_fault("getRequest", &json!({"kind": "second-certificate"}));
     let key = Key::p256();
     let _ = client.finalize(&order, &Csr::for_names(&["twice.stop.test"]).text(&key)).expect(200);

@@ -75,7 +75,8 @@ pub(super) async fn accept(
     commit.update_order(&issuance.order, next.clone(), app.keep_issued_until(now, next.expires));
     commit.finish_job(&issuance.job);
     if let Some(request) = request {
-        commit.create_job(Job::confirm_delivery(&next.id, issuance.realm.clone(), request.clone(), Vec::new(), now));
+        let (realm, request) = (issuance.realm.clone(), request.clone());
+        commit.create_job(Job::report_taken(&next.id, realm, request, issuance.may_have_a_second(), now));
     }
     app.store.commit(commit).await?;
     let chains: Vec<String> = checked.into_iter().map(|chain| chain.chain_pem).collect();
@@ -130,7 +131,7 @@ async fn quarantine(
     let (of, what) = ((&issuance.realm, order), (request, certificate));
     profile_stop::record(app, &mut commit, of, what, &failed, now).await?;
     if let Some(request) = request {
-        commit.create_job(Job::confirm_delivery(&order.id, issuance.realm.clone(), request.clone(), failed, now));
+        commit.create_job(Job::report_refused(&order.id, issuance.realm.clone(), request.clone(), failed, now));
     }
     let detail = "the certificate authority returned a certificate that is not the one asked for; it was withheld and the operator was told";
     fail_with(app, issuance, Problem::new(ProblemKind::ServerInternal, detail), commit).await?;

@@ -23,8 +23,7 @@ pub(crate) async fn confirm_delivery(
     request: &CertificateRequestId,
     failed: &[FailedCheck],
 ) -> anyhow::Result<()> {
-    if let Work::ConfirmDelivery { order: Some(order), .. } = &job.value.work
-        && failed.is_empty()
+    if let Work::ConfirmDelivery { order: Some(order), look_again: true, .. } = &job.value.work
         && let Some(second) = second_certificate::look(app, realm, request, order).await?
     {
         return second_certificate::quarantine(app, job, (realm, request), &second).await;

@@ -129,6 +129,12 @@ impl Issuance {
         self.order.value.expires <= clock::now()
     }
 
+    /// Whether the CM was asked more than once. A certificate that came with the only answer there was has no
+    /// second one.
+    const fn may_have_a_second(&self) -> bool {
+        !matches!(self.submission, Submission::NotSent)
+    }
+
     fn job_with(&self, submission: Submission, due_at: Timestamp, attempt: u32) -> Job {
         let work = Work::Issue {
             order: self.order.value.id.clone(),

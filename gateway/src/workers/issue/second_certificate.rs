@@ -1,8 +1,9 @@
 //! A second certificate for one request: the CM's idempotency is broken, and nothing more is asked for in the realm (CM
 //! contract section 8, duplicated answers).
 //!
-//! The first one that passed every check is the client's and stays. Whether there is another one is looked at right
-//! before the CM is told that the first was taken: from then on it may publish what it has.
+//! The first one that passed every check is the client's and stays. If the CM was asked more than once, it is asked
+//! whether there is another one right before it is told that the first was taken: from then on it may publish what it
+//! has.
 
 use acme::{
     certificate::{CertificateId, Check, FailedCheck},
@@ -65,7 +66,7 @@ pub(super) async fn quarantine(
     let mut commit = Commit::new();
     profile_stop::record_second(app, &mut commit, (realm, order), (request, certificate), &failed, now).await?;
     let (realm, request, order) = (realm.clone(), request.clone(), Some(order.id.clone()));
-    let work = Work::ConfirmDelivery { realm, request, failed, order };
+    let work = Work::ConfirmDelivery { realm, request, failed, order, look_again: false };
     commit.update_job(job, Job { due_at: now, work, ..job.value.clone() });
     app.store.commit(commit).await?;
     app.metrics.certificates_withheld.inc();

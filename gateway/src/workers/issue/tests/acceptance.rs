@@ -194,6 +194,8 @@ async fn delivery_is_confirmed_after_the_commit_and_until_the_cm_has_answered() 
 async fn of_two_certificates_for_one_request_the_first_stays_and_the_realm_is_stopped() {
     let case = Case::new().await;
     case.gateway.cm.rule(Ruling::IssuedAnew);
+    case.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::BeforeTheEffect));
+    case.attempt().await.unwrap();
     case.attempt().await.unwrap();
     let first = case.gateway.cm.certificates().remove(0);
     case.gateway.cm.next(Operation::Request, Fault::Answers(away(Outcome::NotSent)));
