@@ -16,8 +16,6 @@ pub struct Identity {
     pub roles: BTreeSet<String>,
     /// Where.
     pub realms: BTreeSet<RealmName>,
-    /// When our certificate ends, if the CM says so.
-    pub certificate_not_after: Option<Timestamp>,
     /// The CM's clock when it answered; its difference from ours is the skew.
     pub time: Timestamp,
     /// What the CM can do, in the words of the contract (`eab-verify`, `delivery`, …).

@@ -1,6 +1,5 @@
 //! Looks after the CM, every minute and whenever there is reason to: whether it answers, whether it is still as we
-//! need it, how its clock goes, and for how long it knows us (CM contract section 8: clock skew, capability lost,
-//! alarms).
+//! need it, and how its clock goes (CM contract section 8: clock skew, capability lost, alarms).
 //!
 //! What is noticed is told to operators; those who have to wait for the clock find it in
 //! [`CmCondition`](crate::cm_condition::CmCondition).
@@ -29,8 +28,6 @@ const WARN: Duration = Duration::from_secs(60);
 const ALARM: Duration = Duration::from_secs(300);
 /// An answer that took longer says too little about the time.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// How long before its end it is told that our certificate at the CM is to be renewed, each time once.
-const EXPIRY_DAYS: [u64; 3] = [1, 7, 14];
 
 /// How much a difference matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +43,6 @@ struct Watch {
     /// When it answered last.
     answered: Instant,
     is_away_told: bool,
-    /// The days of [`EXPIRY_DAYS`] that were told of, and the end that they were about.
-    expiry_told: Option<(Timestamp, u64)>,
     /// What it could do at one time.
     capabilities: BTreeSet<String>,
 }
@@ -66,7 +61,7 @@ pub(crate) async fn watch_cm(current: Current) {
 
 impl Watch {
     fn new() -> Self {
-        Self { answered: Instant::now(), is_away_told: false, expiry_told: None, capabilities: BTreeSet::new() }
+        Self { answered: Instant::now(), is_away_told: false, capabilities: BTreeSet::new() }
     }
 
     /// Looks once; says whether there was an answer.
@@ -89,7 +84,6 @@ impl Watch {
                     tracing::info!("the CM is again as this gateway needs it");
                 }
                 self.tell_lost(&identity);
-                self.tell_expiry(&identity, now);
                 judge_clock(app, ahead_secs(identity.time, before, now));
             }
             Err(error) => {
@@ -114,25 +108,10 @@ impl Watch {
         }
         self.capabilities.clone_from(&identity.capabilities);
     }
-
-    fn tell_expiry(&mut self, identity: &Identity, now: Timestamp) {
-        let Some(end) = identity.certificate_not_after else { return };
-        let Some(days) = expiry_days(end, now) else { return };
-        if self.expiry_told.is_none_or(|(of, told)| of != end || told > days) {
-            tracing::error!(%end, days, "ALARM: our certificate at the CM ends within so many days; have it renewed");
-            self.expiry_told = Some((end, days));
-        }
-    }
 }
 
 fn realms(app: &App) -> Vec<RealmName> {
     app.endpoints.values().map(|endpoint| endpoint.realm.clone()).collect()
-}
-
-/// The fewest of [`EXPIRY_DAYS`] within which this end is.
-fn expiry_days(end: Timestamp, now: Timestamp) -> Option<u64> {
-    const DAY_SECS: u64 = 24 * 60 * 60;
-    EXPIRY_DAYS.into_iter().find(|days| end < now.plus(Duration::from_secs(days.saturating_mul(DAY_SECS))))
 }
 
 /// Says how the CM's clock goes, for those who wait for it and for operators.
@@ -223,17 +202,6 @@ mod tests {
         assert!(watch.look(&gateway.app).await);
         assert_eq!(gateway.app.metrics.cm_clock_ahead.get(), -180);
         assert_eq!(gateway.app.cm_condition.time(now), now.minus(Duration::from_secs(180)));
-    }
-
-    #[test]
-    fn our_end_is_told_three_times_before_it_comes() {
-        let now = Timestamp::from_unix_secs(1_800_000_000);
-        let table = [(15.0, None), (13.9, Some(14)), (7.1, Some(14)), (6.9, Some(7)), (0.9, Some(1)), (-3.0, Some(1))];
-        for (days, expected) in table {
-            let secs = Duration::from_secs_f64(f64::abs(days) * 86_400.0);
-            let end = if days < 0.0 { now.minus(secs) } else { now.plus(secs) };
-            assert_eq!(expiry_days(end, now), expected, "{days}");
-        }
     }
 
     #[test]

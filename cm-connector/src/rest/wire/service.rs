@@ -39,8 +39,6 @@ pub(in crate::rest) struct WhoAmIIn {
     pub(in crate::rest) identity: String,
     pub(in crate::rest) roles: BTreeSet<String>,
     pub(in crate::rest) realms: Vec<String>,
-    #[serde(default)]
-    certificate_not_after: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,12 +71,10 @@ impl InfoIn {
         if !self.api_versions.iter().any(ours) {
             return Err(Broken(format!("it speaks none of version {API_MAJOR} of the API")));
         }
-        let not_after = caller.certificate_not_after.map(|time| parsed("certificateNotAfter", &time));
         Ok(Identity {
             name: caller.identity,
             roles: caller.roles,
             realms: caller.realms.iter().filter_map(|realm| RealmName::parse(realm).ok()).collect(),
-            certificate_not_after: not_after.transpose()?,
             time: parsed("time", &self.time)?,
             capabilities: self.capabilities,
             product: format!("{} {}", self.product, self.version),

@@ -11,7 +11,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 enum Stage {
     Good,
     Soon,
-    VerySoon,
+    /// From here on it is an alarm (CM contract section 8).
+    Near,
+    VeryNear,
     Last,
     Expired,
 }
@@ -44,15 +46,16 @@ impl Expiries {
         for (identity, stage, expires) in self.due(now) {
             match stage {
                 Stage::Good => {}
-                Stage::Soon | Stage::VerySoon => tracing::warn!(
+                Stage::Soon => tracing::warn!(
                     identity,
                     %expires,
-                    days_left = expires.since(now).as_secs() / DAY.as_secs(),
+                    days_left = days_left(expires, now),
                     "a certificate of this gateway expires soon; put a renewed one in its place"
                 ),
-                Stage::Last => tracing::error!(
+                Stage::Near | Stage::VeryNear | Stage::Last => tracing::error!(
                     identity,
                     %expires,
+                    days_left = days_left(expires, now),
                     "ALARM: a certificate of this gateway is about to expire; put a renewed one in its place"
                 ),
                 Stage::Expired => tracing::error!(
@@ -77,10 +80,19 @@ impl Expiries {
     }
 }
 
-/// 30, 7 and 1 days before the end; nearer to it for what does not live long, which is renewed later.
+fn days_left(expires: Timestamp, now: Timestamp) -> u64 {
+    expires.since(now).as_secs() / DAY.as_secs()
+}
+
+/// 30, 14, 7 and 1 days before the end; nearer to it for what does not live long, which is renewed later.
 fn stage(validity: Validity, now: Timestamp) -> Stage {
     let (life, left) = (validity.not_after.since(validity.not_before), validity.not_after.since(now));
-    let stages = [(Stage::Last, DAY, 32), (Stage::VerySoon, 7 * DAY, 16), (Stage::Soon, 30 * DAY, 8)];
+    let stages = [
+        (Stage::Last, DAY, 32),
+        (Stage::VeryNear, 7 * DAY, 16),
+        (Stage::Near, 14 * DAY, 12),
+        (Stage::Soon, 30 * DAY, 8),
+    ];
     if validity.not_after < now {
         return Stage::Expired;
     }
@@ -97,14 +109,15 @@ mod tests {
     }
 
     #[test]
-    fn a_year_is_warned_of_at_thirty_seven_and_one_days_and_ninety_days_later() {
+    fn a_year_is_told_of_thirty_fourteen_seven_and_one_days_before_its_end_and_ninety_days_later() {
         let table = [
-            (365.0, [(334.0, Stage::Good), (335.0, Stage::Soon), (358.0, Stage::VerySoon), (364.0, Stage::Last)]),
-            (90.0, [(60.0, Stage::Good), (79.0, Stage::Soon), (85.0, Stage::VerySoon), (89.0, Stage::Last)]),
-            (7.0, [(6.0, Stage::Good), (6.2, Stage::Soon), (6.6, Stage::VerySoon), (6.8, Stage::Last)]),
+            (365.0, [(335.0, Stage::Soon), (351.0, Stage::Near), (358.0, Stage::VeryNear), (364.0, Stage::Last)]),
+            (90.0, [(79.0, Stage::Soon), (83.0, Stage::Near), (85.0, Stage::VeryNear), (89.0, Stage::Last)]),
+            (7.0, [(6.2, Stage::Soon), (6.5, Stage::Near), (6.6, Stage::VeryNear), (6.8, Stage::Last)]),
         ];
         for (life, stages) in table {
             let validity = Validity { not_before: at(0.0), not_after: at(life) };
+            assert_eq!(stage(validity, at(stages[0].0 - 1.0)), Stage::Good, "{life}");
             for (day, wanted) in stages {
                 assert_eq!(stage(validity, at(day)), wanted, "day {day} of {life}");
             }

@@ -34,7 +34,6 @@ impl CertificateManager for ScriptedCm {
                 name: String::from("urn:cm:gateway:test"),
                 roles: BTreeSet::from([String::from("gateway")]),
                 realms: realms.iter().cloned().collect(),
-                certificate_not_after: None,
                 time: Timestamp::from_unix_secs(clock::now().unix_secs() + state.ahead_secs),
                 capabilities: BTreeSet::from([String::from("events")]),
                 product: String::from("a scripted CM"),
