@@ -8,6 +8,7 @@
 mod allowlist;
 mod cli;
 mod cm;
+mod console;
 mod error;
 mod explain;
 mod import;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Desk;
 use crate::{
-    cm::request::View,
+    cm::{Cm, request::View},
     error::Failure,
     output::{Answer, snake_case, table},
 };
@@ -61,20 +61,11 @@ pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure
 async fn list(desk: &Desk, limit: usize) -> Result<Answer, Failure> {
     let cm = desk.cm()?;
     let list = cm.requests("pending-approval", limit).await?;
-    let mut rows = Vec::new();
-    for item in &list.items {
-        let view = View::of(item)?;
-        let registration = cm.registration(&view.registration).await?.view;
-        rows.push(vec![
-            view.id,
-            view.received_at,
-            view.profile,
-            view.registration,
-            registration.owner.unwrap_or_default(),
-            registration.officer.unwrap_or_default(),
-            view.order_ref,
-        ]);
-    }
+    let row = |Waiting { request, owner, officer }| {
+        let View { id, received_at, profile, registration, order_ref, status: _ } = request;
+        vec![id, received_at, profile, registration, owner, officer, order_ref]
+    };
+    let rows: Vec<Vec<String>> = waiting(&cm, &list.items).await?.into_iter().map(row).collect();
     let mut text = match rows.as_slice() {
         [] => "nothing waits for a decision".to_owned(),
         rows => table(&["REQUEST", "RECEIVED", "PROFILE", "REGISTRATION", "OWNER", "CREATED BY", "ORDER"], rows),
@@ -83,6 +74,27 @@ async fn list(desk: &Desk, limit: usize) -> Result<Answer, Failure> {
         text.push_str("\n... and more: give a higher --limit");
     }
     Ok(Answer::new(text, json!({"items": snake_case(&Value::Array(list.items)), "complete": list.complete})))
+}
+
+/// A request with what is known of its registration.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) request: View,
+    pub(crate) owner: String,
+    /// Who made the registration, and so may not decide.
+    pub(crate) officer: String,
+}
+
+/// Looks up whose requests these are.
+pub(crate) async fn waiting(cm: &Cm, requests: &[Value]) -> Result<Vec<Waiting>, Failure> {
+    let mut waiting = Vec::new();
+    for request in requests {
+        let request = View::of(request)?;
+        let registration = cm.registration(&request.registration).await?.view;
+        let (owner, officer) = (registration.owner.unwrap_or_default(), registration.officer.unwrap_or_default());
+        waiting.push(Waiting { request, owner, officer });
+    }
+    Ok(waiting)
 }
 
 async fn decide(

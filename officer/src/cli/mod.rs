@@ -1,12 +1,12 @@
 //! The command line: what can be said, and how answers and failures reach the person or program
 //! that asked.
 
-mod approvals;
+pub(crate) mod approvals;
 mod audit;
 mod certificates;
 mod explain;
 mod manual;
-mod registrations;
+pub(crate) mod registrations;
 mod when;
 
 use std::{io, path::PathBuf, process::ExitCode};
@@ -45,6 +45,8 @@ enum Command {
     /// Decide requests that wait for a person; needs an approver's identity
     #[command(subcommand)]
     Approvals(approvals::Command),
+    /// Work in a browser: the same on web pages, for this machine only
+    Console(crate::console::Arguments),
     /// Who did what; needs an auditor's identity
     Audit(audit::Arguments),
     /// Write completions for a shell, or manual pages
@@ -107,6 +109,7 @@ async fn carry_out(command: Command, desk: Desk) -> Result<Answer, Failure> {
         Command::Explain(arguments) => explain::run(arguments, &desk).await,
         Command::Certificates(command) => certificates::run(command, &desk).await,
         Command::Approvals(command) => approvals::run(command, &desk).await,
+        Command::Console(arguments) => crate::console::run(arguments, &desk).await,
         Command::Audit(arguments) => audit::run(arguments, &desk).await,
         Command::Manual(command) => manual::run(&command),
     }

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod certificates;
+mod console;
 mod explain;
 mod import;
 mod registrations;

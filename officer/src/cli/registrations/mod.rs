@@ -3,8 +3,8 @@
 mod create;
 mod effect;
 mod import;
-mod show;
-mod status;
+pub(crate) mod show;
+pub(crate) mod status;
 mod update;
 
 use clap::Subcommand;

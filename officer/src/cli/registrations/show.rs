@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use super::Desk;
 use crate::{
     allowlist,
-    cm::registration::{self, Eab, Registration, View},
+    cm::{
+        Cm,
+        registration::{self, Eab, Registration, View},
+    },
     error::Failure,
     output::{Answer, fields, snake_case, table},
 };
@@ -53,15 +56,20 @@ pub(super) async fn list(search: Search, desk: &Desk) -> Result<Answer, Failure>
 
 /// One, by its id or that of its external account key.
 pub(super) async fn one(id: &str, desk: &Desk) -> Result<Answer, Failure> {
-    let cm = desk.cm()?;
-    let found = match cm.registration(id).await {
-        Err(Failure::NotFound(reason)) => cm.registration_of_key_id(id).await?.ok_or(Failure::NotFound(reason))?,
-        other => other?,
-    };
+    let found = find(id, &desk.cm()?).await?;
     Ok(Answer::new(described(&found.view), snake_case(&found.json)))
 }
 
-fn row(view: &View) -> Vec<String> {
+/// The registration of this id, or with an external account key of this id.
+pub(crate) async fn find(id: &str, cm: &Cm) -> Result<Registration, Failure> {
+    match cm.registration(id).await {
+        Err(Failure::NotFound(reason)) => cm.registration_of_key_id(id).await?.ok_or(Failure::NotFound(reason)),
+        other => other,
+    }
+}
+
+/// What a list shows of it: id, status, owner, key id, the first entries.
+pub(crate) fn row(view: &View) -> Vec<String> {
     let lines = allowlist::lines(&view.allowed_identifiers);
     let mut allows = lines.lines();
     let first = allows.next().unwrap_or_default().to_owned();
@@ -77,6 +85,11 @@ fn row(view: &View) -> Vec<String> {
 
 /// Everything that people look at.
 pub(super) fn described(view: &View) -> String {
+    fields(&facts(view))
+}
+
+/// The same as names and values; a value can have several lines or none.
+pub(crate) fn facts(view: &View) -> Vec<(&'static str, String)> {
     let or_nothing = |text: &Option<String>| text.clone().unwrap_or_default();
     let status = match (&view.status_reason, &view.status_by, &view.status_at) {
         (Some(reason), Some(by), Some(at)) => format!("{} since {at}, by {by}: {reason}", view.status),
@@ -91,7 +104,7 @@ pub(super) fn described(view: &View) -> String {
         [] => "the realm's default profile".to_owned(),
         some => some.join(", "),
     };
-    fields(&[
+    vec![
         ("registration", view.id.clone()),
         ("status", status),
         ("owner", or_nothing(&view.owner)),
@@ -112,7 +125,7 @@ pub(super) fn described(view: &View) -> String {
         ("profiles", profiles),
         ("validity", view.max_validity.as_deref().map(|span| format!("at most {span}")).unwrap_or_default()),
         ("version", view.version.to_string()),
-    ])
+    ]
 }
 
 /// The life of an external account key in a sentence.

@@ -18,7 +18,7 @@ const LISTED_MAX: usize = 10_000;
 ///
 /// # Errors
 /// What to write instead.
-pub(super) fn reason(text: &str) -> Result<String, String> {
+pub(crate) fn reason(text: &str) -> Result<String, String> {
     if text.trim().is_empty() || text.chars().count() > REASON_CHARACTERS_MAX {
         return Err(format!("a reason has 1 to {REASON_CHARACTERS_MAX} characters"));
     }

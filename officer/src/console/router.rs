@@ -1,0 +1,73 @@
+//! Every request: first whether it may be here, then all pages and all forms, one line each.
+//!
+//! Pages are read with GET and change nothing; whatever changes something is a POST and has passed
+//! the check of its form.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, header},
+    web,
+};
+
+use super::{Console, answer, fields::Fields, overview, registrations, session::Refused};
+use crate::error::Failure;
+
+/// The name of the form token in every form.
+const FORM_TOKEN: &str = "form_token";
+
+/// Answers a request, whatever it is.
+pub(super) async fn answer(request: HttpRequest, body: web::Bytes, console: web::Data<Console>) -> HttpResponse {
+    match pass(&request, &body, &console).await {
+        Ok(answer) => answer,
+        Err(refused) => answer::refused(refused),
+    }
+}
+
+async fn pass(request: &HttpRequest, body: &[u8], console: &Console) -> Result<HttpResponse, Refused> {
+    let session = &console.session;
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    session.check_host(header(header::HOST))?;
+    let is_get = request.method() == Method::GET;
+    if let (true, Some(entered)) = (is_get, session.enter(request.path())) {
+        return Ok(answer::enter(console, entered?));
+    }
+    let cookies = request.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok());
+    session.check_cookie(cookies)?;
+    let path = request.path().strip_prefix(session.at()).unwrap_or("/nowhere").trim_start_matches('/');
+    let segments: Vec<&str> = path.split('/').collect();
+    let answered = if is_get {
+        Box::pin(show(console, &segments, &Fields::parse(request.query_string()))).await
+    } else if request.method() == Method::POST {
+        let form = Fields::parse(std::str::from_utf8(body).unwrap_or_default());
+        session.check_form(header(header::ORIGIN), form.raw(FORM_TOKEN))?;
+        Box::pin(change(console, &segments, &form)).await
+    } else {
+        return Ok(HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, POST")).finish());
+    };
+    Ok(answered.unwrap_or_else(|failure| answer::failure(console, &failure)))
+}
+
+/// All pages.
+async fn show(console: &Console, path: &[&str], query: &Fields) -> Result<HttpResponse, Failure> {
+    match path {
+        [""] => overview::page(console).await,
+        ["registrations"] => registrations::list(console, query).await,
+        ["registrations", id] => registrations::one(console, id, query).await,
+        ["style.css"] => Ok(answer::style()),
+        ["icon.svg"] => Ok(answer::icon()),
+        _ => Err(nowhere()),
+    }
+}
+
+/// All forms that change something.
+async fn change(console: &Console, path: &[&str], form: &Fields) -> Result<HttpResponse, Failure> {
+    match path {
+        ["registrations", id, "suspend"] => registrations::suspend(console, id, form).await,
+        ["registrations", id, "resume"] => registrations::resume(console, id, form).await,
+        _ => Err(nowhere()),
+    }
+}
+
+fn nowhere() -> Failure {
+    Failure::NotFound("there is no such page; begin with the overview".to_owned())
+}

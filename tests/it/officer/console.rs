@@ -1,0 +1,252 @@
+//! The officer's console over HTTP, as a browser without scripts uses it, against the real CM.
+
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use tests::{binaries, client::Client, http, process::Process, response::Response, wait_for};
+
+use super::{bound, created, text};
+use crate::world;
+
+/// From the program's start to its link.
+const STARTED_WITHIN: Duration = Duration::from_secs(20);
+/// From the officer's click to its effect.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// A console of one person, and what her browser knows.
+struct Console {
+    _process: Process,
+    authority: String,
+    /// The path that all pages lie below.
+    at: String,
+    link: String,
+    cookie: String,
+    form_token: String,
+}
+
+impl Console {
+    /// Starts the program with the settings of this person; nobody has used its link yet.
+    fn start(person: &'static str, name: &str) -> Self {
+        let _ = world().desk(person);
+        let dir: PathBuf = world().site().dir.clone();
+        let log = dir.join(format!("console-{name}.log"));
+        let config = dir.join(format!("desk-of-{person}.toml"));
+        let arguments = ["--config".to_owned(), config.display().to_string(), "console".to_owned()];
+        let mut process = Process::start("console", &binaries::officer(), &arguments, &log, None);
+        let url = wait_for("the link", STARTED_WITHIN, || {
+            process.check_alive();
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            text.lines().find(|line| line.starts_with("http://") && text.contains('\n')).map(str::to_owned)
+        });
+        let (authority, link) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let link = format!("/{link}");
+        let at = link.split("/enter/").next().unwrap().to_owned();
+        let (authority, cookie, form_token) = (authority.to_owned(), String::new(), String::new());
+        Self { _process: process, authority, at, link, cookie, form_token }
+    }
+
+    /// The same in a browser that came by the link.
+    fn open(person: &'static str, name: &str) -> Self {
+        let mut console = Self::start(person, name);
+        let entered = console.send("GET", &console.link, &[], None).expect(200);
+        let cookie = entered.header("set-cookie").unwrap();
+        console.cookie = cookie.split(';').next().unwrap().to_owned();
+        console
+    }
+
+    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Response {
+        self.send_as(&self.authority, method, path, headers, body)
+    }
+
+    fn send_as(
+        &self,
+        host: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Response {
+        let address: SocketAddr = self.authority.parse().unwrap();
+        let mut connection = http::Connection::plain(address).unwrap();
+        let headers = [headers, &[("Connection", "close")]].concat();
+        connection.send(http::request(method, path, host, &headers, body)).unwrap();
+        connection.receive(method).unwrap()
+    }
+
+    /// A page, by its path below that of the session.
+    fn page(&self, path: &str) -> Response {
+        self.send("GET", &format!("{}/{path}", self.at), &[("Cookie", &self.cookie)], None)
+    }
+
+    fn text(&self, path: &str) -> String {
+        self.page(path).expect(200).text()
+    }
+
+    /// Sends a form as a browser does that shows the page `from`.
+    fn submit(&mut self, from: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+        self.form_token = hidden(&self.text(from), "form_token");
+        self.post(path, Some(&format!("http://{}", self.authority)), Some(&self.form_token), fields)
+    }
+
+    fn post(&self, path: &str, origin: Option<&str>, token: Option<&str>, fields: &[(&str, &str)]) -> Response {
+        let mut pairs: Vec<String> = fields.iter().map(|(name, text)| format!("{name}={}", encoded(text))).collect();
+        pairs.extend(token.map(|token| format!("form_token={token}")));
+        let mut headers =
+            vec![("Cookie", self.cookie.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+        headers.extend(origin.map(|origin| ("Origin", origin)));
+        self.send("POST", &format!("{}/{path}", self.at), &headers, Some(pairs.join("&").as_bytes()))
+    }
+}
+
+/// The value of a hidden field.
+fn hidden(html: &str, name: &str) -> String {
+    let start = format!("name=\"{name}\" value=\"");
+    html.split(&start).nth(1).unwrap_or_else(|| panic!("no {name} in\n{html}")).split('"').next().unwrap().to_owned()
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|octet| format!("%{octet:02X}")).collect()
+}
+
+fn wait_for_orders(client: &Client, name: &str, status: u16) {
+    wait_for("the effect", AT_ONCE, || (client.new_order(&[name]).status == status).then_some(()));
+}
+
+/// All pages that need no id.
+const PAGES: [&str; 2] = ["", "registrations"];
+
+#[test]
+fn the_link_lets_in_one_browser_and_once() {
+    let console = Console::start("officer", "link");
+    let wrong = format!("{}/enter/{}", console.at, "0".repeat(32));
+    let _ = console.send("GET", &wrong, &[], None).expect(403);
+    let entered = console.send("GET", &console.link, &[], None).expect(200);
+    let cookie = entered.header("set-cookie").unwrap();
+    for part in ["HttpOnly", "SameSite=Strict", &format!("Path={}", console.at)] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    let again = console.send("GET", &console.link, &[], None).expect(403);
+    assert!(again.header("set-cookie").is_none() && again.text().contains("works once"), "{again:?}");
+}
+
+#[test]
+fn nobody_sees_anything_without_the_cookie_or_at_another_host() {
+    let console = Console::open("officer", "strangers");
+    let port = console.authority.rsplit(':').next().unwrap();
+    for page in PAGES {
+        let path = format!("{}/{page}", console.at);
+        for cookie in ["", "acme-officer-console=", "acme-officer-console=00000000000000000000000000000000"] {
+            let refused = console.send("GET", &path, &[("Cookie", cookie)], None).expect(403);
+            assert!(!refused.text().contains("realm"), "{refused:?}");
+        }
+        for host in [format!("localhost:{port}"), format!("evil.test:{port}"), "127.0.0.1".to_owned(), String::new()] {
+            let refused = console.send_as(&host, "GET", &path, &[("Cookie", &console.cookie)], None);
+            assert!(matches!(refused.status, 400 | 403), "{host}: {refused:?}");
+            assert!(!refused.text().contains("realm"), "{refused:?}");
+        }
+        let _ = console.send("GET", &path, &[("Cookie", &console.cookie)], None).expect(200);
+    }
+}
+
+#[test]
+fn every_page_stands_without_scripts_and_lets_none_run() {
+    let console = Console::open("officer", "pages");
+    for path in PAGES {
+        let page = console.page(path).expect(200);
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert!(!policy.contains("script-src") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+        assert_eq!(page.header("referrer-policy"), Some("same-origin"));
+        let html = page.text();
+        for part in ["<html lang=\"en\">", "<main id=\"content\"", "<nav aria-label", "<h1>", "aria-current=\"page\""] {
+            assert!(html.contains(part), "no {part} in\n{html}");
+        }
+        for part in ["<script", " style=", " onclick=", "//cdn", "https://fonts"] {
+            assert!(!html.contains(part), "{part} in\n{html}");
+        }
+        assert!(!html.contains("class=\"failure\""), "{html}");
+    }
+    for (path, kind) in [("style.css", "text/css; charset=utf-8"), ("icon.svg", "image/svg+xml")] {
+        assert_eq!(console.page(path).expect(200).header("content-type"), Some(kind));
+    }
+    let missing = console.page("nowhere").expect(404);
+    assert!(missing.text().contains("there is no such page") && missing.header("content-security-policy").is_some());
+    let _ = console.send("PUT", &format!("{}/", console.at), &[("Cookie", &console.cookie)], None).expect(405);
+}
+
+#[test]
+fn a_form_of_another_site_changes_nothing() {
+    let registration = created(&["--allow", "suffix:forged.console.test"]);
+    let id = text(&registration, "/id");
+    let console = Console::open("officer", "forged");
+    let token = hidden(&console.text(&format!("registrations/{id}")), "form_token");
+    let path = format!("registrations/{id}/suspend");
+    let ours = format!("http://{}", console.authority);
+    for (origin, token) in [
+        (Some(ours.as_str()), None),
+        (Some(ours.as_str()), Some("0123456789abcdef0123456789abcdef")),
+        (None, Some(token.as_str())),
+        (Some("null"), Some(token.as_str())),
+        (Some("http://127.0.0.1:1"), Some(token.as_str())),
+        (Some("https://evil.test"), Some(token.as_str())),
+    ] {
+        let refused = console.post(&path, origin, token, &[("reason", "forged")]).expect(403);
+        assert!(refused.text().contains("Nothing was done"), "{refused:?}");
+    }
+    let by_get = format!("{}/{path}?reason=forged&form_token={token}", console.at);
+    let _ = console.send("GET", &by_get, &[("Cookie", &console.cookie)], None).expect(404);
+    let shown = world().desk("officer").json(&["registrations", "show", id]);
+    assert_eq!((text(&shown, "/status"), &shown["version"]), ("pending", &registration["version"]));
+}
+
+#[test]
+fn suspending_and_resuming_on_the_page_takes_effect_at_the_gateway() {
+    let registration = created(&["--allow", "suffix:held.console.test"]);
+    let (client, id, name) = (bound(&registration), text(&registration, "/id"), "www.held.console.test");
+    let _ = client.order(&[name]);
+    let mut console = Console::open("officer", "held");
+    let page = format!("registrations/{id}");
+    let without = console.submit(&page, &format!("{page}/suspend"), &[("reason", "  ")]).expect(400);
+    assert!(without.text().contains("a reason has 1 to 500 characters"), "{without:?}");
+    let answer = console.submit(&page, &format!("{page}/suspend"), &[("reason", "moved <away>")]).expect(303);
+    wait_for_orders(&client, name, 403);
+    let after = answer.location();
+    let html = console.send("GET", &after, &[("Cookie", &console.cookie)], None).expect(200).text();
+    assert!(html.contains("The registration is suspended") && html.contains("moved &#60;away&#62;"), "{html}");
+    assert!(console.text("").contains(id), "the overview shows what is suspended");
+    let _ = console.submit(&page, &format!("{page}/resume"), &[]).expect(303);
+    wait_for_orders(&client, name, 201);
+}
+
+#[test]
+fn text_of_others_never_becomes_markup() {
+    let owner = "<script>alert('x')</script>\"><img src=x>";
+    let registration = world().desk("officer").json(&[
+        "registrations",
+        "create",
+        "--owner",
+        owner,
+        "--allow",
+        "suffix:markup.console.test",
+    ]);
+    let id = text(&registration, "/id");
+    let console = Console::open("officer", "markup");
+    let search = format!("registrations?owner={}", encoded(owner));
+    for path in [format!("registrations/{id}"), search] {
+        let html = console.text(&path);
+        assert!(html.contains("&#60;script&#62;alert("), "{html}");
+        assert!(html.contains(id) && !html.contains("<script") && !html.contains("<img"), "{html}");
+    }
+}
+
+#[test]
+fn registrations_are_found_by_what_the_form_asks() {
+    let registration = created(&["--allow", "suffix:found.console.test"]);
+    let id = text(&registration, "/id");
+    let console = Console::open("officer", "found");
+    assert!(console.text("registrations?status=pending&identifier=www.found.console.test").contains(id));
+    assert!(!console.text("registrations?status=active&identifier=www.found.console.test").contains(id));
+    let by_key = console.page(&format!("registrations?id={}", text(&registration, "/eab/kid"))).expect(303);
+    assert!(by_key.location().ends_with(&format!("/registrations/{id}")), "{by_key:?}");
+    let _ = console.page("registrations/reg_00000000000000000000000000").expect(404);
+}
