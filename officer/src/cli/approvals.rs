@@ -4,15 +4,12 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::{Desk, registrations::status};
 use crate::{
     cm::{Cm, request::View},
     error::Failure,
     output::{Answer, snake_case, table},
 };
-
-/// Longest reason that the contract takes, in characters.
-const REASON_CHARACTERS_MAX: usize = 500;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -50,9 +47,7 @@ pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure
         Command::List { limit } => list(desk, limit).await,
         Command::Approve { id, comment } => decide(desk, &id, "approve", None, comment).await,
         Command::Reject { id, reason, comment } => {
-            if reason.trim().is_empty() || reason.chars().count() > REASON_CHARACTERS_MAX {
-                return Err(Failure::Usage(format!("--reason: write 1 to {REASON_CHARACTERS_MAX} characters")));
-            }
+            let reason = status::reason(&reason).map_err(|why| Failure::Usage(format!("--reason: {why}")))?;
             decide(desk, &id, "reject", Some(reason), comment).await
         }
     }

@@ -5,6 +5,7 @@
 //! `session`, and what there is to see is listed in `router` (ADR 28).
 
 mod answer;
+mod approvals;
 mod certificates;
 mod fields;
 mod overview;

@@ -9,7 +9,7 @@ use actix_web::{
     web,
 };
 
-use super::{Console, answer, fields::Fields, overview, registrations, session::Refused};
+use super::{Console, answer, approvals, fields::Fields, overview, registrations, session::Refused};
 use crate::error::Failure;
 
 /// The name of the form token in every form.
@@ -53,6 +53,7 @@ async fn show(console: &Console, path: &[&str], query: &Fields) -> Result<HttpRe
         [""] => overview::page(console).await,
         ["registrations"] => registrations::list(console, query).await,
         ["registrations", id] => registrations::one(console, id, query).await,
+        ["approvals"] => approvals::list(console, query).await,
         ["style.css"] => Ok(answer::style()),
         ["icon.svg"] => Ok(answer::icon()),
         _ => Err(nowhere()),
@@ -62,6 +63,8 @@ async fn show(console: &Console, path: &[&str], query: &Fields) -> Result<HttpRe
 /// All forms that change something.
 async fn change(console: &Console, path: &[&str], form: &Fields) -> Result<HttpResponse, Failure> {
     match path {
+        ["approvals", id, "approve"] => approvals::approve(console, id, form).await,
+        ["approvals", id, "reject"] => approvals::reject(console, id, form).await,
         ["registrations", id, "suspend"] => registrations::suspend(console, id, form).await,
         ["registrations", id, "resume"] => registrations::resume(console, id, form).await,
         _ => Err(nowhere()),

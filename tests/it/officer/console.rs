@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 use tests::{binaries, client::Client, http, process::Process, response::Response, wait_for};
 
 use super::{bound, created, text};
-use crate::world;
+use crate::{registration::waiting_for_approval, world};
 
 /// From the program's start to its link.
 const STARTED_WITHIN: Duration = Duration::from_secs(20);
@@ -112,7 +112,7 @@ fn wait_for_orders(client: &Client, name: &str, status: u16) {
 }
 
 /// All pages that need no id.
-const PAGES: [&str; 2] = ["", "registrations"];
+const PAGES: [&str; 3] = ["", "registrations", "approvals"];
 
 #[test]
 fn the_link_lets_in_one_browser_and_once() {
@@ -249,4 +249,42 @@ fn registrations_are_found_by_what_the_form_asks() {
     let by_key = console.page(&format!("registrations?id={}", text(&registration, "/eab/kid"))).expect(303);
     assert!(by_key.location().ends_with(&format!("/registrations/{id}")), "{by_key:?}");
     let _ = console.page("registrations/reg_00000000000000000000000000").expect(404);
+}
+
+#[test]
+fn an_approver_decides_on_the_page_and_the_client_reads_why() {
+    let mut console = Console::open("approver", "approvals");
+    for (name, decision, fields, status) in [
+        ("approved.console.test", "approve", [("comment", "seen")], "valid"),
+        ("rejected.console.test", "reject", [("reason", "not this printer")], "invalid"),
+    ] {
+        let (client, order) = waiting_for_approval(name);
+        let reference = order.url.rsplit('/').next().unwrap();
+        let waiting = world().desk("approver").json(&["approvals", "list"]);
+        let waits = waiting["items"].as_array().unwrap().iter().find(|one| one["order_ref"] == reference);
+        let request = text(waits.expect("the request waits"), "/id").to_owned();
+        assert!(console.text("approvals").contains(&request) && console.text("").contains(&request));
+        let path = format!("approvals/{request}/{decision}");
+        if decision == "reject" {
+            let _ = console.submit("approvals", &path, &[("reason", "")]).expect(400);
+        }
+        let _ = console.submit("approvals", &path, &fields).expect(303);
+        let order = client.wait(&order, status);
+        assert!(!console.text("approvals").contains(&request));
+        if status == "invalid" {
+            assert!(order.object["error"]["detail"].as_str().unwrap().contains("not this printer"), "{order:?}");
+        }
+    }
+}
+
+#[test]
+fn an_officer_who_is_no_approver_is_told_so_by_the_cm() {
+    let (_client, order) = waiting_for_approval("undecided.console.test");
+    let reference = order.url.rsplit('/').next().unwrap();
+    let mut console = Console::open("officer", "no-approver");
+    let waiting = world().desk("officer").json(&["approvals", "list"]);
+    let waits = waiting["items"].as_array().unwrap().iter().find(|one| one["order_ref"] == reference);
+    let path = format!("approvals/{}/approve", text(waits.expect("the request waits"), "/id"));
+    let refused = console.submit("approvals", &path, &[]).expect(403);
+    assert!(refused.text().contains("this needs another role"), "{refused:?}");
 }

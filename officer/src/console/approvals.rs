@@ -1,0 +1,79 @@
+//! Requests that wait for a person, and her decision. The CM sees to it that nobody decides about a
+//! registration that she created.
+
+use actix_web::HttpResponse;
+use askama::Template;
+
+use super::{
+    Console,
+    answer::{self, Frame},
+    fields::Fields,
+};
+use crate::{
+    cli::{approvals, registrations::status},
+    cm::request::View,
+    error::Failure,
+    output::shown,
+};
+
+/// Most requests of one page.
+const REQUESTS_MAX: usize = 50;
+
+#[derive(Template)]
+#[template(path = "console/approvals.html")]
+struct Page<'a> {
+    frame: Frame<'a>,
+    is_done: bool,
+    waiting: Vec<Waiting>,
+    has_more: bool,
+}
+
+/// A request and what is to be known of it.
+struct Waiting {
+    id: String,
+    registration: String,
+    facts: Vec<(&'static str, String)>,
+}
+
+/// All that waits.
+pub(super) async fn list(console: &Console, query: &Fields) -> Result<HttpResponse, Failure> {
+    let list = console.cm.requests("pending-approval", REQUESTS_MAX).await?;
+    let waiting = approvals::waiting(&console.cm, &list.items).await?.into_iter().map(|one| {
+        let View { id, received_at, profile, registration, order_ref, status: _ } = one.request;
+        let facts = vec![
+            ("owner", shown(&one.owner)),
+            ("created by", shown(&one.officer)),
+            ("profile", shown(&profile)),
+            ("received", shown(&received_at)),
+            ("order", shown(&order_ref)),
+        ];
+        Waiting { id, registration, facts }
+    });
+    Ok(answer::page(&Page {
+        frame: Frame::new(console, "approvals", "Approvals"),
+        is_done: query.text("done").is_some(),
+        waiting: waiting.collect(),
+        has_more: !list.complete,
+    }))
+}
+
+/// Lets the certificate be issued.
+pub(super) async fn approve(console: &Console, id: &str, form: &Fields) -> Result<HttpResponse, Failure> {
+    decide(console, id, "approve", [("reason", None), ("comment", form.text("comment"))]).await
+}
+
+/// Refuses the certificate; the client reads the reason.
+pub(super) async fn reject(console: &Console, id: &str, form: &Fields) -> Result<HttpResponse, Failure> {
+    let reason = status::reason(form.text("reason").unwrap_or_default()).map_err(Failure::Usage)?;
+    decide(console, id, "reject", [("reason", Some(&reason)), ("comment", form.text("comment"))]).await
+}
+
+async fn decide(
+    console: &Console,
+    id: &str,
+    decision: &str,
+    words: [(&str, Option<&str>); 2],
+) -> Result<HttpResponse, Failure> {
+    let _ = console.cm.decide(id, decision, words).await?;
+    Ok(answer::see_other(console, "approvals?done=1"))
+}
