@@ -147,8 +147,9 @@ pub trait CertificateManager: Send + Sync {
     /// from a backup may have lost the key (CM contract section 8).
     async fn request_by_order(&self, realm: &RealmName, order: &OrderId) -> Result<Option<RequestState>, CmError>;
 
-    /// What became of a request.
-    async fn request(&self, realm: &RealmName, id: &CertificateRequestId) -> Result<RequestState, CmError>;
+    /// What became of a request that the CM has accepted; `None` if it does not have it any more, as one
+    /// restored from a backup may not (CM contract section 8).
+    async fn request(&self, realm: &RealmName, id: &CertificateRequestId) -> Result<Option<RequestState>, CmError>;
 
     /// Withdraws a request whose order has ended. Sent once; the caller repeats it later.
     ///

@@ -108,7 +108,7 @@ impl CertificateManager for FakeCm {
     async fn request_by_order(&self, _: &RealmName, _: &OrderId) -> Result<Option<RequestState>, CmError> {
         unreachable!()
     }
-    async fn request(&self, _: &RealmName, _: &CertificateRequestId) -> Result<RequestState, CmError> {
+    async fn request(&self, _: &RealmName, _: &CertificateRequestId) -> Result<Option<RequestState>, CmError> {
         unreachable!()
     }
     async fn cancel(&self, _: &RealmName, _: &CertificateRequestId) -> Result<(), CmError> {

@@ -17,7 +17,7 @@ use super::{
     headers::idempotency_key,
     lane::Lane,
     not_what_was_asked_for, octets, post,
-    refusal::Subject,
+    refusal::{Code, Subject},
     unfit,
     wire::request::{DeliveryOut, RequestIn, RequestOut, with_caa},
 };
@@ -98,14 +98,18 @@ pub(super) async fn request(
     cm: &RestCertificateManager,
     realm: &RealmName,
     id: &CertificateRequestId,
-) -> Result<RequestState, CmError> {
+) -> Result<Option<RequestState>, CmError> {
     let state = async {
-        let answer = cm.read(Lane::Issuance, request_path(realm, id), None).await?;
+        let answer = match cm.read(Lane::Issuance, request_path(realm, id), None).await {
+            Ok(answer) => answer,
+            Err(failure) if failure.is(Code::NotFound) => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
         let state = request_state(answer)?;
         let (RequestState::Issued { id: answered, .. }
         | RequestState::Pending { id: answered, .. }
         | RequestState::Refused { id: answered, .. }) = &state;
-        if answered == id { Ok(state) } else { Err(not_what_was_asked_for()) }
+        if answered == id { Ok(Some(state)) } else { Err(not_what_was_asked_for()) }
     };
     state.await.map_err(|failure| failure.into_error(Subject::Request))
 }

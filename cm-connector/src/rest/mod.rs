@@ -225,7 +225,7 @@ impl CertificateManager for RestCertificateManager {
         issuance::request_by_order(self, realm, order).await
     }
 
-    async fn request(&self, realm: &RealmName, id: &CertificateRequestId) -> Result<RequestState, CmError> {
+    async fn request(&self, realm: &RealmName, id: &CertificateRequestId) -> Result<Option<RequestState>, CmError> {
         issuance::request(self, realm, id).await
     }
 

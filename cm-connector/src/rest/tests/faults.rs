@@ -13,8 +13,10 @@ async fn what_does_not_exist_is_none_and_what_was_not_asked_for_is_an_alarm() {
     assert_eq!(missing.cm.find_certificate(&realm(), &[1; 32]).await, Ok(None));
     assert_eq!(missing.cm.request_by_key(&realm(), &key()).await, Ok(None));
     assert_eq!(missing.cm.certificate(&realm(), &revocation().certificate).await, Ok(None));
+    let request = REQUEST_ID.parse().unwrap();
+    assert_eq!(missing.cm.request(&realm(), &request).await, Ok(None));
     assert!(matches!(
-        missing.cm.request(&realm(), &REQUEST_ID.parse().unwrap()).await,
+        missing.cm.cancel(&realm(), &request).await,
         Err(CmError::Internal { outcome: Outcome::Unknown, .. })
     ));
     let certificate = examples::certificate_request()["certificate"].clone();

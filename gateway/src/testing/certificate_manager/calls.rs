@@ -160,17 +160,20 @@ impl CertificateManager for ScriptedCm {
         .await
     }
 
-    async fn request(&self, _: &RealmName, id: &CertificateRequestId) -> Result<RequestState, CmError> {
+    async fn request(&self, _: &RealmName, id: &CertificateRequestId) -> Result<Option<RequestState>, CmError> {
         self.at(Operation::Request, |cm, state| {
             let found = state.requests.iter().position(|request| request.id == *id);
-            Ok(cm.state_of(state, found.unwrap()))
+            Ok(found.map(|index| cm.state_of(state, index)))
         })
         .await
     }
 
     async fn cancel(&self, _: &RealmName, id: &CertificateRequestId) -> Result<(), CmError> {
         self.at(Operation::Cancel, |cm, state| {
-            let index = state.requests.iter().position(|request| request.id == *id).unwrap();
+            let Some(index) = state.requests.iter().position(|request| request.id == *id) else {
+                let detail = String::from("there is no such request");
+                return Err(CmError::Internal { outcome: Outcome::Unknown, detail });
+            };
             if let RequestState::Issued { certificate, .. } = cm.state_of(state, index) {
                 return Err(CmError::AlreadyIssued(certificate));
             }

@@ -139,6 +139,11 @@ impl ScriptedCm {
         self.state().requests.iter_mut().for_each(|request| request.key = random::id());
     }
 
+    /// Forgets every request, as one restored from a backup of before them does.
+    pub(crate) fn forget_requests(&self) {
+        self.state().requests.clear();
+    }
+
     /// From now on its clock shows a time so many seconds ahead of ours.
     pub(crate) fn clock_is_ahead(&self, secs: i64) {
         self.state().ahead_secs = secs;

@@ -35,11 +35,11 @@ pub(super) async fn look(
     let Some(order) = app.store.order(order).await? else { return Ok(None) };
     let Progress::Issued { certificate: first, .. } = &order.value.progress else { return Ok(None) };
     match app.cm.request(realm, request).await {
-        Ok(RequestState::Issued { certificate, .. }) if certificate.id != *first => {
+        Ok(Some(RequestState::Issued { certificate, .. })) if certificate.id != *first => {
             let first = first.clone();
             Ok(Some(Second { order: order.value, first, certificate }))
         }
-        Ok(RequestState::Issued { .. }) => Ok(None),
+        Ok(Some(RequestState::Issued { .. })) => Ok(None),
         Err(error @ (CmError::Unavailable { .. } | CmError::RateLimited { .. })) => Err(error.into()),
         // It has the certificate, for it was checked; what the CM says now says nothing of a second one.
         other => {

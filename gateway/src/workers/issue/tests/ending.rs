@@ -66,6 +66,28 @@ async fn an_expired_order_that_the_cm_never_heard_of_ends_and_nothing_is_sent() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_whose_request_the_cm_has_lost_ends_when_it_expires() {
+    let before_the_look = Case::new().await;
+    let before_it_is_cancelled = Case::new().await;
+    for (case, is_lost_late) in [(before_the_look, false), (before_it_is_cancelled, true)] {
+        case.gateway.cm.rule(Ruling::IssuedAfter(1000));
+        case.attempt().await.unwrap();
+        case.expire().await;
+        if is_lost_late {
+            let detail = String::from("there is no such request");
+            let missing = CmError::Internal { outcome: Outcome::Unknown, detail };
+            case.gateway.cm.next(Operation::Cancel, Fault::Answers(missing));
+            case.attempt().await.unwrap();
+            assert_eq!(case.status().await, OrderStatus::Processing);
+        }
+        case.gateway.cm.forget_requests();
+        case.run().await;
+        assert_eq!((case.status().await, case.problem().await), (OrderStatus::Invalid, over()));
+        assert_eq!(case.count(Operation::Submit), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_is_still_pending_when_its_order_expires_is_withdrawn() {
     let case = Case::new().await;
     case.gateway.cm.rule(Ruling::IssuedAfter(1000));

@@ -1,9 +1,14 @@
 //! What is sent, and how often: one key, the same octets, and nothing again before the CM was asked.
 
+use acme::{certificate::CertificateId, ids::ProfileName};
 use cm_connector::Delivery;
+use store::ProfileStop;
 
 use super::{standing::give_up_a_proof, *};
-use crate::testing::{Flaw, dies};
+use crate::{
+    ra::profile_stop,
+    testing::{Flaw, dies},
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_finalized_order_gets_its_certificate() {
@@ -59,6 +64,33 @@ async fn a_cm_that_has_lost_the_key_is_asked_by_the_order_before_what_is_old_is_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_the_cm_accepted_and_has_lost_is_sent_again_as_it_was() {
+    let case = Case::new().await;
+    case.gateway.cm.rule(Ruling::IssuedAfter(2));
+    case.attempt().await.unwrap();
+    assert!(matches!(case.submission().await, Submission::Accepted { .. }));
+    case.gateway.cm.forget_requests();
+    case.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::AfterTheEffect));
+    case.attempt().await.unwrap();
+    assert_eq!(case.count(Operation::RequestByOrder), 1, "it was asked for the order before");
+    assert!(matches!(case.submission().await, Submission::MayHaveBeenSent { .. }));
+    case.run().await;
+    case.assert_issued_once().await;
+    assert_eq!((case.count(Operation::Submit), case.count(Operation::Request)), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_the_cm_has_lost_is_not_sent_again_for_a_proof_that_was_given_up() {
+    let case = Case::new().await;
+    case.gateway.cm.rule(Ruling::IssuedAfter(1000));
+    case.attempt().await.unwrap();
+    case.gateway.cm.forget_requests();
+    give_up_a_proof(&case).await;
+    case.run().await;
+    assert_eq!((case.status().await, case.count(Operation::Submit)), (OrderStatus::Invalid, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wrong_certificate_that_is_found_by_the_order_is_withheld() {
     let case = Case::new().await;
     case.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::AfterTheEffect));
@@ -93,6 +125,38 @@ async fn a_proof_given_up_between_the_last_look_and_the_submission_is_noticed() 
         let counts = (case.status().await, case.count(Operation::Submit));
         assert_eq!(counts, (OrderStatus::Invalid, before), "sent again: {is_sent_again}");
         assert_eq!(case.gateway.cm.certificates(), []);
+    }
+}
+
+/// Looks at CAA take minutes, in which a bad certificate of another order may come.
+#[tokio::test(start_paused = true)]
+async fn a_profile_stopped_between_the_last_look_and_the_submission_sends_nothing() {
+    for profile in [None, Some(ProfileName::parse("tls-server").unwrap())] {
+        let case = Case::new().await;
+        let realm = RealmName::parse("open").unwrap();
+        let mut held = case.gateway.disk.hold_next();
+        let stop = async {
+            held.come().await;
+            let mut commit = Commit::new();
+            commit.stop_profile(&ProfileStop {
+                realm: realm.clone(),
+                profile: profile.clone(),
+                since: clock::now(),
+                order: case.order.clone(),
+                certificate: CertificateId::parse("AQ.Ag").unwrap(),
+                failed: Vec::new(),
+            });
+            case.gateway.app.store.commit(commit).await.unwrap();
+            held.go();
+        };
+        let (sent, ()) = tokio::join!(case.attempt(), stop);
+        assert!(sent.is_err(), "it was noticed");
+        case.attempt().await.unwrap();
+        assert_eq!((case.status().await, case.count(Operation::Submit)), (OrderStatus::Processing, 0), "{profile:?}");
+        let resumed = profile_stop::resume(&case.gateway.app, &realm, profile.as_ref(), "uid 0", clock::now()).await;
+        assert!(resumed.unwrap().is_some());
+        case.run().await;
+        case.assert_issued_once().await;
     }
 }
 
