@@ -13,7 +13,7 @@ use tracing::error;
 
 use crate::{
     Commit, ReadError, SCAN_MAX, Store, Stored,
-    backend::{Condition, Key},
+    backend::{Condition, Key, Version},
     keys,
     records::Kept,
 };
@@ -57,32 +57,46 @@ pub struct ProfileStop {
     pub failed: Vec<FailedCheck>,
 }
 
+/// What is stopped. Its place in the store says so, also where the record in it cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// The CM's realm.
+    pub realm: RealmName,
+    /// Which of its profiles; `None` for all.
+    pub profile: Option<ProfileName>,
+    /// Why, unless the record is damaged or of another release.
+    pub why: Result<ProfileStop, ReadError>,
+    version: Version,
+}
+
 impl Store {
-    /// Why a profile is stopped, or all of a realm without one; `None` if they are not.
+    /// Whether a profile is stopped, or all of a realm without one; `None` if they are not.
     ///
     /// # Errors
-    /// [`ReadError`]; whoever cannot tell must not go on.
+    /// [`ReadError::Unavailable`]; whoever cannot tell must not go on.
     pub async fn profile_stop(
         &self,
         realm: &RealmName,
         profile: Option<&ProfileName>,
-    ) -> Result<Option<Stored<ProfileStop>>, ReadError> {
+    ) -> Result<Option<Stopped>, ReadError> {
         let key = keys::stopped(realm, profile);
         let Some(held) = self.backend.read(&key).await? else { return Ok(None) };
-        Ok(Some(Stored { value: self.backend.decode(&key, &held.value)?, version: held.version, keep_until: None }))
+        let why = self.backend.decode(&key, &held.value);
+        Ok(Some(Stopped { realm: realm.clone(), profile: profile.cloned(), why, version: held.version }))
     }
 
     /// All profiles that are stopped, by realm and name.
     ///
     /// # Errors
-    /// [`ReadError`] if one of them cannot be read: none is to be overlooked.
-    pub async fn profile_stops(&self) -> Result<Vec<Stored<ProfileStop>>, ReadError> {
+    /// [`ReadError::Unavailable`].
+    pub async fn profile_stops(&self) -> Result<Vec<Stopped>, ReadError> {
         let entries = self.backend.scan(&keys::stopped_range(), SCAN_MAX).await?;
-        let read = entries.into_iter().map(|entry| {
-            let value = self.backend.decode(&entry.key, &entry.held.value)?;
-            Ok(Stored { value, version: entry.held.version, keep_until: None })
+        let read = entries.into_iter().filter_map(|entry| {
+            let (realm, profile) = keys::read_stopped(&entry.key)?;
+            let why = self.backend.decode(&entry.key, &entry.held.value);
+            Some(Stopped { realm, profile, why, version: entry.held.version })
         });
-        read.collect()
+        Ok(read.collect())
     }
 
     /// The bad certificates that are kept, oldest first. One that cannot be read is logged and
@@ -112,9 +126,16 @@ impl Commit {
         self.put(key, stop);
     }
 
-    /// Lifts a stop.
-    pub fn resume_profile(&mut self, was: &Stored<ProfileStop>) {
-        let key = keys::stopped(&was.value.realm, was.value.profile.as_ref());
+    /// Refuses the commit if a profile is stopped when it is made, or all of its realm.
+    pub fn not_stopped(&mut self, realm: &RealmName, profile: &ProfileName) {
+        for key in [keys::stopped(realm, Some(profile)), keys::stopped(realm, None)] {
+            self.expect(key, Condition::Absent);
+        }
+    }
+
+    /// Lifts a stop, whether or not its record can be read.
+    pub fn resume_profile(&mut self, was: &Stopped) {
+        let key = keys::stopped(&was.realm, was.profile.as_ref());
         self.expect(key.clone(), Condition::Is(was.version));
         self.delete(key);
     }
@@ -188,7 +209,7 @@ mod tests {
         assert_eq!(commit(&store, |commit| commit.stop_profile(&stop("a"))).await, Err(CommitError::Conflict));
         assert_eq!(store.profile_stop(&realm(), Some(&profile("b"))).await.unwrap(), None);
         let found = store.profile_stop(&realm(), Some(&profile("a"))).await.unwrap().unwrap();
-        assert_eq!(found.value, stop("a"));
+        assert_eq!(found.why, Ok(stop("a")));
         assert_eq!(store.profile_stops().await.unwrap(), std::slice::from_ref(&found));
         commit(&store, |commit| commit.resume_profile(&found)).await.unwrap();
         assert_eq!(store.profile_stops().await.unwrap(), []);
@@ -203,10 +224,41 @@ mod tests {
         assert_eq!(store.profile_stop(&realm(), Some(&profile("a"))).await.unwrap(), None);
         commit(&store, |commit| commit.stop_profile(&stop("a"))).await.unwrap();
         let found = store.profile_stop(&realm(), None).await.unwrap().unwrap();
-        assert_eq!(found.value, whole);
+        assert_eq!(found.why, Ok(whole));
         commit(&store, |commit| commit.resume_profile(&found)).await.unwrap();
-        let left: Vec<_> = store.profile_stops().await.unwrap().into_iter().map(|stop| stop.value).collect();
-        assert_eq!(left, [stop("a")]);
+        let left: Vec<_> = store.profile_stops().await.unwrap().into_iter().map(|stop| stop.why).collect();
+        assert_eq!(left, [Ok(stop("a"))]);
+    }
+
+    #[tokio::test]
+    async fn a_stop_that_cannot_be_read_is_a_stop_and_can_be_lifted() {
+        let memory = Arc::new(Memory::new());
+        commit(&Store::new(memory.clone(), seal(7)), |commit| commit.stop_profile(&stop("a"))).await.unwrap();
+        let other_key = Store::new(memory, seal(8));
+        let stops = other_key.profile_stops().await.unwrap();
+        let [damaged] = stops.as_slice() else { panic!("{stops:?}") };
+        assert_eq!((&damaged.realm, &damaged.profile), (&realm(), &Some(profile("a"))));
+        assert!(matches!(damaged.why, Err(ReadError::Damaged { .. })), "{damaged:?}");
+        assert_eq!(other_key.profile_stop(&realm(), Some(&profile("a"))).await.unwrap().as_ref(), Some(damaged));
+        commit(&other_key, |commit| commit.resume_profile(damaged)).await.unwrap();
+        assert_eq!(other_key.profile_stops().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn what_rests_on_a_profile_is_not_committed_once_it_or_its_realm_is_stopped() {
+        for (stopped, expected) in [
+            (stop("a"), Err(CommitError::Conflict)),
+            (ProfileStop { profile: None, ..stop("a") }, Err(CommitError::Conflict)),
+            (stop("b"), Ok(())),
+        ] {
+            let store = Store::new(Arc::new(Memory::new()), seal(7));
+            commit(&store, |commit| commit.stop_profile(&stopped)).await.unwrap();
+            let outcome = commit(&store, |commit| {
+                commit.not_stopped(&realm(), &profile("a"));
+                commit.keep_bad_certificate(&bad("o1", NOW), after(60));
+            });
+            assert_eq!(outcome.await, expected, "{stopped:?}");
+        }
     }
 
     #[tokio::test]

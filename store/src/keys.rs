@@ -87,6 +87,13 @@ pub(crate) fn stopped_range() -> KeyRange {
     below_prefix("stopped")
 }
 
+/// The realm in a key of a stop, and the profile if it is not all of them.
+pub(crate) fn read_stopped(key: &Key) -> Option<(RealmName, Option<ProfileName>)> {
+    let (realm, profile) = key.as_str().strip_prefix("stopped/")?.split_once('/')?;
+    let profile = if profile == "*" { None } else { Some(ProfileName::parse(profile).ok()?) };
+    Some((RealmName::parse(realm).ok()?, profile))
+}
+
 pub(crate) fn quarantine(at: Timestamp, order: &OrderId) -> Key {
     Key::new(format!("quarantine/{}/{order}", digits(at)))
 }

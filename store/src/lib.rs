@@ -44,7 +44,7 @@ use tracing::error;
 
 pub use self::{
     backend::Unavailable,
-    bad_certificate::{BadCertificate, ProfileStop},
+    bad_certificate::{BadCertificate, ProfileStop, Stopped},
     commit::{Commit, CommitError, InvalidCommit},
     job::{CaaLooks, Job, ProfileTerms, RevocationWork, Submission, Work},
     open::{Aside, Opened, open},

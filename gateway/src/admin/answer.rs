@@ -2,7 +2,7 @@
 
 use acme::problem::shown;
 use serde_json::{Value, json};
-use store::{BadCertificate, ProfileStop};
+use store::{BadCertificate, Stopped};
 
 use super::{Answer, Request};
 use crate::{
@@ -51,16 +51,20 @@ async fn show_order(app: &App, reference: &str) -> anyhow::Result<Value> {
 async fn list_profiles(app: &App) -> anyhow::Result<Value> {
     let stops = app.store.profile_stops().await?;
     let bad = app.store.bad_certificates().await?;
-    let stopped: Vec<_> = stops.iter().map(|stop| of_stop(&stop.value)).collect();
+    let stopped: Vec<_> = stops.iter().map(of_stop).collect();
     let bad: Vec<_> = bad.iter().map(|bad| of_bad(&bad.value)).collect();
     Ok(json!({"stopped": stopped, "badCertificates": bad}))
 }
 
-fn of_stop(stop: &ProfileStop) -> Value {
-    json!({
-        "realm": stop.realm, "profile": stop.profile, "since": stop.since, "order": stop.order,
-        "certificate": stop.certificate, "failed": stop.failed,
-    })
+fn of_stop(stopped: &Stopped) -> Value {
+    let (realm, profile) = (&stopped.realm, &stopped.profile);
+    match &stopped.why {
+        Ok(stop) => json!({
+            "realm": realm, "profile": profile, "since": stop.since, "order": stop.order,
+            "certificate": stop.certificate, "failed": stop.failed,
+        }),
+        Err(error) => json!({"realm": realm, "profile": profile, "unreadable": error.to_string()}),
+    }
 }
 
 fn of_bad(bad: &BadCertificate) -> Value {

@@ -17,7 +17,7 @@ use acme::{
 };
 use cm_connector::Basis;
 use serde_json::{Value, json};
-use store::ProfileStop;
+use store::{ProfileStop, Stopped};
 use validation::Observation;
 
 /// Something that an auditor will ask about.
@@ -109,7 +109,7 @@ pub(crate) enum Event<'a> {
     },
     /// By an operator of this machine.
     ProfileResumed {
-        stop: &'a ProfileStop,
+        stop: &'a Stopped,
         by: &'a str,
     },
 }
@@ -180,10 +180,13 @@ impl Event<'_> {
                 "event": "profile.stopped", "realm": stop.realm, "profile": stop.profile, "order": stop.order,
                 "certificate": stop.certificate, "failed": stop.failed,
             }),
-            Self::ProfileResumed { stop, by } => json!({
-                "event": "profile.resumed", "realm": stop.realm, "profile": stop.profile, "stoppedSince": stop.since,
-                "certificate": stop.certificate, "by": by,
-            }),
+            Self::ProfileResumed { stop, by } => {
+                let why = stop.why.as_ref().ok();
+                json!({
+                    "event": "profile.resumed", "realm": stop.realm, "profile": stop.profile,
+                    "stoppedSince": why.map(|stop| stop.since), "certificate": why.map(|stop| &stop.certificate), "by": by,
+                })
+            }
             Self::OrderFailed { order } => {
                 let problem = match &order.progress {
                     Progress::Failed { problem } => Some(problem),

@@ -27,6 +27,10 @@ pub(super) fn list(config: &Path, json: bool) -> anyhow::Result<()> {
         let text = |name| text(&stop, name);
         let profile = stop.get("profile").and_then(Value::as_str).unwrap_or("all profiles");
         println!("{} {} stopped since {}", text("realm"), acme::problem::shown(profile), text("since"));
+        if stop.get("unreadable").is_some() {
+            println!("  why cannot be read: {}; the audit log has it under profile.stopped", text("unreadable"));
+            continue;
+        }
         println!("  because of certificate {} for order {}", text("certificate"), text("order"));
         show_failed(&stop);
     }

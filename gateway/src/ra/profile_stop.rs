@@ -2,7 +2,8 @@
 //! until an operator lifts it (CM contract sections 7 and 8).
 //!
 //! The stop is a record in the store, read whenever something is to be asked for by the profile: it
-//! outlives a restart, and no memory of ours can forget it.
+//! outlives a restart, and no memory of ours can forget it. It goes with the store: one that starts empty has no stops,
+//! and the alarm about it says so. A record that cannot be read is a stop all the same.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use acme::{
     time::Timestamp,
 };
 use cm_connector::Certificate;
-use store::{BadCertificate, Commit, ProfileStop, ReadError};
+use store::{BadCertificate, Commit, ProfileStop, ReadError, Stopped};
 
 use super::Error;
 use crate::{
@@ -62,8 +63,9 @@ pub(crate) async fn record(
 ) -> Result<(), ReadError> {
     let bad = keep(app, commit, (realm, order), (request, certificate), failed, now).await?;
     let is_alarm = failed.iter().any(|failed| failed.check.is_alarm());
-    if is_alarm && !is_stopped(app, realm, &order.profile).await? {
-        let profile = Some(bad.profile.clone());
+    let profile = Some(bad.profile.clone());
+    // That all of the realm is stopped is another stop: lifting it does not lift this one.
+    if is_alarm && app.store.profile_stop(realm, profile.as_ref()).await?.is_none() {
         stop(app, commit, bad, profile, now);
     }
     Ok(())
@@ -128,15 +130,22 @@ fn stop(app: &App, commit: &mut Commit, bad: BadCertificate, profile: Option<Pro
 pub(crate) async fn show(app: &App) -> Result<(), ReadError> {
     let stops = app.store.profile_stops().await?;
     app.metrics.forget_stopped_profiles();
-    for stop in stops.iter().map(|stop| &stop.value) {
-        for endpoint in app.endpoints.values().filter(|endpoint| endpoint.realm == stop.realm) {
-            app.metrics.profile_stopped(&endpoint.name, stop.profile.as_ref());
+    for Stopped { realm, profile, why, .. } in &stops {
+        for endpoint in app.endpoints.values().filter(|endpoint| endpoint.realm == *realm) {
+            app.metrics.profile_stopped(&endpoint.name, profile.as_ref());
         }
-        tracing::error!(realm = %stop.realm, profile = stop.profile.as_ref().map_or("all", ProfileName::as_str), since = %stop.since, order = %stop.order,
-            certificate = %stop.certificate, failed = ?stop.failed,
-            "ALARM: the profile is stopped, because the CM returned a certificate by it that is not the one asked for, or all \
-             profiles, because it returned a second one for a request; when the CM is in order again: acme-gateway profile \
-             resume REALM PROFILE, or without PROFILE for all");
+        let name = profile.as_ref().map_or("all", ProfileName::as_str);
+        match why {
+            Ok(stop) => tracing::error!(%realm, profile = name, since = %stop.since, order = %stop.order,
+                certificate = %stop.certificate, failed = ?stop.failed,
+                "ALARM: the profile is stopped, because the CM returned a certificate by it that is not the one asked for, or all \
+                 profiles, because it returned a second one for a request; when the CM is in order again: acme-gateway profile \
+                 resume REALM PROFILE, or without PROFILE for all"),
+            Err(error) => tracing::error!(%realm, profile = name, %error,
+                "ALARM: the profile is stopped, or all profiles, and the record that says why cannot be read; look in the audit \
+                 log for profile.stopped; when the CM is in order: acme-gateway profile resume REALM PROFILE, or without PROFILE \
+                 for all"),
+        }
     }
     Ok(())
 }
@@ -148,18 +157,18 @@ pub(crate) async fn resume(
     profile: Option<&ProfileName>,
     by: &str,
     now: Timestamp,
-) -> Result<Option<ProfileStop>, Error> {
+) -> Result<Option<Stopped>, Error> {
     let Some(stop) = app.store.profile_stop(realm, profile).await? else { return Ok(None) };
     let mut commit = Commit::new();
     commit.resume_profile(&stop);
-    audit::add(app, &mut commit, now, &Event::ProfileResumed { stop: &stop.value, by });
+    audit::add(app, &mut commit, now, &Event::ProfileResumed { stop: &stop, by });
     // A conflict means that somebody else did it at the same moment; the operator sees that in the list.
     app.store.commit(commit).await?;
     let name = profile.map_or("all", ProfileName::as_str);
     tracing::warn!(%realm, profile = name, by, "the profile is used again");
     show(app).await?;
     app.wake.now();
-    Ok(Some(stop.value))
+    Ok(Some(stop))
 }
 
 #[cfg(test)]

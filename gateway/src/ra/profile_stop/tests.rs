@@ -113,7 +113,7 @@ async fn what_was_finalized_before_waits_and_is_issued_when_the_stop_is_lifted()
     assert_eq!(gateway.cm.calls(Operation::Submit).len(), sent, "nothing was sent");
     let (realm, profile) = profile();
     let lifted = resume(&gateway.app, &realm, Some(&profile), "uid 0", clock::now()).await.unwrap().unwrap();
-    assert_eq!(lifted.order, bad);
+    assert_eq!(lifted.why.unwrap().order, bad);
     for order in [&waiting, &lost] {
         gateway.run_issuance(order).await;
         assert_eq!(gateway.status(order).await, OrderStatus::Valid);
@@ -156,6 +156,53 @@ async fn stop_and_lift_are_shown_and_audited() {
     let audited = gateway.audited().await;
     let of_profiles: Vec<_> = audited.iter().filter(|event| event.starts_with("profile.")).collect();
     assert_eq!(of_profiles, ["profile.stopped", "profile.resumed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_profile_that_went_bad_while_its_realm_was_stopped_stays_stopped_when_the_realm_is_resumed() {
+    let gateway = Gateway::new().await;
+    let registration = gateway.registration();
+    // It was sent before the realm was stopped, and the CM has taken its time.
+    let order = finalized(&gateway, &registration).await;
+    gateway.cm.rule(Ruling::Wrong(Flaw::OtherKey));
+    gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::AfterTheEffect));
+    gateway.run_issuance(&order).await;
+    let (realm, profile) = profile();
+    let whole = ProfileStop {
+        realm: realm.clone(),
+        profile: None,
+        since: clock::now(),
+        order: order.clone(),
+        certificate: gateway.cm.certificates()[0].id.clone(),
+        failed: Vec::new(),
+    };
+    let mut commit = Commit::new();
+    commit.stop_profile(&whole);
+    gateway.app.store.commit(commit).await.unwrap();
+    gateway.run_issuance(&order).await;
+    assert_eq!(gateway.status(&order).await, OrderStatus::Invalid);
+    resume(&gateway.app, &realm, None, "uid 0", clock::now()).await.unwrap().unwrap();
+    assert!(is_stopped_now(&gateway).await, "the CM has signed another key under this profile");
+    resume(&gateway.app, &realm, Some(&profile), "uid 0", clock::now()).await.unwrap().unwrap();
+    assert!(!is_stopped_now(&gateway).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_whose_record_is_damaged_holds_is_shown_and_can_be_lifted() {
+    let (gateway, registration, _) = after(Flaw::OtherKey).await;
+    gateway.disk.damage("stopped/").await;
+    let restarted = gateway.restarted_with_catalogue().await;
+    show(&restarted.app).await.unwrap();
+    let line = "acme_gateway_profiles_stopped{endpoint=\"open\",profile=\"tls-server\"} 1";
+    assert!(restarted.app.metrics.text().contains(line));
+    assert_told_to_wait(restarted.order(&registration, &NAMES).await);
+    let (realm, profile) = profile();
+    let lifted = resume(&restarted.app, &realm, Some(&profile), "uid 0", clock::now()).await.unwrap().unwrap();
+    assert!(lifted.why.is_err());
+    assert!(!is_stopped_now(&restarted).await);
+    assert!(restarted.order(&registration, &NAMES).await.is_ok());
+    assert_eq!(restarted.audited().await.last().unwrap(), "order.created");
+    assert!(restarted.audited().await.contains(&String::from("profile.resumed")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -232,6 +232,6 @@ async fn of_two_certificates_for_one_request_the_first_stays_and_the_realm_is_st
     };
     let profile = "tls-server".parse().unwrap();
     assert_eq!(resume(Some(&profile)).await, None, "it is the realm that is stopped");
-    assert_eq!(resume(None).await.unwrap().certificate, second.id);
+    assert_eq!(resume(None).await.unwrap().why.unwrap().certificate, second.id);
     assert_eq!((ask("tls-server").await, ask("short").await), (true, true));
 }
