@@ -121,12 +121,19 @@ impl Entry {
             }
             Err(error) => error,
         };
+        if !matches!(error, CmError::Unavailable { .. } | CmError::RateLimited { .. })
+            && let Some(account) = account(&self.revocation.basis)
+        {
+            // It was let through by what is remembered of it: its key or status may have changed.
+            app.registrations.invalidate(account);
+        }
         let goes_on = self.job.is_some() && may_still_be_done(&error);
+        // Of an answer that says nothing it is told where it becomes an error for clients.
+        if let CmError::Internal { outcome: Outcome::NotSent, .. } = error {
+            tracing::error!(certificate = %self.revocation.certificate, %error, goes_on,
+                "ALARM: the CM does not take a revocation from this gateway");
+        }
         if !goes_on {
-            if let Some(account) = account(&self.revocation.basis) {
-                // It was let through by what is remembered of it: its key or status may have changed.
-                app.registrations.invalidate(account);
-            }
             self.settle(app, false).await;
         }
         Err(Unconfirmed { error: told(error), goes_on })
@@ -227,25 +234,29 @@ const fn account(basis: &Basis) -> Option<&RegistrationId> {
 
 /// What a client is told while a revocation goes on: that it need not begin again.
 fn goes_on(error: Error) -> Error {
-    let Error::Refused(mut refusal) = error else { return error };
-    if refusal.problem.kind == ProblemKind::Unavailable {
-        refusal.problem = Problem::new(ProblemKind::Unavailable, GOES_ON);
+    match error {
+        Error::Refused(mut refusal) if refusal.problem.kind == ProblemKind::Unavailable => {
+            refusal.problem = Problem::new(ProblemKind::Unavailable, GOES_ON);
+            Error::Refused(refusal)
+        }
+        refused @ Error::Refused(_) => refused,
+        Error::Conflict | Error::Internal(_) => Error::unavailable(GOES_ON, None),
     }
-    Error::Refused(refusal)
 }
 
-/// Whether the CM may revoke on another call. A certificate that it does not find it knew when the
-/// revocation was authorised, so it may know it again (CM contract section 8).
+/// Whether the CM may revoke on another call. What it refuses for good is the request. If it refuses the gateway, as
+/// while an officer has taken its role away, or answers what is no answer, that may change, and it was accepted. A
+/// certificate that it does not find it knew when the revocation was authorised, so it may know it again (CM contract section 8).
 fn may_still_be_done(error: &CmError) -> bool {
     match error {
-        CmError::Unavailable { .. } | CmError::RateLimited { .. } => true,
-        CmError::Internal { outcome, .. } => *outcome == Outcome::Unknown,
-        CmError::Refused(problem) => problem.kind == ProblemKind::NotFound,
-        CmError::EvidenceRefused(_)
+        CmError::Unavailable { .. }
+        | CmError::RateLimited { .. }
+        | CmError::Internal { .. }
         | CmError::BindingRefused(_)
         | CmError::KeyInUse { .. }
-        | CmError::AlreadyRevoked
-        | CmError::AlreadyIssued(_) => false,
+        | CmError::AlreadyIssued(_) => true,
+        CmError::Refused(problem) => problem.kind == ProblemKind::NotFound,
+        CmError::EvidenceRefused(_) | CmError::AlreadyRevoked => false,
     }
 }
 

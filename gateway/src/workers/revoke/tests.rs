@@ -1,6 +1,11 @@
 //! Revocations that the CM does not confirm at once: called for until they are, and once only.
 
-use acme::{certificate::PresentedCertificate, registration::Registration, revocation::RevocationReason};
+use acme::{
+    certificate::PresentedCertificate,
+    problem::{Problem, ProblemKind},
+    registration::Registration,
+    revocation::RevocationReason,
+};
 use cm_connector::{Certificate, CertificateManager as _, CertificateRequest, CmError, Outcome, Validation};
 use store::{Work, backend::ApplyError};
 
@@ -157,10 +162,8 @@ async fn a_client_that_repeats_meets_the_same_entry() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_for_good_ends_the_entry() {
-    for answer in [
-        CmError::AlreadyRevoked,
-        CmError::Internal { outcome: Outcome::NotSent, detail: String::from("proof-invalid") },
-    ] {
+    let refused = Problem::new(ProblemKind::Unauthorized, "you may not");
+    for answer in [CmError::AlreadyRevoked, CmError::Refused(refused.clone()), CmError::EvidenceRefused(refused)] {
         let case = Case::new().await;
         case.gateway.cm.next(Operation::Revoke, away());
         assert!(case.ask().await.is_err());
@@ -172,11 +175,30 @@ async fn a_refusal_for_good_ends_the_entry() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cm_that_refuses_the_gateway_and_not_the_request_ends_nothing() {
+    for outcome in [Outcome::NotSent, Outcome::Unknown] {
+        let case = Case::new().await;
+        let forbidden = || {
+            let detail = String::from("the CM answered forbidden: the gateway has no role");
+            Fault::Answers(CmError::Internal { outcome, detail })
+        };
+        case.gateway.cm.next(Operation::Revoke, forbidden());
+        let problem = told(case.ask().await);
+        assert_eq!(problem.kind, ProblemKind::Unavailable);
+        assert!(problem.detail.contains("goes on"), "{}", problem.detail);
+        case.gateway.cm.next(Operation::Revoke, forbidden());
+        case.attempt().await.unwrap();
+        case.attempt().await.unwrap();
+        case.assert_revoked_once().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cm_that_forgot_the_certificate_is_asked_again() {
     let case = Case::new().await;
-    let gone = acme::problem::Problem::new(acme::problem::ProblemKind::NotFound, "restored from a backup");
+    let gone = Problem::new(ProblemKind::NotFound, "restored from a backup");
     case.gateway.cm.next(Operation::Revoke, Fault::Answers(CmError::Refused(gone)));
-    assert_eq!(told(case.ask().await).kind, acme::problem::ProblemKind::NotFound);
+    assert_eq!(told(case.ask().await).kind, ProblemKind::NotFound);
     case.attempt().await.unwrap();
     case.assert_revoked_once().await;
 }
