@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Desk, when};
 use crate::{
+    cm::Cm,
     error::Failure,
     output::{Answer, snake_case, table},
 };
@@ -13,30 +14,41 @@ use crate::{
 pub(crate) struct Arguments {
     /// Not before this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    from: Option<acme::time::Timestamp>,
+    pub(crate) from: Option<acme::time::Timestamp>,
     /// Not after this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    to: Option<acme::time::Timestamp>,
+    pub(crate) to: Option<acme::time::Timestamp>,
     /// Who did it, such as urn:cm:officer:anna
     #[arg(long, value_name = "URN")]
-    actor: Option<String>,
+    pub(crate) actor: Option<String>,
     /// To what: the id of a registration, request or certificate
     #[arg(long, value_name = "ID", allow_hyphen_values = true)]
-    subject: Option<String>,
+    pub(crate) subject: Option<String>,
     /// What was done, such as setRegistrationStatus
     #[arg(long, value_name = "NAME")]
-    action: Option<String>,
+    pub(crate) action: Option<String>,
     /// In all realms, not only in that of the settings
     #[arg(long)]
-    all_realms: bool,
+    pub(crate) all_realms: bool,
     /// Most entries to show
     #[arg(long, value_name = "N", default_value_t = 200)]
-    limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// Shows the trail, oldest first.
 pub(crate) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Failure> {
-    let cm = desk.cm()?;
+    let (cm, limit) = (desk.cm()?, arguments.limit);
+    let list = cm.audit(query(arguments, &cm), limit).await?;
+    let rows: Vec<Vec<String>> = list.items.iter().map(row).collect();
+    let mut text = table(&["TIME", "WHO", "WHAT", "OUTCOME", "SUBJECT", "DETAIL"], &rows);
+    if !list.complete {
+        text.push_str("\n... and more: narrow it, or give a higher --limit");
+    }
+    Ok(Answer::new(text, json!({"items": snake_case(&Value::Array(list.items)), "complete": list.complete})))
+}
+
+/// The search in the contract's words (section 4.9).
+pub(crate) fn query(arguments: Arguments, cm: &Cm) -> Vec<(&'static str, String)> {
     let realm = (!arguments.all_realms).then(|| cm.realm().to_string());
     let members = [
         ("from", arguments.from.map(|time| time.to_string())),
@@ -46,17 +58,11 @@ pub(crate) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Fai
         ("action", arguments.action),
         ("realm", realm),
     ];
-    let query = members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    let list = cm.audit(query, arguments.limit).await?;
-    let rows: Vec<Vec<String>> = list.items.iter().map(row).collect();
-    let mut text = table(&["TIME", "WHO", "WHAT", "OUTCOME", "SUBJECT", "DETAIL"], &rows);
-    if !list.complete {
-        text.push_str("\n... and more: narrow it, or give a higher --limit");
-    }
-    Ok(Answer::new(text, json!({"items": snake_case(&Value::Array(list.items)), "complete": list.complete})))
+    members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-fn row(entry: &Value) -> Vec<String> {
+/// Time, who, what, outcome, to what, and what changed or why not.
+pub(crate) fn row(entry: &Value) -> Vec<String> {
     let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let detail = match entry.get("problem") {
         Some(_) => format!("{}: {}", text("/problem/code"), text("/problem/detail")),

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 
 use super::{Desk, when};
 use crate::{
-    cm::certificate::{Certificate, Verdict},
+    cm::{
+        Cm,
+        certificate::{Certificate, Verdict},
+    },
     error::Failure,
     output::{Answer, fields, snake_case, table},
 };
@@ -42,28 +45,28 @@ pub(crate) enum Command {
 pub(crate) struct Search {
     /// Of this registration
     #[arg(long, value_name = "ID")]
-    registration: Option<String>,
+    pub(crate) registration: Option<String>,
     /// For this DNS name, wildcard name or address
     #[arg(long, value_name = "NAME")]
-    identifier: Option<String>,
+    pub(crate) identifier: Option<String>,
     /// With this status
     #[arg(long, value_name = "STATUS", value_parser = ["good", "revoked", "hold", "expired"])]
-    status: Option<String>,
+    pub(crate) status: Option<String>,
     /// With this serial number, hexadecimal
     #[arg(long, value_name = "HEX")]
-    serial: Option<String>,
+    pub(crate) serial: Option<String>,
     /// Of this ACME order
     #[arg(long, value_name = "REF")]
-    order: Option<String>,
+    pub(crate) order: Option<String>,
     /// By this profile
     #[arg(long, value_name = "PROFILE")]
-    profile: Option<String>,
+    pub(crate) profile: Option<String>,
     /// That end before this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    ending_before: Option<acme::time::Timestamp>,
+    pub(crate) ending_before: Option<acme::time::Timestamp>,
     /// Most certificates to show
     #[arg(long, value_name = "N", default_value_t = 200)]
-    limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// What to revoke, and why.
@@ -71,24 +74,24 @@ pub(crate) struct Search {
 pub(crate) struct Revocation {
     /// The certificate's id
     #[arg(allow_hyphen_values = true)]
-    id: String,
+    pub(crate) id: String,
     /// Why
     #[arg(long, value_enum)]
-    reason: Reason,
+    pub(crate) reason: Reason,
     /// For the CM's records
     #[arg(long, value_name = "TEXT")]
-    comment: Option<String>,
+    pub(crate) comment: Option<String>,
     /// Never certify this key again; goes with key-compromise
     #[arg(long)]
-    block_key: bool,
+    pub(crate) block_key: bool,
     /// Since when the key has been in doubt
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    invalid_since: Option<acme::time::Timestamp>,
+    pub(crate) invalid_since: Option<acme::time::Timestamp>,
 }
 
 /// Reasons that an officer may give (RFC 5280 section 5.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Reason {
+pub(crate) enum Reason {
     Unspecified,
     KeyCompromise,
     AffiliationChanged,
@@ -100,7 +103,7 @@ enum Reason {
 }
 
 impl Reason {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Unspecified => "unspecified",
             Self::KeyCompromise => "keyCompromise",
@@ -125,7 +128,12 @@ pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure
             let pem = desk.cm()?.chain(&id, chain).await?;
             Ok(Answer::new(pem.clone(), json!({"id": id, "pem": pem})))
         }
-        Command::Revoke(revocation) => revoke(*revocation, desk).await,
+        Command::Revoke(revocation) => {
+            let (certificate, answer) = revoke(*revocation, &desk.cm()?).await?;
+            let status = answer.get("status").and_then(Value::as_str).unwrap_or("revoked");
+            let text = format!("{} is {status}: {}", certificate.view.id, certificate.names());
+            Ok(Answer::new(text, snake_case(&answer)))
+        }
         Command::Reinstate { id } => {
             let answer = desk.cm()?.reinstate(&id).await?;
             let status = answer.get("status").and_then(Value::as_str).unwrap_or("good");
@@ -134,7 +142,8 @@ pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure
     }
 }
 
-async fn list(search: Search, desk: &Desk) -> Result<Answer, Failure> {
+/// The search in the contract's words (section 4.5).
+pub(crate) fn query(search: Search) -> Vec<(&'static str, String)> {
     let members = [
         ("registration", search.registration),
         ("identifier", search.identifier),
@@ -144,8 +153,12 @@ async fn list(search: Search, desk: &Desk) -> Result<Answer, Failure> {
         ("profile", search.profile),
         ("notAfterBefore", search.ending_before.map(|time| time.to_string())),
     ];
-    let query = members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    let list = desk.cm()?.certificates(query, search.limit).await?;
+    members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+async fn list(search: Search, desk: &Desk) -> Result<Answer, Failure> {
+    let limit = search.limit;
+    let list = desk.cm()?.certificates(query(search), limit).await?;
     let certificates = list.items.iter().cloned().map(Certificate::of).collect::<Result<Vec<_>, _>>()?;
     let mut text = match certificates.as_slice() {
         [] => "no certificate fits".to_owned(),
@@ -172,12 +185,17 @@ fn row(certificate: &Certificate) -> Vec<String> {
 }
 
 fn described(certificate: &Certificate) -> String {
+    fields(&facts(certificate))
+}
+
+/// Everything that people look at, as names and values; a value can be empty.
+pub(crate) fn facts(certificate: &Certificate) -> Vec<(&'static str, String)> {
     let view = &certificate.view;
     let revoked = view.revocation.as_ref().map(|revocation| {
         let by = revocation.by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
         format!("{} for {}{by}", revocation.at, revocation.reason)
     });
-    fields(&[
+    vec![
         ("certificate", view.id.clone()),
         ("status", view.status.clone()),
         ("revoked", revoked.unwrap_or_default()),
@@ -189,14 +207,14 @@ fn described(certificate: &Certificate) -> String {
         ("profile", view.profile.clone().unwrap_or_default()),
         ("registration", view.registration.clone().unwrap_or_default()),
         ("order", view.order_ref.clone().unwrap_or_default()),
-    ])
+    ]
 }
 
-async fn revoke(revocation: Revocation, desk: &Desk) -> Result<Answer, Failure> {
+/// Revokes it; answers what it was, and what the CM says.
+pub(crate) async fn revoke(revocation: Revocation, cm: &Cm) -> Result<(Certificate, Value), Failure> {
     if revocation.block_key && revocation.reason != Reason::KeyCompromise {
         return Err(Failure::Usage("--block-key goes with --reason key-compromise only".to_owned()));
     }
-    let cm = desk.cm()?;
     let certificate = cm.certificate(&revocation.id).await?;
     let verdict = Verdict {
         reason: revocation.reason.name(),
@@ -206,9 +224,7 @@ async fn revoke(revocation: Revocation, desk: &Desk) -> Result<Answer, Failure> 
     };
     let key = data_encoding::BASE64URL_NOPAD.encode(&rand::random::<[u8; 24]>());
     let answer = cm.revoke(&certificate.view, &verdict, key).await?;
-    let status = answer.get("status").and_then(Value::as_str).unwrap_or("revoked");
-    let text = format!("{} is {status}: {}", certificate.view.id, certificate.names());
-    Ok(Answer::new(text, snake_case(&answer)))
+    Ok((certificate, answer))
 }
 
 #[cfg(test)]

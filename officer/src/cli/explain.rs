@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Desk;
 use crate::{
+    cm::Cm,
     error::Failure,
     explain::{Decision, Explanation, Facts, Layer, Outcome, Question, Step, explain, unreadable},
     output::{Answer, camel_case, fields, table},
@@ -50,23 +51,12 @@ pub(crate) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Fai
         }
     };
     let facts = match (id, &arguments.registration) {
-        (Some(id), _) => from_cm(id, desk).await?,
+        (Some(id), _) => from_cm(id, &desk.cm()?).await?,
         (None, Some(file)) => from_file(file)?,
         (None, None) => return Err(Failure::Usage("name a registration".to_owned())),
     };
     let csr = arguments.csr.as_deref().map(csr).transpose()?;
-    let explanation = match identifier(name) {
-        Err(reason) => unreadable(name, &reason),
-        Ok(identifier) => {
-            let mut names = vec![identifier];
-            for also in csr.iter().flat_map(|csr| &csr.names().alternative) {
-                if !names.contains(also) {
-                    names.push(also.clone());
-                }
-            }
-            explain(&Question { names, profile: arguments.profile.clone(), csr }, &facts)
-        }
-    };
+    let explanation = judge(name, arguments.profile.clone(), csr, &facts);
     let exit_code = u8::from(arguments.exit_code && explanation.decision == Decision::Refuse);
     let registration = facts.registration.id.to_string();
     let json = json!({
@@ -80,16 +70,30 @@ pub(crate) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Fai
     Ok(Answer { exit_code, ..Answer::new(told(name, &registration, &explanation), json) })
 }
 
+/// The answer about a name as a person writes it; the names of a CSR are looked at too.
+pub(crate) fn judge(name: &str, profile: Option<ProfileName>, csr: Option<Csr>, facts: &Facts) -> Explanation {
+    let mut names = match identifier(name) {
+        Err(reason) => return unreadable(name, &reason),
+        Ok(identifier) => vec![identifier],
+    };
+    for also in csr.iter().flat_map(|csr| &csr.names().alternative) {
+        if !names.contains(also) {
+            names.push(also.clone());
+        }
+    }
+    explain(&Question { names, profile, csr }, facts)
+}
+
 /// As the gateway reads what a client asks for: one spelling, nothing mended.
-fn identifier(text: &str) -> Result<Identifier, String> {
+pub(super) fn identifier(text: &str) -> Result<Identifier, String> {
     if text.parse::<std::net::IpAddr>().is_ok() {
         return Identifier::parse_ip(text).map_err(|error| error.to_string());
     }
     Identifier::parse_dns(text).map_err(|error| error.to_string())
 }
 
-async fn from_cm(id: &str, desk: &Desk) -> Result<Facts, Failure> {
-    let cm = desk.cm()?;
+/// What the CM knows of a registration and whatever else is looked at.
+pub(crate) async fn from_cm(id: &str, cm: &Cm) -> Result<Facts, Failure> {
     let broken = |error: door::NotUnderstood| Failure::Broken(error.to_string());
     let (registration, parent) = door::registration(cm.realm(), cm.registration(id).await?.json).map_err(broken)?;
     let parent = match parent {
@@ -108,7 +112,7 @@ async fn from_cm(id: &str, desk: &Desk) -> Result<Facts, Failure> {
 }
 
 /// A CM that does not show the realm's own list has none that could be explained.
-fn realm_list(mut realm: Value) -> Option<AllowedIdentifiers> {
+pub(super) fn realm_list(mut realm: Value) -> Option<AllowedIdentifiers> {
     let list = realm.get_mut("allowedIdentifiers")?.take();
     Some(door::allowed_identifiers(list))
 }
@@ -174,7 +178,8 @@ fn told(name: &str, registration: &str, explanation: &Explanation) -> String {
     format!("{head}\n\n{rules}{rest}")
 }
 
-fn row(step: &Step) -> Vec<String> {
+/// What looked, at which name, what it found, by which entry or rule, and in words.
+pub(crate) fn row(step: &Step) -> Vec<String> {
     let layer = match step.layer {
         Layer::Name => "name",
         Layer::Status => "status",

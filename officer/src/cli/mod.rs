@@ -2,12 +2,12 @@
 //! that asked.
 
 pub(crate) mod approvals;
-mod audit;
-mod certificates;
-mod explain;
+pub(crate) mod audit;
+pub(crate) mod certificates;
+pub(crate) mod explain;
 mod manual;
 pub(crate) mod registrations;
-mod when;
+pub(crate) mod when;
 
 use std::{io, path::PathBuf, process::ExitCode};
 

@@ -20,7 +20,13 @@ const STYLE: &str = include_str!("../../templates/console/style.css");
 const ICON: &str = include_str!("../../templates/console/icon.svg");
 
 /// The pages of the navigation: path and name.
-const PAGES: [(&str, &str); 3] = [("", "Overview"), ("registrations", "Registrations"), ("approvals", "Approvals")];
+const PAGES: [(&str, &str); 5] = [
+    ("", "Overview"),
+    ("registrations", "Registrations"),
+    ("approvals", "Approvals"),
+    ("certificates", "Certificates"),
+    ("audit", "Audit"),
+];
 
 /// What stands around every page.
 pub(super) struct Frame<'a> {

@@ -1,12 +1,83 @@
-//! Certificates: those that fit.
+//! Certificates: found, looked at, revoked, and a hold taken away.
+
+use actix_web::HttpResponse;
+use askama::Template;
+use clap::ValueEnum as _;
 
 use super::{
     Console,
+    answer::{self, Frame},
+    fields::Fields,
     table::{Cell, Found, Table},
 };
-use crate::cm::certificate::Certificate;
+use crate::{
+    cli::{
+        certificates::{self, Reason, Revocation, Search},
+        when,
+    },
+    cm::certificate::Certificate,
+    error::Failure,
+    output::shown,
+};
 
-/// The certificates that fit; `query` is in the contract's words (section 4.5).
+/// Most certificates of one page.
+const ROWS_MAX: usize = 200;
+/// What can be looked for.
+const STATUSES: [&str; 4] = ["good", "revoked", "hold", "expired"];
+
+#[derive(Template)]
+#[template(path = "console/certificates.html")]
+struct ListPage<'a> {
+    frame: Frame<'a>,
+    /// What can be looked for, and whether it was.
+    statuses: Vec<(&'static str, bool)>,
+    registration: &'a str,
+    identifier: &'a str,
+    serial: &'a str,
+    ending_before: &'a str,
+    table: Table,
+}
+
+#[derive(Template)]
+#[template(path = "console/certificate.html")]
+struct OnePage<'a> {
+    frame: Frame<'a>,
+    id: String,
+    status: String,
+    registration: Option<String>,
+    /// Whether something was just done.
+    is_done: bool,
+    reasons: Vec<&'static str>,
+    facts: Vec<(&'static str, String)>,
+}
+
+/// The certificates that fit.
+pub(super) async fn list(console: &Console, query: &Fields) -> Result<HttpResponse, Failure> {
+    let text = |name: &str| query.text(name).unwrap_or_default();
+    let owned = |name: &str| query.text(name).map(str::to_owned);
+    let search = Search {
+        registration: owned("registration"),
+        identifier: owned("identifier"),
+        status: owned("status"),
+        serial: owned("serial"),
+        order: None,
+        profile: None,
+        ending_before: query.text("ending_before").map(when::parse).transpose().map_err(Failure::Usage)?,
+        limit: ROWS_MAX,
+    };
+    let table = table(console, "Certificates that fit", certificates::query(search), ROWS_MAX).await;
+    Ok(answer::page(&ListPage {
+        frame: Frame::new(console, "certificates", "Certificates"),
+        statuses: STATUSES.into_iter().map(|one| (one, one == text("status"))).collect(),
+        registration: text("registration"),
+        identifier: text("identifier"),
+        serial: text("serial"),
+        ending_before: text("ending_before"),
+        table,
+    }))
+}
+
+/// A table of the certificates that fit; `query` is in the contract's words (section 4.5).
 pub(super) async fn table(
     console: &Console,
     caption: &'static str,
@@ -23,7 +94,7 @@ async fn rows(console: &Console, query: Vec<(&'static str, String)>, rows_max: u
         let one = Certificate::of(json)?;
         let registration = one.view.registration.as_deref().map(|id| Cell::link("registrations", id));
         Ok(vec![
-            Cell::plain(&one.view.id),
+            Cell::link("certificates", &one.view.id),
             Cell::plain(&one.view.status),
             Cell::plain(&one.view.not_after),
             registration.unwrap_or_else(|| Cell::plain("")),
@@ -31,4 +102,47 @@ async fn rows(console: &Console, query: Vec<(&'static str, String)>, rows_max: u
         ])
     };
     Ok((list.items.into_iter().map(row).collect::<Result<_, _>>()?, list.complete))
+}
+
+/// One certificate, and what can be done.
+pub(super) async fn one(console: &Console, id: &str, query: &Fields) -> Result<HttpResponse, Failure> {
+    let certificate = console.cm.certificate(id).await?;
+    let facts = certificates::facts(&certificate).into_iter().filter(|(_, value)| !value.is_empty());
+    let facts = facts.map(|(name, value)| (name, shown(&value))).collect();
+    let title = format!("Certificate for {}", shown(&certificate.names()));
+    let view = certificate.view;
+    Ok(answer::page(&OnePage {
+        frame: Frame::new(console, "certificates", title),
+        id: view.id,
+        status: view.status,
+        registration: view.registration,
+        is_done: query.text("done").is_some(),
+        reasons: Reason::value_variants().iter().map(|reason| reason.name()).collect(),
+        facts,
+    }))
+}
+
+/// Revokes it. This cannot be taken back, unless it is a hold, so it has to be said twice.
+pub(super) async fn revoke(console: &Console, id: &str, form: &Fields) -> Result<HttpResponse, Failure> {
+    let chosen = form.text("reason").unwrap_or_default();
+    let reason = Reason::value_variants().iter().copied().find(|reason| reason.name() == chosen);
+    let reason = reason.ok_or_else(|| Failure::Usage("nothing was done: choose a reason".to_owned()))?;
+    if form.text("sure").is_none() {
+        return Err(Failure::Usage("nothing was done: tick that it is meant".to_owned()));
+    }
+    let revocation = Revocation {
+        id: id.to_owned(),
+        reason,
+        comment: form.text("comment").map(str::to_owned),
+        block_key: form.text("block_key").is_some(),
+        invalid_since: None,
+    };
+    let (certificate, _) = certificates::revoke(revocation, &console.cm).await?;
+    Ok(answer::see_other(console, &format!("certificates/{}?done=1", certificate.view.id)))
+}
+
+/// Takes a hold away.
+pub(super) async fn reinstate(console: &Console, id: &str) -> Result<HttpResponse, Failure> {
+    let _ = console.cm.reinstate(id).await?;
+    Ok(answer::see_other(console, &format!("certificates/{id}?done=1")))
 }

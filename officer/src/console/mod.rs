@@ -4,8 +4,10 @@
 //! or kept here. The pages are made on this side and need no scripts. Who may see them is decided in
 //! `session`, and what there is to see is listed in `router` (ADR 28).
 
+mod allowlist;
 mod answer;
 mod approvals;
+mod audit;
 mod certificates;
 mod fields;
 mod overview;

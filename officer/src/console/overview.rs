@@ -82,7 +82,8 @@ fn ending() -> Vec<(&'static str, String)> {
     vec![("status", "good".to_owned()), ("notAfterBefore", now().plus(SOON).to_string())]
 }
 
-fn now() -> Timestamp {
+/// The time of this machine.
+pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_unix_secs(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

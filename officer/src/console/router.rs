@@ -9,7 +9,10 @@ use actix_web::{
     web,
 };
 
-use super::{Console, answer, approvals, fields::Fields, overview, registrations, session::Refused};
+use super::{
+    Console, allowlist, answer, approvals, audit, certificates, fields::Fields, overview, registrations,
+    session::Refused,
+};
 use crate::error::Failure;
 
 /// The name of the form token in every form.
@@ -53,6 +56,10 @@ async fn show(console: &Console, path: &[&str], query: &Fields) -> Result<HttpRe
         [""] => overview::page(console).await,
         ["registrations"] => registrations::list(console, query).await,
         ["registrations", id] => registrations::one(console, id, query).await,
+        ["registrations", id, "list"] => allowlist::edit(console, id, query).await,
+        ["certificates"] => certificates::list(console, query).await,
+        ["certificates", id] => certificates::one(console, id, query).await,
+        ["audit"] => audit::page(console, query).await,
         ["approvals"] => approvals::list(console, query).await,
         ["style.css"] => Ok(answer::style()),
         ["icon.svg"] => Ok(answer::icon()),
@@ -63,10 +70,14 @@ async fn show(console: &Console, path: &[&str], query: &Fields) -> Result<HttpRe
 /// All forms that change something.
 async fn change(console: &Console, path: &[&str], form: &Fields) -> Result<HttpResponse, Failure> {
     match path {
+        ["certificates", id, "revoke"] => certificates::revoke(console, id, form).await,
+        ["certificates", id, "reinstate"] => certificates::reinstate(console, id).await,
         ["approvals", id, "approve"] => approvals::approve(console, id, form).await,
         ["approvals", id, "reject"] => approvals::reject(console, id, form).await,
         ["registrations", id, "suspend"] => registrations::suspend(console, id, form).await,
         ["registrations", id, "resume"] => registrations::resume(console, id, form).await,
+        ["registrations", id, "list"] => allowlist::save(console, id, form).await,
+        ["registrations", id, "list", "preview"] => allowlist::preview(console, id, form).await,
         _ => Err(nowhere()),
     }
 }

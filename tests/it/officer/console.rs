@@ -57,14 +57,7 @@ impl Console {
         self.send_as(&self.authority, method, path, headers, body)
     }
 
-    fn send_as(
-        &self,
-        host: &str,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: Option<&[u8]>,
-    ) -> Response {
+    fn send_as(&self, host: &str, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Response {
         let address: SocketAddr = self.authority.parse().unwrap();
         let mut connection = http::Connection::plain(address).unwrap();
         let headers = [headers, &[("Connection", "close")]].concat();
@@ -90,8 +83,7 @@ impl Console {
     fn post(&self, path: &str, origin: Option<&str>, token: Option<&str>, fields: &[(&str, &str)]) -> Response {
         let mut pairs: Vec<String> = fields.iter().map(|(name, text)| format!("{name}={}", encoded(text))).collect();
         pairs.extend(token.map(|token| format!("form_token={token}")));
-        let mut headers =
-            vec![("Cookie", self.cookie.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+        let mut headers = vec![("Cookie", self.cookie.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
         headers.extend(origin.map(|origin| ("Origin", origin)));
         self.send("POST", &format!("{}/{path}", self.at), &headers, Some(pairs.join("&").as_bytes()))
     }
@@ -112,7 +104,7 @@ fn wait_for_orders(client: &Client, name: &str, status: u16) {
 }
 
 /// All pages that need no id.
-const PAGES: [&str; 3] = ["", "registrations", "approvals"];
+const PAGES: [&str; 5] = ["", "registrations", "approvals", "certificates", "audit"];
 
 #[test]
 fn the_link_lets_in_one_browser_and_once() {
@@ -149,7 +141,8 @@ fn nobody_sees_anything_without_the_cookie_or_at_another_host() {
 
 #[test]
 fn every_page_stands_without_scripts_and_lets_none_run() {
-    let console = Console::open("officer", "pages");
+    // An auditor may see all of them.
+    let console = Console::open("auditor", "pages");
     for path in PAGES {
         let page = console.page(path).expect(200);
         let policy = page.header("content-security-policy").unwrap();
@@ -287,4 +280,155 @@ fn an_officer_who_is_no_approver_is_told_so_by_the_cm() {
     let path = format!("approvals/{}/approve", text(waits.expect("the request waits"), "/id"));
     let refused = console.submit("approvals", &path, &[]).expect(403);
     assert!(refused.text().contains("this needs another role"), "{refused:?}");
+}
+
+#[test]
+fn a_list_is_shown_with_what_it_would_change_before_it_is_saved() {
+    let registration = created(&["--allow", "suffix:edited.console.test"]);
+    let (client, id) = (bound(&registration), text(&registration, "/id"));
+    let _ = client.issue(&["kept.edited.console.test"]);
+    let _ = client.issue(&["gone.edited.console.test"]);
+    let mut console = Console::open("officer", "edited");
+    let editor = format!("registrations/{id}/list");
+    let version = hidden(&console.text(&editor), "version");
+    let change = [
+        ("version", version.as_str()),
+        ("allow", "exact:Kept.edited.console.test\r\nexact:new.edited.console.test"),
+        ("exclude", ""),
+        ("name", "gone.edited.console.test"),
+    ];
+    let shown = console.submit(&editor, &format!("{editor}/preview"), &change).expect(200).text();
+    for part in [
+        "<del>suffix:edited.console.test</del>",
+        "<ins>exact:kept.edited.console.test</ins>",
+        "<ins>exact:new.edited.console.test</ins>",
+        "Certificates in force whose renewal will be refused",
+        "gone.edited.console.test: <strong>refuse</strong> (by the list that is saved: allow)",
+        "identifier.not-listed",
+        "Nothing is saved yet",
+    ] {
+        assert!(shown.contains(part), "no {part} in\n{shown}");
+    }
+    let lost = shown.split("<caption>Certificates in force").nth(1).unwrap().split("</table>").next().unwrap();
+    assert!(lost.contains("gone.edited.console.test") && !lost.contains("kept.edited.console.test"), "{lost}");
+    let before = world().desk("officer").json(&["registrations", "show", id]);
+    assert_eq!(before["version"].to_string(), version);
+    let saved = [("version", version.as_str()), ("allow", &hidden(&shown, "allow")), ("exclude", "")];
+    let _ = console.submit(&editor, &editor, &saved).expect(303);
+    wait_for_orders(&client, "gone.edited.console.test", 403);
+    let _ = client.order(&["new.edited.console.test"]);
+    for path in [editor.clone(), format!("{editor}/preview")] {
+        let late = console.submit(&editor, &path, &[("version", &version), ("allow", "suffix:edited.console.test")]);
+        assert_eq!(late.status, 409, "{late:?}");
+        assert!(late.text().contains("nothing was done"), "{late:?}");
+    }
+    let _ = client.new_order(&["gone.edited.console.test"]).assert_refused(403, "rejectedIdentifier");
+}
+
+#[test]
+fn every_mistake_in_a_list_is_named_and_nothing_that_was_written_is_lost() {
+    let registration = created(&["--allow", "suffix:mistakes.console.test"]);
+    let id = text(&registration, "/id");
+    let mut console = Console::open("officer", "mistakes");
+    let editor = format!("registrations/{id}/list");
+    let version = hidden(&console.text(&editor), "version");
+    for (allow, exclude, parts) in [
+        (
+            "example.test\nsuffix:*.a.test",
+            "exact:<b>",
+            vec!["says not how it is meant", "covers wildcards by itself", "exact:&#60;b&#62;"],
+        ),
+        ("suffix:com", "", vec!["public suffix"]),
+        ("", "", vec!["suspend the registration instead"]),
+    ] {
+        let fields = [("version", version.as_str()), ("allow", allow), ("exclude", exclude)];
+        let html = console.submit(&editor, &format!("{editor}/preview"), &fields).expect(400).text();
+        for part in parts {
+            assert!(html.contains(part), "no {part} in\n{html}");
+        }
+        assert!(html.contains(&format!("\n{allow}</textarea>")) && html.contains("role=\"alert\""), "{html}");
+        let saved = console.submit(&editor, &editor, &fields);
+        assert_eq!(saved.status, 400, "{saved:?}");
+    }
+    let meant = [("version", version.as_str()), ("allow", "suffix:com"), ("allow_public_suffix", "yes")];
+    let _ = console.submit(&editor, &editor, &meant).expect(303);
+    let after = world().desk("officer").json(&["registrations", "show", id]);
+    assert_eq!(after.pointer("/allowed_identifiers/rules/0/value").unwrap(), "com");
+}
+
+#[test]
+fn a_name_is_explained_with_its_rules_by_a_get() {
+    let registration =
+        created(&["--allow", "suffix:explained.console.test", "--exclude", "exact:vpn.explained.console.test"]);
+    let console = Console::open("officer", "explained");
+    let editor = format!("registrations/{}/list", text(&registration, "/id"));
+    for (name, parts) in [
+        ("www.explained.console.test", ["<strong>allow</strong>", "suffix:explained.console.test"]),
+        ("vpn.explained.console.test", ["<strong>refuse</strong>", "identifier.excluded"]),
+        ("evilexplained.console.test", ["<strong>refuse</strong>", "identifier.not-listed"]),
+        ("a b", ["<strong>refuse</strong>", "identifier.malformed"]),
+    ] {
+        let html = console.text(&format!("{editor}?name={}", encoded(name)));
+        for part in parts {
+            assert!(html.contains(part), "{name}: no {part} in\n{html}");
+        }
+    }
+    assert!(console.text(&format!("{editor}?name=www.explained.console.test&profile=none")).contains("refuse"));
+}
+
+#[test]
+fn a_certificate_is_held_let_go_on_and_revoked_on_its_page() {
+    let registration = created(&["--allow", "suffix:revoked.console.test"]);
+    let (client, id) = (bound(&registration), text(&registration, "/id"));
+    let _ = client.issue(&["www.revoked.console.test"]);
+    let mut console = Console::open("officer", "certificates");
+    let desk = world().desk("officer");
+    let list = desk.json(&["certificates", "list", "--registration", id]);
+    let certificate = text(&list, "/items/0/id").to_owned();
+    for page in [format!("registrations/{id}"), "certificates?identifier=www.revoked.console.test".to_owned()] {
+        assert!(console.text(&page).contains(&format!("/certificates/{certificate}\"")));
+    }
+    let page = format!("certificates/{certificate}");
+    assert!(console.text(&page).contains("www.revoked.console.test"));
+    let status = || text(&desk.json(&["certificates", "show", &certificate]), "/status").to_owned();
+    let revoke = format!("{page}/revoke");
+    for (fields, part) in [
+        (&[("reason", "superseded")][..], "tick that it is meant"),
+        (&[("sure", "yes")], "choose a reason"),
+        (&[("sure", "yes"), ("reason", "none")], "choose a reason"),
+        (&[("sure", "yes"), ("reason", "superseded"), ("block_key", "yes")], "key-compromise only"),
+    ] {
+        let answer = console.submit(&page, &revoke, fields).expect(400);
+        assert!(answer.text().contains(part), "{answer:?}");
+    }
+    assert_eq!(status(), "good");
+    let _ = console.submit(&page, &revoke, &[("sure", "yes"), ("reason", "certificateHold")]).expect(303);
+    assert_eq!(status(), "hold");
+    let _ = console.submit(&page, &format!("{page}/reinstate"), &[]).expect(303);
+    assert_eq!(status(), "good");
+    let last = console.submit(&page, &revoke, &[("sure", "yes"), ("reason", "privilegeWithdrawn")]).expect(303);
+    let html = console.send("GET", &last.location(), &[("Cookie", &console.cookie)], None).expect(200).text();
+    assert!(html.contains("The certificate is revoked") && html.contains("privilegeWithdrawn"), "{html}");
+    assert!(!html.contains("<form method=\"post\""), "{html}");
+}
+
+#[test]
+fn an_auditor_reads_the_trail_and_can_change_nothing() {
+    let registration = created(&["--allow", "suffix:audited.console.test"]);
+    let id = text(&registration, "/id");
+    let mut officer = Console::open("officer", "audited");
+    let page = format!("registrations/{id}");
+    let _ = officer.submit(&page, &format!("{page}/suspend"), &[("reason", "audited")]).expect(303);
+    assert!(officer.text("audit").contains("auditors read the audit trail"));
+    let mut auditor = Console::open("auditor", "auditor");
+    let html = auditor.text(&format!("audit?subject={id}"));
+    let html = html.split("<tbody>").nth(1).unwrap();
+    let (made, held) = (html.find("createRegistration").unwrap(), html.find("setRegistrationStatus").unwrap());
+    assert!(made < held && html.contains("urn:cm:officer:anna"), "{html}");
+    let none = auditor.text(&format!("audit?subject={id}&from=2099-01-01"));
+    assert!(none.contains("Nothing fits") && !none.contains("createRegistration"), "{none}");
+    assert!(auditor.page("audit?from=tomorrow").expect(400).text().contains("2026-12-04"));
+    let refused = auditor.submit(&page, &format!("{page}/resume"), &[]).expect(403);
+    assert!(refused.text().contains("this needs another role"), "{refused:?}");
+    assert_eq!(text(&world().desk("officer").json(&["registrations", "show", id]), "/status"), "suspended");
 }

@@ -20,15 +20,15 @@ const CERTIFICATES_MAX: usize = 10_000;
 
 /// A certificate in force with names that the new list does not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Lost {
-    id: String,
-    not_after: String,
+pub(crate) struct Lost {
+    pub(crate) id: String,
+    pub(crate) not_after: String,
     /// The names that are not allowed any more.
-    names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 /// The certificates of this registration that could not be renewed if its list were this one.
-pub(super) async fn no_longer_renewable(cm: &Cm, id: &str, list: &Value) -> Result<Vec<Lost>, Failure> {
+pub(crate) async fn no_longer_renewable(cm: &Cm, id: &str, list: &Value) -> Result<Vec<Lost>, Failure> {
     let query = vec![("registration", id.to_owned()), ("status", "good".to_owned())];
     let found = cm.certificates(query, CERTIFICATES_MAX).await?;
     let certificates = found.items.into_iter().map(Certificate::of).collect::<Result<Vec<_>, _>>()?;

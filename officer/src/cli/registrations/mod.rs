@@ -1,11 +1,11 @@
 //! `registrations`: who may get what (CM contract section 4.3).
 
 mod create;
-mod effect;
+pub(crate) mod effect;
 mod import;
 pub(crate) mod show;
 pub(crate) mod status;
-mod update;
+pub(crate) mod update;
 
 use clap::Subcommand;
 

@@ -133,11 +133,7 @@ fn changed_list(arguments: &Arguments, before: &View) -> Result<Option<List>, Fa
         return Ok(None);
     }
     let meant = arguments.allow_public_suffix;
-    let now = List::of(&before.allowed_identifiers).ok_or_else(|| {
-        Failure::Broken(
-            "the list that is there is not understood, so it is not changed; replace it in the CM".to_owned(),
-        )
-    })?;
+    let now = understood(before)?;
     let rules = if arguments.allow.is_empty() {
         let added = guard_public_suffixes(arguments.add_allow.clone(), meant)?;
         if now.rules.is_none() && !(added.is_empty() && arguments.remove_allow.is_empty()) {
@@ -149,17 +145,52 @@ fn changed_list(arguments: &Arguments, before: &View) -> Result<Option<List>, Fa
     } else {
         Some(guard_public_suffixes(arguments.allow.clone(), meant)?)
     };
-    if rules.as_ref().is_some_and(Vec::is_empty) {
-        let reason =
-            "nothing would be allowed any more, and an empty list is refused; suspend the registration instead";
-        return Err(Failure::Usage(reason.to_owned()));
-    }
+    require_entries(rules.as_deref())?;
     let exclude = if arguments.exclude.is_empty() {
         edited(now.exclude, arguments.add_exclude.clone(), &arguments.remove_exclude, "--remove-exclude")?
     } else {
         arguments.exclude.clone()
     };
     Ok(Some(List { rules, exclude }))
+}
+
+/// The list with all of its entries replaced. A registration that allows every name goes on doing so if there is no
+/// entry to begin a list with.
+pub(crate) fn replaced_list(
+    before: &View,
+    allow: Vec<Entry>,
+    exclude: Vec<Entry>,
+    allow_public_suffix: bool,
+) -> Result<List, Failure> {
+    let now = understood(before)?;
+    let rules = if allow.is_empty() && now.rules.is_none() {
+        None
+    } else {
+        let is_there = |entry: &Entry| now.rules.iter().flatten().any(|there| there.is_same(entry));
+        let (kept, added): (Vec<Entry>, Vec<Entry>) = allow.into_iter().partition(is_there);
+        // What is there has been meant, and says so itself.
+        let there = now.rules.iter().flatten().filter(|there| kept.iter().any(|entry| entry.is_same(there)));
+        let mut rules: Vec<Entry> = there.cloned().collect();
+        for entry in guard_public_suffixes(added, allow_public_suffix)? {
+            if !rules.iter().any(|there| there.is_same(&entry)) {
+                rules.push(entry);
+            }
+        }
+        Some(rules)
+    };
+    require_entries(rules.as_deref())?;
+    Ok(List { rules, exclude })
+}
+
+/// A list that is changed must not lose what it said.
+pub(crate) fn understood(before: &View) -> Result<List, Failure> {
+    let reason = "the list that is there is not understood, so it is not changed; replace it in the CM";
+    List::of(&before.allowed_identifiers).ok_or_else(|| Failure::Broken(reason.to_owned()))
+}
+
+fn require_entries(rules: Option<&[Entry]>) -> Result<(), Failure> {
+    let reason = "nothing would be allowed any more, and an empty list is refused; suspend the registration instead";
+    if rules.is_some_and(<[Entry]>::is_empty) { Err(Failure::Usage(reason.to_owned())) } else { Ok(()) }
 }
 
 /// A list with some entries more and some less. Removing what is not there is a mistake worth
@@ -181,13 +212,14 @@ fn edited(mut list: Vec<Entry>, added: Vec<Entry>, removed: &[Entry], option: &s
 }
 
 /// A member that is another one afterwards.
-struct Change {
+pub(crate) struct Change {
     member: String,
     before: Value,
     after: Value,
 }
 
-fn changes(before: &Value, patch: &Value) -> Vec<Change> {
+/// What a patch would make another one.
+pub(crate) fn changes(before: &Value, patch: &Value) -> Vec<Change> {
     let mut changes = Vec::new();
     for (name, value) in patch.as_object().into_iter().flatten() {
         let inner = if name == "eab" { value.as_object() } else { None };
@@ -216,6 +248,14 @@ fn change(member: String, before: Option<&Value>, after: &Value) -> Option<Chang
 
 impl Change {
     fn text(&self) -> String {
+        let (gone, new) = self.difference();
+        let gone = gone.into_iter().map(|line| format!("\n  - {line}"));
+        let difference: String = gone.chain(new.into_iter().map(|line| format!("\n  + {line}"))).collect();
+        format!("{}{difference}", self.member)
+    }
+
+    /// What is there no more, and what is new, a line each.
+    pub(crate) fn difference(&self) -> (Vec<String>, Vec<String>) {
         let lines = |value: &Value| match value {
             Value::Null => "nothing".to_owned(),
             Value::String(text) => text.clone(),
@@ -225,12 +265,10 @@ impl Change {
             Value::Bool(_) | Value::Number(_) => value.to_string(),
         };
         let (before, after) = (lines(&self.before), lines(&self.after));
-        let gone =
-            before.lines().filter(|line| !after.lines().any(|kept| kept == *line)).map(|line| format!("\n  - {line}"));
-        let new =
-            after.lines().filter(|line| !before.lines().any(|old| old == *line)).map(|line| format!("\n  + {line}"));
-        let difference: String = gone.chain(new).collect();
-        format!("{}{difference}", self.member)
+        let without = |lines: &str, others: &str| {
+            lines.lines().filter(|line| !others.lines().any(|other| other == *line)).map(str::to_owned).collect()
+        };
+        (without(&before, &after), without(&after, &before))
     }
 
     fn json(self) -> (String, Value) {
@@ -291,6 +329,27 @@ mod tests {
         );
         assert_eq!(told("--max-bindings 7"), "eab.maxBindings\n  - 5\n  + 7");
         assert_eq!(told("--profile tls"), "allowedProfiles\n  - the realm's default profile\n  + tls");
+    }
+
+    #[test]
+    fn a_whole_list_is_replaced_and_only_what_is_new_has_to_be_meant() {
+        let mut before = before();
+        before["allowedIdentifiers"]["rules"][1] =
+            json!({"type": "dns", "match": "suffix", "value": "com", "allowPublicSuffix": true});
+        let view = Registration::of(before.clone()).unwrap().view;
+        let entries = |words: &str| words.split_whitespace().map(|word| word.parse().unwrap()).collect::<Vec<Entry>>();
+        let list = |allow: &str, meant| replaced_list(&view, entries(allow), entries("exact:x.a.test"), meant);
+        let kept = list("exact:c.test suffix:com exact:c.test", false).unwrap().to_json();
+        assert_eq!(kept.pointer("/rules/0"), before.pointer("/allowedIdentifiers/rules/1"));
+        assert_eq!((kept["rules"].as_array().unwrap().len(), kept["exclude"].as_array().unwrap().len()), (2, 1));
+        assert!(
+            list("suffix:com suffix:net", false).unwrap_err().to_string().contains("suffix:net is a public suffix")
+        );
+        assert!(list("suffix:com suffix:net", true).is_ok());
+        assert!(list("", false).unwrap_err().to_string().contains("suspend"));
+        before["allowedIdentifiers"] = json!({"mode": "any"});
+        let any = Registration::of(before).unwrap().view;
+        assert_eq!(replaced_list(&any, Vec::new(), Vec::new(), false).unwrap().rules, None);
     }
 
     #[test]
