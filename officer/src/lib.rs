@@ -11,9 +11,11 @@ mod cm;
 mod console;
 mod error;
 mod explain;
+mod gateway;
 mod import;
 mod output;
 mod recipes;
+mod reports;
 mod settings;
 
 use std::process::ExitCode;

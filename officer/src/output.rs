@@ -12,6 +12,8 @@ pub(crate) struct Answer {
     pub(crate) text: String,
     /// For programs.
     pub(crate) json: Value,
+    /// For people too, on standard error: what `text` has no place for.
+    pub(crate) aside: String,
     /// 0, unless the command was asked to tell its result by the exit code.
     pub(crate) exit_code: u8,
 }
@@ -25,7 +27,7 @@ impl std::fmt::Debug for Answer {
 impl Answer {
     /// An answer of a command that was carried out.
     pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
-        Self { text: text.into(), json, exit_code: 0 }
+        Self { text: text.into(), json, aside: String::new(), exit_code: 0 }
     }
 }
 

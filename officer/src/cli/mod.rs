@@ -6,7 +6,9 @@ pub(crate) mod audit;
 pub(crate) mod certificates;
 pub(crate) mod explain;
 mod manual;
+mod orders;
 pub(crate) mod registrations;
+mod report;
 pub(crate) mod when;
 
 use std::{io, path::PathBuf, process::ExitCode};
@@ -45,10 +47,15 @@ enum Command {
     /// Decide requests that wait for a person; needs an approver's identity
     #[command(subcommand)]
     Approvals(approvals::Command),
+    /// What happened to an order or authorization, at the gateway and at the CM
+    #[command(subcommand)]
+    Orders(orders::Command),
     /// Work in a browser: the same on web pages, for this machine only
     Console(crate::console::Arguments),
     /// Who did what; needs an auditor's identity
     Audit(audit::Arguments),
+    /// Reports as tables, CSV, JSON or pages for printing
+    Report(report::Arguments),
     /// Write completions for a shell, or manual pages
     #[command(hide = true, subcommand)]
     Manual(manual::Command),
@@ -91,6 +98,9 @@ pub(crate) fn run() -> ExitCode {
         .and_then(|runtime| runtime.block_on(Box::pin(carry_out(line.command, Desk { config: line.config }))));
     match answer {
         Ok(answer) => {
+            if !line.json {
+                print(&mut io::stderr(), &answer.aside);
+            }
             let text = if line.json { pretty(&answer.json) } else { answer.text };
             print(&mut io::stdout(), &text);
             ExitCode::from(answer.exit_code)
@@ -109,8 +119,10 @@ async fn carry_out(command: Command, desk: Desk) -> Result<Answer, Failure> {
         Command::Explain(arguments) => explain::run(arguments, &desk).await,
         Command::Certificates(command) => certificates::run(command, &desk).await,
         Command::Approvals(command) => approvals::run(command, &desk).await,
+        Command::Orders(command) => orders::run(command, &desk).await,
         Command::Console(arguments) => crate::console::run(arguments, &desk).await,
         Command::Audit(arguments) => audit::run(arguments, &desk).await,
+        Command::Report(arguments) => report::run(arguments, &desk).await,
         Command::Manual(command) => manual::run(&command),
     }
 }

@@ -149,7 +149,7 @@ fn cure(code: &str) -> Option<&'static str> {
 }
 
 /// The causes of an error; what it says itself is only that a request to some URL failed.
-pub(super) fn chain_of(error: &reqwest::Error) -> String {
+pub(crate) fn chain_of(error: &reqwest::Error) -> String {
     let Some(first) = std::error::Error::source(error) else { return error.to_string() };
     let mut text = first.to_string();
     let mut source = first.source();

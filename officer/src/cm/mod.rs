@@ -11,7 +11,7 @@ pub(crate) mod request;
 
 use std::time::Duration;
 
-use acme::ids::RealmName;
+use acme::{ids::RealmName, time::Timestamp};
 use cm_connector::rest::{Settings, door};
 use reqwest::{
     Method,
@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::error::Failure;
 use answer::Raw;
+pub(crate) use answer::chain_of;
 
 /// Who asks, for the CM's logs.
 const AGENT: &str = concat!("acme-officer/", env!("CARGO_PKG_VERSION"));
@@ -85,6 +86,13 @@ impl Cm {
     /// The realm as the CM describes it.
     pub(crate) async fn realm_settings(&self) -> Result<Value, Failure> {
         self.read(self.of_realm("")).await
+    }
+
+    /// What time it is at the CM, whose times all others are compared with.
+    pub(crate) async fn time(&self) -> Result<Timestamp, Failure> {
+        let info = self.read("/info".to_owned()).await?;
+        let time = info.get("time").and_then(Value::as_str).and_then(|time| time.parse().ok());
+        time.ok_or_else(|| Failure::Broken("the CM does not say what time it is".to_owned()))
     }
 
     /// The profiles of the realm.

@@ -42,6 +42,11 @@ impl Cm {
         self.list("certificate-requests", vec![("status", status.to_owned())], limit).await
     }
 
+    /// What was asked for under an ACME order: one request, unless the CM breaks its contract.
+    pub(crate) async fn requests_of_order(&self, order: &str) -> Result<Vec<Value>, Failure> {
+        Ok(self.list("certificate-requests", vec![("orderRef", order.to_owned())], 10).await?.items)
+    }
+
     /// Decides a request: `approve` or `reject`. The same decision again is harmless.
     pub(crate) async fn decide(
         &self,

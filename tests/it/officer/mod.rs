@@ -5,7 +5,9 @@ mod certificates;
 mod console;
 mod explain;
 mod import;
+mod orders;
 mod registrations;
+mod reports;
 mod roles;
 
 use serde_json::{Value, json};

@@ -16,7 +16,7 @@ fn every_identity_may_do_what_its_role_says_and_nothing_else() {
     let id = text(&registration, "/id");
     let (request, certificate) = ("req_00000000000000000000000000", "AAAA.AAAA");
     // What each identity is answered, in the order above.
-    let table: [(&[&str], [i32; 4]); 13] = [
+    let table: [(&[&str], [i32; 4]); 15] = [
         (&["registrations", "show", id], [0, 0, 0, 0]),
         (&["registrations", "list", "--limit", "1"], [0, 0, 0, REFUSED]),
         (&["explain", id, "www.roles.officer.test"], [0, 0, 0, 0]),
@@ -32,6 +32,8 @@ fn every_identity_may_do_what_its_role_says_and_nothing_else() {
         (&["certificates", "reinstate", certificate], [NOT_FOUND, REFUSED, REFUSED, REFUSED]),
         (&["approvals", "approve", request], [REFUSED, NOT_FOUND, REFUSED, REFUSED]),
         (&["approvals", "reject", request, "--reason", "r"], [REFUSED, NOT_FOUND, REFUSED, REFUSED]),
+        (&["report", "issued", "--registration", id], [0, 0, 0, REFUSED]),
+        (&["report", "inactive"], [0, 0, 0, REFUSED]),
         (&["audit", "--limit", "1"], [REFUSED, REFUSED, 0, REFUSED]),
     ];
     println!("{:?}", IDENTITIES);
