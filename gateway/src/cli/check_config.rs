@@ -40,7 +40,7 @@ fn own_certificate(settings: &Settings) -> Option<String> {
     let own = &settings.server_certificate;
     let (endpoint, names) = (own.from_endpoint.as_ref()?, settings.server_names().join(", "));
     let from = format!("server certificate for {names} from endpoint {endpoint}");
-    let validity = tls::server_identities(settings).first().and_then(|identity| identity.validity().ok());
+    let validity = tls::server_identity(settings).validity().ok();
     let expires = validity.map(|validity| validity.not_after);
     Some(match expires.filter(|_| !server_certificate::is_awaited(settings)) {
         Some(expires) if expires < clock::now() => format!("{from}, expired at {expires}: another is asked for"),

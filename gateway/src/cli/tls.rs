@@ -6,7 +6,7 @@ use acme::{certificate::Validity, time::Timestamp};
 use anyhow::{Context as _, bail};
 use rustls::{
     ServerConfig, SignatureAlgorithm,
-    crypto::{CryptoProvider, aws_lc_rs},
+    crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
@@ -37,10 +37,10 @@ pub(super) const CM: &str = "cm";
 /// What the first pair is called in metrics.
 pub(super) const SERVER: &str = "server";
 
-/// What this gateway shows to clients. The first is by nobody as long as one by the CM is awaited.
-pub(super) fn server_identities(settings: &Settings) -> Vec<Identity<'_>> {
+/// What this gateway shows to clients. It is by nobody as long as one by the CM is awaited.
+pub(super) fn server_identity(settings: &Settings) -> Identity<'_> {
     let (server, own) = (&settings.server, &settings.server_certificate);
-    let first = if own.from_endpoint.is_some() {
+    if own.from_endpoint.is_some() {
         // Key and certificate are one file.
         let file = Files::of(own).shown();
         let settings = ["server_certificate.dir", "server_certificate.dir"];
@@ -48,11 +48,11 @@ pub(super) fn server_identities(settings: &Settings) -> Vec<Identity<'_>> {
     } else {
         let (certificate, key) = (Cow::from(&server.certificate_file), Cow::from(&server.key_file));
         Identity { name: SERVER, settings: ["server.certificate_file", "server.key_file"], certificate, key }
-    };
-    [Some(first), rsa_identity(settings)].into_iter().flatten().collect()
+    }
 }
 
-fn rsa_identity(settings: &Settings) -> Option<Identity<'_>> {
+/// What it shows to clients that cannot verify the signatures of the first one.
+pub(super) fn rsa_identity(settings: &Settings) -> Option<Identity<'_>> {
     let server = &settings.server;
     let (certificate, key) = server.rsa_certificate_file.as_deref().zip(server.rsa_key_file.as_deref())?;
     let settings = ["server.rsa_certificate_file", "server.rsa_key_file"];
@@ -65,49 +65,74 @@ pub(super) fn cm_identity(settings: &Cm) -> Identity<'_> {
     Identity { name: CM, settings: ["cm.certificate_file", "cm.key_file"], certificate, key }
 }
 
-/// TLS 1.2 and 1.3, HTTP/1.1 only: the server's HTTP/2 would bring an unmaintained library. Clients
-/// that name no server, or one that we do not know, get the same certificate as all others. Whoever
-/// comes for a challenge gets what is shown for it.
-pub(super) fn server_config(settings: &Settings, challenges: &Arc<Challenges>) -> anyhow::Result<Arc<ServerConfig>> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let Some(first) = server_identities(settings).first().map(|identity| identity.read(&provider)).transpose()? else {
-        bail!("server.certificate_file: there is none")
-    };
-    let rsa = read_rsa(settings, &provider)?.map(Arc::new);
-    let identities = Identities { first: Arc::new(first), rsa, challenges: Arc::clone(challenges) };
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(identities));
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    if settings.server_certificate.from_endpoint.is_some() {
-        config.alpn_protocols.push(ACME_TLS_1.to_vec());
+/// The pairs that clients see. Each is judged by itself: one that cannot be used does not keep the other from being
+/// exchanged.
+#[derive(Debug, Clone)]
+pub(super) struct Pairs {
+    first: Arc<CertifiedKey>,
+    rsa: Option<Arc<CertifiedKey>>,
+}
+
+impl Pairs {
+    /// From the files that the settings name. A certificate that has expired is taken: better than none.
+    pub(super) fn read(settings: &Settings) -> anyhow::Result<Self> {
+        let first = server_identity(settings).read()?;
+        let rsa = rsa_identity(settings).map(|identity| identity.read()).transpose()?;
+        Ok(Self { first: Arc::new(first), rsa: rsa.map(Arc::new) })
     }
-    Ok(Arc::new(config))
+
+    /// Exchanges the first pair for what its files hold, if that is valid now.
+    pub(super) fn exchange_first(&mut self, settings: &Settings, now: Timestamp) -> anyhow::Result<()> {
+        self.first = Arc::new(server_identity(settings).read_valid(now)?.0);
+        Ok(())
+    }
+
+    /// Exchanges the RSA pair for what its files hold, if that is valid now; there is none if none is named.
+    pub(super) fn exchange_rsa(&mut self, settings: &Settings, now: Timestamp) -> anyhow::Result<()> {
+        let read = rsa_identity(settings).map(|identity| identity.read_valid(now)).transpose()?;
+        self.rsa = read.map(|(pair, _)| Arc::new(pair));
+        Ok(())
+    }
+
+    /// What each is called in metrics, and when it is valid.
+    pub(super) fn validities(&self) -> impl Iterator<Item = (&'static str, Validity)> {
+        let pairs = [(SERVER, Some(&self.first)), (SERVER_RSA, self.rsa.as_ref())];
+        pairs.into_iter().filter_map(|(name, pair)| Some((name, Validity::of(pair?.cert.first()?)?)))
+    }
+
+    /// TLS 1.2 and 1.3, HTTP/1.1 only: the server's HTTP/2 would bring an unmaintained library. Clients
+    /// that name no server, or one that we do not know, get the same certificate as all others. Whoever
+    /// comes for a challenge gets what is shown for it.
+    pub(super) fn config(
+        &self,
+        settings: &Settings,
+        challenges: &Arc<Challenges>,
+    ) -> anyhow::Result<Arc<ServerConfig>> {
+        let identities = Identities { pairs: self.clone(), challenges: Arc::clone(challenges) };
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(identities));
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        if settings.server_certificate.from_endpoint.is_some() {
+            config.alpn_protocols.push(ACME_TLS_1.to_vec());
+        }
+        Ok(Arc::new(config))
+    }
 }
 
 /// That the files of the server can be used, as far as there has to be any yet.
 pub(super) fn check_server(settings: &Settings) -> anyhow::Result<()> {
     if server_certificate::is_awaited(settings) {
-        return read_rsa(settings, &aws_lc_rs::default_provider()).map(|_| ());
+        return rsa_identity(settings).map_or(Ok(()), |identity| identity.read().map(|_| ()));
     }
-    server_config(settings, &Arc::default()).map(|_| ())
+    Pairs::read(settings).map(|_| ())
 }
 
-fn read_rsa(settings: &Settings, provider: &CryptoProvider) -> anyhow::Result<Option<CertifiedKey>> {
-    let rsa = rsa_identity(settings).map(|identity| identity.read(provider)).transpose()?;
-    if rsa.as_ref().is_some_and(|pair| pair.key.algorithm() != SignatureAlgorithm::RSA) {
-        bail!("server.rsa_key_file: the key is not RSA; give the RSA key, and the other one as server.key_file");
-    }
-    Ok(rsa)
-}
-
-/// What this server shows of itself: one certificate, and one for clients that cannot verify the
-/// first one's signatures.
+/// What this server shows of itself, and to whom.
 #[derive(Debug)]
 struct Identities {
-    first: Arc<CertifiedKey>,
-    rsa: Option<Arc<CertifiedKey>>,
+    pairs: Pairs,
     challenges: Arc<Challenges>,
 }
 
@@ -118,27 +143,37 @@ impl ResolvesServerCert for Identities {
             return self.challenges.certificate(&client);
         }
         let fits = |pair: &&Arc<CertifiedKey>| pair.key.choose_scheme(client.signature_schemes()).is_some();
-        let chosen = [Some(&self.first), self.rsa.as_ref()].into_iter().flatten().find(fits);
-        Some(Arc::clone(chosen.unwrap_or(&self.first)))
+        let Pairs { first, rsa } = &self.pairs;
+        let chosen = [Some(first), rsa.as_ref()].into_iter().flatten().find(fits);
+        Some(Arc::clone(chosen.unwrap_or(first)))
     }
 }
 
 impl Identity<'_> {
     /// Reads both files; refusals begin with the setting.
-    fn read(&self, provider: &CryptoProvider) -> anyhow::Result<CertifiedKey> {
+    fn read(&self) -> anyhow::Result<CertifiedKey> {
         let [certificate_file, key_file] = self.settings;
         let chain = certificates(&self.certificate, certificate_file)?;
         require_private(&self.key, key_file)?;
         let secret = PrivateKeyDer::from_pem_file(&self.key)
             .with_context(|| format!("{key_file}: {} holds no private key in PEM", self.key.display()))?;
-        CertifiedKey::from_der(chain, secret, provider)
-            .with_context(|| format!("{certificate_file} and {key_file} do not belong together"))
+        let pair = CertifiedKey::from_der(chain, secret, &aws_lc_rs::default_provider())
+            .with_context(|| format!("{certificate_file} and {key_file} do not belong together"))?;
+        if self.name == SERVER_RSA && pair.key.algorithm() != SignatureAlgorithm::RSA {
+            bail!("{key_file}: the key is not RSA; give the RSA key, and the other one as server.key_file");
+        }
+        Ok(pair)
     }
 
     /// That both files can be used, and that the certificate is valid now; says when it is.
     pub(super) fn require_valid(&self, now: Timestamp) -> anyhow::Result<Validity> {
+        Ok(self.read_valid(now)?.1)
+    }
+
+    fn read_valid(&self, now: Timestamp) -> anyhow::Result<(CertifiedKey, Validity)> {
         let [setting, _] = self.settings;
-        let validity = self.validity()?;
+        let pair = self.read()?;
+        let validity = self.validity_of(&pair)?;
         let file = self.certificate.display();
         if validity.not_after < now {
             bail!("{setting}: {file} expired at {}; put a renewed certificate there", validity.not_after);
@@ -146,12 +181,12 @@ impl Identity<'_> {
         if now < validity.not_before {
             bail!("{setting}: {file} is not valid before {}; see whether the clock is right", validity.not_before);
         }
-        Ok(validity)
+        Ok((pair, validity))
     }
 
     /// When the certificate is valid, or was.
     pub(super) fn validity(&self) -> anyhow::Result<Validity> {
-        self.validity_of(&self.read(&aws_lc_rs::default_provider())?)
+        self.validity_of(&self.read()?)
     }
 
     fn validity_of(&self, pair: &CertifiedKey) -> anyhow::Result<Validity> {

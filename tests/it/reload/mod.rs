@@ -354,6 +354,53 @@ fn a_certificate_that_cannot_be_used_is_told_with_file_and_way_out_and_the_old_o
 }
 
 #[test]
+fn a_pair_that_cannot_be_used_does_not_hold_up_the_other() {
+    let mut world = fragile_world();
+    let site = world.site().clone();
+    let [server, server_key] = ["acme-server.pem", "acme-server.key"].map(|file| site.pki(file));
+    let [rsa, rsa_key_file] = ["pair-rsa.pem", "pair-rsa.key"].map(|file| site.dir.join(file));
+    let good = [&server, &server_key, &site.settings_file()].map(|path| (path.clone(), fs::read(path).unwrap()));
+    let renew_first = |world: &World, days| {
+        let next = Identity::new(world, For::Clients, ec_key(), days);
+        next.put(&server, &server_key);
+        wait_for("the first pair", SEEN_WITHIN, || {
+            (shown(world, false).as_ref() == Some(&next.certificate)).then_some(())
+        });
+        next
+    };
+    // It has expired while the gateway did not run, and stays as it is.
+    Identity::new(&world, For::Clients, rsa_key(), -1).put(&rsa, &rsa_key_file);
+    let text = fs::read_to_string(site.settings_file()).unwrap();
+    let lines = format!("[server]\nrsa_certificate_file = {rsa:?}\nrsa_key_file = {rsa_key_file:?}\n");
+    fs::write(site.settings_file(), text.replacen("[server]\n", &lines, 1)).unwrap();
+    assert_eq!(world.stop_gateway(), Some(0));
+    world.restart_gateway();
+    assert!(shown(&world, true).is_none(), "no client accepts what has expired");
+    let _ = renew_first(&world, 11);
+
+    // Others come into its place that cannot be used either.
+    let log = Log::of(&world);
+    Identity::new(&world, For::Clients, rsa_key(), -2).put(&rsa, &rsa_key_file);
+    let _ = log.wait_for(&["ALARM", "cannot be used", "of=\"server_rsa\"", "server.rsa_certificate_file", "expired"]);
+    let first = renew_first(&world, 12);
+
+    // And the other way round.
+    replace(&server, &Identity::new(&world, For::Clients, ec_key(), 13).certificate_pem(), 0o644);
+    let _ = log.wait_for(&["ALARM", "cannot be used", "of=\"server\"", "do not belong together"]);
+    let renewed = Identity::new(&world, For::Clients, rsa_key(), 14);
+    renewed.put(&rsa, &rsa_key_file);
+    wait_for("the RSA pair", SEEN_WITHIN, || (shown(&world, true) == Some(renewed.certificate.clone())).then_some(()));
+    assert_eq!(shown(&world, false), Some(first.certificate));
+    assert_eq!((expires(&world, "server"), expires(&world, "server_rsa")), (first.expires, renewed.expires));
+
+    for (path, octets) in good {
+        replace(&path, &octets, if path.extension().is_some_and(|end| end == "key") { 0o600 } else { 0o644 });
+    }
+    assert_eq!(world.stop_gateway(), Some(0));
+    world.restart_gateway();
+}
+
+#[test]
 fn settings_are_read_again_on_sighup_and_what_needs_a_restart_is_named() {
     let world = fragile_world();
     let site = world.site();

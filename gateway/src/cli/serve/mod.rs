@@ -13,7 +13,10 @@ use self::{
     reload::{OwnCertificate, Reload},
     validator::validator,
 };
-use super::{check_config::check_files, tls};
+use super::{
+    check_config::check_files,
+    tls::{self, Pairs},
+};
 use crate::{
     admin::{self, Listener},
     app::{App, Current, Endpoint},
@@ -81,9 +84,10 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
 
     // Work that an earlier process left behind is taken up before anyone is served.
     let own = OwnCertificate::default();
-    let (tls_sender, tls) = watch::channel(tls::server_config(&app.settings, &own.challenges)?);
+    let pairs = Pairs::read(&app.settings)?;
+    let (tls_sender, tls) = watch::channel(pairs.config(&app.settings, &own.challenges)?);
     let runner = Runner::new(current.clone());
-    let reload = Reload::new(config, before, level, current.clone(), cm, tls_sender, own.clone());
+    let reload = Reload::new(config, before, level, current.clone(), cm, (tls_sender, pairs), own.clone());
     let mut background = JoinSet::new();
     background.spawn(runner.clone().run());
     background.spawn(workers::sweep(app.clone()));

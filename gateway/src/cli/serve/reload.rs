@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     app::{App, Current, Endpoint},
-    cli::tls::{self, CM, SERVER, SERVER_RSA},
+    cli::tls::{self, CM, Pairs, SERVER, SERVER_RSA},
     clock, server_certificate,
     server_certificate::Challenges,
     settings,
@@ -39,8 +39,8 @@ const CM_EVERY: Duration = Duration::from_secs(600);
 /// What settings are called in metrics.
 const SETTINGS: &str = "settings";
 /// Settings that name files which are read when the name changes.
-const SERVER_FILES: [&str; 4] =
-    ["server.certificate_file", "server.key_file", "server.rsa_certificate_file", "server.rsa_key_file"];
+const SERVER_FILES: [&str; 2] = ["server.certificate_file", "server.key_file"];
+const SERVER_RSA_FILES: [&str; 2] = ["server.rsa_certificate_file", "server.rsa_key_file"];
 const ISSUER_ROOTS_FILE: &str = "cm.issuer_roots_file";
 
 /// Files that come into use together.
@@ -48,19 +48,22 @@ const ISSUER_ROOTS_FILE: &str = "cm.issuer_roots_file";
 enum Part {
     /// What clients see of us.
     Server,
+    /// What clients see that know nothing but RSA, if there is such a pair.
+    ServerRsa,
     /// What the CM sees of us, and how we know it.
     Cm,
     IssuerRoots,
 }
 
 impl Part {
-    const ALL: [Self; 3] = [Self::Server, Self::Cm, Self::IssuerRoots];
+    const ALL: [Self; 4] = [Self::Server, Self::ServerRsa, Self::Cm, Self::IssuerRoots];
 
     /// What it is called in log lines and metrics.
     const fn name(self) -> &'static str {
         match self {
-            Self::Server => "server",
-            Self::Cm => "cm",
+            Self::Server => SERVER,
+            Self::ServerRsa => SERVER_RSA,
+            Self::Cm => CM,
             Self::IssuerRoots => "issuer_roots",
         }
     }
@@ -69,8 +72,12 @@ impl Part {
         let cm = tls::cm_identity(&settings.cm);
         match self {
             Self::Server => {
-                let identities = tls::server_identities(settings);
-                Look::at(identities.iter().flat_map(|identity| [&*identity.certificate, &*identity.key]))
+                let server = tls::server_identity(settings);
+                Look::at([&*server.certificate, &*server.key])
+            }
+            Self::ServerRsa => {
+                let rsa = tls::rsa_identity(settings);
+                Look::at(rsa.iter().flat_map(|identity| [&*identity.certificate, &*identity.key]))
             }
             Self::Cm => Look::at([&*cm.certificate, &*cm.key, settings.cm.ca_file.as_path()]),
             Self::IssuerRoots => Look::at([settings.cm.issuer_roots_file.as_path()]),
@@ -85,10 +92,12 @@ pub(super) struct Reload {
     cm: RestCertificateManager,
     cm_renewed: Instant,
     tls: watch::Sender<Arc<ServerConfig>>,
+    /// What clients see.
+    pairs: Pairs,
     own: OwnCertificate,
     expiries: Expiries,
     level: Level,
-    watches: [(Part, Watch); 3],
+    watches: [(Part, Watch); 4],
 }
 
 /// What whoever keeps the gateway's own certificate has a hand in.
@@ -101,7 +110,7 @@ pub(super) struct OwnCertificate {
 }
 
 /// The files as they are before anything of them is read.
-pub(super) struct Before([(Part, Watch); 3]);
+pub(super) struct Before([(Part, Watch); 4]);
 
 impl Before {
     pub(super) fn of(settings: &Settings) -> Self {
@@ -117,12 +126,12 @@ impl Reload {
         level: Level,
         current: Current,
         cm: RestCertificateManager,
-        tls: watch::Sender<Arc<ServerConfig>>,
+        (tls, pairs): (watch::Sender<Arc<ServerConfig>>, Pairs),
         own: OwnCertificate,
     ) -> Self {
         let (file, cm_renewed, watches) = (file.to_owned(), Instant::now(), before.0);
         let expiries = Expiries::default();
-        let mut reload = Self { file, current, cm, cm_renewed, tls, own, expiries, level, watches };
+        let mut reload = Self { file, current, cm, cm_renewed, tls, pairs, own, expiries, level, watches };
         reload.begin_server();
         let app = reload.current.app();
         if let Ok(validity) = tls::cm_identity(&app.settings.cm).validity() {
@@ -154,7 +163,9 @@ impl Reload {
             let (part, look) = (*part, part.look(&app.settings));
             let is_due = watch.is_due(&look);
             let is_old = part == Part::Cm && self.cm_renewed.elapsed() >= CM_EVERY;
-            if !is_due && !is_old && !asked {
+            // Whoever asks need not hear of files that nobody has named.
+            let is_asked = asked && look.has_files();
+            if !is_due && !is_old && !is_asked {
                 continue;
             }
             let outcome = self.read(part, &app, clock::now()).await;
@@ -194,8 +205,14 @@ impl Reload {
     async fn read(&mut self, part: Part, app: &App, now: Timestamp) -> anyhow::Result<()> {
         match part {
             Part::Server => {
-                self.tls.send_replace(usable_server(&app.settings, &self.own.challenges, now)?);
-                self.begin_server();
+                let mut pairs = self.pairs.clone();
+                pairs.exchange_first(&app.settings, now)?;
+                self.show(app, pairs)?;
+            }
+            Part::ServerRsa => {
+                let mut pairs = self.pairs.clone();
+                pairs.exchange_rsa(&app.settings, now)?;
+                self.show(app, pairs)?;
             }
             Part::Cm => {
                 let validity = tls::cm_identity(&app.settings.cm).require_valid(now)?;
@@ -212,19 +229,26 @@ impl Reload {
         Ok(())
     }
 
-    /// To be called when what clients see was just read.
+    /// Lets clients see other pairs.
+    fn show(&mut self, app: &App, pairs: Pairs) -> anyhow::Result<()> {
+        self.tls.send_replace(pairs.config(&app.settings, &self.own.challenges)?);
+        self.pairs = pairs;
+        self.begin_server();
+        Ok(())
+    }
+
+    /// To be called when clients see other pairs.
     fn begin_server(&mut self) {
         let app = self.current.app();
-        let identities = tls::server_identities(&app.settings);
-        if identities.iter().all(|identity| identity.name != SERVER_RSA) {
+        let is_awaited = server_certificate::is_awaited(&app.settings);
+        let validities: Vec<_> = self.pairs.validities().collect();
+        if validities.iter().all(|(name, _)| *name != SERVER_RSA) {
             self.expiries.end(SERVER_RSA);
             app.metrics.identity_gone(SERVER_RSA);
         }
-        let is_awaited = server_certificate::is_awaited(&app.settings);
-        let by_somebody = identities.iter().filter(|identity| identity.name != SERVER || !is_awaited);
-        for identity in by_somebody {
-            if let Ok(validity) = identity.validity() {
-                self.begin(identity.name, validity);
+        for (name, validity) in validities {
+            if name != SERVER || !is_awaited {
+                self.begin(name, validity);
             }
         }
     }
@@ -254,11 +278,14 @@ impl Reload {
         let filter = logging::filter(&settings.log)?;
         let is_changed = |name: &&str| changed.iter().any(|changed| changed == name);
         // Files whose names did not change are looked at by themselves.
-        let server = if SERVER_FILES.iter().any(is_changed) {
-            Some(usable_server(&settings, &self.own.challenges, clock::now())?)
-        } else {
-            None
-        };
+        let (mut pairs, now) = (self.pairs.clone(), clock::now());
+        if SERVER_FILES.iter().any(is_changed) {
+            pairs.exchange_first(&settings, now)?;
+        }
+        if SERVER_RSA_FILES.iter().any(is_changed) {
+            pairs.exchange_rsa(&settings, now)?;
+        }
+        let server = pairs.config(&settings, &self.own.challenges)?;
         let anchors = if is_changed(&ISSUER_ROOTS_FILE) {
             tls::anchors(&settings.cm.issuer_roots_file)?
         } else {
@@ -283,28 +310,15 @@ impl Reload {
             tracing::warn!("{danger}");
         }
         self.current.exchange(app);
-        if let Some(server) = server {
-            self.tls.send_replace(server);
-            self.begin_server();
-        }
+        self.tls.send_replace(server);
+        self.pairs = pairs;
+        self.begin_server();
         for setting in &waiting {
             tracing::warn!(setting, "this setting was changed and needs a restart; its value before stays in force");
         }
         tracing::info!(changed = changed.join(", "), "the settings were read again and are in force");
         Ok(())
     }
-}
-
-/// What clients will see, if all of it is valid.
-fn usable_server(
-    settings: &Settings,
-    challenges: &Arc<Challenges>,
-    now: Timestamp,
-) -> anyhow::Result<Arc<ServerConfig>> {
-    for identity in tls::server_identities(settings) {
-        identity.require_valid(now)?;
-    }
-    tls::server_config(settings, challenges)
 }
 
 /// The running App under other settings.

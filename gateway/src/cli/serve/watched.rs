@@ -41,6 +41,11 @@ impl Look {
     pub(super) fn at<'a>(files: impl IntoIterator<Item = &'a Path>) -> Self {
         Self(files.into_iter().map(|path| (path.to_owned(), Print::of(path))).collect())
     }
+
+    /// Whether there is any file to look at, be it there or not.
+    pub(super) const fn has_files(&self) -> bool {
+        !self.0.is_empty()
+    }
 }
 
 /// Files that belong together, since they were last read well.
