@@ -29,7 +29,7 @@ pub(crate) use body::{BodyError, TimedBody, read_body};
 use intake::Intake;
 pub(crate) use intake::{REFUSED_TARGET, RefusedHead};
 pub(crate) use pace::{Afterwards, LINGER, Pace, PaceLimits};
-pub(crate) use peers::{Peers, Seat};
+pub(crate) use peers::{Peers, Seat, peer_of};
 
 /// How much is read from a peer at once, in octets.
 const READ_OCTETS: usize = 8 * 1024;

@@ -66,7 +66,7 @@ impl Drop for Seat {
 }
 
 /// Who is behind an address: an IPv4 address, or a /64 of IPv6, which is what one host is given.
-fn peer_of(address: IpAddr) -> IpAddr {
+pub(crate) fn peer_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         address @ IpAddr::V4(_) => address,

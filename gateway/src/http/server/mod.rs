@@ -7,7 +7,14 @@
 
 mod handshakes;
 
-use std::{io, net::TcpListener, pin::Pin, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener},
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_http::{ConnectionType, Extensions, HttpMessage as _, HttpService, KeepAlive, Payload, Request, Response};
 use actix_server::{GracefulShutdownSignal, Server};
@@ -126,20 +133,15 @@ fn connections(
     transport: Transport,
     limits: Limits,
     peers: Peers,
-) -> impl ServiceFactory<
-    TcpStream,
-    Config = (),
-    Response = (Connection, Option<std::net::SocketAddr>),
-    Error = (),
-    InitError = (),
-> {
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (Connection, Option<SocketAddr>), Error = (), InitError = ()>
+{
     fn_service(move |socket: TcpStream| {
         let peer = socket.peer_addr().ok();
         let admitted = peer.map(|peer| peers.admit(peer.ip()).ok_or(()));
         let transport = transport.clone();
         async move {
             let seat = admitted.transpose()?;
-            match open(socket, seat, &transport, limits).await {
+            match open(socket, peer, seat, &transport, limits).await {
                 Ok(connection) => Ok((connection, peer)),
                 Err(error) => {
                     debug!(?peer, %error, "no TLS connection came about");
@@ -150,12 +152,20 @@ fn connections(
     })
 }
 
-async fn open(socket: TcpStream, seat: Option<Seat>, transport: &Transport, limits: Limits) -> io::Result<Connection> {
+async fn open(
+    socket: TcpStream,
+    peer: Option<SocketAddr>,
+    seat: Option<Seat>,
+    transport: &Transport,
+    limits: Limits,
+) -> io::Result<Connection> {
     socket.set_nodelay(true)?;
     let stream: Pin<Box<dyn Duplex>> = match transport {
         Transport::Plain => Box::pin(socket),
         Transport::Tls(config, handshakes) => {
-            Box::pin(timeout(limits.handshake, shake_hands(socket, config, handshakes)).await??)
+            // Those without an address, if there are any, are one peer.
+            let address = peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |peer| peer.ip());
+            Box::pin(timeout(limits.handshake, shake_hands(socket, address, config, handshakes)).await??)
         }
     };
     Ok(Paced::new(stream, seat, limits.pace))
@@ -164,11 +174,12 @@ async fn open(socket: TcpStream, seat: Option<Seat>, transport: &Transport, limi
 /// Who says nothing waits for nothing: only a handshake that has begun is in line for its turn.
 async fn shake_hands(
     socket: TcpStream,
+    address: IpAddr,
     config: &watch::Receiver<Arc<rustls::ServerConfig>>,
     handshakes: &Handshakes,
 ) -> io::Result<TlsStream<TcpStream>> {
     let begun = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-    if !handshakes.turn().await {
+    if !handshakes.turn(address).await {
         return Err(io::Error::other("too many TLS handshakes at a time"));
     }
     let config = Arc::clone(&config.borrow());
@@ -185,7 +196,7 @@ async fn shake_hands(
 fn http_service<A, S, B>(
     app: A,
     stopping: GracefulShutdownSignal,
-) -> impl ServiceFactory<(Connection, Option<std::net::SocketAddr>), Config = (), Response = (), Error = (), InitError = ()>
+) -> impl ServiceFactory<(Connection, Option<SocketAddr>), Config = (), Response = (), Error = (), InitError = ()>
 where
     A: IntoServiceFactory<S, Request>,
     S: ServiceFactory<

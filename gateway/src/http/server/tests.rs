@@ -408,6 +408,14 @@ mod tls {
         root: &CertificateDer<'static>,
         alpn: &[&[u8]],
     ) -> io::Result<TlsStream<TcpStream>> {
+        handshake_over(TcpStream::connect(address).await?, root, alpn).await
+    }
+
+    async fn handshake_over(
+        socket: TcpStream,
+        root: &CertificateDer<'static>,
+        alpn: &[&[u8]],
+    ) -> io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(root.clone()).unwrap();
         let mut config = rustls::ClientConfig::builder_with_provider(provider())
@@ -416,7 +424,6 @@ mod tls {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        let socket = TcpStream::connect(address).await?;
         TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), socket).await
     }
 
@@ -491,6 +498,29 @@ mod tls {
         let mut stream = handshake(address, &root, &[ALPN]).await.unwrap();
         stream.write_all(GET_CLOSE).await.unwrap();
         assert!(rest(&mut stream).await.0.contains("200 OK"), "the flood is over");
+    }
+
+    #[tokio::test]
+    async fn a_flood_from_one_address_does_not_keep_another_address_out() {
+        let refused = IntCounter::new("refused", "Refused.").unwrap();
+        let (config, root) = configuration();
+        let (_sender, receiver) = watch::channel(config);
+        let handshakes = Handshakes::new(2, Some(refused.clone()));
+        let (address, _handle) = start(&Transport::Tls(receiver, handshakes), GENEROUS);
+        let other = async {
+            // The line is full.
+            while refused.get() < 3 {
+                tokio::task::yield_now().await;
+            }
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+            handshake_over(socket.connect(address).await.unwrap(), &root, &[ALPN]).await
+        };
+        let flood = (0..6).map(|_| handshake(address, &root, &[ALPN]));
+        let (flood, other) = tokio::join!(futures_util::future::join_all(flood), other);
+        let done = flood.iter().filter(|outcome| outcome.is_ok()).count();
+        assert!(other.is_ok(), "{other:?}");
+        assert_eq!((done, refused.get()), (2, 4), "one of the flood gave its place");
     }
 
     #[tokio::test]
