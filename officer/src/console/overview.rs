@@ -54,7 +54,7 @@ async fn waiting(console: &Console) -> Found {
     let list = console.cm.requests("pending-approval", ROWS_MAX).await?;
     let rows = approvals::waiting(&console.cm, &list.items).await?.into_iter().map(|one| {
         vec![
-            Cell::plain(&one.request.id),
+            Cell::within("approvals", &one.request.id),
             Cell::plain(&one.request.received_at),
             Cell::plain(&one.request.profile),
             Cell::link("registrations", &one.request.registration),

@@ -32,6 +32,11 @@ impl Cell {
         Self { text: shown(text), to: None }
     }
 
+    /// A text that leads to the page that it stands on.
+    pub(super) fn within(page: &str, text: &str) -> Self {
+        Self { text: shown(text), to: Some(page.to_owned()) }
+    }
+
     /// A text that leads to the page of what it names.
     pub(super) fn link(pages: &str, id: &str) -> Self {
         Self { text: shown(id), to: Some(format!("{pages}/{id}")) }

@@ -14,7 +14,7 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// A console of one person, and what her browser knows.
 struct Console {
-    _process: Process,
+    process: Process,
     authority: String,
     /// The path that all pages lie below.
     at: String,
@@ -41,7 +41,7 @@ impl Console {
         let link = format!("/{link}");
         let at = link.split("/enter/").next().unwrap().to_owned();
         let (authority, cookie, form_token) = (authority.to_owned(), String::new(), String::new());
-        Self { _process: process, authority, at, link, cookie, form_token }
+        Self { process, authority, at, link, cookie, form_token }
     }
 
     /// The same in a browser that came by the link.
@@ -431,4 +431,43 @@ fn an_auditor_reads_the_trail_and_can_change_nothing() {
     let refused = auditor.submit(&page, &format!("{page}/resume"), &[]).expect(403);
     assert!(refused.text().contains("this needs another role"), "{refused:?}");
     assert_eq!(text(&world().desk("officer").json(&["registrations", "show", id]), "/status"), "suspended");
+}
+
+#[test]
+fn the_overview_shows_what_ends_soon_and_nothing_that_does_not() {
+    let soon = created(&["--allow", "suffix:soon.console.test", "--max-validity", "P7D"]);
+    let later = created(&["--allow", "suffix:later.console.test"]);
+    let _ = bound(&soon).issue(&["www.soon.console.test"]);
+    let _ = bound(&later).issue(&["www.later.console.test"]);
+    let html = Console::open("officer", "overview").text("");
+    assert!(html.contains("www.soon.console.test") && !html.contains("www.later.console.test"), "{html}");
+}
+
+#[test]
+fn the_console_ends_when_it_is_asked_to_and_its_session_with_it() {
+    let mut console = Console::open("officer", "ends");
+    let port = console.authority.rsplit(':').next().unwrap().to_owned();
+    let taken = world().desk("officer").run(&["console", "--port", &port]);
+    assert_eq!(taken.code, 3, "{taken:?}");
+    assert!(taken.stderr.contains(&format!("127.0.0.1:{port} cannot be used")), "{taken:?}");
+    console.process.terminate();
+    assert_eq!(console.process.wait(), Some(0));
+    let next = Console::open("officer", "begins-again");
+    let path = format!("{}/", next.at);
+    let _ = next.send("GET", &path, &[("Cookie", &console.cookie)], None).expect(403);
+}
+
+#[test]
+fn what_is_too_large_or_too_strange_is_refused_with_the_same_headers() {
+    let console = Console::open("officer", "large");
+    let large = vec![b'a'; 600 * 1024];
+    let path = format!("{}/approvals", console.at);
+    let refused = console.send("POST", &path, &[("Cookie", &console.cookie)], Some(&large));
+    assert_eq!(refused.status, 413, "{refused:?}");
+    assert!(refused.header("content-security-policy").is_some_and(|policy| policy.contains("default-src 'none'")));
+    let ours = format!("http://{}", console.authority);
+    let registration = created(&["--allow", "suffix:large.console.test"]);
+    let page = console.text(&format!("registrations/{}", text(&registration, "/id")));
+    let token = hidden(&page, "form_token");
+    let _ = console.post("nowhere", Some(&ours), Some(&token), &[]).expect(404);
 }
