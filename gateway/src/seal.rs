@@ -4,7 +4,12 @@
 //! same text, so a certificate has one URL; equal texts show equal values and nothing else
 //! (RFC 8452 §9). Each use has its own context, so that a nonce never opens as a handle.
 
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 use acme::{base64url, secret::Secret};
 use anyhow::Context as _;
@@ -55,8 +60,10 @@ impl Sealer {
 /// The key in this file; the file is made if it is missing.
 pub(crate) fn key_from_file(path: &Path) -> anyhow::Result<Secret<[u8; KEY_OCTETS]>> {
     if !path.exists() {
-        make_key_file(path).with_context(|| format!("cannot make secrets.seal_key_file {}", path.display()))?;
-        tracing::info!(path = %path.display(), "secrets.seal_key_file was not there; it was made, with a new key");
+        let made = make_key_file(path);
+        if made.with_context(|| format!("cannot make secrets.seal_key_file {}", path.display()))? {
+            tracing::info!(path = %path.display(), "secrets.seal_key_file was not there; it was made, with a new key");
+        }
     }
     crate::settings::require_private(path, "secrets.seal_key_file")?;
     let text =
@@ -68,14 +75,40 @@ pub(crate) fn key_from_file(path: &Path) -> anyhow::Result<Secret<[u8; KEY_OCTET
     Ok(Secret::new(key))
 }
 
-fn make_key_file(path: &Path) -> anyhow::Result<()> {
-    if let Some(folder) = path.parent() {
+/// Makes the file whole and durable, or not at all: without it everything in the store is lost. `false` if somebody
+/// else has made it meanwhile; then that one counts.
+fn make_key_file(path: &Path) -> io::Result<bool> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.exists() {
         fs::create_dir_all(folder)?;
+        if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+            File::open(above)?.sync_all()?;
+        }
     }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{}", base64url::encode(crate::random::octets::<KEY_OCTETS>()))?;
-    file.sync_all()?;
-    Ok(())
+    let unfinished = unfinished(path);
+    let write = || {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        writeln!(file, "{}", base64url::encode(crate::random::octets::<KEY_OCTETS>()))?;
+        file.sync_all()?;
+        // Unlike a rename it takes nobody's place.
+        match fs::hard_link(&unfinished, path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    };
+    let made = write();
+    let _absent = fs::remove_file(&unfinished);
+    File::open(folder)?.sync_all()?;
+    made
+}
+
+/// Where the key is written before it has its place: one that a crash has left there is never used.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    let random: String = crate::random::octets::<8>().iter().map(|octet| format!("{octet:02x}")).collect();
+    name.push(format!(".{random}.unfinished"));
+    PathBuf::from(name)
 }
 
 #[cfg(test)]
@@ -91,6 +124,28 @@ mod tests {
         assert_eq!(sealer.open("nonce", &text), None);
         assert_eq!(Sealer::ephemeral().unwrap().open("certificate", &text), None);
         assert_eq!(sealer.open("certificate", "AAAA"), None);
+    }
+
+    /// Whoever comes second must not find half a file, nor make another key.
+    #[test]
+    fn of_many_that_start_at_once_all_have_one_key_and_nothing_else_is_left() {
+        const STARTS: usize = 8;
+        let folder = std::env::temp_dir().join(format!("acme-gateway-seal-keys-{}", std::process::id()));
+        for round in 0..20 {
+            let path = folder.join(round.to_string()).join("seal.key");
+            let together = std::sync::Barrier::new(STARTS);
+            let keys: Vec<_> = std::thread::scope(|scope| {
+                let start = || {
+                    together.wait();
+                    *key_from_file(&path).unwrap().expose_secret()
+                };
+                let starts: Vec<_> = (0..STARTS).map(|_| scope.spawn(start)).collect();
+                starts.into_iter().map(|start| start.join().unwrap()).collect()
+            });
+            assert!(keys.iter().all(|key| *key == keys[0]), "round {round}");
+            assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        }
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
