@@ -193,8 +193,8 @@ async fn assemble(settings: Settings, cm: Arc<dyn CertificateManager>) -> anyhow
     })
 }
 
-/// A store that cannot be opened, or was sealed with another key, is moved aside: what is in it are orders in flight,
-/// and their clients start again.
+/// A store that cannot be opened, or was sealed with another key, is moved aside. The clients of the orders in it start
+/// again; that a profile was stopped, and what was to be revoked, somebody has to look up.
 async fn open_store(settings: &Settings, seal: RecordSeal, metrics: &Metrics) -> anyhow::Result<Store> {
     const MIB: u64 = 1024 * 1024;
     let ballast_octets = u64::from(settings.store.ballast_mib) * MIB;
@@ -204,11 +204,15 @@ async fn open_store(settings: &Settings, seal: RecordSeal, metrics: &Metrics) ->
         .with_context(|| format!("store.dir: cannot open the store in {}", settings.store.dir.display()))?;
     match &opened.aside {
         Some(Aside::Damaged(moved_to)) => tracing::error!(moved_to = %moved_to.display(),
-            "ALARM: the store was damaged and was moved aside; orders in flight are lost, accounts and certificates are not"),
+            "ALARM: the store was damaged and was moved aside; orders in flight, revocations that the CM has not confirmed and stops of \
+             profiles are lost, accounts and certificates are not; see in the log before this whether a profile was \
+             stopped or a revocation not confirmed"),
         Some(Aside::OtherKey(moved_to)) => tracing::error!(moved_to = %moved_to.display(),
             seal_key_file = %settings.secrets.seal_key_file.display(),
             "ALARM: the store was sealed with another key than the one in secrets.seal_key_file and was moved aside; orders in \
-             flight are lost, accounts and certificates are not; if the right key can be found, stop, put both back and start again"),
+             flight, revocations that the CM has not confirmed and stops of profiles are lost, accounts and certificates are not; if \
+             the right key can be found, stop, put both back and start again; else see in the log before this whether a profile was \
+             stopped or a revocation not confirmed"),
         None => {}
     }
     metrics.store_quarantined.set(i64::from(opened.aside.is_some()));
