@@ -90,15 +90,26 @@ pub struct RevocationWork {
     pub endpoint: EndpointName,
     /// The CM's realm.
     pub realm: RealmName,
-    /// The same for each attempt.
-    pub idempotency_key: IdempotencyKey,
     /// Which certificate.
     pub certificate: CertificateId,
     /// What tells several requests about one certificate apart: who asks, and why.
     pub asked: String,
     /// When the certificate expires, and nothing is left to revoke.
     pub not_after: Timestamp,
-    /// What is asked of the CM, as the gateway wrote it.
+    /// What the CM is asked until it says no to it.
+    #[serde(flatten)]
+    pub call: RevocationCall,
+    /// The same as it was asked for last: by a newer key of the account or on newer proofs, it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newer: Option<RevocationCall>,
+}
+
+/// What the CM is asked about a revocation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevocationCall {
+    /// The same for each attempt.
+    pub idempotency_key: IdempotencyKey,
+    /// What is asked, as the gateway wrote it.
     #[serde(with = "base64url")]
     pub revocation: Vec<u8>,
 }
@@ -151,6 +162,15 @@ impl CaaLooks {
     /// Whether there was none.
     fn are_none(&self) -> bool {
         self.permitted.is_empty() && self.unanswered == 0
+    }
+
+    /// Keeps what a look has found before some names had no answer in time. Whoever gets on, however slowly, is not
+    /// without an answer, and can do so at most once for each name.
+    pub fn keep_some(&mut self, looks: Vec<(AuthorizationId, CaaEvidence)>) {
+        if looks.is_empty() {
+            self.unanswered = self.unanswered.saturating_add(1);
+        }
+        self.keep(looks);
     }
 
     /// Puts newer looks in the place of older ones.
@@ -272,6 +292,33 @@ mod base64url {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn revocations_that_an_earlier_release_has_written_are_read() {
+        let json = r#"{"endpoint":"open","realm":"tls","idempotency_key":"k","certificate":"a.b","asked":"reg_1/4",
+            "not_after":"2027-01-15T08:00:00Z","revocation":"e30"}"#;
+        let work: RevocationWork = serde_json::from_str(json).unwrap();
+        assert_eq!((work.call.idempotency_key.as_str(), work.call.revocation.as_slice()), ("k", b"{}".as_slice()));
+        assert_eq!(work.newer, None);
+        let newer = RevocationWork { newer: Some(work.call.clone()), ..work };
+        assert_eq!(serde_json::from_slice::<RevocationWork>(&serde_json::to_vec(&newer).unwrap()).unwrap(), newer);
+    }
+
+    #[test]
+    fn only_a_look_that_gets_nowhere_counts_as_unanswered() {
+        let look = |name: &str| {
+            let identities = Vec::new();
+            let result = acme::caa::CaaResult::NoRecords;
+            let checked_at = Timestamp::from_unix_secs(1_800_000_000);
+            (AuthorizationId::parse(name).unwrap(), CaaEvidence { result, checked_at, identities })
+        };
+        let mut caa = CaaLooks::default();
+        caa.keep_some(vec![look("a"), look("b")]);
+        caa.keep_some(vec![look("c")]);
+        assert_eq!((caa.unanswered, caa.permitted.len()), (0, 3));
+        caa.keep_some(Vec::new());
+        assert_eq!((caa.unanswered, caa.permitted.len()), (1, 3));
+    }
 
     #[test]
     fn an_order_has_one_issuance_job_whatever_the_job_says() {

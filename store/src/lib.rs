@@ -2,15 +2,16 @@
 //! from them.
 //!
 //! Typed reads, and one [`Commit`] that is on disk whole or not at all. Nothing in here decides
-//! anything about ACME; it knows records, their versions and how long they are kept. It holds no
-//! truth that the CM does not hold too: without the store the orders in flight are lost, and
-//! nothing else.
+//! anything about ACME; it knows records, their versions and how long they are kept. What is permanent is in the CM:
+//! without the store the orders in flight are lost, revocations that the CM has not confirmed, pauses, and that a
+//! profile is stopped.
 
 pub mod backend;
 mod bad_certificate;
 mod commit;
 #[cfg(test)]
 mod conformance;
+mod damaged_job;
 mod failures;
 mod index;
 mod job;
@@ -40,13 +41,14 @@ use acme::{
     time::Timestamp,
 };
 use serde::de::DeserializeOwned;
-use tracing::error;
+use tracing::{debug, error};
 
 pub use self::{
     backend::Unavailable,
     bad_certificate::{BadCertificate, ProfileStop, Stopped},
     commit::{Commit, CommitError, InvalidCommit},
-    job::{CaaLooks, Job, ProfileTerms, RevocationWork, Submission, Work},
+    damaged_job::DamagedJob,
+    job::{CaaLooks, Job, ProfileTerms, RevocationCall, RevocationWork, Submission, Work},
     open::{Aside, Opened, open},
     page::{AuditEntry, AuditSequence, NotACursor, OrderCursor, OrderPage},
     records::ReadError,
@@ -178,8 +180,8 @@ impl Store {
         Ok(Some(Stored { value: self.backend.decode(&key, &held.value)?, version: held.version, keep_until: None }))
     }
 
-    /// Jobs that are due, those due longest first. A job that cannot be read is logged and passed
-    /// over, so that it does not stand in the way of the others.
+    /// Jobs that are due, those due longest first. A job that cannot be read is passed over, so that
+    /// it does not stand in the way of the others; [`Store::damaged_jobs`] finds it.
     ///
     /// # Errors
     /// [`ReadError::Unavailable`].
@@ -263,7 +265,7 @@ impl Store {
             Ok(Some(_) | None) => Ok(None),
             Err(unavailable @ ReadError::Unavailable(_)) => Err(unavailable),
             Err(why @ (ReadError::Damaged { .. } | ReadError::UnknownVersion { .. })) => {
-                error!(%why, "a job cannot be read");
+                debug!(%why, "a job cannot be read");
                 Ok(None)
             }
         }

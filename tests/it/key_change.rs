@@ -343,3 +343,25 @@ fn a_client_that_was_not_told_finds_out_which_key_counts() {
     let _ = client.read(&account).assert_refused(400, "malformed");
     let _ = with_key(&client, &new_key).order(&["found-out.rollover.test"]);
 }
+
+#[test]
+fn what_the_old_key_asked_to_revoke_is_revoked_by_the_word_of_the_new_one() {
+    let world = fragile_world();
+    let client = world.account();
+    let issued = client.issue(&["revoked.rollover.test"]);
+    let revoked = || world.books()["revoked"].as_u64().unwrap();
+    let before = revoked();
+    world.set_faults("revokeCertificate", 10_000, &json!({"kind": "unavailable"}));
+    let _ = client.revoke(&issued.leaf, 4).assert_refused(503, "serverInternal");
+    let new_key = Key::p256();
+    // The way to the CM may have been judged bad meanwhile; it is tried again after a while.
+    tests::wait_for("the key change", std::time::Duration::from_secs(30), || {
+        (change_key(&client, &new_key).status == 200).then_some(())
+    });
+    let renewed = with_key(&client, &new_key);
+    let _ = renewed.revoke(&issued.leaf, 4).assert_refused(503, "serverInternal");
+    world.clear_faults();
+    // Nobody asks again, and the CM takes nothing that the old key has signed.
+    tests::wait_for("the revocation", std::time::Duration::from_secs(90), || (revoked() > before).then_some(()));
+    let _ = renewed.revoke(&issued.leaf, 4).assert_refused(400, "alreadyRevoked");
+}

@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 use store::{ProfileStop, Stopped};
 use validation::Observation;
 
+use crate::redaction::without_tokens;
+
 /// Something that an auditor will ask about.
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
@@ -103,6 +105,15 @@ pub(crate) enum Event<'a> {
         certificate: &'a CertificateId,
         reason: RevocationReason,
     },
+    /// A revocation that was accepted has ended, and the certificate may be good still.
+    RevocationFailed {
+        endpoint: &'a EndpointName,
+        /// The account that asked; `None` for whoever holds the certificate's key.
+        account: Option<&'a RegistrationId>,
+        certificate: &'a CertificateId,
+        reason: RevocationReason,
+        why: &'a str,
+    },
     /// Nothing is asked for by it from now on, because of a bad certificate.
     ProfileStopped {
         stop: &'a ProfileStop,
@@ -158,7 +169,8 @@ impl Event<'_> {
                 "account": authorization.account, "authorization": authorization.id,
                 "identifier": authorization.identifier, "method": kind,
                 "result": if outcome.is_ok() { "valid" } else { "invalid" },
-                "evidence": outcome.as_ref().ok(), "problem": outcome.as_ref().err(),
+                "evidence": outcome.as_ref().ok(),
+                "problem": outcome.as_ref().err().map(|problem| without_tokens(problem, authorization)),
             }),
             Self::IdentifierPaused { run, .. } => json!({
                 "event": "identifier.paused", "endpoint": run.endpoint, "account": run.account,
@@ -175,6 +187,10 @@ impl Event<'_> {
             Self::CertificateIssued { order, certificate } => json!({
                 "event": "certificate.issued", "endpoint": order.endpoint, "account": order.account,
                 "order": order.id, "identifiers": order.identifiers, "certificate": certificate,
+            }),
+            Self::RevocationFailed { endpoint, account, certificate, reason, why } => json!({
+                "event": "revocation.failed", "endpoint": endpoint, "account": account, "certificate": certificate,
+                "reason": reason, "why": why,
             }),
             Self::ProfileStopped { stop } => json!({
                 "event": "profile.stopped", "realm": stop.realm, "profile": stop.profile, "order": stop.order,

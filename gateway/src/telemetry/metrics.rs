@@ -28,6 +28,7 @@ pub(crate) struct Metrics {
     pub(crate) certificates_issued: IntCounter,
     pub(crate) certificates_withheld: IntCounter,
     pub(crate) certificates_revoked: IntCounter,
+    pub(crate) revocations_failed: IntCounter,
     pub(crate) panics: IntCounter,
     pub(crate) connections_refused: IntCounter,
     pub(crate) handshakes_refused: IntCounter,
@@ -149,6 +150,10 @@ impl Metrics {
                 "Certificates from the CM that failed a check. Any is an alarm.",
             )?,
             certificates_revoked: counter("certificates_revoked_total", "Revocations confirmed by the CM.")?,
+            revocations_failed: counter(
+                "revocations_failed_total",
+                "Revocations that were accepted and ended without being made. Any is an alarm.",
+            )?,
             panics: counter("panics_total", "Panics in requests and jobs. Any is a defect.")?,
             connections_refused: counter(
                 "connections_refused_total",

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use store::TranscriptEntry;
 use validation::Observation;
 
-use crate::audit::Event;
+use crate::{audit::Event, redaction::without_tokens};
 
 /// One thing that happened to an order or an authorization.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -199,7 +199,8 @@ impl Entry {
             | Event::AccountDeactivated { .. }
             | Event::IdentifiersUnpaused { .. }
             | Event::CertificateRevoked { .. }
-            | Event::ProfileResumed { .. } => return None,
+            | Event::ProfileResumed { .. }
+            | Event::RevocationFailed { .. } => return None,
             Event::OrderCreated { order } => {
                 let (profile, replaces) = (order.profile.clone(), order.replaces.clone());
                 let created =
@@ -217,7 +218,7 @@ impl Entry {
             }
             Event::Validated { authorization, kind, outcome, attempt, seen } => {
                 let (evidence, problem) = (outcome.as_ref().ok().cloned(), outcome.as_ref().err());
-                let problem = problem.map(|problem| without_token(problem, authorization, *kind));
+                let problem = problem.map(|problem| without_tokens(problem, authorization));
                 let seen = seen.to_vec();
                 let ended = Self::ValidationEnded { method: *kind, attempt: *attempt, evidence, problem, seen };
                 ((*authorization).into(), ended)
@@ -251,7 +252,7 @@ impl Entry {
         problem: &Problem,
         seen: Vec<Observation>,
     ) -> Self {
-        let problem = without_token(problem, authorization, method);
+        let problem = without_tokens(problem, authorization);
         Self::ValidationAttempted { method, attempt, problem, again_at, seen }
     }
 
@@ -270,22 +271,6 @@ impl Entry {
     pub(crate) fn read(stored: &TranscriptEntry) -> Option<Self> {
         serde_json::from_value(stored.body.clone()).ok()
     }
-}
-
-/// A client is told what its server should have shown, and in which place; here it says that it was a token,
-/// or a key authorization, which begins with one.
-fn without_token(problem: &Problem, authorization: &Authorization, kind: ChallengeKind) -> Problem {
-    const THUMBPRINT_CHARACTERS: usize = 43;
-    let Some(challenge) = authorization.challenge(kind) else { return problem.clone() };
-    let mut pieces = problem.detail.split(challenge.token.as_str());
-    let mut detail = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let thumbprint = piece.strip_prefix('.').and_then(|rest| rest.split_at_checked(THUMBPRINT_CHARACTERS));
-        let thumbprint = thumbprint.filter(|(thumbprint, _)| base64url::decode(thumbprint).is_ok());
-        detail.push_str(if thumbprint.is_some() { "(key authorization)" } else { "(token)" });
-        detail.push_str(thumbprint.map_or(piece, |(_, rest)| rest));
-    }
-    Problem { detail: detail.into(), ..problem.clone() }
 }
 
 impl CaaLook {

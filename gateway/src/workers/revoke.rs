@@ -14,15 +14,20 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Calls the CM once more.
 pub(super) async fn revoke(app: &App, job: Stored<Job>, work: &RevocationWork) -> anyhow::Result<()> {
     if work.not_after <= clock::now() {
-        tracing::error!(certificate = %work.certificate,
-            "ALARM: a certificate expired before the CM confirmed that it is revoked");
-        return finish(app, &job).await;
+        return match Entry::of(job.clone()) {
+            Ok(entry) => Ok(entry.expire(app).await?),
+            Err(error) => {
+                tracing::error!(certificate = %work.certificate, error = format!("{error:#}"),
+                    "ALARM: a certificate expired before it was revoked, and who asked for that cannot be read");
+                finish(app, &job).await
+            }
+        };
     }
     let (id, attempt) = (job.value.id.clone(), job.value.attempt);
     let Err(unconfirmed) = Entry::of(job)?.carry_out(app).await else { return Ok(()) };
     let error = &unconfirmed.error;
     if !unconfirmed.goes_on {
-        tracing::warn!(certificate = %work.certificate, %error, "a revocation has ended without being done by us");
+        tracing::info!(certificate = %work.certificate, %error, "a revocation has ended without being done by us");
         return Ok(());
     }
     tracing::error!(certificate = %work.certificate, attempt, %error,

@@ -3,7 +3,9 @@
 //! the client was told to come back, or we die in between.
 //!
 //! A client that repeats its request meets the same entry: the CM gets the same octets under the same
-//! key. A store that cannot be written to does not keep a certificate from being revoked.
+//! key. If the CM says no to them, because the account has another key or the proofs have become old
+//! since, it is asked what the client has asked last. A store that cannot be written to does not keep a
+//! certificate from being revoked.
 
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use acme::{
 };
 use anyhow::Context as _;
 use cm_connector::{Basis, CmError, Outcome, Revocation};
-use store::{Commit, CommitError, Job, RevocationWork, Stored, Work};
+use store::{Commit, CommitError, Job, RevocationCall, RevocationWork, Stored, Work};
 use tokio::time::timeout;
 
 use super::super::{Error, again_on_conflict};
@@ -34,6 +36,8 @@ const CALL_MAX: Duration = Duration::from_secs(20);
 const GOES_ON: &str = "the certificate authority has not confirmed the revocation yet; this server goes on asking for it; repeat the request \
                        to learn whether it is done";
 
+/// How often one attempt goes over to what was asked since.
+const NEWER_CALLS_MAX: usize = 3;
 /// How often the end of a revocation is tried to be written down while its job changes.
 const SETTLING_ATTEMPTS: usize = 5;
 
@@ -45,6 +49,18 @@ pub(crate) struct Entry {
     realm: RealmName,
     key: IdempotencyKey,
     revocation: Revocation,
+    /// Whether somebody may have been told that it goes on.
+    is_promised: bool,
+}
+
+/// What follows a refusal.
+enum Next {
+    /// The CM is asked what the client has asked last.
+    AskNewer,
+    /// The CM is called again later.
+    GoOn,
+    /// Nothing.
+    Over,
 }
 
 /// Why a revocation is not confirmed.
@@ -71,7 +87,7 @@ impl Entry {
                 tracing::error!(certificate = %revocation.certificate, error = %error,
                     "ALARM: a revocation cannot be written down; the CM is called all the same, and once only");
                 let (endpoint, realm) = (endpoint.name.clone(), endpoint.realm.clone());
-                Self { job: None, endpoint, realm, key: random::id(), revocation }
+                Self { job: None, endpoint, realm, key: random::id(), revocation, is_promised: false }
             }
         }
     }
@@ -82,9 +98,9 @@ impl Entry {
     /// It is about something else, or was written by another version.
     pub(crate) fn of(job: Stored<Job>) -> anyhow::Result<Self> {
         let Work::Revoke(work) = &job.value.work else { anyhow::bail!("not a revocation job") };
-        let RevocationWork { endpoint, realm, idempotency_key, revocation, .. } = work.clone();
-        let revocation = serde_json::from_slice(&revocation).context("a journalled revocation cannot be read")?;
-        Ok(Self { endpoint, realm, key: idempotency_key, revocation, job: Some(job) })
+        let RevocationWork { endpoint, realm, call, .. } = work.clone();
+        let revocation = serde_json::from_slice(&call.revocation).context("a journalled revocation cannot be read")?;
+        Ok(Self { endpoint, realm, key: call.idempotency_key, revocation, job: Some(job), is_promised: true })
     }
 
     /// The first call, by the request that asks for it; if it is not enough, the worker goes on at once. Whatever becomes of the
@@ -110,63 +126,148 @@ impl Entry {
     }
 
     /// Calls the CM and settles the entry as far as the answer goes. To be repeated until it is.
-    pub(crate) async fn carry_out(self, app: &App) -> Result<(), Unconfirmed> {
-        let answer = app.cm.revoke(&self.realm, &self.revocation, &self.key).await;
-        let error = match answer {
-            Ok(_) => {
-                app.metrics.certificates_revoked.inc();
-                app.renewal_infos.forget(&self.realm, &self.revocation.certificate);
-                self.settle(app, true).await;
-                return Ok(());
+    pub(crate) async fn carry_out(mut self, app: &App) -> Result<(), Unconfirmed> {
+        let mut newer_calls = 0;
+        loop {
+            let error = match app.cm.revoke(&self.realm, &self.revocation, &self.key).await {
+                Ok(_) => {
+                    self.confirm(app).await;
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            if !matches!(error, CmError::Unavailable { .. } | CmError::RateLimited { .. })
+                && let Some(account) = account(&self.revocation.basis)
+            {
+                // It was let through by what is remembered of it: its key or status may have changed.
+                app.registrations.invalidate(account);
             }
-            Err(error) => error,
-        };
-        if !matches!(error, CmError::Unavailable { .. } | CmError::RateLimited { .. })
-            && let Some(account) = account(&self.revocation.basis)
-        {
-            // It was let through by what is remembered of it: its key or status may have changed.
-            app.registrations.invalidate(account);
+            let goes_on = match self.after(app, &error).await {
+                Next::AskNewer if newer_calls < NEWER_CALLS_MAX => {
+                    newer_calls += 1;
+                    continue;
+                }
+                Next::AskNewer | Next::GoOn => true,
+                Next::Over => false,
+            };
+            // Of an answer that says nothing it is told where it becomes an error for clients.
+            if let CmError::Internal { outcome: Outcome::NotSent, .. } = error {
+                tracing::error!(certificate = %self.revocation.certificate, %error, goes_on,
+                    "ALARM: the CM does not take a revocation from this gateway");
+            }
+            return Err(Unconfirmed { error: told(error), goes_on });
         }
-        let goes_on = self.job.is_some() && may_still_be_done(&error);
-        // Of an answer that says nothing it is told where it becomes an error for clients.
-        if let CmError::Internal { outcome: Outcome::NotSent, .. } = error {
-            tracing::error!(certificate = %self.revocation.certificate, %error, goes_on,
-                "ALARM: the CM does not take a revocation from this gateway");
-        }
-        if !goes_on {
-            self.settle(app, false).await;
-        }
-        Err(Unconfirmed { error: told(error), goes_on })
     }
 
-    /// Nothing is left to be done, and auditors learn what was. If that cannot be written down the
-    /// entry comes up again, and the CM knows its key.
-    async fn settle(&self, app: &App, is_revoked: bool) {
-        let mut settled = self.try_to_settle(app, is_revoked).await;
+    /// Ends an entry whose certificate has expired.
+    pub(crate) async fn expire(self, app: &App) -> Result<(), Error> {
+        let mut commit = Commit::new();
+        if let Some(job) = &self.job {
+            commit.finish_job(job);
+        }
+        self.fail(app, commit, "the certificate expired before the CM confirmed that it is revoked").await
+    }
+
+    /// The CM has revoked. If that cannot be written down the entry comes up again, and the CM knows its key.
+    async fn confirm(&self, app: &App) {
+        app.metrics.certificates_revoked.inc();
+        app.renewal_infos.forget(&self.realm, &self.revocation.certificate);
+        let mut confirmed = self.try_to_confirm(app).await;
         // Somebody else may have put the job off meanwhile.
         for _ in 1..SETTLING_ATTEMPTS {
-            if !matches!(settled, Err(Error::Conflict)) {
+            if !matches!(confirmed, Err(Error::Conflict)) {
                 break;
             }
-            settled = self.try_to_settle(app, is_revoked).await;
+            confirmed = self.try_to_confirm(app).await;
         }
-        if let Err(error) = settled {
-            tracing::error!(certificate = %self.revocation.certificate, is_revoked, %error,
-                "ALARM: the end of a revocation could not be written down");
+        if let Err(error) = confirmed {
+            tracing::error!(certificate = %self.revocation.certificate, %error,
+                "ALARM: that a certificate was revoked could not be written down");
         }
     }
 
-    async fn try_to_settle(&self, app: &App, is_revoked: bool) -> Result<(), Error> {
+    async fn try_to_confirm(&self, app: &App) -> Result<(), Error> {
         let mut commit = Commit::new();
         if let Some(job) = &self.job {
             // Whoever finished it has told the auditors too.
             let Some(job) = app.store.job(&job.value.id).await? else { return Ok(()) };
             commit.finish_job(&job);
         }
-        if is_revoked {
-            audit::add(app, &mut commit, clock::now(), &self.event());
-        }
+        audit::add(app, &mut commit, clock::now(), &self.event());
         Ok(app.store.commit(commit).await?)
+    }
+
+    /// What follows this refusal. What cannot be written down comes up again.
+    async fn after(&mut self, app: &App, error: &CmError) -> Next {
+        if self.job.is_none() {
+            return Next::Over;
+        }
+        let mut decided = self.decide(app, error).await;
+        // Somebody else may have put the job off meanwhile, or the client may have asked again.
+        for _ in 1..SETTLING_ATTEMPTS {
+            if !matches!(decided, Err(Error::Conflict)) {
+                break;
+            }
+            decided = self.decide(app, error).await;
+        }
+        decided.unwrap_or_else(|failed| {
+            tracing::error!(certificate = %self.revocation.certificate, error = %failed,
+                "ALARM: what became of a revocation could not be written down");
+            Next::GoOn
+        })
+    }
+
+    async fn decide(&mut self, app: &App, error: &CmError) -> Result<Next, Error> {
+        let is_no = match error {
+            CmError::Unavailable { .. } | CmError::RateLimited { .. } => return Ok(Next::GoOn),
+            CmError::Internal { outcome, .. } => *outcome == Outcome::NotSent,
+            CmError::AlreadyRevoked => false,
+            CmError::Refused(_)
+            | CmError::EvidenceRefused(_)
+            | CmError::BindingRefused(_)
+            | CmError::KeyInUse { .. }
+            | CmError::AlreadyIssued(_) => true,
+        };
+        let Some(job) = &self.job else { return Ok(Next::Over) };
+        // Somebody else has finished it.
+        let Some(job) = app.store.job(&job.value.id).await? else { return Ok(Next::Over) };
+        let Work::Revoke(mut work) = job.value.work.clone() else { return Ok(Next::Over) };
+        let mut commit = Commit::new();
+        if let Some(newer) = work.newer.take().filter(|_| is_no) {
+            work.call = newer;
+            commit.update_job(&job, Job { work: Work::Revoke(work), ..job.value.clone() });
+            app.store.commit(commit).await?;
+            let job = app.store.job(&job.value.id).await?.ok_or(Error::Conflict)?;
+            *self = Self::of(job).map_err(Error::internal)?;
+            return Ok(Next::AskNewer);
+        }
+        if may_still_be_done(error) {
+            return Ok(Next::GoOn);
+        }
+        commit.finish_job(&job);
+        if self.is_promised && *error != CmError::AlreadyRevoked {
+            self.fail(app, commit, &error.to_string()).await?;
+        } else {
+            app.store.commit(commit).await?;
+        }
+        Ok(Next::Over)
+    }
+
+    /// Ends what somebody relies on: operators and auditors learn of it.
+    async fn fail(&self, app: &App, mut commit: Commit, why: &str) -> Result<(), Error> {
+        let event = Event::RevocationFailed {
+            endpoint: &self.endpoint,
+            account: account(&self.revocation.basis),
+            certificate: &self.revocation.certificate,
+            reason: self.revocation.reason,
+            why,
+        };
+        audit::add(app, &mut commit, clock::now(), &event);
+        app.store.commit(commit).await?;
+        app.metrics.revocations_failed.inc();
+        tracing::error!(certificate = %self.revocation.certificate, why,
+            "ALARM: a revocation that was accepted has ended without being made");
+        Ok(())
     }
 
     fn event(&self) -> Event<'_> {
@@ -188,30 +289,44 @@ async fn find_or_create(
     not_after: Timestamp,
     now: Timestamp,
 ) -> Result<Entry, Error> {
+    let call = RevocationCall {
+        idempotency_key: random::id(),
+        revocation: serde_json::to_vec(revocation).map_err(Error::internal)?,
+    };
     let job = Job::revoke(
         RevocationWork {
             endpoint: endpoint.name.clone(),
             realm: endpoint.realm.clone(),
-            idempotency_key: random::id(),
             certificate: revocation.certificate.clone(),
             asked: asked(revocation),
             not_after,
-            revocation: serde_json::to_vec(revocation).map_err(Error::internal)?,
+            call: call.clone(),
+            newer: None,
         },
         now.plus(OWN_ATTEMPT),
     );
     let id = job.id.clone();
-    if app.store.job(&id).await?.is_none() {
-        let mut commit = Commit::new();
+    let mut commit = Commit::new();
+    let Some(found) = app.store.job(&id).await? else {
         commit.create_job(job);
-        match app.store.commit(commit).await {
-            // Somebody else has written it at the same moment.
-            Ok(()) | Err(CommitError::Conflict) => {}
-            Err(error) => return Err(error.into()),
+        app.store.commit(commit).await?;
+        let written = app.store.job(&id).await?.ok_or(Error::Conflict)?;
+        return Ok(Entry { is_promised: false, ..Entry::of(written).map_err(Error::internal)? });
+    };
+    let Work::Revoke(work) = found.value.work.clone() else { return Err(Error::Conflict) };
+    let work = RevocationWork { newer: Some(call), ..work };
+    commit.update_job(&found, Job { work: Work::Revoke(work), ..found.value.clone() });
+    let found = match app.store.commit(commit).await {
+        Ok(()) => app.store.job(&id).await?.ok_or(Error::Conflict)?,
+        Err(CommitError::Conflict) => return Err(Error::Conflict),
+        // What was written down first goes on all the same.
+        Err(error) => {
+            tracing::error!(certificate = %revocation.certificate, %error,
+                "ALARM: that a revocation was asked for again cannot be written down");
+            found
         }
-    }
-    let written = app.store.job(&id).await?.ok_or(Error::Conflict)?;
-    Entry::of(written).map_err(Error::internal)
+    };
+    Entry::of(found).map_err(Error::internal)
 }
 
 /// Who asks and why: what tells requests about one certificate apart. The job's id follows from it, so it

@@ -6,7 +6,7 @@ use acme::{
     registration::Registration,
     revocation::RevocationReason,
 };
-use cm_connector::{Certificate, CertificateManager as _, CertificateRequest, CmError, Outcome, Validation};
+use cm_connector::{Certificate, CertificateManager as _, CertificateRequest, CmError, Outcome, Proof, Validation};
 use store::{Work, backend::ApplyError};
 
 use super::*;
@@ -54,6 +54,10 @@ impl Case {
     }
 
     async fn ask(&self) -> Result<(), Error> {
+        self.ask_by(testing::proof()).await
+    }
+
+    async fn ask_by(&self, proof: Proof) -> Result<(), Error> {
         let certificate = PresentedCertificate {
             sha256: self.certificate.claims.sha256,
             serial: self.certificate.claims.serial.clone(),
@@ -67,7 +71,7 @@ impl Case {
             reason: RevocationReason::Superseded,
             requester: Requester::Account(&self.owner.id),
             client: testing::client(),
-            proof: testing::proof(),
+            proof,
         };
         let endpoint = self.gateway.endpoint("open");
         revocation::revoke(&self.gateway.app, &endpoint, request, clock::now()).await
@@ -85,6 +89,14 @@ impl Case {
         let job = self.entries().await.pop().expect("there is an entry");
         let Work::Revoke(work) = job.value.work.clone() else { panic!("{job:?}") };
         revoke(&self.gateway.app, job, &work).await
+    }
+
+    /// Whether operators and auditors were told of a promise that was not kept.
+    async fn assert_failed(&self, is_told: bool) {
+        let audited = self.gateway.audited().await;
+        assert!(!audited.contains(&String::from("certificate.revoked")));
+        assert_eq!(audited.contains(&String::from("revocation.failed")), is_told, "{audited:?}");
+        assert_eq!(self.gateway.app.metrics.revocations_failed.get(), u64::from(is_told));
     }
 
     async fn assert_revoked_once(&self) {
@@ -167,10 +179,12 @@ async fn a_refusal_for_good_ends_the_entry() {
         let case = Case::new().await;
         case.gateway.cm.next(Operation::Revoke, away());
         assert!(case.ask().await.is_err());
+        let is_done = answer == CmError::AlreadyRevoked;
         case.gateway.cm.next(Operation::Revoke, Fault::Answers(answer));
         case.attempt().await.unwrap();
         assert_eq!(case.entries().await, []);
-        assert!(!case.gateway.audited().await.contains(&String::from("certificate.revoked")));
+        // Its client was told that it goes on.
+        case.assert_failed(!is_done).await;
     }
 }
 
@@ -194,6 +208,46 @@ async fn a_cm_that_refuses_the_gateway_and_not_the_request_ends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_that_its_client_hears_is_no_broken_promise() {
+    let case = Case::new().await;
+    let refused = CmError::Refused(Problem::new(ProblemKind::Unauthorized, "you may not"));
+    case.gateway.cm.next(Operation::Revoke, Fault::Answers(refused));
+    assert_eq!(told(case.ask().await).kind, ProblemKind::Unauthorized);
+    assert_eq!(case.entries().await, []);
+    case.assert_failed(false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_cm_says_no_to_gives_way_to_what_the_client_has_asked_last() {
+    let stale = Problem::new(ProblemKind::Unauthorized, "the evidence is stale");
+    let by_another_key = String::from("the CM answered proof-invalid");
+    for no in [CmError::Internal { outcome: Outcome::NotSent, detail: by_another_key }, CmError::EvidenceRefused(stale)]
+    {
+        let case = Case::new().await;
+        case.gateway.cm.next(Operation::Revoke, away());
+        case.gateway.cm.next(Operation::Revoke, away());
+        assert!(case.ask().await.is_err());
+        let Proof(mut jws) = testing::proof();
+        jws.signature = String::from("Bg");
+        let newer = Proof(jws);
+        assert!(case.ask_by(newer.clone()).await.is_err());
+        // What was asked first may have had its effect, so it is asked again as long as nothing is said against it.
+        case.gateway.cm.next(Operation::Revoke, Fault::Answers(no));
+        case.attempt().await.unwrap();
+        assert_eq!(case.entries().await, []);
+        let made = case.gateway.cm.revocations().pop().unwrap();
+        assert_eq!(made.proof, Some(newer));
+        let keys: Vec<_> = case.gateway.cm.calls(Operation::Revoke).into_iter().map(|call| call.key).collect();
+        assert_eq!(keys.len(), 4);
+        assert!(
+            keys[0] == keys[1] && keys[1] == keys[2] && keys[2] != keys[3],
+            "another request, another key: {keys:?}"
+        );
+        assert!(case.gateway.audited().await.contains(&String::from("certificate.revoked")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cm_that_forgot_the_certificate_is_asked_again() {
     let case = Case::new().await;
     let gone = Problem::new(ProblemKind::NotFound, "restored from a backup");
@@ -213,6 +267,7 @@ async fn an_entry_ends_when_its_certificate_has_expired() {
     let expired = RevocationWork { not_after: clock::now(), ..work };
     revoke(&case.gateway.app, job, &expired).await.unwrap();
     assert_eq!(case.entries().await, []);
+    case.assert_failed(true).await;
     assert_eq!(case.gateway.cm.calls(Operation::Revoke).len(), 1);
 }
 

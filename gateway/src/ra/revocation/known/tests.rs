@@ -61,7 +61,7 @@ impl Case {
     async fn journal(&self) -> Vec<cm_connector::Revocation> {
         let read = |job: Stored<store::Job>| {
             let Work::Revoke(work) = job.value.work else { return None };
-            Some(serde_json::from_slice(&work.revocation).unwrap())
+            Some(serde_json::from_slice(&work.call.revocation).unwrap())
         };
         self.gateway.jobs().await.into_iter().filter_map(read).collect()
     }
