@@ -1,9 +1,9 @@
 //! What operators see: health, metrics and logs, on a listener of their own.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use serde_json::json;
-use tests::world::World;
+use tests::{binaries, world::World};
 
 use crate::world;
 
@@ -131,4 +131,33 @@ fn the_audit_log_says_what_was_seen_when_control_was_proven_and_when_not() {
             assert!(line.contains(word), "{word} is not in {line}");
         }
     }
+}
+
+/// A file that is wrong by now, or names another store, must not stand between an operator and a gateway that runs.
+#[test]
+fn commands_reach_the_gateway_by_its_socket_whatever_has_become_of_its_settings() {
+    let site = world().site();
+    let ask = |command: &[&str], option: &str, path: &Path| {
+        let output = Command::new(binaries::gateway()).args(command).arg(option).arg(path).output().unwrap();
+        let said = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    let socket = site.dir.join("gateway/store/admin.sock");
+    let order = world().account().issue(&["socket.example.test"]).order_url;
+    let (done, said) = ask(&["order", "show", &order], "--socket", &socket);
+    assert!(done && said.contains("socket.example.test"), "{said}");
+    let (done, said) = ask(&["profile", "list"], "--socket", &socket);
+    assert!(done, "{said}");
+    // It was asked, and says no.
+    let (done, said) = ask(&["profile", "resume", "open", "no-such-profile"], "--socket", &socket);
+    assert!(!done && said.contains("no-such-profile") && said.contains("stopped"), "{said}");
+
+    let wrong = site.dir.join("wrong.toml");
+    fs::write(&wrong, "[stor").unwrap();
+    for command in [&["profile", "list"][..], &["order", "show", &order]] {
+        let (done, said) = ask(command, "--config", &wrong);
+        assert!(!done && said.contains("wrong.toml") && said.contains("--socket"), "{said}");
+    }
+    let (done, said) = ask(&["profile", "list"], "--socket", &site.dir.join("nobody.sock"));
+    assert!(!done && said.contains("nobody.sock") && said.contains("is this its socket"), "{said}");
 }

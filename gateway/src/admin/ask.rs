@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn ask(socket: &Path, request: &Request) -> anyhow::Result<Value> {
     let mut stream = UnixStream::connect(socket).with_context(|| {
         format!(
-            "cannot reach the gateway at {}; is it running, are these its settings, and are you its user or root?",
+            "cannot reach the gateway at {}; is it running, is this its socket, and are you its user or root?",
             socket.display()
         )
     })?;

@@ -8,7 +8,14 @@ mod tls;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+
+use crate::{
+    admin::{self, Request},
+    settings,
+};
 
 /// An ACME front door for the certificate authority that you already have.
 #[derive(Parser)]
@@ -47,9 +54,8 @@ enum Order {
     Show {
         /// Its id, or any URL with it: the instance of a problem, the URL of an order or challenge.
         reference: String,
-        /// The settings of the running gateway.
-        #[arg(long, default_value = "/etc/acme-gateway/gateway.toml")]
-        config: PathBuf,
+        #[command(flatten)]
+        running: Running,
         /// Everything, for programs.
         #[arg(long)]
         json: bool,
@@ -61,9 +67,8 @@ enum Order {
 enum Profile {
     /// Show the profiles that are stopped, and the bad certificates that are kept.
     List {
-        /// The settings of the running gateway.
-        #[arg(long, default_value = "/etc/acme-gateway/gateway.toml")]
-        config: PathBuf,
+        #[command(flatten)]
+        running: Running,
         /// Everything, for programs.
         #[arg(long)]
         json: bool,
@@ -74,10 +79,33 @@ enum Profile {
         realm: String,
         /// Which of its profiles; without it the stop of the whole realm is lifted.
         profile: Option<String>,
-        /// The settings of the running gateway.
-        #[arg(long, default_value = "/etc/acme-gateway/gateway.toml")]
-        config: PathBuf,
+        #[command(flatten)]
+        running: Running,
     },
+}
+
+/// Which gateway is asked.
+#[derive(Args)]
+struct Running {
+    /// The settings of the running gateway; they say where its socket is.
+    #[arg(long, default_value = "/etc/acme-gateway/gateway.toml")]
+    config: PathBuf,
+    /// The socket of the running gateway (ops.admin_socket); then no settings are read.
+    #[arg(long, conflicts_with = "config")]
+    socket: Option<PathBuf>,
+}
+
+impl Running {
+    /// Settings that have changed since the gateway started, or are wrong by now, do not say where its socket is; so
+    /// it can be named.
+    fn ask(&self, request: &Request) -> anyhow::Result<Value> {
+        if let Some(socket) = &self.socket {
+            return admin::ask(socket, request);
+        }
+        let settings = settings::load(&self.config)
+            .context("cannot tell where the socket of the gateway is; mend this, or name the socket with --socket")?;
+        admin::ask(&admin::socket(&settings), request)
+    }
 }
 
 /// Runs what the command line says. Errors go to standard error, cause after cause.
@@ -85,10 +113,10 @@ pub(crate) fn run() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Serve { config } => serve::run(&config),
         Command::CheckConfig { config } => check_config::run(&config),
-        Command::Order(Order::Show { reference, config, json }) => order::show(&config, reference, json),
-        Command::Profile(Profile::List { config, json }) => profile::list(&config, json),
-        Command::Profile(Profile::Resume { realm, profile, config }) => {
-            profile::resume(&config, &realm, profile.as_deref())
+        Command::Order(Order::Show { reference, running, json }) => order::show(&running, reference, json),
+        Command::Profile(Profile::List { running, json }) => profile::list(&running, json),
+        Command::Profile(Profile::Resume { realm, profile, running }) => {
+            profile::resume(&running, &realm, profile.as_deref())
         }
     };
     match outcome {

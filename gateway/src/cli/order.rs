@@ -1,20 +1,17 @@
 //! `acme-gateway order`: what happened to an order, entry after entry, and how it stands.
 
-use std::path::Path;
-
 use acme::{problem::shown, time::Timestamp};
 use serde_json::Value;
 
+use super::Running;
 use crate::{
-    admin::{self, Request},
-    settings,
+    admin::Request,
     transcript::{Entry, words::words},
 };
 
 /// Shows the whole transcript of an order, of an authorization, or of something refused.
-pub(super) fn show(config: &Path, reference: String, json: bool) -> anyhow::Result<()> {
-    let settings = settings::load(config)?;
-    let story = admin::ask(&admin::socket(&settings), &Request::OrderShow { reference })?;
+pub(super) fn show(running: &Running, reference: String, json: bool) -> anyhow::Result<()> {
+    let story = running.ask(&Request::OrderShow { reference })?;
     if json {
         println!("{story:#}");
     } else {

@@ -1,19 +1,15 @@
 //! `acme-gateway profile`: which profiles are stopped, and lifting a stop.
 
-use std::path::Path;
-
 use acme::ids::{ProfileName, RealmName};
 use anyhow::Context as _;
 use serde_json::Value;
 
-use crate::{
-    admin::{self, Request},
-    settings,
-};
+use super::Running;
+use crate::admin::Request;
 
 /// Shows the profiles that are stopped, and why.
-pub(super) fn list(config: &Path, json: bool) -> anyhow::Result<()> {
-    let answer = ask(config, &Request::ProfileList {})?;
+pub(super) fn list(running: &Running, json: bool) -> anyhow::Result<()> {
+    let answer = running.ask(&Request::ProfileList {})?;
     if json {
         println!("{answer:#}");
         return Ok(());
@@ -48,20 +44,15 @@ pub(super) fn list(config: &Path, json: bool) -> anyhow::Result<()> {
 }
 
 /// Lifts the stop of a profile, or of a realm.
-pub(super) fn resume(config: &Path, realm: &str, profile: Option<&str>) -> anyhow::Result<()> {
+pub(super) fn resume(running: &Running, realm: &str, profile: Option<&str>) -> anyhow::Result<()> {
     let request = Request::ProfileResume {
         realm: RealmName::parse(realm).context("REALM is not a name of a realm")?,
         profile: profile.map(ProfileName::parse).transpose().context("PROFILE is not a name of a profile")?,
     };
-    ask(config, &request)?;
+    running.ask(&request)?;
     let what = profile.map_or(format!("Realm {realm}"), |profile| format!("Profile {profile} of realm {realm}"));
     println!("{what} is used again; what waited for it goes on within seconds.");
     Ok(())
-}
-
-fn ask(config: &Path, request: &Request) -> anyhow::Result<Value> {
-    let settings = settings::load(config)?;
-    admin::ask(&admin::socket(&settings), request)
 }
 
 fn show_failed(record: &Value) {
