@@ -163,6 +163,11 @@ pub(crate) fn due_until(now: Timestamp) -> KeyRange {
     until("due", now)
 }
 
+/// The orders of all accounts.
+pub(crate) fn account_range() -> KeyRange {
+    below_prefix("account")
+}
+
 pub(crate) fn due_range() -> KeyRange {
     below_prefix("due")
 }

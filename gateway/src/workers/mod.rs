@@ -2,14 +2,15 @@
 //!
 //! A request commits a job together with the change that makes it necessary and wakes the runner.
 //! Jobs are idempotent and their state is in the store, so whatever dies, the job runs again and
-//! finishes once. No slow target holds up anyone else: validations, issuances and revocations have
-//! slots of their own, and one account cannot take all of them.
+//! finishes once. No slow target holds up anyone else: validations, issuances, deliveries and revocations
+//! have slots of their own, and one account cannot take all of them.
 
 mod backlog;
 mod caa;
 mod cm_watch;
 #[cfg(test)]
 mod crash_points;
+mod damaged_jobs;
 mod events;
 mod inspect;
 mod issue;

@@ -35,6 +35,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const FAILURES_MAX: u32 = 30;
 /// Revocations called for at a time: as many as the way to the CM has room for (CM contract section 6).
 const REVOCATIONS_MAX: usize = 4;
+/// Reports of deliveries at a time: each is a call or two, and must not wait for issuances that look at slow DNS servers.
+const DELIVERIES_MAX: usize = 8;
 /// Longest wait before a job that failed by our own fault runs again.
 const RETRY_MAX: Duration = Duration::from_secs(300);
 
@@ -57,6 +59,7 @@ pub(crate) struct Runner {
     current: Current,
     validations: Arc<Semaphore>,
     issuances: Arc<Semaphore>,
+    deliveries: Arc<Semaphore>,
     revocations: Arc<Semaphore>,
     running: Mutex<Running>,
 }
@@ -98,6 +101,7 @@ impl Runner {
         Arc::new(Self {
             validations: Arc::new(Semaphore::new(app.settings.validation.concurrent_max)),
             issuances: Arc::new(Semaphore::new(app.settings.issuance.concurrent_max)),
+            deliveries: Arc::new(Semaphore::new(DELIVERIES_MAX)),
             revocations: Arc::new(Semaphore::new(REVOCATIONS_MAX)),
             running: Mutex::default(),
             current,
@@ -141,7 +145,7 @@ impl Runner {
         for _ in 0..ROUNDS_MAX {
             let due = app.store.due_jobs(now, ROUND).await?;
             let full = due.len() == ROUND;
-            let mut without_slot = Vec::new();
+            let (mut without_slot, mut damaged) = (Vec::new(), Vec::new());
             for job in due {
                 if self.lock().jobs.contains(&job.value.id) {
                     continue;
@@ -152,16 +156,19 @@ impl Runner {
                     Err(error @ ReadError::Unavailable(_)) => return Err(error),
                     // A damaged record spoils what it belongs to and nothing else.
                     Err(error) => {
-                        tracing::error!(job = %job.value.id, %error, "ALARM: a job's record cannot be read; it is put off");
-                        without_slot.push(job);
+                        tracing::error!(job = %job.value.id, %error,
+                            "ALARM: what a job belongs to cannot be read; the job is put off for minutes");
+                        damaged.push(job);
                     }
                 }
             }
-            if !full || without_slot.is_empty() {
+            // Whoever mends it takes longer than that, and the alarm would come with every look.
+            put_off(&app, &damaged, now.plus(RETRY_MAX)).await;
+            if !full || without_slot.is_empty() && damaged.is_empty() {
                 break;
             }
             // One account with very many slow targets must not hide the jobs of all others.
-            put_off(&app, &without_slot, now).await;
+            put_off(&app, &without_slot, now.plus(PUT_OFF_BY)).await;
         }
         let next = app.store.next_due().await?;
         Ok(next.map_or(PAUSE_MAX, |due| due.since(now)).clamp(PAUSE_MIN, PAUSE_MAX))
@@ -185,7 +192,7 @@ impl Runner {
                 let most = settings.issuance.concurrent_per_account_max;
                 (&self.issuances, account.map(|share| (share, most)).into_iter().collect::<Vec<_>>())
             }
-            Work::ConfirmDelivery { .. } => (&self.issuances, Vec::new()),
+            Work::ConfirmDelivery { .. } => (&self.deliveries, Vec::new()),
             Work::Revoke(_) => (&self.revocations, Vec::new()),
         };
         let Ok(permit) = semaphore.clone().try_acquire_owned() else { return Ok(None) };
@@ -216,15 +223,15 @@ fn registered_domain(identifier: &Identifier) -> Option<String> {
     }
 }
 
-async fn put_off(app: &App, jobs: &[Stored<Job>], now: Timestamp) {
+async fn put_off(app: &App, jobs: &[Stored<Job>], due_at: Timestamp) {
     for batch in jobs.chunks(PUT_OFF_BATCH) {
         let mut commit = Commit::new();
         for job in batch {
-            commit.update_job(job, Job { due_at: now.plus(PUT_OFF_BY), ..job.value.clone() });
+            commit.update_job(job, Job { due_at, ..job.value.clone() });
         }
         // A job that changed meanwhile keeps its batch in place: the next round finds it again.
         if let Err(error) = app.store.commit(commit).await {
-            tracing::debug!(error = %error, "some jobs without a slot stay due");
+            tracing::debug!(error = %error, "some jobs stay due");
         }
     }
 }

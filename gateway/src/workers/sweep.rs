@@ -1,9 +1,9 @@
-//! What has to be done again and again: forgetting what has expired, handing audit events to the
+//! What has to be done again and again: forgetting what has expired or is damaged, handing audit events to the
 //! log, reading what the CM offers.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::caa;
+use super::{caa, damaged_jobs::end_damaged_jobs};
 use crate::{
     app::{App, Current},
     audit, clock,
@@ -18,11 +18,16 @@ const AUDIT_EVERY: Duration = Duration::from_secs(1);
 /// Between two tries to reach the CM for the first time.
 const CATALOGUE_RETRY: Duration = Duration::from_secs(2);
 
-/// Forgets orders and authorizations whose time is over, for ever.
+/// Forgets orders and authorizations whose time is over, and jobs that cannot be read, for ever.
 pub(crate) async fn sweep(app: Arc<App>) {
     loop {
         match app.store.sweep(clock::now(), SWEEP_BATCH).await {
-            Ok(0) => tokio::time::sleep(SWEEP_EVERY).await,
+            Ok(0) => {
+                if let Err(error) = end_damaged_jobs(&app).await {
+                    tracing::error!(error = format!("{error:#}"), "cannot look for damaged jobs");
+                }
+                tokio::time::sleep(SWEEP_EVERY).await;
+            }
             Ok(forgotten) => tracing::debug!(forgotten, "forgot what has expired"),
             Err(error) => {
                 tracing::error!(error = %error, "cannot sweep the store");

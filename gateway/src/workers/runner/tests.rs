@@ -7,6 +7,7 @@ use super::*;
 use crate::{
     ra,
     testing::{Fault, Gateway, Moment, Operation, Ruling, new_csr},
+    workers::damaged_jobs::end_damaged_jobs,
 };
 
 /// Promises a validation of each of these addresses, none of which answers.
@@ -93,7 +94,47 @@ async fn a_damaged_record_spoils_its_own_job_and_no_other() {
     runner.start_due().await.unwrap();
     ended(&runner).await;
     assert_eq!(gateway.status(&order).await, OrderStatus::Valid);
-    assert!(gateway.job(&damaged.id).await.is_some(), "the damaged one stays for whoever mends it");
+    let left = gateway.job(&damaged.id).await.expect("the damaged one stays for whoever mends it").value;
+    let pause = left.due_at.since(clock::now());
+    assert!(pause > RETRY_MAX - PAUSE_MAX, "and is not looked at again at once: {pause:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deliveries_are_reported_while_all_slots_for_issuances_are_taken() {
+    let gateway = Gateway::with("issuance.concurrent_max = 1").await;
+    let (order, _) = finalize(&gateway).await;
+    let runner = Runner::new(gateway.app.clone());
+    runner.start_due().await.unwrap();
+    ended(&runner).await;
+    assert_eq!(gateway.status(&order).await, OrderStatus::Valid);
+    let taken = runner.issuances.clone().try_acquire_owned().unwrap();
+    assert_eq!(gateway.cm.deliveries(), []);
+    for job in gateway.jobs().await {
+        gateway.make_due(&job.value.id).await;
+    }
+    runner.start_due().await.unwrap();
+    ended(&runner).await;
+    assert_eq!(gateway.cm.deliveries().len(), 1);
+    drop(taken);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_whose_job_is_damaged_ends_and_the_job_is_forgotten() {
+    let gateway = Gateway::new().await;
+    let (order, job) = finalize(&gateway).await;
+    gateway.disk.damage(&format!("job/{job}")).await;
+    let (other, _) = finalize(&gateway).await;
+    let runner = Runner::new(gateway.app.clone());
+    runner.start_due().await.unwrap();
+    ended(&runner).await;
+    let stood = (gateway.status(&order).await, gateway.status(&other).await);
+    assert_eq!(stood, (OrderStatus::Processing, OrderStatus::Valid));
+    end_damaged_jobs(&gateway.app).await.unwrap();
+    assert_eq!(gateway.status(&order).await, OrderStatus::Invalid);
+    assert_eq!(gateway.status(&other).await, OrderStatus::Valid);
+    assert_eq!(gateway.audited().await.last().unwrap(), "order.failed");
+    assert!(gateway.app.store.damaged_jobs(clock::now()).await.unwrap().is_empty(), "it is forgotten");
+    assert!(gateway.app.store.job(&job).await.unwrap().is_none());
 }
 
 #[tokio::test(start_paused = true)]
