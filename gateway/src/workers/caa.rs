@@ -3,6 +3,8 @@
 //!
 //! How much they count is the profile's to say, then the endpoint's ([`Weight`]).
 
+use std::time::Duration;
+
 use acme::{
     authorization::Authorization,
     caa::{CaaEvidence, Issuance, Weight},
@@ -10,10 +12,11 @@ use acme::{
     identifier::Identifier,
     ids::{AuthorizationId, IssuerName, ProfileName},
     order::Order,
-    problem::{Problem, Subproblem},
+    problem::{Problem, ProblemKind, Subproblem},
     profile::Profile,
 };
 use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
 use validation::Failure;
 
 use super::inspect::offer;
@@ -25,6 +28,9 @@ use crate::{
 
 /// Names of one order that are looked up at a time.
 const LOOKS_AT_ONCE: usize = 8;
+/// Longest that an order looks before others have its slot: servers that are slow on purpose can be asked for a hundred
+/// names. What was seen by then is kept, and the rest is looked at next time.
+const LOOKS_MAX: Duration = Duration::from_secs(20);
 
 /// What CAA records say about an order that is going to be sent.
 pub(super) enum Standing {
@@ -103,9 +109,12 @@ pub(super) async fn before_submission(
             stale.push((authorization, kind));
         }
     }
-    let mut looks = Vec::new();
+    let (mut looks, until) = (Vec::new(), Instant::now() + LOOKS_MAX);
     for some in stale.chunks(LOOKS_AT_ONCE) {
-        let at_once = some.iter().map(|(authorization, kind)| look(app, endpoint, authorization, *kind, &identities));
+        let at_once = some.iter().map(async |(authorization, kind)| {
+            let look = look(app, endpoint, authorization, *kind, &identities);
+            timeout_at(until, look).await.unwrap_or_else(|_| Err(too_late(authorization)))
+        });
         looks.extend(some.iter().map(|(authorization, _)| *authorization).zip(join_all(at_once).await));
     }
     Ok(standing(order, weight, looks))
@@ -149,6 +158,17 @@ async fn look(
     let is_wildcard = authorization.identifier.is_wildcard();
     let issuance = Issuance { identities, account_url: &account_url, method, is_wildcard };
     app.validator.check_caa(&authorization.identifier, &issuance, clock::now()).await
+}
+
+/// There was no time left for this one.
+fn too_late(authorization: &Authorization) -> Failure {
+    let detail = format!(
+        "looking up CAA for {}: not done within {} seconds, together with the other names of the order; the DNS servers of \
+         some of them answer slowly",
+        authorization.identifier,
+        LOOKS_MAX.as_secs()
+    );
+    Failure { problem: Problem::new(ProblemKind::Caa, detail), retry: true }
 }
 
 /// Tells operators of issuers that no CAA record can name, though records count: whoever publishes any

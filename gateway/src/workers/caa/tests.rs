@@ -176,6 +176,26 @@ async fn addresses_are_issued_without_any_look() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_of_many_slow_names_gives_its_slot_back_before_all_of_them_were_looked_at() {
+    let names: Vec<_> = (0..100).map(|number| format!("n{number}.test")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let case = Case::new(CaaPolicy::Required, "", LONG_AGO, &names).await;
+    let mut attempts = 0;
+    while case.gateway.status(&case.order).await == OrderStatus::Processing {
+        let began = Instant::now();
+        case.attempt().await;
+        let took = began.elapsed();
+        assert!(took <= LOOKS_MAX + Duration::from_secs(1), "{took:?}");
+        attempts += 1;
+    }
+    assert_eq!((attempts, case.submitted()), (4, 0), "as many as for a few names");
+    let problem = case.problem().await;
+    assert_eq!((problem.kind, problem.subproblems.len()), (ProblemKind::Caa, 100));
+    let last = &problem.subproblems[99].detail;
+    assert!(last.contains("not done within 20 seconds"), "{last}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_cm_never_got_waits_a_little_for_a_new_look_before_it_is_sent_again() {
     let case = Case::new(CaaPolicy::Required, "", Duration::ZERO, &NAMES).await;
     case.lose_the_request().await;

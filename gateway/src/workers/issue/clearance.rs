@@ -70,8 +70,7 @@ pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::R
             }
         }
         Standing::Refused { retry: true, permitted, .. } if issuance.caa.unanswered < caa_retries(app) => {
-            issuance.caa.keep(permitted);
-            issuance.caa.unanswered = issuance.caa.unanswered.saturating_add(1);
+            issuance.caa.keep_some(permitted);
             let pause = Duration::from_secs(1 << issuance.caa.unanswered.min(6));
             return Ok(Clearance::NotNow(PutOff::CaaUnanswered {}, pause));
         }
