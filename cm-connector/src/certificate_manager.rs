@@ -176,12 +176,25 @@ pub trait CertificateManager: Send + Sync {
     /// certificate (RFC 9773).
     async fn renewal_info(&self, realm: &RealmName, id: &CertificateId) -> Result<Option<RenewalInfo>, CmError>;
 
+    /// The exact octets that ask for this revocation: the caller stores them, together with the
+    /// idempotency key, before it calls [`CertificateManager::revoke`], and never makes them anew.
+    ///
+    /// # Errors
+    /// [`CmError::Internal`] if there are none for it.
+    fn revocation_request(&self, revocation: &Revocation) -> Result<Vec<u8>, CmError>;
+
     /// Revokes a certificate. `Ok` means that OCSP says so from now on. Repeating it with the same
-    /// key and the same request is harmless.
+    /// key and the same octets is harmless.
     ///
     /// # Errors
     /// [`CmError::AlreadyRevoked`] if somebody else did.
-    async fn revoke(&self, realm: &RealmName, request: &Revocation, key: &IdempotencyKey) -> Result<Revoked, CmError>;
+    async fn revoke(
+        &self,
+        realm: &RealmName,
+        certificate: &CertificateId,
+        key: &IdempotencyKey,
+        request: &[u8],
+    ) -> Result<Revoked, CmError>;
 
     /// What happened in a realm since the cursor. The CM may take up to `wait` (at most 25 s) until
     /// something does. Without a cursor the answer says where the feed is now.

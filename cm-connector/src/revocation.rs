@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Client, Proof, Validation};
 
-/// A revocation that the gateway has authorised. It is journalled as it is: stored and read back
-/// it makes the same octets, as the idempotency key demands.
+/// A revocation that the gateway has authorised. What goes to the CM are the octets that are made of it once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
     /// Which certificate.

@@ -112,6 +112,9 @@ pub struct RevocationCall {
     /// What is asked, as the gateway wrote it.
     #[serde(with = "base64url")]
     pub revocation: Vec<u8>,
+    /// What goes to the CM, octet by octet the same in each attempt; none in jobs of versions that did not keep it.
+    #[serde(default, with = "base64url", skip_serializing_if = "Vec::is_empty")]
+    pub request: Vec<u8>,
 }
 
 /// How far a request to the CM has come.
@@ -299,7 +302,7 @@ mod tests {
             "not_after":"2027-01-15T08:00:00Z","revocation":"e30"}"#;
         let work: RevocationWork = serde_json::from_str(json).unwrap();
         assert_eq!((work.call.idempotency_key.as_str(), work.call.revocation.as_slice()), ("k", b"{}".as_slice()));
-        assert_eq!(work.newer, None);
+        assert_eq!((&work.newer, work.call.request.len()), (&None, 0));
         let newer = RevocationWork { newer: Some(work.call.clone()), ..work };
         assert_eq!(serde_json::from_slice::<RevocationWork>(&serde_json::to_vec(&newer).unwrap()).unwrap(), newer);
     }

@@ -126,7 +126,10 @@ impl CertificateManager for FakeCm {
     async fn renewal_info(&self, _: &RealmName, _: &CertificateId) -> Result<Option<RenewalInfo>, CmError> {
         unreachable!()
     }
-    async fn revoke(&self, _: &RealmName, _: &Revocation, _: &IdempotencyKey) -> Result<Revoked, CmError> {
+    fn revocation_request(&self, _: &Revocation) -> Result<Vec<u8>, CmError> {
+        unreachable!()
+    }
+    async fn revoke(&self, _: &RealmName, _: &CertificateId, _: &IdempotencyKey, _: &[u8]) -> Result<Revoked, CmError> {
         unreachable!()
     }
     async fn profiles(&self, _: &RealmName) -> Result<Vec<Profile>, CmError> {
@@ -348,4 +351,47 @@ async fn an_answer_from_before_an_invalidation_is_not_remembered() {
     early.await.unwrap().unwrap();
     cm.answers(Err(DOWN));
     assert_eq!(cache.registration(&realm(), &id("a")).await, Err(DOWN));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_to_one_registration_does_not_keep_another_out_of_the_cache() {
+    for happens in [
+        (|cache| cache.invalidate(&id("b"))) as fn(&CachedRegistrations),
+        |cache| cache.remember(&realm(), registration("b")),
+        |cache| cache.forget_all(&"other".parse().unwrap()),
+    ] {
+        let cm = FakeCm::new(found("a"));
+        cm.answers.forget_permits(1000);
+        let cache = Arc::new(cache(&cm));
+        let asking = tokio::spawn({
+            let cache = Arc::clone(&cache);
+            async move { cache.registration(&realm(), &id("a")).await }
+        });
+        while cm.questions() == 0 {
+            tokio::task::yield_now().await;
+        }
+        happens(&cache);
+        cm.answers.add_permits(1);
+        assert_eq!(asking.await.unwrap(), found("a"));
+        assert_eq!(cache.registration(&realm(), &id("a")).await, found("a"));
+        assert_eq!(cm.questions(), 1, "it is remembered");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_by_key_from_before_an_invalidation_is_not_remembered() {
+    let cm = FakeCm::new(found("a"));
+    cm.answers.forget_permits(1000);
+    let cache = Arc::new(cache(&cm));
+    let early = tokio::spawn({
+        let cache = Arc::clone(&cache);
+        async move { cache.registration_by_key(&realm(), &key("a").thumbprint()).await }
+    });
+    while cm.questions() == 0 {
+        tokio::task::yield_now().await;
+    }
+    cache.invalidate(&id("a"));
+    cm.answers.add_permits(1);
+    early.await.unwrap().unwrap();
+    assert!(!cache.remembers(&realm(), &id("a")));
 }

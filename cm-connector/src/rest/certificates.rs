@@ -7,13 +7,13 @@ use acme::{
 };
 
 use super::{
-    RestCertificateManager,
-    client::{Answer, decode},
+    JSON, RestCertificateManager,
+    client::{Answer, Call, decode},
     deadline::Deadline,
     failure::Failure,
     headers::idempotency_key,
     lane::Lane,
-    not_what_was_asked_for, post,
+    not_what_was_asked_for, octets,
     refusal::Subject,
     wire::{
         certificate::CertificateIn,
@@ -68,18 +68,23 @@ pub(super) async fn renewal_info(
     found.await.map_err(|failure| failure.into_error(Subject::Certificate))
 }
 
+pub(super) fn revocation_request(revocation: &Revocation) -> Result<Vec<u8>, CmError> {
+    octets(&RevocationOut::of(revocation))
+}
+
 pub(super) async fn revoke(
     cm: &RestCertificateManager,
     realm: &RealmName,
-    request: &Revocation,
+    certificate: &CertificateId,
     key: &IdempotencyKey,
+    request: &[u8],
 ) -> Result<Revoked, CmError> {
-    let path = format!("/realms/{realm}/certificates/{}/revoke", request.certificate);
-    let mut call = post(path, &RevocationOut::of(request), Lane::Revocation, Deadline::REVOKE)?;
+    let path = format!("/realms/{realm}/certificates/{certificate}/revoke");
+    let mut call = Call::post(Lane::Revocation, path, Some((JSON, request.to_vec())), Deadline::REVOKE);
     call.headers.push(idempotency_key(key)?);
     let revoked = async {
         let answer = cm.client.send(&call).await?;
-        decode::<RevokedIn>(answer.json)?.convert(request).map_err(Failure::Broken)
+        decode::<RevokedIn>(answer.json)?.convert(certificate).map_err(Failure::Broken)
     };
     revoked.await.map_err(|failure| failure.into_error(Subject::Certificate))
 }

@@ -254,8 +254,18 @@ impl CertificateManager for RestCertificateManager {
         certificates::renewal_info(self, realm, id).await
     }
 
-    async fn revoke(&self, realm: &RealmName, request: &Revocation, key: &IdempotencyKey) -> Result<Revoked, CmError> {
-        certificates::revoke(self, realm, request, key).await
+    fn revocation_request(&self, revocation: &Revocation) -> Result<Vec<u8>, CmError> {
+        certificates::revocation_request(revocation)
+    }
+
+    async fn revoke(
+        &self,
+        realm: &RealmName,
+        certificate: &CertificateId,
+        key: &IdempotencyKey,
+        request: &[u8],
+    ) -> Result<Revoked, CmError> {
+        certificates::revoke(self, realm, certificate, key, request).await
     }
 
     async fn events(&self, realm: &RealmName, after: Option<&EventCursor>, wait: Duration) -> Result<Events, CmError> {

@@ -14,12 +14,13 @@ async fn a_revocation_is_repeated_under_its_key() {
         ),
     })
     .await;
-    let revoked = world.cm.revoke(&realm(), &revocation(), &key()).await.unwrap();
+    let octets = world.cm.revocation_request(&revocation()).unwrap();
+    let revoked = world.cm.revoke(&realm(), &revocation().certificate, &key(), &octets).await.unwrap();
     assert_eq!(revoked.at.to_string(), "2026-11-22T01:05:01Z");
     let seen = world.server.seen();
     assert_eq!(seen.len(), 3);
     for request in &seen {
-        assert_eq!(request.body, seen[0].body);
+        assert_eq!(request.body, octets);
         assert!(request.head.contains("idempotency-key: 5zb8qk2mt7wycr1nv4xlda\r\n"));
         assert!(request.line.ends_with(&format!("/certificates/{}/revoke", revocation().certificate)));
     }

@@ -1,6 +1,6 @@
 //! Revocations (CM contract section 4.6).
 
-use acme::{revocation::RevocationReason, time::Timestamp};
+use acme::{certificate::CertificateId, revocation::RevocationReason, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Broken, ClientOut, ProofOut, parsed, request::ValidationOut};
@@ -72,9 +72,9 @@ struct RecordIn {
 }
 
 impl RevokedIn {
-    /// Takes the confirmation for this very revocation; nothing less is one.
-    pub(in crate::rest) fn convert(self, revocation: &Revocation) -> Result<Revoked, Broken> {
-        if self.id != revocation.certificate.as_str() || self.status != "revoked" {
+    /// Takes the confirmation that this certificate is revoked; nothing less is one.
+    pub(in crate::rest) fn convert(self, certificate: &CertificateId) -> Result<Revoked, Broken> {
+        if self.id != certificate.as_str() || self.status != "revoked" {
             return Err(Broken(String::from("the answer does not confirm this revocation")));
         }
         Ok(Revoked { at: parsed::<Timestamp>("revocation.at", &self.revocation.at)? })
@@ -127,7 +127,7 @@ mod tests {
     fn only_the_confirmation_of_this_revocation_confirms_it() {
         let answer = |id: &str, status: &str| {
             let json = json!({"id": id, "status": status, "revocation": {"at": "2026-11-22T01:05:01Z"}});
-            super::super::read::<RevokedIn>(json)?.convert(&revocation())
+            super::super::read::<RevokedIn>(json)?.convert(&revocation().certificate)
         };
         let id = "H7DK09vx8N9sqX9XzokOmQ2YyCY.L-ITZvnF--QXqGeTLnlC4gFxjHA";
         assert_eq!(answer(id, "revoked").unwrap().at.to_string(), "2026-11-22T01:05:01Z");

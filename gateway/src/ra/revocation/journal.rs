@@ -15,7 +15,7 @@ use acme::{
     time::Timestamp,
 };
 use anyhow::Context as _;
-use cm_connector::{Basis, CmError, Outcome, Revocation};
+use cm_connector::{Basis, CmError, Outcome, Revocation, Revoked};
 use store::{Commit, CommitError, Job, RevocationCall, RevocationWork, Stored, Work};
 use tokio::time::timeout;
 
@@ -49,6 +49,8 @@ pub(crate) struct Entry {
     realm: RealmName,
     key: IdempotencyKey,
     revocation: Revocation,
+    /// What goes to the CM; nothing if an earlier release wrote it down or it could not be made.
+    request: Vec<u8>,
     /// Whether somebody may have been told that it goes on.
     is_promised: bool,
 }
@@ -87,7 +89,15 @@ impl Entry {
                 tracing::error!(certificate = %revocation.certificate, error = %error,
                     "ALARM: a revocation cannot be written down; the CM is called all the same, and once only");
                 let (endpoint, realm) = (endpoint.name.clone(), endpoint.realm.clone());
-                Self { job: None, endpoint, realm, key: random::id(), revocation, is_promised: false }
+                Self {
+                    job: None,
+                    endpoint,
+                    realm,
+                    key: random::id(),
+                    revocation,
+                    request: Vec::new(),
+                    is_promised: false,
+                }
             }
         }
     }
@@ -100,7 +110,8 @@ impl Entry {
         let Work::Revoke(work) = &job.value.work else { anyhow::bail!("not a revocation job") };
         let RevocationWork { endpoint, realm, call, .. } = work.clone();
         let revocation = serde_json::from_slice(&call.revocation).context("a journalled revocation cannot be read")?;
-        Ok(Self { endpoint, realm, key: call.idempotency_key, revocation, job: Some(job), is_promised: true })
+        let RevocationCall { idempotency_key: key, request, .. } = call;
+        Ok(Self { endpoint, realm, key, revocation, request, job: Some(job), is_promised: true })
     }
 
     /// The first call, by the request that asks for it; if it is not enough, the worker goes on at once. Whatever becomes of the
@@ -129,7 +140,7 @@ impl Entry {
     pub(crate) async fn carry_out(mut self, app: &App) -> Result<(), Unconfirmed> {
         let mut newer_calls = 0;
         loop {
-            let error = match app.cm.revoke(&self.realm, &self.revocation, &self.key).await {
+            let error = match self.call(app).await {
                 Ok(_) => {
                     self.confirm(app).await;
                     return Ok(());
@@ -157,6 +168,13 @@ impl Entry {
             }
             return Err(Unconfirmed { error: told(error), goes_on });
         }
+    }
+
+    async fn call(&mut self, app: &App) -> Result<Revoked, CmError> {
+        if self.request.is_empty() {
+            self.request = app.cm.revocation_request(&self.revocation)?;
+        }
+        app.cm.revoke(&self.realm, &self.revocation.certificate, &self.key, &self.request).await
     }
 
     /// Ends an entry whose certificate has expired.
@@ -292,6 +310,7 @@ async fn find_or_create(
     let call = RevocationCall {
         idempotency_key: random::id(),
         revocation: serde_json::to_vec(revocation).map_err(Error::internal)?,
+        request: app.cm.revocation_request(revocation)?,
     };
     let job = Job::revoke(
         RevocationWork {

@@ -22,7 +22,7 @@ use cm_connector::{
 
 use super::{
     super::script::{Call, Operation, Ruling},
-    Asked, ScriptedCm, away,
+    Asked, ScriptedCm, away, internal,
 };
 use crate::clock;
 
@@ -224,13 +224,30 @@ impl CertificateManager for ScriptedCm {
         .await
     }
 
-    async fn revoke(&self, _: &RealmName, request: &Revocation, key: &IdempotencyKey) -> Result<Revoked, CmError> {
-        let call = Call { operation: Operation::Revoke, key: Some(key.clone()), octets: Vec::new() };
+    fn revocation_request(&self, revocation: &Revocation) -> Result<Vec<u8>, CmError> {
+        let mut state = self.state();
+        state.octets_made += 1;
+        Ok(serde_json::to_vec(&(state.octets_made, revocation)).unwrap())
+    }
+
+    async fn revoke(
+        &self,
+        _: &RealmName,
+        certificate: &CertificateId,
+        key: &IdempotencyKey,
+        request: &[u8],
+    ) -> Result<Revoked, CmError> {
+        let call = Call { operation: Operation::Revoke, key: Some(key.clone()), octets: request.to_vec() };
         self.at_with(call, |_, state| {
+            if state.revoked_under.iter().any(|(used, octets)| used == key && octets != request) {
+                return Err(internal("the idempotency key is reused for other octets"));
+            }
             let at = clock::now();
-            state.revocations.push(request.clone());
-            let found = state.certificates.iter_mut().find(|certificate| certificate.id == request.certificate);
-            found.unwrap().revocation = Some(RevocationRecord { at, reason: format!("{:?}", request.reason) });
+            let (_, revocation): (u32, Revocation) = serde_json::from_slice(request).unwrap();
+            let found = state.certificates.iter_mut().find(|found| found.id == *certificate);
+            found.unwrap().revocation = Some(RevocationRecord { at, reason: format!("{:?}", revocation.reason) });
+            state.revocations.push(revocation);
+            state.revoked_under.push((key.clone(), request.to_vec()));
             Ok(Revoked { at })
         })
         .await

@@ -61,6 +61,8 @@ struct State {
     /// What renewal information says about the next look at it.
     ask_again_after: Option<Duration>,
     revocations: Vec<Revocation>,
+    /// The key and the octets of each.
+    revoked_under: Vec<(IdempotencyKey, Vec<u8>)>,
     last_serial: Option<[u8; 16]>,
     octets_made: u32,
     calls: Vec<Call>,

@@ -104,8 +104,9 @@ impl Case {
         assert_eq!(self.entries().await, []);
         let told = self.gateway.audited().await;
         assert_eq!(told.iter().filter(|event| *event == "certificate.revoked").count(), 1, "{told:?}");
-        let keys: Vec<_> = self.gateway.cm.calls(Operation::Revoke).into_iter().map(|call| call.key).collect();
-        assert!(keys.windows(2).all(|pair| pair[0] == pair[1]), "one key for all calls: {keys:?}");
+        let calls = self.gateway.cm.calls(Operation::Revoke);
+        assert!(calls.windows(2).all(|pair| pair[0].key == pair[1].key), "one key for all calls: {calls:?}");
+        assert!(calls.windows(2).all(|pair| pair[0].octets == pair[1].octets), "and the same octets: {calls:?}");
         let asked = self.gateway.cm.revocations();
         assert!(asked.windows(2).all(|pair| pair[0] == pair[1]), "the same is asked each time");
     }
@@ -170,6 +171,21 @@ async fn a_client_that_repeats_meets_the_same_entry() {
     assert_eq!(case.entries().await.len(), 1);
     case.ask().await.unwrap();
     case.assert_revoked_once().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_an_earlier_release_wrote_without_octets_is_carried_out() {
+    let case = Case::new().await;
+    case.gateway.cm.next(Operation::Revoke, away());
+    assert!(case.ask().await.is_err());
+    let job = case.entries().await.pop().unwrap();
+    let Work::Revoke(mut work) = job.value.work.clone() else { panic!("{job:?}") };
+    assert!(!std::mem::take(&mut work.call.request).is_empty(), "octets are stored");
+    let mut commit = Commit::new();
+    commit.update_job(&job, Job { work: Work::Revoke(work), ..job.value.clone() });
+    case.gateway.app.store.commit(commit).await.unwrap();
+    case.attempt().await.unwrap();
+    assert!(case.gateway.cm.certificates()[0].revocation.is_some());
 }
 
 #[tokio::test(start_paused = true)]
