@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     Report, counted,
-    record::{Issued, Registry},
+    record::{Issued, Registry, by_registration},
 };
 
 const SECONDS_OF_A_DAY: i64 = 86_400;
@@ -51,7 +51,9 @@ pub(crate) fn expiring(
 ) -> Report {
     certificates.retain(|one| one.is_in_force(now) && one.not_after < before);
     certificates.sort_by(|a, b| (a.not_after, &a.id).cmp(&(b.not_after, &b.id)));
-    let renewed: Vec<_> = certificates.iter().map(|one| successor(one, later, now)).collect();
+    let later = by_registration(later);
+    let successor = |one: &Issued| successor(one, later.get(one.registration.as_str())?, now);
+    let renewed: Vec<_> = certificates.iter().map(successor).collect();
     let words = renewed.iter().map(|by| if by.is_some() { "renewed" } else { "not renewed" });
     let totals = counted(words);
     let row = |(one, by): (&Issued, &Option<&Issued>)| {
@@ -78,16 +80,15 @@ pub(crate) fn expiring(
     }
 }
 
-/// The certificate of the same registration that has all its names and lasts longest beyond it.
-fn successor<'a>(one: &Issued, later: &'a [Issued], now: Timestamp) -> Option<&'a Issued> {
-    let takes_its_place = |other: &&Issued| {
-        other.registration == one.registration
-            && other.id != one.id
-            && other.not_after > one.not_after
+/// The one of its siblings in the registration that has all its names and lasts longest beyond it.
+fn successor<'a>(one: &Issued, siblings: &[&'a Issued], now: Timestamp) -> Option<&'a Issued> {
+    let takes_its_place = |other: &&'a Issued| {
+        other.not_after > one.not_after
             && other.is_in_force(now)
             && one.names.iter().all(|name| other.names.contains(name))
     };
-    later.iter().filter(takes_its_place).max_by(|a, b| (a.not_after, &a.id).cmp(&(b.not_after, &b.id)))
+    let fitting = siblings.iter().copied().filter(takes_its_place);
+    fitting.max_by(|a, b| (a.not_after, &a.id).cmp(&(b.not_after, &b.id)))
 }
 
 fn or_none(text: &str) -> &str {

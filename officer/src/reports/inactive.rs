@@ -18,12 +18,11 @@ pub(crate) fn inactive(
     known_from: Timestamp,
     now: Timestamp,
 ) -> Report {
-    let certified = latest(registry, certificates);
+    let (certified, children) = (latest(registry, certificates), latest_children(registry));
     let mut rows: Vec<(Option<Timestamp>, &Registered)> = Vec::new();
     for one in registry.values().filter(|one| !matches!(one.status.as_str(), "deactivated" | "revoked")) {
-        let of_children = registry.values().filter(|child| child.parent.as_ref() == Some(&one.id));
-        let bound = of_children.map(|child| child.created_at.max(child.bound_at)).max().flatten();
-        let seen = certified.get(one.id.as_str()).copied().max(one.bound_at).max(bound);
+        let born = children.get(one.id.as_str()).copied().flatten();
+        let seen = certified.get(one.id.as_str()).copied().max(one.bound_at).max(born);
         if seen.max(one.created_at).is_none_or(|seen| seen < since) {
             rows.push((seen, one));
         }
@@ -53,6 +52,18 @@ pub(crate) fn inactive(
         totals,
         notes: vec![format!("Certificates issued before {known_from} were not looked at.")],
     }
+}
+
+/// When each parent last got a child, or a child of it another key.
+fn latest_children(registry: &Registry) -> BTreeMap<&str, Option<Timestamp>> {
+    let mut latest: BTreeMap<&str, Option<Timestamp>> = BTreeMap::new();
+    for child in registry.values() {
+        if let Some(parent) = &child.parent {
+            let at = latest.entry(parent).or_default();
+            *at = child.created_at.max(child.bound_at).max(*at);
+        }
+    }
+    latest
 }
 
 /// When each registration got its latest certificate; one of a child counts for its parent too.

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     Report, counted,
-    record::{Issued, Registry},
+    record::{Issued, Registry, by_registration},
 };
 
 /// The rhythm of what was never renewed: clients begin when a third of the life is left.
@@ -43,18 +43,21 @@ pub(crate) struct Missed<'a> {
 
 /// What is missing at `now`, in order of `not_after`.
 pub(crate) fn missed(certificates: &[Issued], now: Timestamp) -> Vec<Missed<'_>> {
-    let mut series: BTreeMap<(&str, &[String]), Vec<&Issued>> = BTreeMap::new();
-    for one in certificates {
-        series.entry((&one.registration, &one.names)).or_default().push(one);
+    let mut missed = Vec::new();
+    for siblings in by_registration(certificates).values() {
+        let mut series: BTreeMap<&[String], Vec<&Issued>> = BTreeMap::new();
+        for one in siblings {
+            series.entry(&one.names).or_default().push(one);
+        }
+        missed.extend(series.into_values().filter_map(|of_series| judge(of_series, siblings, now)));
     }
-    let mut missed: Vec<_> = series.into_values().filter_map(|of_series| judge(of_series, certificates, now)).collect();
     missed.sort_by(|a, b| {
         (a.certificate.not_after, &a.certificate.id).cmp(&(b.certificate.not_after, &b.certificate.id))
     });
     missed
 }
 
-fn judge<'a>(mut series: Vec<&'a Issued>, all: &[Issued], now: Timestamp) -> Option<Missed<'a>> {
+fn judge<'a>(mut series: Vec<&'a Issued>, siblings: &[&Issued], now: Timestamp) -> Option<Missed<'a>> {
     series.sort_by(|a, b| (a.issued_at, &a.id).cmp(&(b.issued_at, &b.id)));
     let rounds = rounds_of(&series);
     // A round of which nothing is in force has ended, or was taken out of use by a person.
@@ -67,7 +70,7 @@ fn judge<'a>(mut series: Vec<&'a Issued>, all: &[Issued], now: Timestamp) -> Opt
         current.issued_at.plus(Duration::from_secs(u64::try_from(share).unwrap_or(u64::MAX)))
     };
     let is_late = now > after(permille.saturating_add(slack));
-    (is_late && !goes_on_elsewhere(current, all, now)).then(|| Missed {
+    (is_late && !goes_on_elsewhere(current, siblings, now)).then(|| Missed {
         certificate: current,
         due_at: after(permille),
         permille: permille.min(LATEST_PERMILLE),
@@ -114,11 +117,9 @@ fn rhythm(learned: &[u64]) -> (u64, u64) {
 }
 
 /// True if the registration has all the names on later certificates: the names were joined or parted.
-fn goes_on_elsewhere(current: &Issued, all: &[Issued], now: Timestamp) -> bool {
-    let later = |one: &&Issued| {
-        one.registration == current.registration && one.issued_at > current.issued_at && one.is_in_force(now)
-    };
-    let later: Vec<&Issued> = all.iter().filter(later).collect();
+fn goes_on_elsewhere(current: &Issued, siblings: &[&Issued], now: Timestamp) -> bool {
+    let is_later = |one: &&&Issued| one.issued_at > current.issued_at && one.is_in_force(now);
+    let later: Vec<&&Issued> = siblings.iter().filter(is_later).collect();
     current.names.iter().all(|name| later.iter().any(|one| one.names.contains(name)))
 }
 

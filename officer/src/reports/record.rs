@@ -54,8 +54,17 @@ impl Issued {
 
     /// Whether relying parties take it now, as far as its record says.
     pub(crate) fn is_in_force(&self, now: Timestamp) -> bool {
-        self.revoked_at.is_none() && self.not_after > now
+        self.status == "good" && self.revoked_at.is_none() && self.not_after > now
     }
+}
+
+/// Certificates by their registrations.
+pub(crate) fn by_registration(certificates: &[Issued]) -> BTreeMap<&str, Vec<&Issued>> {
+    let mut registrations: BTreeMap<&str, Vec<&Issued>> = BTreeMap::new();
+    for one in certificates {
+        registrations.entry(&one.registration).or_default().push(one);
+    }
+    registrations
 }
 
 /// A registration.
@@ -99,4 +108,47 @@ pub(crate) type Registry = BTreeMap<String, Registered>;
 pub(crate) fn time(text: &str) -> Result<Timestamp, Failure> {
     let shown = crate::output::shown(text);
     text.parse().map_err(|reason| Failure::Broken(format!("the CM says {shown} where a time belongs: {reason}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn certificate(more: Value) -> Value {
+        let mut json = json!({
+            "id": "a.b", "status": "good", "serial": "0a", "sha256": "00", "registration": "reg_1",
+            "notBefore": "2026-11-01T00:00:00Z", "notAfter": "2026-12-01T00:00:00Z",
+            "identifiers": [{"type": "dns", "value": "b.test"}, {"type": "dns", "value": "a.test"}, {"type": "dns", "value": "b.test"}],
+        });
+        json.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json
+    }
+
+    #[test]
+    fn a_certificate_is_issued_when_the_cm_says_or_when_it_begins() {
+        let one = Issued::of(certificate(json!({}))).unwrap();
+        assert_eq!(
+            (one.issued_at.to_string().as_str(), one.names.as_slice()),
+            ("2026-11-01T00:00:00Z", &["a.test".to_owned(), "b.test".to_owned()][..])
+        );
+        let said = Issued::of(certificate(json!({"issuedAt": "2026-11-01T00:01:00.250Z"}))).unwrap();
+        assert_eq!(said.issued_at.to_string(), "2026-11-01T00:01:00Z");
+        assert_eq!(Issued::of(certificate(json!({"notAfter": "never"}))).unwrap_err().exit_code(), 1);
+    }
+
+    #[test]
+    fn what_is_revoked_on_hold_unknown_or_over_is_not_in_force() {
+        let day: Timestamp = "2026-11-15T00:00:00Z".parse().unwrap();
+        let end: Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();
+        assert!(Issued::of(certificate(json!({}))).unwrap().is_in_force(day));
+        assert!(!Issued::of(certificate(json!({}))).unwrap().is_in_force(end));
+        let revocation = json!({"at": "2026-11-02T00:00:00Z", "reason": "superseded"});
+        for more in
+            [json!({"status": "hold"}), json!({"status": "a-word-of-tomorrow"}), json!({"revocation": revocation})]
+        {
+            assert!(!Issued::of(certificate(more.clone())).unwrap().is_in_force(day), "{more}");
+        }
+    }
 }

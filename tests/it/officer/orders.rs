@@ -51,6 +51,9 @@ fn an_order_is_shown_with_its_certificate_at_the_cm() {
     assert_eq!(text(&shown, "/transcript/status"), "valid");
     assert_eq!(text(&shown, "/requests/0/status"), "issued");
     assert_eq!(text(&shown, "/requests/0/certificate/identifiers/0/value"), name);
+    let authorization = show(order.object["authorizations"][0].as_str().unwrap());
+    assert_eq!(text(&authorization, "/transcript/about"), "authorization");
+    assert_eq!(authorization["requests"], Value::Array(vec![]), "the CM knows orders only");
     let told = world().desk("officer").text(&["--config", &settings("acme-ca.pem"), "orders", "show", &order.url]);
     for part in ["AT THE GATEWAY", "AT THE CM", "The order was made", text(&registration, "/id"), name] {
         assert!(told.contains(part), "{part} is not in\n{told}");
@@ -65,6 +68,10 @@ fn a_gateway_that_is_not_trusted_is_not_believed_and_what_the_cm_has_is_shown_ev
     let ran = desk.run(&["--config", &wrong, "orders", "show", &order.url]);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert!(ran.stdout.contains("acme.ca_file") && ran.stdout.contains("pending-approval"), "{ran:?}");
+    // Without the setting, what this computer trusts counts; a throwaway CA is not among that.
+    let strange = desk.run(&["orders", "show", &order.url]);
+    assert_eq!(strange.code, 3, "{strange:?}");
+    assert!(strange.stdout.contains("is not trusted") && strange.stdout.contains("pending-approval"), "{strange:?}");
     let nothing = desk.run(&["--config", &wrong, "orders", "show", "nobody-knows-it"]);
     assert_eq!((nothing.code, nothing.stdout.as_str()), (3, ""), "{nothing:?}");
 }

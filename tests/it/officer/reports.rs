@@ -147,18 +147,30 @@ fn a_renewal_that_stays_away_is_told_before_the_certificate_ends() {
     let registration = created(&["--allow", "suffix:away.report.test"]);
     let (client, id, name) = (bound(&registration), text(&registration, "/id"), "www.away.report.test");
     let missed = || world().desk("officer").json(&["report", "missed"]);
-    let end = acme_time(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 24);
-    let payload = json!({"identifiers": [{"type": "dns", "value": name}], "notAfter": end});
-    let response = client.post(&client.url("new-order"), &payload).expect(201);
-    let order = client.prove(&Order { url: response.location(), object: response.json() });
-    let _ = client.finalize(&order, &Csr::for_names(&[name]).text(&Key::p256())).expect(200);
-    let _ = client.wait(&order, "valid");
+    let seconds = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let issue = || {
+        let end = acme_time(seconds() + 80);
+        let payload = json!({"identifiers": [{"type": "dns", "value": name}], "notAfter": end});
+        let response = client.post(&client.url("new-order"), &payload).expect(201);
+        let order = client.prove(&Order { url: response.location(), object: response.json() });
+        let _ = client.finalize(&order, &Csr::for_names(&[name]).text(&Key::p256())).expect(200);
+        let _ = client.wait(&order, "valid");
+        end
+    };
+    // Renewed after an eighth of its life, so the next renewal is missing long before the end.
+    let _ = issue();
+    let renewal = seconds() + 10;
+    wait_for("the time of its renewal", Duration::from_secs(20), || (seconds() > renewal).then_some(()));
+    let end = issue();
     assert_eq!(of(&missed(), "registration", id).len(), 0, "it is not due yet");
-    let report = wait_for("the radar to tell", Duration::from_secs(30), || {
+    let report = wait_for("the radar to tell", Duration::from_secs(75), || {
         Some(missed()).filter(|report| !of(report, "registration", id).is_empty())
     });
     let told = of(&report, "registration", id)[0];
-    assert_eq!((text(told, "/rhythm"), text(told, "/not_after")), ("assumed", end.as_str()));
+    assert_eq!(
+        (text(told, "/rhythm"), &told["renewals"], text(told, "/not_after")),
+        ("learned", &json!(1), end.as_str())
+    );
     assert!(text(&report, "/made_at") < end.as_str(), "it is still in force: {report}");
     assert_eq!((text(told, "/registration_status"), &told["names"]), ("active", &json!([name])));
 }
