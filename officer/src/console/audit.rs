@@ -9,7 +9,6 @@ use super::{
     Console,
     answer::{self, Frame},
     fields::Fields,
-    overview,
     table::{Cell, Found, Table},
 };
 use crate::{
@@ -42,7 +41,10 @@ pub(super) async fn page(console: &Console, fields: &Fields) -> Result<HttpRespo
     let text = |name: &str| fields.text(name).unwrap_or_default();
     let owned = |name: &str| fields.text(name).map(str::to_owned);
     let time = |name: &str| fields.text(name).map(when::parse).transpose().map_err(Failure::Usage);
-    let from = time("from")?.unwrap_or_else(|| overview::now().minus(SINCE));
+    let from = match time("from")? {
+        Some(from) => from,
+        None => console.cm.time().await?.minus(SINCE),
+    };
     let arguments = Arguments {
         from: Some(from),
         to: time("to")?,

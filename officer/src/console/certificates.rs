@@ -22,6 +22,8 @@ use crate::{
 
 /// Most certificates of one page.
 const ROWS_MAX: usize = 200;
+/// What a row tells.
+pub(super) const HEADINGS: [&str; 5] = ["Certificate", "Status", "Until", "Registration", "Names"];
 /// What can be looked for.
 const STATUSES: [&str; 4] = ["good", "revoked", "hold", "expired"];
 
@@ -84,11 +86,11 @@ pub(super) async fn table(
     query: Vec<(&'static str, String)>,
     rows_max: usize,
 ) -> Table {
-    let headings = &["Certificate", "Status", "Until", "Registration", "Names"];
-    Table::of(caption, headings, "There is none.", rows(console, query, rows_max).await)
+    Table::of(caption, &HEADINGS, "There is none.", rows(console, query, rows_max).await)
 }
 
-async fn rows(console: &Console, query: Vec<(&'static str, String)>, rows_max: usize) -> Found {
+/// The rows of such a table.
+pub(super) async fn rows(console: &Console, query: Vec<(&'static str, String)>, rows_max: usize) -> Found {
     let list = console.cm.certificates(query, rows_max).await?;
     let row = |json| {
         let one = Certificate::of(json)?;

@@ -1,8 +1,7 @@
 //! The first page: what waits for a person, what ends soon, what is held.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use acme::time::Timestamp;
 use actix_web::HttpResponse;
 use askama::Template;
 
@@ -39,7 +38,12 @@ pub(super) async fn page(console: &Console) -> Result<HttpResponse, Failure> {
             "Nothing waits for a decision.",
             waiting(console).await,
         ),
-        certificates::table(console, "Ending within 14 days", ending(), ROWS_MAX).await,
+        Table::of(
+            "Ending within 14 days",
+            &certificates::HEADINGS,
+            "No certificate in force ends within 14 days.",
+            ending(console).await,
+        ),
         Table::of(
             "Suspended registrations",
             &["Registration", "Owner", "Since", "Reason"],
@@ -77,13 +81,9 @@ async fn suspended(console: &Console) -> Found {
     Ok((found.into_iter().map(row).collect(), list.complete))
 }
 
-/// What the certificates that end soon are found by.
-fn ending() -> Vec<(&'static str, String)> {
-    vec![("status", "good".to_owned()), ("notAfterBefore", now().plus(SOON).to_string())]
-}
-
-/// The time of this machine.
-pub(super) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_unix_secs(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+/// By the CM's clock, which the times of its certificates are told by.
+async fn ending(console: &Console) -> Found {
+    let until = console.cm.time().await?.plus(SOON);
+    let query = vec![("status", "good".to_owned()), ("notAfterBefore", until.to_string())];
+    certificates::rows(console, query, ROWS_MAX).await
 }
