@@ -15,6 +15,7 @@ mod nonce;
 pub mod parsers;
 mod ra;
 mod random;
+mod redaction;
 mod seal;
 mod server_certificate;
 mod settings;

@@ -63,6 +63,10 @@ fn a_paused_client_is_told_a_page_on_which_a_person_lets_it_try_again() {
     let _ = link(&client.new_order(&["paused.example.test"]));
     let page = world.site().get(&url).expect(200);
     let text = page.text();
+    // Whoever has the link, and whoever reads the log, is not told the proof.
+    let log = fs::read_to_string(world.site().log("gateway")).unwrap();
+    assert!(text.contains("expected (key authorization)"), "{text}");
+    assert!(!text.contains(&client.key.thumbprint()) && !log.contains(&client.key.thumbprint()), "{text}\n{log}");
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"), "{page:?}");
     for words in

@@ -1,6 +1,6 @@
 //! Why an order came out as it did: the link in a problem for its client, `acme-gateway order show` for operators.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
 use tests::{
@@ -44,6 +44,16 @@ fn assert_contains(text: &str, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "{word} is not in\n{text}");
     }
+}
+
+/// The gateway's log as soon as it tells of the last look at the proof of this authorization.
+fn log_with_the_end_of(world: &World, authorization_url: &str) -> String {
+    let ended = [" audit: ", "validation.ended", id(authorization_url)];
+    wait_for("the end of the validation in the log", Duration::from_secs(20), || {
+        let log = fs::read_to_string(world.site().log("gateway")).unwrap();
+        let has_it = log.lines().any(|line| ended.iter().all(|word| line.contains(word)));
+        has_it.then_some(log)
+    })
 }
 
 #[track_caller]
@@ -129,7 +139,9 @@ fn an_order_that_was_issued_after_an_outage_tells_its_whole_way() {
     let thumbprint = client.key.thumbprint();
     let signed = ["protected", "signature", "payload"].map(|member| format!("\"{member}\""));
     let secrets = [[token, thumbprint, csr, "canary@".to_owned()].as_slice(), &signed].concat();
-    for text in [&whole, &all, &json.to_string(), &page.text()] {
+    let log = log_with_the_end_of(&world, &authorization_url);
+    assert_contains(&log, &["validation will be tried again", "/.well-known/acme-challenge/(token): "]);
+    for text in [&whole, &all, &json.to_string(), &page.text(), &log] {
         assert_lacks(text, &secrets);
     }
     let account = id(&client.account_url()).to_owned();
@@ -208,8 +220,25 @@ fn a_wrong_csr_and_a_wrong_proof_lead_to_the_transcript_of_their_order() {
         (&json!(id(&order.url)), &json!(["proof.example.test"]))
     );
     assert_contains(&steps(&told_of_order), &["proof.example.test"]);
-    for text in [shown(&world, &url).to_string(), told_of_order.to_string()] {
-        assert_lacks(&text, &["body-of-a-stranger".to_owned()]);
+
+    // The client itself, and nobody else, is told what was expected.
+    let token = offered["token"].as_str().unwrap();
+    let key_authorization = client.key_authorization(token);
+    for error in [&failed["error"], &order.object["error"]] {
+        assert_contains(&error.to_string(), &[&key_authorization]);
+    }
+    let secrets = ["body-of-a-stranger".to_owned(), token.to_owned(), client.key.thumbprint()];
+    let log = log_with_the_end_of(&world, &url);
+    assert_contains(&log, &["expected (key authorization)"]);
+    for reference in [&url, &order.url] {
+        let texts = [shown(&world, reference).to_string(), world.command(&["order", "show", reference]).unwrap()];
+        for text in texts {
+            assert_contains(&text, &["expected (key authorization)"]);
+            assert_lacks(&text, &secrets);
+        }
+    }
+    for text in [told_of_proof.to_string(), told_of_order.to_string(), log] {
+        assert_lacks(&text, &secrets);
     }
 }
 

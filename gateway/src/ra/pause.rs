@@ -21,6 +21,7 @@ use super::{Error, Refusal, again_on_conflict};
 use crate::{
     app::{App, Endpoint},
     audit::{self, Event},
+    redaction::without_tokens,
 };
 
 /// Use of the sealer for links that lift pauses.
@@ -72,7 +73,8 @@ pub(crate) async fn record(
         failures: 1,
         first: now,
         last: now,
-        problem: problem.clone(),
+        // Auditors and the page behind the link read it.
+        problem: without_tokens(problem, authorization),
         paused_at: None,
     };
     let run = policy.after_failure(was.as_ref().map(|was| &was.value), failed);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use store::{Job, ReadError, Store, TranscriptEntry, Work};
 
 use super::entry::Entry;
-use crate::ra::order::OrderView;
+use crate::{ra::order::OrderView, redaction::failed_without_tokens};
 
 /// Entries that are read of an order, and of each of its authorizations.
 const OF_ORDER_MAX: usize = 200;
@@ -113,13 +113,14 @@ impl Story {
         let (about, job) = match &self.about {
             About::Order { view, job } => {
                 let order = &view.order;
+                let failed: Vec<_> = view.authorizations.iter().map(failed_without_tokens).collect();
                 let authorizations = view.authorizations.iter().map(|one| {
                     json!({"id": one.id, "identifier": one.identifier, "status": one.status(now), "expires": one.expires})
                 });
                 let about = json!({
                     "kind": "order", "status": order.status(&view.authorizations, now), "created": order.created,
                     "expires": order.expires, "profile": order.profile, "identifiers": order.identifiers,
-                    "error": order.error(&view.authorizations, now), "progress": progress(&order.progress),
+                    "error": order.error(&failed, now), "progress": progress(&order.progress),
                     "authorizations": authorizations.collect::<Vec<_>>(),
                 });
                 (about, job)

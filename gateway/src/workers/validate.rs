@@ -17,6 +17,7 @@ use crate::{
     app::{App, Endpoint},
     audit::{self, Event},
     clock, ra,
+    redaction::without_tokens,
     transcript::{self, Entry, Subject},
 };
 
@@ -103,7 +104,8 @@ async fn put_off(
 ) -> anyhow::Result<()> {
     let attempt = job.value.attempt + 1;
     let wait = Duration::from_secs(1 << attempt.min(6));
-    tracing::debug!(job = %job.value.id, attempt, reason = %failure.problem.detail, "validation will be tried again");
+    let reason = without_tokens(&failure.problem, authorization).detail;
+    tracing::debug!(job = %job.value.id, attempt, %reason, "validation will be tried again");
     let (now, mut commit) = (clock::now(), Commit::new());
     let again_at = now.plus(wait);
     if transcript::is_told(attempt) {

@@ -153,7 +153,10 @@ async fn a_failure_is_counted_with_its_result_and_a_success_ends_the_count() {
     case.web.show("something else");
     case.attempt().await.unwrap();
     let failed = case.failure_run().await.unwrap();
-    assert_eq!((failed.failures, failed.problem), (1, case.failure().await));
+    assert_eq!((failed.failures, failed.problem.kind), (1, case.failure().await.kind));
+    let token = case.gateway.authorization_now(&case.authorization).await.challenges[0].token.as_str().to_owned();
+    assert!(case.failure().await.detail.contains(&token), "the client is told what was looked for");
+    assert!(!failed.problem.detail.contains(&token), "others are not: {}", failed.problem.detail);
     case.order_again().await;
     assert!(case.failure_run().await.is_some(), "a new order changes nothing");
     case.prove().await;
