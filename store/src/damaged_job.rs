@@ -6,6 +6,8 @@ use acme::{
     time::Timestamp,
 };
 
+use tracing::error;
+
 use crate::{
     Commit, Job, ReadError, SCAN_MAX, Store,
     backend::{Condition, Key, KeyRange, Version},
@@ -35,8 +37,14 @@ impl Store {
             let Some(id) = keys::read_due(&entry.key) else { continue };
             let key = keys::job(&id);
             let Some(held) = self.backend.read(&key).await? else { continue };
-            if let Err(why @ ReadError::Damaged { .. }) = self.backend.decode::<Job>(&key, &held.value) {
-                found.push(DamagedJob { id, why, due: entry.key, version: held.version });
+            match self.backend.decode::<Job>(&key, &held.value) {
+                Ok(_) => {}
+                Err(why @ ReadError::Damaged { .. }) => {
+                    found.push(DamagedJob { id, why, due: entry.key, version: held.version });
+                }
+                Err(why @ (ReadError::UnknownVersion { .. } | ReadError::Unavailable(_))) => {
+                    error!(%why, "a due job cannot be read; it waits for the release that wrote it");
+                }
             }
         }
         Ok(found)
