@@ -171,10 +171,25 @@ impl Entry {
     }
 
     async fn call(&mut self, app: &App) -> Result<Revoked, CmError> {
+        // The CM would refuse for good what seems to it to have been proven in its future.
+        let pause = self.until_believed(app);
+        if !pause.is_zero() {
+            return Err(CmError::Unavailable { retry_after: Some(pause), outcome: Outcome::NotSent });
+        }
         if self.request.is_empty() {
             self.request = app.cm.revocation_request(&self.revocation)?;
         }
         app.cm.revoke(&self.realm, &self.revocation.certificate, &self.key, &self.request).await
+    }
+
+    /// How long it takes until the CM believes the newest of the proofs that this rests on, as far as its clock is known.
+    fn until_believed(&self, app: &App) -> Duration {
+        let proofs = match &self.revocation.basis {
+            Basis::Authorizations { validations, .. } => validations.as_slice(),
+            Basis::Account { .. } | Basis::CertificateKey | Basis::GatewayPolicy => &[],
+        };
+        let newest = proofs.iter().map(|proof| proof.evidence.at).max();
+        newest.map_or(Duration::ZERO, |newest| app.cm_condition.until_believed(newest, clock::now()))
     }
 
     /// Ends an entry whose certificate has expired.

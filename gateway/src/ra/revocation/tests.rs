@@ -183,6 +183,26 @@ async fn evidence_that_the_cm_does_not_take_is_no_right() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fresh_proofs_wait_for_a_cm_whose_clock_is_behind() {
+    let gateway = Gateway::new().await;
+    let (owner, other) = (gateway.registration(), gateway.registration());
+    let certificate = issued(&gateway, &owner, &["a.test"]).await;
+    proofs_of(&gateway, &other, &["a.test"]).await;
+    gateway.app.cm_condition.clock_is_ahead(-180);
+    let put_off = told(asked(&gateway, presented(&certificate), Requester::Account(&other.id)).await);
+    assert_eq!(put_off.kind, ProblemKind::Unavailable);
+    assert!(put_off.detail.contains("goes on"), "{}", put_off.detail);
+    assert_eq!(gateway.cm.calls(Operation::Revoke), [], "it would be refused for good");
+    gateway.app.cm_condition.clock_is_ahead(-30);
+    asked(&gateway, presented(&certificate), Requester::Account(&other.id)).await.unwrap();
+    assert_eq!(gateway.cm.revocations().len(), 1);
+    // What rests on no proof does not wait.
+    let certificate = issued(&gateway, &owner, &["b.test"]).await;
+    gateway.app.cm_condition.clock_is_ahead(-180);
+    asked(&gateway, presented(&certificate), Requester::Account(&owner.id)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revoked_certificate_is_revoked_again_only_to_say_that_its_key_is_compromised() {
     let gateway = Gateway::new().await;
     let owner = gateway.registration();
