@@ -68,6 +68,13 @@ enum Wanted {
     Key(RealmName, Thumbprint),
 }
 
+impl Wanted {
+    const fn realm(&self) -> &RealmName {
+        let (Self::Id(realm, _) | Self::Key(realm, _)) = self;
+        realm
+    }
+}
+
 type Found = Result<Option<Arc<Registration>>, CmError>;
 /// One question to the CM, shared by all who ask it at the same time.
 type Flight = Arc<OnceCell<Found>>;
@@ -113,7 +120,7 @@ impl CachedRegistrations {
         let now = Instant::now();
         let mut state = self.state();
         // A read that began before the write must not overwrite it.
-        state.flights.clear();
+        state.ground_flights_of(&registration.id);
         state.insert(realm, Arc::new(registration), now, self.limits.entries_max);
     }
 
@@ -121,7 +128,7 @@ impl CachedRegistrations {
     /// asked from now on, even if an older one is still under way.
     pub fn invalidate(&self, id: &RegistrationId) {
         let mut state = self.state();
-        state.flights.clear();
+        state.ground_flights_of(id);
         state.remove(id);
     }
 
@@ -136,7 +143,7 @@ impl CachedRegistrations {
     /// Forgets every registration of a realm.
     pub fn forget_all(&self, realm: &RealmName) {
         let mut state = self.state();
-        state.flights.clear();
+        state.flights.retain(|wanted, _| wanted.realm() != realm);
         let ids: Vec<_> =
             state.entries.iter().filter(|(_, entry)| entry.realm == *realm).map(|(id, _)| id.clone()).collect();
         ids.iter().for_each(|id| state.remove(id));
@@ -224,16 +231,20 @@ impl State {
     }
 
     fn fresh(&self, wanted: &Wanted, age_max: Duration) -> Option<Arc<Registration>> {
-        let (Wanted::Id(realm, _) | Wanted::Key(realm, _)) = wanted;
-        let limited = self.age_limits.get(realm).copied();
+        let limited = self.age_limits.get(wanted.realm()).copied();
         self.recent(wanted, limited.map_or(age_max, |limit| limit.min(age_max)))
     }
 
     fn recent(&self, wanted: &Wanted, age_max: Duration) -> Option<Arc<Registration>> {
-        let (Wanted::Id(realm, _) | Wanted::Key(realm, _)) = wanted;
         let entry = self.entries.get(self.id_of(wanted)?)?;
-        let is_recent = entry.read_at.elapsed() < age_max && entry.realm == *realm;
+        let is_recent = entry.read_at.elapsed() < age_max && entry.realm == *wanted.realm();
         is_recent.then(|| Arc::clone(&entry.registration))
+    }
+
+    /// What is under way about this registration is not remembered. Which one a key will turn out to have nobody
+    /// knows, so none of the questions by key is; those about other registrations are let alone.
+    fn ground_flights_of(&mut self, id: &RegistrationId) {
+        self.flights.retain(|wanted, _| matches!(wanted, Wanted::Id(_, other) if other != id));
     }
 
     fn is_current(&self, wanted: &Wanted, flight: &Flight) -> bool {

@@ -371,7 +371,7 @@ async fn what_happens_to_one_registration_does_not_keep_another_out_of_the_cache
             tokio::task::yield_now().await;
         }
         happens(&cache);
-        cm.answers.add_permits(1);
+        cm.answers.add_permits(2);
         assert_eq!(asking.await.unwrap(), found("a"));
         assert_eq!(cache.registration(&realm(), &id("a")).await, found("a"));
         assert_eq!(cm.questions(), 1, "it is remembered");
