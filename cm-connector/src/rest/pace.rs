@@ -1,8 +1,9 @@
 //! How fast calls follow each other: evenly, no more in a second than the CM advertises, and fewer
 //! for a while after it has said that they are too many (CM contract sections 3 and 8).
 //!
-//! Revocations have a share of their own, so that they never wait behind issuance. The clock is an
-//! argument; who waits is the lanes' business.
+//! Revocations have a share of their own, so that they never wait behind issuance, and so has the event
+//! feed, which is asked again after each answer: what many certificates bring on must not use up the
+//! rate. The clock is an argument; who waits is the lanes' business.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -13,19 +14,23 @@ use tokio::time::Instant;
 
 /// Calls a second if the CM advertises nothing (section 3, Limits).
 const PER_SECOND_DEFAULT: u32 = 50;
-/// The part of all calls that is for revocations, as of the places: four of 32.
-const PART_OF_REVOCATIONS: u32 = 8;
+/// The part of all calls that is for revocations, as of the places: four of 32. As much is for the event feed.
+const PART_OF_EACH: u32 = 8;
 /// What the rate is multiplied by when the CM says that it is too high.
 const LOWERED: f64 = 0.5;
 /// What it is multiplied by each minute, until it is what the CM advertises again.
 const GROWTH: f64 = 1.1;
 const GROWS_EVERY: Duration = Duration::from_secs(60);
+/// How long the CM has to see the lower rate before its word counts again.
+const LOWERED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Whose calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Share {
     /// Revocations.
     Revocations,
+    /// Questions for events.
+    Events,
     /// All others.
     Others,
 }
@@ -40,6 +45,7 @@ struct State {
     /// The rate and the moment that it was lowered to it.
     lowered: Option<(f64, Instant)>,
     next_revocation: Option<Instant>,
+    next_events: Option<Instant>,
     next_other: Option<Instant>,
 }
 
@@ -50,7 +56,8 @@ pub(super) struct TooLate(pub(super) Duration);
 impl Default for Pace {
     fn default() -> Self {
         let advertised = PER_SECOND_DEFAULT;
-        Self(Mutex::new(State { advertised, lowered: None, next_revocation: None, next_other: None }))
+        let (next_revocation, next_events, next_other) = (None, None, None);
+        Self(Mutex::new(State { advertised, lowered: None, next_revocation, next_events, next_other }))
     }
 }
 
@@ -61,6 +68,7 @@ impl Pace {
         let interval = interval(share, state.per_second(now));
         let next = match share {
             Share::Revocations => &mut state.next_revocation,
+            Share::Events => &mut state.next_events,
             Share::Others => &mut state.next_other,
         };
         let turn = next.map_or(now, |next| next.max(now));
@@ -76,10 +84,10 @@ impl Pace {
         self.state().advertised = per_second.max(1);
     }
 
-    /// The CM says that we are too fast. Of calls that were under way at the same time one counts.
+    /// The CM says that we are too fast. Of calls that began before the lower rate can be seen one counts.
     pub(super) fn lower(&self, began: Instant, now: Instant) {
         let mut state = self.state();
-        if state.lowered.is_some_and(|(_, lowered_at)| began <= lowered_at) {
+        if state.lowered.is_some_and(|(_, lowered_at)| began <= lowered_at + LOWERED_AGAIN_AFTER) {
             return;
         }
         let per_second = (state.rate(now) * LOWERED).max(1.0);
@@ -107,15 +115,16 @@ impl State {
     }
 }
 
-/// The time between two calls of a share. Both together make no more than `per_second` in any second.
+/// The time between two calls of a share. All together make no more than `per_second` in any second.
 fn interval(share: Share, per_second: u32) -> Duration {
-    if per_second < 2 {
-        return Duration::from_secs(2);
+    const SHARES: u32 = 3;
+    if per_second < SHARES {
+        return Duration::from_secs(1) * SHARES / per_second.max(1);
     }
-    let revocations = (per_second / PART_OF_REVOCATIONS).max(1);
+    let each = (per_second / PART_OF_EACH).max(1);
     let calls = match share {
-        Share::Revocations => revocations,
-        Share::Others => per_second - revocations,
+        Share::Revocations | Share::Events => each,
+        Share::Others => per_second - 2 * each,
     };
     // Rounded up, lest one call too many fits in.
     Duration::from_secs(1) / calls + Duration::from_nanos(1)
@@ -146,8 +155,9 @@ mod tests {
             pace.advertised(per_second);
             let mut all = turns(&pace, Share::Others, now, 3000);
             all.extend(turns(&pace, Share::Revocations, now, 3000));
-            // At one a second the two shares take turns only on average.
-            let expected = usize::try_from(per_second.max(2)).unwrap();
+            all.extend(turns(&pace, Share::Events, now, 3000));
+            // At one a second the shares take turns only on average.
+            let expected = usize::try_from(per_second.max(3)).unwrap();
             assert_eq!(most_in_a_second(all), expected, "{per_second}");
         }
     }
@@ -161,11 +171,13 @@ mod tests {
     }
 
     #[test]
-    fn revocations_do_not_wait_behind_others() {
+    fn revocations_and_events_do_not_wait_behind_others() {
         let (pace, now) = (Pace::default(), Instant::now());
         turns(&pace, Share::Others, now, 1000);
-        assert_eq!(pace.turn(Share::Revocations, now, now), Ok(now));
-        assert!(pace.turn(Share::Revocations, now, now + SECOND).unwrap() < now + SECOND);
+        for share in [Share::Revocations, Share::Events] {
+            assert_eq!(pace.turn(share, now, now), Ok(now));
+            assert!(pace.turn(share, now, now + SECOND).unwrap() < now + SECOND);
+        }
     }
 
     #[test]
@@ -174,9 +186,9 @@ mod tests {
         pace.advertised(1);
         assert_eq!(pace.turn(Share::Others, now, now), Ok(now));
         for _ in 0..10 {
-            assert_eq!(pace.turn(Share::Others, now, now + SECOND), Err(TooLate(SECOND * 2)));
+            assert_eq!(pace.turn(Share::Others, now, now + SECOND), Err(TooLate(SECOND * 3)));
         }
-        assert_eq!(pace.turn(Share::Others, now, now + SECOND * 2), Ok(now + SECOND * 2));
+        assert_eq!(pace.turn(Share::Others, now, now + SECOND * 3), Ok(now + SECOND * 3));
     }
 
     #[test]
@@ -188,10 +200,12 @@ mod tests {
         (0..24).for_each(|_| pace.lower(at(0), at(1)));
         let rates: Vec<u32> = [1, 60, 61, 121, 420, 481, 3600].map(|secs| per_second(at(secs))).into();
         assert_eq!(rates, [25, 25, 27, 30, 44, 50, 50]);
-        pace.lower(at(2), at(3));
-        assert_eq!(per_second(at(3)), 12);
-        (0..20).for_each(|call| pace.lower(at(10 + call), at(10 + call)));
-        assert_eq!(per_second(at(30)), 1, "it does not stop");
+        pace.lower(at(6), at(6));
+        assert_eq!(per_second(at(6)), 25, "the lower rate is not seen yet");
+        pace.lower(at(7), at(7));
+        assert_eq!(per_second(at(7)), 12);
+        (2..20).for_each(|call| pace.lower(at(10 * call), at(10 * call)));
+        assert_eq!(per_second(at(200)), 1, "it does not stop");
     }
 
     #[test]
