@@ -1,9 +1,15 @@
 //! After a certificate that nobody asked for, nothing more is asked for by its profile until an operator says so.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use serde_json::json;
-use tests::{csr::Csr, key::Key, wait_for, world::World};
+use tests::{binaries, csr::Csr, key::Key, tell, wait_for, world::World};
 
 use crate::fragile_world;
 
@@ -112,4 +118,39 @@ fn the_socket_of_operators_is_for_the_user_of_the_gateway_alone() {
     let world = fragile_world();
     let socket = world.site().dir.join("gateway/store/admin.sock");
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// The mode of the file is not all: who asks is looked at too, for the file is there a moment before it has its mode.
+#[test]
+fn the_socket_of_operators_answers_no_other_user() {
+    /// Debian's `nobody`.
+    const OTHER: &str = "65534";
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        tell("NOT RUN: another user at the socket of operators: this needs root");
+        return;
+    }
+    let world = World::start();
+    let dir = &world.site().dir;
+    let open = |path: &Path, more: u32| {
+        let mode = fs::metadata(path).unwrap().permissions().mode();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode | more)).unwrap();
+    };
+    let socket = dir.join("gateway/store/admin.sock");
+    open(&socket, 0o666);
+    open(&world.site().settings_file(), 0o444);
+    for above in socket.ancestors().skip(1).take_while(|above| above.starts_with(dir)) {
+        open(above, 0o111);
+    }
+    let mut command = Command::new("setpriv");
+    let _ = command.args(["--reuid", OTHER, "--regid", OTHER, "--clear-groups"]).arg(binaries::gateway());
+    let _ = command.args(["profile", "list", "--config"]).arg(world.site().settings_file());
+    let output = command.output().expect("setpriv (util-linux) can be run");
+    let words = String::from_utf8_lossy(&output.stderr);
+    if words.starts_with("setpriv: failed to execute") {
+        tell(&format!("NOT RUN: another user at the socket of operators: {}", words.trim()));
+        return;
+    }
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert!(words.contains(&format!("user {OTHER} is not the user of the gateway")), "{words}");
+    assert!(world.command(&["profile", "list"]).is_ok(), "its own user is answered");
 }

@@ -30,10 +30,14 @@ pub(crate) fn ask(socket: &Path, request: &Request) -> anyhow::Result<Value> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
-    stream.write_all(&line)?;
+    // Whoever is turned away is told so before the question was read.
+    let asked = stream.write_all(&line);
     let mut answer = Vec::new();
     let most = u64::try_from(ANSWER_OCTETS_MAX)?;
     BufReader::new(stream.take(most)).read_until(b'\n', &mut answer)?;
+    if answer.is_empty() {
+        asked?;
+    }
     match serde_json::from_slice(&answer).context("the gateway broke off its answer")? {
         Answer::Ok(value) => Ok(value),
         Answer::Error(text) => bail!(text),
