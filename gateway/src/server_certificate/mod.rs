@@ -21,11 +21,11 @@ use std::{
     time::Duration,
 };
 
-use acme::{certificate::CertificateId, identifier::Identifier};
+use acme::{certificate::CertificateId, identifier::Identifier, time::Timestamp};
 use anyhow::Context as _;
 use tokio::{
     sync::Notify,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 pub(crate) use self::{challenge::Challenges, files::Files};
@@ -65,7 +65,7 @@ pub(crate) fn prepare(settings: &Settings) -> anyhow::Result<()> {
 
 /// Obtains and renews it, for ever. `installed` is told when another file is there.
 pub(crate) async fn keep(current: Current, challenges: Arc<Challenges>, installed: Arc<Notify>) {
-    let mut keeper = Keeper { challenges, installed, failed: 0, drawn: None };
+    let mut keeper = Keeper { challenges, installed, failed: 0, drawn: None, useless: 0, rest: None };
     loop {
         let pause = keeper.look(current.app()).await;
         sleep(pause).await;
@@ -79,6 +79,31 @@ struct Keeper {
     failed: u32,
     /// Where in its window a certificate is renewed.
     drawn: Option<(CertificateId, f64)>,
+    /// Certificates in a row that were of no use.
+    useless: u32,
+    rest: Option<Rest>,
+}
+
+/// When the CM wants a certificate renewed: from, to.
+type Window = (Timestamp, Timestamp);
+
+/// After a certificate came no other is asked for at once: the next may be no better.
+struct Rest {
+    until: Instant,
+    is_useless: bool,
+    names: Vec<String>,
+    /// As it was first seen.
+    window: Option<Window>,
+}
+
+impl Rest {
+    /// Whether nothing has happened since that cannot wait: other names, an earlier window of the CM (it was revoked),
+    /// a file that is gone.
+    fn holds(&mut self, names: &[String], is_there: bool, window: Option<Window>) -> bool {
+        let is_earlier = self.window.zip(window).is_some_and(|(first, now)| now.0 < first.0);
+        self.window = self.window.or(window);
+        Instant::now() < self.until && self.names == names && (is_there || self.is_useless) && !is_earlier
+    }
 }
 
 impl Keeper {
@@ -96,15 +121,19 @@ impl Keeper {
             );
             None
         });
-        let Some(reason) = self.reason(&app, &endpoint, &names, held.as_ref()).await else { return LOOK_EVERY };
+        let window = self.window(&app, &endpoint, held.as_ref()).await;
+        let reason = self.reason(&names, held.as_ref(), window);
+        let rests = self.rest.as_mut().is_some_and(|rest| rest.holds(&names, held.is_some(), window));
+        let Some(reason) = reason.filter(|_| !rests) else { return LOOK_EVERY };
         tracing::info!(reason, endpoint = %endpoint.name, names = names.join(", "), "asking for a server certificate");
         // A certificate that was replaced before cannot be replaced again, so only the first try says what it replaces.
         let replaces = held.as_ref().filter(|_| self.failed == 0).map(|held| held.id.clone());
-        match self.obtain(app, endpoint, names, replaces).await {
+        match self.obtain(Arc::clone(&app), Arc::clone(&endpoint), names.clone(), replaces).await {
             Ok(Progress::Installed) => {
                 tracing::info!("there is another server certificate");
                 self.failed = 0;
                 self.installed.notify_one();
+                self.rest_after(&app, &endpoint, names).await;
                 LOOK_EVERY
             }
             Ok(Progress::Waiting) => {
@@ -115,29 +144,56 @@ impl Keeper {
         }
     }
 
+    /// When the CM wants it renewed. Without a word of the CM its life decides.
+    async fn window(&self, app: &App, endpoint: &Endpoint, held: Option<&Held>) -> Option<Window> {
+        let asker = Asker::Address(IpAddr::V4(Ipv4Addr::LOCALHOST), Purpose::RenewalInfo);
+        let info = renewal_info::look_up(app, endpoint, &held?.id, asker).await.ok()?;
+        Some((info.start, info.end))
+    }
+
     /// Why it is time, if it is.
-    async fn reason(
-        &mut self,
-        app: &App,
-        endpoint: &Endpoint,
-        names: &[String],
-        held: Option<&Held>,
-    ) -> Option<&'static str> {
+    fn reason(&mut self, names: &[String], held: Option<&Held>, window: Option<Window>) -> Option<&'static str> {
         let Some(held) = held else { return Some("there is none") };
         let wanted: Option<BTreeSet<_>> = names.iter().map(|name| Identifier::parse_dns(name).ok()).collect();
         if wanted.is_some_and(|wanted| wanted != held.names) {
             return Some("it is for other names");
         }
+        (self.renew_at(held, window) <= clock::now()).then_some("it is to be renewed")
+    }
+
+    fn renew_at(&mut self, held: &Held, window: Option<Window>) -> Timestamp {
         let dice = match &self.drawn {
             Some((id, dice)) if *id == held.id => *dice,
             Some(_) | None => random::between(0.0, 1.0),
         };
         self.drawn = Some((held.id.clone(), dice));
-        let asker = Asker::Address(IpAddr::V4(Ipv4Addr::LOCALHOST), Purpose::RenewalInfo);
-        // Without a word of the CM its life decides.
-        let window = renewal_info::look_up(app, endpoint, &held.id, asker).await.ok();
-        let window = window.map(|info| (info.start, info.end));
-        (schedule::renew_at(held.validity, window, dice) <= clock::now()).then_some("it is to be renewed")
+        schedule::renew_at(held.validity, window, dice)
+    }
+
+    /// Sees whether the certificate that has just come is of any use, and how long no other is asked for.
+    async fn rest_after(&mut self, app: &App, endpoint: &Endpoint, names: Vec<String>) {
+        let held = Files::of(&app.settings.server_certificate).held().ok().flatten();
+        let window = self.window(app, endpoint, held.as_ref()).await;
+        let is_wanted = self.reason(&names, held.as_ref(), window).is_none();
+        let useful = held.filter(|_| is_wanted).filter(|held| {
+            let due_in = self.renew_at(held, window).since(clock::now());
+            !schedule::is_too_soon(due_in)
+        });
+        let is_useless = useful.is_none();
+        let pause = if let Some(held) = useful {
+            self.useless = 0;
+            schedule::rest(held.validity)
+        } else {
+            self.useless = self.useless.saturating_add(1);
+            let pause = schedule::rest_after_useless(self.useless, random::between(0.0, 1.0));
+            tracing::error!(
+                retry_secs = pause.as_secs(),
+                "ALARM: the server certificate that came is to be renewed at once; see the validity and the renewal \
+                 window that the CM gives to this account's certificates"
+            );
+            pause
+        };
+        self.rest = Some(Rest { until: Instant::now() + pause, is_useless, names, window });
     }
 
     /// One try, whose panic would be its own.

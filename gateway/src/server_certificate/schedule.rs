@@ -8,6 +8,10 @@ use acme::{certificate::Validity, time::Timestamp};
 const PAUSE_MIN: Duration = Duration::from_secs(2);
 const PAUSE_AWAY_MAX: Duration = Duration::from_secs(60);
 const PAUSE_REFUSED_MAX: Duration = Duration::from_secs(1800);
+/// A certificate that is to be renewed sooner than this after it came is of no use.
+const USEFUL_MIN: Duration = Duration::from_secs(30);
+/// The longest rest after a certificate that is of use.
+const REST_MAX: Duration = Duration::from_secs(3600);
 
 /// What a failure says about the next try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,24 @@ pub(super) fn pause(failure: Failure, failed: u32, dice: f64) -> Duration {
     };
     let ceiling = PAUSE_MIN.saturating_mul(2_u32.saturating_pow(failed.min(16))).min(most);
     ceiling / 2 + (ceiling / 2).mul_f64(dice.clamp(0.0, 1.0))
+}
+
+/// Whether a certificate is to be renewed so soon after it came that the next would be no better.
+pub(super) fn is_too_soon(due_in: Duration) -> bool {
+    due_in < USEFUL_MIN
+}
+
+/// How long no other certificate is asked for after one of this validity came: a twentieth of its life, which is over
+/// long before it is to be renewed, at most an hour.
+pub(super) fn rest(validity: Validity) -> Duration {
+    (validity.not_after.since(validity.not_before) / 20).min(REST_MAX)
+}
+
+/// The same after so many in a row that were of no use: a minute at least; `dice` is in 0..1.
+pub(super) fn rest_after_useless(useless: u32, dice: f64) -> Duration {
+    /// As if so much had gone wrong before.
+    const FAILED_BEFORE: u32 = 5;
+    pause(Failure::Refused, useless.saturating_add(FAILED_BEFORE), dice)
 }
 
 #[cfg(test)]
@@ -86,6 +108,20 @@ mod tests {
             for window in [None, Some((at(start), at(start + length)))] {
                 prop_assert!(renew_at(validity, window, dice) <= last);
             }
+        }
+
+        #[test]
+        fn no_certificate_follows_another_at_once(
+            useless in 1_u32..100, life in 600_u64..400 * DAY, dice in 0.0..1.0,
+        ) {
+            let after = rest_after_useless(useless, dice);
+            prop_assert!(after >= Duration::from_secs(60) && after <= PAUSE_REFUSED_MAX);
+            prop_assert!(rest_after_useless(useless + 1, dice) >= after);
+            // Whoever rests is in time for what the life says, and does not ask more than twenty times in one life.
+            let validity = Validity { not_before: at(0), not_after: at(0).plus(Duration::from_secs(life)) };
+            let due = renew_at(validity, None, dice).since(validity.not_before);
+            prop_assert!(!is_too_soon(due) && rest(validity) < due && rest(validity) <= REST_MAX);
+            prop_assert!(rest(validity) >= Duration::from_secs(life / 20).min(REST_MAX));
         }
 
         #[test]

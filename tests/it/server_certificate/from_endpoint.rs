@@ -200,6 +200,19 @@ impl Drop for Stop<'_> {
 }
 
 #[test]
+fn a_certificate_that_is_to_be_renewed_at_once_is_an_alarm_and_not_asked_for_again_and_again() {
+    // Two thirds of it are over when it begins.
+    let world = registered_world("PT90S");
+    let site = world.site();
+    let log = || fs::read_to_string(site.log("gateway")).unwrap();
+    let told = |text: &str| text.matches("ALARM: the server certificate that came is to be renewed at once").count();
+    wait_for("the alarm", RENEWED_WITHIN, || (told(&log()) > 0).then_some(()));
+    // It is looked at many times until then.
+    wait_for("its end", RENEWED_WITHIN, || accepted(site).is_none().then_some(()));
+    assert_eq!((certificates(&world), told(&log())), (1, 1));
+}
+
+#[test]
 fn while_the_cm_is_away_from_the_start_clients_that_do_not_verify_are_served_and_the_certificate_comes_later() {
     let mut world = open_world();
     let site = world.site().clone();
