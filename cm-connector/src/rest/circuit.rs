@@ -74,6 +74,13 @@ impl Circuit {
         }
     }
 
+    /// How long it stays open at least, if it is; for a call that was permitted before and has waited since.
+    /// It does not have to probe.
+    pub(super) fn open_for(&self, now: Instant) -> Option<Duration> {
+        let probe_at = self.state().probe_at?;
+        Some(probe_at.saturating_duration_since(now))
+    }
+
     /// Counts what a call said. While the circuit is open only probes count. Of calls that were under
     /// way at the same time one lost connection counts.
     pub(super) fn record(&self, sign: Sign, now: Instant) {

@@ -197,7 +197,9 @@ impl Client {
     }
 
     async fn attempt(&self, call: &Call, told: Attempt, trace_id: u128, ends: Instant) -> Result<Answer, Failure> {
-        let _place = match self.lanes.enter(call.lane, ends).await {
+        // Anything may have happened while it waited for its turn.
+        let turn_by = ends.checked_sub(call.deadline.left_min()).unwrap_or(ends);
+        let _place = match self.lanes.enter(call.lane, turn_by).await {
             Ok(place) => place,
             Err(Full { retry_after }) => {
                 tracing::warn!(path = call.path, "too many calls to the CM are under way");
@@ -206,6 +208,10 @@ impl Client {
             }
         };
         let began = Instant::now();
+        if let Some(wait) = self.circuit.open_for(began) {
+            told.end(CallOutcome::CircuitOpen);
+            return Err(Failure::not_asked(Silence::CircuitOpen, Some(wait)));
+        }
         let raw = exchange(&self.http(), &self.base_url, call, trace_id, ends).await;
         let request_id = raw.as_ref().ok().and_then(Raw::request_id);
         let answer = raw.and_then(|raw| raw.judge(&call.path));

@@ -38,6 +38,12 @@ impl Deadline {
     /// The event feed, which may keep a question for 25 s. Whoever follows it asks again.
     pub(super) const EVENTS: Self = Self::of(30, 35, 35, 1);
 
+    /// The least time that an attempt must have left when its turn comes. With less it would most likely be cut off,
+    /// and leave behind a question that nobody waits for.
+    pub(super) fn left_min(&self) -> Duration {
+        self.first_byte.min(self.total) / 10
+    }
+
     const fn of(first_byte_secs: u64, whole_secs: u64, total_secs: u64, attempts: u32) -> Self {
         Self {
             first_byte: Duration::from_secs(first_byte_secs),
@@ -69,6 +75,14 @@ mod tests {
         assert_eq!(wait(u32::MAX, None, 1.0), WAIT_MAX);
         assert_eq!(wait(3, None, 0.0), Duration::ZERO);
         assert_eq!(wait(1, None, 0.5), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn an_attempt_needs_a_tenth_of_the_time_that_the_head_of_its_answer_may_take() {
+        let deadlines = [Deadline::READ, Deadline::WRITE, Deadline::SUBMIT, Deadline::REVOKE];
+        assert_eq!(deadlines.map(|deadline| deadline.left_min().as_millis()), [500, 1000, 2800, 1500]);
+        let short = Deadline { total: Duration::from_millis(200), ..Deadline::READ };
+        assert_eq!(short.left_min(), Duration::from_millis(20));
     }
 
     #[test]
