@@ -169,6 +169,27 @@ mod tests {
         }
     }
 
+    /// A setting is named in its column of the manual's table, or the column begins with `all` and the other does not
+    /// name it.
+    #[test]
+    fn the_manual_says_of_every_setting_whether_it_waits_for_a_restart() {
+        let names = |cell: &str, setting: &str| {
+            cell.split('`').skip(1).step_by(2).any(|name| {
+                name == setting || name.strip_suffix('*').is_some_and(|beginning| setting.starts_with(beginning))
+            })
+        };
+        let manual = include_str!("../../../docs/OPERATIONS.md");
+        let rows =
+            || manual.lines().filter(|line| line.starts_with("| `[")).map(|line| line.split('|').collect::<Vec<_>>());
+        for name in running().said.0.keys() {
+            let (table, setting) = name.split_once('.').unwrap();
+            let row = rows().find(|row| row[1].contains(&format!("`[{table}]`"))).unwrap_or_else(|| panic!("{name}"));
+            let (own, other) = if is_changeable(name) { (row[2], row[3]) } else { (row[3], row[2]) };
+            let is_told = names(own, setting) || own.trim_start().starts_with("all") && !names(other, setting);
+            assert!(is_told, "{name}");
+        }
+    }
+
     #[test]
     fn the_same_file_changes_nothing() {
         let again = reload_text(BASE).unwrap();
