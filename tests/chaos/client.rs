@@ -1,6 +1,7 @@
 //! The life of one client in a round: account, orders, proofs, finalize, download, revocation. It goes by what it sees,
 //! never by what it expects, and writes down what was acknowledged.
 
+use openssl::x509::X509;
 use serde_json::{Value, json};
 use tests::{
     base64url,
@@ -14,7 +15,7 @@ use tests::{
 
 use super::{
     hand::{Hand, Stuck, kind},
-    ledger::{Account, Breach, Certificate, Order, Stage},
+    ledger::{Account, Breach, Certificate, Order, Revocation, Stage},
     outside::Responder,
     plan::{ClientPlan, OrderPlan},
 };
@@ -189,18 +190,30 @@ impl Client<'_> {
         if !public_key(&leaf).public_eq(key.pkey()) {
             self.account.breach(Breach::Lost, format!("{} has a certificate of another key", order.url));
         }
-        let mut is_revoked = false;
-        if plan.is_revoked {
-            let url = self.hand.url("revoke-cert");
-            let response = self.hand.post(&url, &revocation(&leaf, 4))?;
-            // One that was not answered may have been done.
-            is_revoked = response.status == 200 || kind(&response) == "alreadyRevoked";
-            if response.status != 200 {
-                self.refused(&response);
-            }
-        }
-        order.certificate = Some(Certificate { url, pem, is_revoked });
+        let revocation = if plan.is_revoked { self.revoke(plan, &leaf)? } else { Revocation::None };
+        order.certificate = Some(Certificate { url, pem, revocation });
         Ok(())
+    }
+
+    fn revoke(&mut self, plan: &OrderPlan, leaf: &X509) -> Result<Revocation, Stuck> {
+        let (url, payload) = (self.hand.url("revoke-cert"), revocation(leaf, 4));
+        let response = if plan.walks_away {
+            self.hand.post_and_walk_away(&url, &payload)?
+        } else {
+            self.hand.post(&url, &payload)?
+        };
+        if response.status != 200 {
+            self.refused(&response);
+        }
+        // One that was not answered may have been done.
+        if response.status == 200 || kind(&response) == "alreadyRevoked" {
+            return Ok(Revocation::Confirmed);
+        }
+        if response.text().contains("goes on asking") {
+            self.count("revocation promised, never asked for again".to_owned());
+            return Ok(Revocation::Promised);
+        }
+        Ok(Revocation::None)
     }
 
     fn refused(&mut self, response: &Response) {

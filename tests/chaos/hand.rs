@@ -91,6 +91,11 @@ impl Hand {
         self.send_until_answered(url, &payload.to_string(), false)
     }
 
+    /// A signed request whose first answer is taken for the last, also if it says: not now.
+    pub(crate) fn post_and_walk_away(&mut self, url: &str, payload: &Value) -> Result<Response, Stuck> {
+        self.send_until(url, &payload.to_string(), false, |response| response.status == 503)
+    }
+
     /// newAccount.
     pub(crate) fn new_account(&mut self, payload: &Value) -> Result<Response, Stuck> {
         self.send_until_answered(&self.url("new-account"), &payload.to_string(), true)
@@ -103,10 +108,20 @@ impl Hand {
     }
 
     fn send_until_answered(&mut self, url: &str, payload: &str, by_key: bool) -> Result<Response, Stuck> {
+        self.send_until(url, payload, by_key, |_| false)
+    }
+
+    fn send_until(
+        &mut self,
+        url: &str,
+        payload: &str,
+        by_key: bool,
+        is_enough: impl Fn(&Response) -> bool,
+    ) -> Result<Response, Stuck> {
         loop {
             if let Ok(response) = self.send_once(url, payload, by_key) {
                 self.answers.0.fetch_add(1, Ordering::SeqCst);
-                match try_again(&response) {
+                match try_again(&response).filter(|_| !is_enough(&response)) {
                     None => return Ok(response),
                     Some(kind) => *self.put_off.entry(kind).or_default() += 1,
                 }

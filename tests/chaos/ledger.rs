@@ -59,7 +59,18 @@ pub(crate) struct Order {
 pub(crate) struct Certificate {
     pub(crate) url: String,
     pub(crate) pem: String,
-    pub(crate) is_revoked: bool,
+    pub(crate) revocation: Revocation,
+}
+
+/// What a client was told of the revocation of its certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Revocation {
+    /// Nothing: it did not ask, or was refused.
+    None,
+    /// That it goes on though it is not confirmed. The client has walked away and never asks again.
+    Promised,
+    /// That it is done.
+    Confirmed,
 }
 
 /// The stages of an order (RFC 8555 §7.1.6). None is ever left for an earlier one.

@@ -79,6 +79,8 @@ pub(crate) struct OrderPlan {
     pub(crate) names: Vec<String>,
     /// Whether its certificate is revoked in the end.
     pub(crate) is_revoked: bool,
+    /// Whether its client takes the first answer to that for the last.
+    pub(crate) walks_away: bool,
 }
 
 impl RoundPlan {
@@ -126,6 +128,11 @@ fn draw_faults(random: &mut Random) -> Vec<PlannedFault> {
         let fault = json!({"kind": "pending", "millis": random.between(200..=1500)});
         faults.push(PlannedFault { operation: "requestCertificate", count: 1, fault });
     }
+    if random.chance(60) {
+        // So many that the first answer to a client is that its revocation is not confirmed.
+        let count = u32::try_from(random.between(6..=20)).expect("small");
+        faults.push(PlannedFault { operation: "revokeCertificate", count, fault: json!({"kind": "unavailable"}) });
+    }
     faults
 }
 
@@ -141,8 +148,10 @@ impl ClientPlan {
             // What was proven for the order before needs no proof.
             let reuses = random.chance(30);
             let names = orders.last().filter(|_| reuses).map_or(names, |before| before.names.clone());
-            orders.push(OrderPlan { names, is_revoked: random.chance(50) });
+            orders.push(OrderPlan { names, is_revoked: random.chance(50), walks_away: false });
         }
+        // After all else, so that the plans of earlier seeds stay as they were.
+        orders.iter_mut().for_each(|order| order.walks_away = random.chance(50));
         Self { is_registered, changes_contact, orders }
     }
 }

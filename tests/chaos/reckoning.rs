@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     client::revocation_of,
     hand::{Hand, Stuck, kind},
-    ledger::{Account, Breach, Certificate, Finding, Order, Stage},
+    ledger::{Account, Breach, Certificate, Finding, Order, Revocation, Stage},
 };
 
 /// Asks the gateway again for everything that the client was told, by a hand that remembers nothing.
@@ -53,7 +53,8 @@ fn ask_about_certificate(account: &mut Account, hand: &mut Hand, certificate: &C
     if again.status != 200 || again.text() != certificate.pem {
         account.breach(Breach::Missing, format!("{} is not what it was: {again:?}", certificate.url));
     }
-    if certificate.is_revoked {
+    // What was only promised must have come true without being asked for again.
+    if certificate.revocation == Revocation::Confirmed {
         let url = hand.url("revoke-cert");
         let response = hand.post(&url, &revocation_of(&certificate.pem))?;
         if kind(&response) != "alreadyRevoked" {
@@ -89,15 +90,25 @@ impl Books {
     }
 }
 
+/// Whether the books say that every revocation is made that a client was promised and did not wait for.
+pub(crate) fn are_promises_kept(books: &Value, accounts: &[Account]) -> bool {
+    let is_promised = |order: &&Order| {
+        order.certificate.as_ref().is_some_and(|certificate| certificate.revocation == Revocation::Promised)
+    };
+    let mut promised = accounts.iter().flat_map(|account| &account.orders).filter(is_promised);
+    promised.all(|order| books["revokedByOrderRef"][order.reference()].as_u64().unwrap_or(0) > 0)
+}
+
 fn compare_order(books: &Value, order: &Order) -> Option<(Breach, String)> {
     let count = |page: &str| books[page][order.reference()].as_u64().unwrap_or(0);
     let (url, stage, issued) = (&order.url, order.stage, count("certificatesByOrderRef"));
-    let is_revoked = order.certificate.as_ref().is_some_and(|certificate| certificate.is_revoked);
+    let revocation = order.certificate.as_ref().map_or(Revocation::None, |certificate| certificate.revocation);
     match stage {
         _ if issued > 1 => Some((Breach::Twice, format!("{url} has {issued} certificates"))),
         Stage::Valid if issued == 0 => Some((Breach::Missing, format!("{url} is valid and stands in no book"))),
-        Stage::Valid if is_revoked && count("revokedByOrderRef") == 0 => {
-            Some((Breach::Missing, format!("the certificate of {url} was revoked and the books do not say so")))
+        Stage::Valid if revocation != Revocation::None && count("revokedByOrderRef") == 0 => {
+            let words = format!("the revocation of the certificate of {url} was {revocation:?} and stands in no book");
+            Some((Breach::Missing, words))
         }
         Stage::Valid => None,
         Stage::Processing => Some((Breach::Lost, format!("{url} is still in processing"))),
@@ -115,9 +126,9 @@ mod tests {
 
     use super::*;
 
-    fn account(stage: Stage, is_revoked: Option<bool>) -> Account {
+    fn account(stage: Stage, revocation: Option<Revocation>) -> Account {
         let certificate =
-            is_revoked.map(|is_revoked| Certificate { url: String::new(), pem: String::new(), is_revoked });
+            revocation.map(|revocation| Certificate { url: String::new(), pem: String::new(), revocation });
         let order = Order { stage, certificate, ..Order::new("https://localhost/acme/open/order/o1".to_owned()) };
         Account { orders: vec![order], ..Account::new("open", Key::p256()) }
     }
@@ -131,11 +142,12 @@ mod tests {
         let issued = |count: u64| json!({"certificatesByOrderRef": {"o1": count}});
         let revoked = json!({"certificatesByOrderRef": {"o1": 1}, "revokedByOrderRef": {"o1": 1}});
         let table = [
-            (issued(1), account(Stage::Valid, Some(false)), vec![]),
-            (revoked, account(Stage::Valid, Some(true)), vec![]),
-            (issued(1), account(Stage::Valid, Some(true)), vec![Breach::Missing]),
-            (issued(2), account(Stage::Valid, Some(false)), vec![Breach::Twice]),
-            (json!({}), account(Stage::Valid, Some(false)), vec![Breach::Missing]),
+            (issued(1), account(Stage::Valid, Some(Revocation::None)), vec![]),
+            (revoked, account(Stage::Valid, Some(Revocation::Confirmed)), vec![]),
+            (issued(1), account(Stage::Valid, Some(Revocation::Confirmed)), vec![Breach::Missing]),
+            (issued(1), account(Stage::Valid, Some(Revocation::Promised)), vec![Breach::Missing]),
+            (issued(2), account(Stage::Valid, Some(Revocation::None)), vec![Breach::Twice]),
+            (json!({}), account(Stage::Valid, Some(Revocation::None)), vec![Breach::Missing]),
             (json!({}), account(Stage::Invalid, None), vec![]),
             (issued(1), account(Stage::Invalid, None), vec![Breach::Lost]),
             (json!({}), account(Stage::Processing, None), vec![Breach::Lost]),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    ledger::{Account, Breach, Finding, Stage},
+    ledger::{Account, Breach, Finding, Revocation, Stage},
     round::Outcome,
 };
 
@@ -38,7 +38,7 @@ impl Totals {
         for account in &outcome.accounts {
             self.orders += count(account.orders.iter());
             let certificates = account.orders.iter().filter_map(|order| order.certificate.as_ref());
-            self.revocations += count(certificates.filter(|certificate| certificate.is_revoked));
+            self.revocations += count(certificates.filter(|certificate| certificate.revocation != Revocation::None));
             self.certificates += count(account.orders.iter().filter(|order| order.stage == Stage::Valid));
             for (kind, count) in &account.refusals {
                 *self.refusals.entry(kind.clone()).or_default() += count;

@@ -11,7 +11,7 @@ use tests::{key::Key, world::World};
 
 use super::{
     client,
-    hand::{Answers, Hand},
+    hand::{Answers, Hand, PAUSE},
     ledger::Account,
     outside::Responder,
     plan::{Kill, RoundPlan},
@@ -59,6 +59,7 @@ pub(crate) fn play(world: &mut World, responder: Responder, plan: RoundPlan, rou
         clients.into_iter().map(|client| client.join().expect("a client does not panic")).collect()
     });
     world.clear_faults();
+    wait_for_promises(world, &accounts);
     ask_all_again(world, &mut accounts);
     Outcome { round, kills: plan.kills, accounts, took: start.elapsed() }
 }
@@ -73,6 +74,14 @@ pub(crate) fn ask_all_again(world: &World, accounts: &mut [Account]) {
             scope.spawn(move || reckoning::ask_again(account, hand));
         }
     });
+}
+
+/// Gives revocations that nobody asks for any more their time. Those that are not made by then are found in the books.
+fn wait_for_promises(world: &World, accounts: &[Account]) {
+    let until = Instant::now() + OVER_AFTER;
+    while Instant::now() < until && !reckoning::are_promises_kept(&world.books(), accounts) {
+        thread::sleep(PAUSE);
+    }
 }
 
 fn carry_out(world: &mut World, kill: Kill) {
