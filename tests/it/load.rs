@@ -2,6 +2,7 @@
 
 use std::{
     net::TcpStream,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -42,6 +43,55 @@ fn requests_over_the_limit_are_told_to_come_again_and_those_in_hand_are_done() {
         assert_eq!(in_hand.join().unwrap().json()["status"], "pending");
     });
     let _ = quick.read(&quick.account_url()).expect(200);
+}
+
+/// With one thread for all connections: transcripts are read elsewhere, or no two of them were in hand at a time.
+#[test]
+fn readers_of_transcripts_are_told_to_come_again_and_keep_nobody_else_waiting() {
+    const READERS: usize = 4;
+    let world = World::start_with(&[("server", "workers = 1")]);
+    let client = world.account();
+    let names: Vec<_> = (0..100).map(|number| format!("{number}.transcript.example.test")).collect();
+    let order = client.order(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let link = client.url(&format!("transcript/{}", order.url.rsplit('/').next().unwrap()));
+    let site = world.site();
+    let (stop, refused) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let mut waits: Vec<_> = thread::scope(|scope| {
+        for _ in 0..READERS {
+            let _reader = scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let response = site.get(&link);
+                    if response.status == 200 {
+                        assert!(response.text().contains("99.transcript.example.test"), "{response:?}");
+                        continue;
+                    }
+                    let detail = response.assert_problem(503, "serverInternal");
+                    assert!(detail.contains("too many transcripts"), "{detail}");
+                    assert_eq!(response.header("retry-after"), Some("5"), "{response:?}");
+                    let _ = refused.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let started = Instant::now();
+        while refused.load(Ordering::Relaxed) == 0 && started.elapsed() < Duration::from_secs(20) {
+            thread::yield_now();
+        }
+        let directory = || {
+            let started = Instant::now();
+            let _ = site.get(&site.url("open", "directory")).expect(200);
+            started.elapsed()
+        };
+        let waits = (0..9).map(|_| directory()).collect();
+        stop.store(true, Ordering::Relaxed);
+        waits
+    });
+    waits.sort();
+    let refused = refused.into_inner();
+    println!("{READERS} readers, {refused} refusals; the directory came after {waits:?}");
+    assert!(refused > 0, "no two were read at a time");
+    // Where it takes milliseconds; the machine of a test may be busy.
+    assert!(waits[waits.len() / 2] < Duration::from_secs(1), "{waits:?}");
+    let _ = site.get(&link).expect(200);
 }
 
 #[test]

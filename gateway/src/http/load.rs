@@ -2,7 +2,8 @@
 //! were taken are done in time (RFC 8555 §6.6 for the answer, 503 with `Retry-After`).
 //!
 //! What is counted are requests whose body has arrived: slow senders hold a connection and nothing
-//! else. GET and HEAD cost nothing and are not counted.
+//! else. GET and HEAD cost nothing and are not counted, except those of a transcript, which nobody signs and
+//! which have the store read a thousand records: these have a few places of their own.
 
 use std::{
     sync::{
@@ -20,11 +21,15 @@ use crate::ra::Refusal;
 /// When a client that was refused should come again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// Transcripts that are being read at a time. People read them, one by one.
+const TRANSCRIPTS_MAX: usize = 2;
+
 /// The requests in hand, over all threads.
 #[derive(Debug, Clone)]
 pub(super) struct Load {
     in_hand: Arc<AtomicUsize>,
     max: usize,
+    transcripts: Arc<AtomicUsize>,
 }
 
 /// One request in hand, until this is dropped.
@@ -33,19 +38,27 @@ pub(super) struct InHand(Arc<AtomicUsize>);
 
 impl Load {
     pub(super) fn new(max: usize) -> Self {
-        Self { in_hand: Arc::default(), max }
+        Self { in_hand: Arc::default(), max, transcripts: Arc::default() }
     }
 
     /// Takes one more request in hand.
     pub(super) fn take(&self) -> Result<InHand, HttpError> {
-        let taken = InHand(Arc::clone(&self.in_hand));
-        if self.in_hand.fetch_add(1, Ordering::Relaxed) < self.max {
-            return Ok(taken);
-        }
-        let problem =
-            Problem::new(ProblemKind::Unavailable, "the server has too many requests in hand; try again later");
-        Err(Refusal { problem, retry_after: Some(RETRY_AFTER), terms_of_service: None, transcript: None }.into())
+        place(&self.in_hand, self.max, "the server has too many requests in hand; try again later")
     }
+
+    /// Takes one more transcript in hand.
+    pub(super) fn take_transcript(&self) -> Result<InHand, HttpError> {
+        place(&self.transcripts, TRANSCRIPTS_MAX, "too many transcripts are being read at the moment; try again later")
+    }
+}
+
+fn place(taken: &Arc<AtomicUsize>, max: usize, detail: &'static str) -> Result<InHand, HttpError> {
+    let in_hand = InHand(Arc::clone(taken));
+    if taken.fetch_add(1, Ordering::Relaxed) < max {
+        return Ok(in_hand);
+    }
+    let problem = Problem::new(ProblemKind::Unavailable, detail);
+    Err(Refusal { problem, retry_after: Some(RETRY_AFTER), terms_of_service: None, transcript: None }.into())
 }
 
 impl Drop for InHand {
@@ -68,5 +81,16 @@ mod tests {
         assert!(load.take().is_err());
         drop((second, third));
         assert_eq!(load.in_hand.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn transcripts_have_places_of_their_own() {
+        let load = Load::new(1);
+        let transcripts: Vec<_> = (0..TRANSCRIPTS_MAX).map(|_| load.take_transcript().unwrap()).collect();
+        assert!(load.take_transcript().is_err());
+        let signed = load.take().unwrap();
+        drop(transcripts);
+        assert!(load.take().is_err() && load.take_transcript().is_ok());
+        drop(signed);
     }
 }

@@ -269,7 +269,7 @@ impl Entry {
 
     /// The entry as another release, or this one, wrote it; `None` if this one does not know it.
     pub(crate) fn read(stored: &TranscriptEntry) -> Option<Self> {
-        serde_json::from_value(stored.body.clone()).ok()
+        Self::deserialize(&stored.body).ok()
     }
 }
 

@@ -15,10 +15,10 @@ use store::{Job, ReadError, Store, TranscriptEntry, Work};
 use super::entry::Entry;
 use crate::{ra::order::OrderView, redaction::failed_without_tokens};
 
-/// Entries that are read of an order, and of each of its authorizations.
+/// Entries that are read of an order, all that it has as a rule, and of each of its authorizations.
 const OF_ORDER_MAX: usize = 200;
 const OF_AUTHORIZATION_MAX: usize = 40;
-/// Entries of one story.
+/// Entries of one story. What the order's own leave is shared out to its authorizations.
 const LINES_MAX: usize = 1000;
 
 /// What happened, and how things stand.
@@ -74,10 +74,12 @@ impl Story {
             }
             Some(About::Order { view, job }) => {
                 let mut told: Vec<_> = own.into_iter().map(|entry| (None, entry)).collect();
-                for authorization in &view.authorizations {
+                for (authorization, to_come) in view.authorizations.iter().zip((1..=view.authorizations.len()).rev()) {
                     let of = Reference::from(&authorization.id);
-                    let entries = store.transcript(&of, OF_AUTHORIZATION_MAX).await?;
-                    is_all &= entries.len() < OF_AUTHORIZATION_MAX;
+                    let left = LINES_MAX.saturating_sub(told.len());
+                    let share = left.checked_div(to_come).unwrap_or(left).min(OF_AUTHORIZATION_MAX);
+                    let entries = store.transcript(&of, share).await?;
+                    is_all &= entries.len() < share;
                     let identifier = Some(authorization.identifier.clone());
                     told.extend(entries.into_iter().map(|entry| (identifier.clone(), entry)));
                 }
@@ -90,8 +92,6 @@ impl Story {
             }
         };
         told.sort_by(|(_, one), (_, other)| one.place.cmp(&other.place));
-        is_all &= told.len() <= LINES_MAX;
-        told.truncate(LINES_MAX);
         let lines = told.into_iter().map(|(identifier, entry)| {
             let known = Entry::read(&entry);
             Line { at: entry.at, identifier, body: entry.body, entry: known }

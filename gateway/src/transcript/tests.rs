@@ -402,6 +402,33 @@ async fn an_order_of_the_most_identifiers_tells_of_all_of_them() {
 }
 
 #[tokio::test]
+async fn an_order_of_many_looks_is_cut_where_its_names_are_and_tells_how_it_ended() {
+    let gateway = Gateway::new().await;
+    let registration = gateway.registration();
+    let names: Vec<_> = (0..50).map(|number| format!("{number}.test")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let OrderView { order, authorizations } = gateway.order(&registration, &names).await.unwrap();
+    let answered = Entry::ChallengeAnswered { method: ChallengeKind::Http01 };
+    let now = clock::now();
+    for authorization in &authorizations {
+        let mut commit = Commit::new();
+        (0..30).for_each(|_| tell(&gateway.app, &mut commit, &Subject::from(authorization), now, &answered));
+        gateway.app.store.commit(commit).await.unwrap();
+    }
+    let mut commit = Commit::new();
+    let ended = Entry::OrderFailed { problem: detail(ProblemKind::Caa, "the end") };
+    tell(&gateway.app, &mut commit, &Subject::from(&order), now.plus(std::time::Duration::from_secs(60)), &ended);
+    gateway.app.store.commit(commit).await.unwrap();
+    let story = Story::read(&gateway.app.store, &Reference::from(&order.id)).await.unwrap().unwrap();
+    assert!(!story.is_all && (900..=1000).contains(&story.lines.len()), "{} entries", story.lines.len());
+    assert_eq!(story.lines.last().unwrap().entry, Some(ended));
+    for authorization in &authorizations {
+        let of_it = story.lines.iter().filter(|line| line.identifier.as_ref() == Some(&authorization.identifier));
+        assert!(of_it.count() >= 15, "{} has its share", authorization.identifier);
+    }
+}
+
+#[tokio::test]
 async fn an_entry_of_another_release_is_shown_to_operators_and_not_to_clients() {
     let gateway = Gateway::new().await;
     let registration = gateway.registration();

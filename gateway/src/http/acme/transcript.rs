@@ -2,7 +2,8 @@
 //! its client may know. Not part of ACME.
 //!
 //! It is for the person who looks after the client, so it is HTML, or JSON for whoever asks for that.
-//! Nobody signs the request: whoever has the reference may read it, and it changes nothing.
+//! Nobody signs the request: whoever has the reference may read it, and it changes nothing. So that it keeps
+//! nobody waiting, few are read at a time, and not by the threads that serve connections.
 
 use acme::ids::Reference;
 use actix_web::{
@@ -13,15 +14,18 @@ use actix_web::{
     },
     web,
 };
+use store::ReadError;
+use tokio::runtime::Handle;
 
 use crate::{
-    app::App,
+    app::{App, Endpoint},
     clock,
     http::{
         HttpError, Reply,
         authenticate::{app_of, endpoint_of},
         help,
         html::{self, Html},
+        load::{InHand, Load},
     },
     ra,
     transcript::{
@@ -41,14 +45,33 @@ pub(crate) async fn get(request: HttpRequest, path: web::Path<(String, String)>)
     let unknown =
         || ra::Error::not_found("transcript here; it may have been forgotten, or belong to another directory");
     let reference = Reference::parse(&path.1).map_err(|_| unknown())?;
-    let story = Story::read(&app.store, &reference).await.map_err(ra::Error::from)?;
-    let story = story.filter(|story| *story.endpoint() == endpoint.name).ok_or_else(unknown)?;
-    let told = client_safe(&story, clock::now());
+    let place = request.app_data::<web::Data<Load>>().map(|load| load.take_transcript()).transpose()?;
+    let told = read(&app, &endpoint, reference, place).await?.ok_or_else(unknown)?;
     let mut response = if wants_json(&request) { Reply::ok().json(&told) } else { page(&app, &told) };
     let (name, value) = ROBOTS;
     response.headers_mut().insert(name, value);
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     Ok(response)
+}
+
+/// Reads the transcript elsewhere than on the thread that serves this and other connections: it may take a while.
+async fn read(
+    app: &App,
+    endpoint: &Endpoint,
+    reference: Reference,
+    place: Option<InHand>,
+) -> Result<Option<ClientStory>, HttpError> {
+    let (store, here, runtime) = (app.store.clone(), endpoint.name.clone(), Handle::current());
+    let reading = move || {
+        let story = runtime.block_on(Story::read(&store, &reference))?;
+        let story = story.filter(|story| *story.endpoint() == here);
+        let told = story.map(|story| client_safe(&story, clock::now()));
+        // Not before: whoever hangs up does not end the reading.
+        drop(place);
+        Ok(told)
+    };
+    let read: Result<_, ReadError> = web::block(reading).await.map_err(|error| HttpError::internal(&error.into()))?;
+    Ok(read.map_err(ra::Error::from)?)
 }
 
 /// Browsers name HTML first, or take anything.
