@@ -120,7 +120,7 @@ impl Raw {
         value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type))
     }
 
-    /// A page of a proxy, a redirect, nothing: whoever said this, it was not the CM.
+    /// A page of a proxy, a redirect, nothing: whoever said this, it was not the CM, and does not say when it is back.
     pub(super) fn no_answer(&self, path: &str) -> Failure {
         let (start, _) = self.body.split_at(self.body.len().min(LOGGED_OCTETS_MAX));
         tracing::warn!(
@@ -133,7 +133,7 @@ impl Raw {
         Failure::Unanswered {
             silence: Silence::NotTheCm { status: self.status.as_u16() },
             outcome: Outcome::Unknown,
-            retry_after: retry_after(&self.headers),
+            retry_after: None,
         }
     }
 

@@ -111,6 +111,12 @@ async fn a_cm_that_freezes_is_given_up() {
 }
 
 #[tokio::test]
+async fn who_is_not_the_cm_does_not_say_when_it_is_back() {
+    let world = world(|_, _| answer(503, "retry-after: 86400\r\n", "text/html", "<html>")).await;
+    assert_eq!(world.submit().await, Err(unknown()));
+}
+
+#[tokio::test]
 async fn an_attempt_that_may_have_worked_is_not_forgotten_by_the_next() {
     let world = world(|_, before| match before {
         0 => Reply::Octets(Vec::new()),

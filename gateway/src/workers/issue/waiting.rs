@@ -72,6 +72,8 @@ pub(super) async fn come_back(app: &App, issuance: &Issuance, error: &CmError) -
         other @ (Submission::MayHaveBeenSent { .. } | Submission::Accepted { .. }) => other.clone(),
     };
     let why = PutOff::CmUndecided { error: error.to_string() };
+    // Whatever the CM wants, an order that expires is told so.
+    let wanted = wanted.min(issuance.order.value.expires.since(clock::now()));
     put_off(app, issuance, why, submission, wanted.max(backoff), attempt.saturating_add(1)).await
 }
 

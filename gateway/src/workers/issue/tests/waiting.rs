@@ -48,6 +48,24 @@ async fn a_submission_over_the_limit_waits_as_long_as_the_cm_says() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_does_not_wait_for_the_cm_beyond_its_own_end() {
+    let case = Case::new().await;
+    let day = Some(Duration::from_secs(86_400 * 365));
+    case.gateway
+        .cm
+        .next(Operation::Submit, Fault::Answers(CmError::Unavailable { retry_after: day, outcome: Outcome::Unknown }));
+    case.attempt().await.unwrap();
+    let (due, order) =
+        (case.gateway.job(&case.job_id()).await.unwrap().value.due_at, case.gateway.order_now(&case.order).await);
+    assert!(due <= order.expires && due > clock::now().plus(AWAY_MAX), "{due}, {}", order.expires);
+    case.expire().await;
+    case.gateway.cm.is_away(true);
+    case.attempt().await.unwrap();
+    let pause = case.gateway.job(&case.job_id()).await.unwrap().value.due_at.since(clock::now());
+    assert!(pause > Duration::from_millis(500), "it is not asked all the time: {pause:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_breaks_the_contract_decides_nothing() {
     let case = Case::new().await;
     let detail = String::from("an answer of HTML");
