@@ -14,6 +14,18 @@ use crate::{
     transcript::{self, Entry, Subject},
 };
 
+/// Attempts at a report on an order that is not known, at most: of an earlier release, some ten days.
+const ATTEMPTS_MAX: u32 = 3000;
+
+/// Whether nobody waits for the report any more: what the order was is forgotten, and so is its certificate here.
+async fn has_ended(app: &App, job: &Stored<Job>) -> anyhow::Result<bool> {
+    let Work::ConfirmDelivery { order, .. } = &job.value.work else { return Ok(false) };
+    Ok(match order {
+        Some(order) => app.store.order(order).await?.is_none(),
+        None => job.value.attempt >= ATTEMPTS_MAX,
+    })
+}
+
 /// Reports to the CM that the certificate passed every check, so that it may publish it, or which it
 /// failed (CM contract section 4.4, delivery).
 pub(crate) async fn confirm_delivery(
@@ -31,7 +43,9 @@ pub(crate) async fn confirm_delivery(
     let outcome = if failed.is_empty() { Delivery::Accepted } else { Delivery::Refused(failed.to_vec()) };
     let (reported, calls) = observed(app.cm.confirm_delivery(realm, request, &outcome)).await;
     let error = match reported {
-        Err(error @ (CmError::Unavailable { .. } | CmError::RateLimited { .. })) => return Err(error.into()),
+        Err(error @ (CmError::Unavailable { .. } | CmError::RateLimited { .. })) if !has_ended(app, job).await? => {
+            return Err(error.into());
+        }
         Err(error) => {
             tracing::error!(%request, %error, "ALARM: the CM does not take the report on a certificate");
             Some(error.to_string())
