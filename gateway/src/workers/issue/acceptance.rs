@@ -8,10 +8,14 @@ use acme::{
     problem::{Problem, ProblemKind},
     time::Timestamp,
 };
-use cm_connector::{Certificate, RequestClaims};
+use cm_connector::{Certificate, RequestClaims, RequestState, observed};
 use store::{Commit, Issued, Job, SerialClaim, Submission};
 
-use super::{Issuance, ending::fail_with, waiting::put_off};
+use super::{
+    Issuance,
+    ending::fail_with,
+    waiting::{come_back, put_off},
+};
 use crate::{
     app::App,
     audit::{self, Event},
@@ -85,6 +89,32 @@ pub(super) async fn accept(
     app.metrics.certificates_issued.inc();
     app.waiters.wake(&next.id);
     Ok(())
+}
+
+/// The order has its certificate from a request that this gateway does not know. The CM is asked which one that is: it
+/// waits to be told what became of its certificate, and may have made another one for ours.
+pub(super) async fn accept_earlier(
+    app: &App,
+    issuance: &mut Issuance,
+    certificate: &Certificate,
+) -> anyhow::Result<()> {
+    let (found, calls) = observed(app.cm.request_by_order(&issuance.realm, &issuance.order.value.id)).await;
+    issuance.tale.asked(calls);
+    let request = match found {
+        Ok(found) => found.map(|state| match state {
+            RequestState::Issued { id, .. } | RequestState::Pending { id, .. } | RequestState::Refused { id, .. } => id,
+        }),
+        Err(error) => return come_back(app, issuance, &error).await,
+    };
+    if request.is_none() {
+        tracing::error!(order = %issuance.order.value.id, certificate = %certificate.id,
+            "ALARM: the CM says that the order has a certificate, and knows no request for it; it cannot be told what \
+             becomes of it");
+    }
+    if matches!(issuance.submission, Submission::NotSent) {
+        issuance.submission = Submission::MayHaveBeenSent { since: clock::now() };
+    }
+    accept(app, issuance, request.as_ref(), certificate, &claims_of(certificate)).await
 }
 
 /// How long to hold a certificate that begins a little ahead of our clock, until it may be delivered; `None`

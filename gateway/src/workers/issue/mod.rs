@@ -27,7 +27,7 @@ use store::{CaaLooks, Job, ProfileTerms, Stored, Submission, Work};
 
 pub(crate) use self::delivery::confirm_delivery;
 use self::{
-    acceptance::{accept, claims_of},
+    acceptance::{accept, accept_earlier},
     answer::{Asked, look_up, send},
     clearance::{Clearance, may_be_sent},
     ending::{fail, not_taken, over, refuse_evidence, withdraw},
@@ -105,9 +105,7 @@ pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
             }
         }
         // The order has its certificate already, under whatever key (CM contract section 3, rule 7).
-        (Err(CmError::AlreadyIssued(certificate)), _) => {
-            accept(app, &issuance, None, &certificate, &claims_of(&certificate)).await
-        }
+        (Err(CmError::AlreadyIssued(certificate)), _) => accept_earlier(app, &mut issuance, &certificate).await,
         // Refused where it was submitted, nothing was and will be issued under this key (section 4.4).
         // The same answer to a look-up says nothing about what was submitted before.
         (Err(CmError::Refused(problem)), Asked::Submitted) => fail(app, &issuance, problem).await,

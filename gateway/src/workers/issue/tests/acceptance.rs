@@ -24,6 +24,21 @@ async fn a_certificate_that_the_order_has_already_is_taken() {
     case.attempt().await.unwrap();
     assert_eq!(case.status().await, OrderStatus::Valid);
     assert_eq!(case.gateway.cm.certificates().len(), 1);
+    run_all(&case.gateway).await;
+    assert_eq!(case.gateway.cm.deliveries(), [Delivery::Accepted], "or the CM does not publish it");
+    assert_eq!(case.count(Operation::Request), 1, "whether it is the only one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_the_order_has_already_waits_until_the_cm_says_of_which_request_it_is() {
+    let case = Case::new().await;
+    issued_under_another_key(&case).await;
+    case.gateway.cm.next(Operation::RequestByOrder, Fault::Answers(away(Outcome::Unknown)));
+    case.attempt().await.unwrap();
+    assert_eq!(case.status().await, OrderStatus::Processing);
+    case.run().await;
+    run_all(&case.gateway).await;
+    assert_eq!(case.gateway.cm.deliveries(), [Delivery::Accepted]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -32,7 +47,7 @@ async fn a_certificate_that_the_order_has_already_is_checked() {
     case.gateway.cm.rule(Ruling::Wrong(Flaw::OtherKey));
     issued_under_another_key(&case).await;
     case.attempt().await.unwrap();
-    assert_eq!(case.problem().await.kind, ProblemKind::ServerInternal);
+    assert_withheld(&case, Check::PublicKey).await;
 }
 
 /// The certificate is nowhere to be had, and the CM and the operator know why.
@@ -188,6 +203,21 @@ async fn delivery_is_confirmed_after_the_commit_and_until_the_cm_has_answered() 
     confirm().await.unwrap();
     assert_eq!(case.gateway.jobs().await, []);
     assert_eq!(case.gateway.cm.deliveries(), [Delivery::Accepted, Delivery::Accepted, Delivery::Accepted]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_the_cm_never_takes_ends_with_the_memory_of_its_order() {
+    let case = Case::new().await;
+    case.attempt().await.unwrap();
+    let [job] = case.gateway.jobs().await.try_into().unwrap();
+    let Work::ConfirmDelivery { realm, request, failed, .. } = job.value.work.clone() else { panic!("{job:?}") };
+    let confirm = || confirm_delivery(&case.gateway.app, &job, &realm, &request, &failed);
+    case.gateway.cm.is_away(true);
+    assert!(confirm().await.is_err(), "it is tried again");
+    let years = clock::now().plus(Duration::from_secs(10 * 365 * 86_400));
+    while case.gateway.app.store.sweep(years, 50).await.unwrap() > 0 {}
+    confirm().await.unwrap();
+    assert_eq!(case.gateway.jobs().await, []);
 }
 
 #[tokio::test(start_paused = true)]
