@@ -22,13 +22,17 @@ const EACH: usize = 1_250;
 const KINDS: [&str; 4] = ["body", "second request", "head", "handshake"];
 /// Connections from one address of loopback: fewer than one address may have.
 const PER_ADDRESS: usize = 100;
-/// How long the gateway lets each of them stall.
-const CUT_AFTER: Duration = Duration::from_secs(15);
+/// How long the gateway lets each of them stall: longer than it takes to open them all.
+const CUT_AFTER: Duration = Duration::from_secs(30);
 /// What a busy machine may add.
 const SLACK: Duration = Duration::from_secs(20);
+/// So many must stand at the same time: all but those that a busy machine was too slow to open before the first were cut.
+const STANDING_MIN: usize = 4 * EACH * 9 / 10;
 /// Requests of others while they stand.
 const OTHERS: usize = 100;
-/// What the slowest of a hundred other requests may take on a busy machine; measured it is far less.
+/// What half of the other requests may take; measured it is a few milliseconds.
+const MEDIAN_MAX: Duration = Duration::from_millis(100);
+/// What the slowest of them may take on a machine that does other things at the same time.
 const P99_MAX: Duration = Duration::from_secs(2);
 /// The most memory that they may cost the gateway, in KiB: 64 KiB each.
 const MEMORY_KIB_MAX: u64 = 64 * 4 * EACH as u64;
@@ -37,9 +41,9 @@ const MEMORY_KIB_MAX: u64 = 64 * 4 * EACH as u64;
 fn five_thousand_stalled_connections_are_cut_in_time_and_keep_nobody_waiting() {
     raise_open_files(12_000);
     let world = World::start_with(&[
-        ("server", "handshake_timeout_secs = 15"),
-        ("server", "head_timeout_secs = 15"),
-        ("server", "body_timeout_secs = 15"),
+        ("server", "handshake_timeout_secs = 30"),
+        ("server", "head_timeout_secs = 30"),
+        ("server", "body_timeout_secs = 30"),
     ]);
     let site = world.site();
     let _ = site.get(&site.url("open", "directory")).expect(200);
@@ -82,7 +86,8 @@ fn five_thousand_stalled_connections_are_cut_in_time_and_keep_nobody_waiting() {
         memory / u64::try_from(4 * EACH).unwrap(),
     );
     assert!(longest < CUT_AFTER + SLACK, "one stood for {longest:?}");
-    assert!(standing > 2 * EACH, "{standing} stood at once, too few to tell");
+    assert!(standing >= STANDING_MIN, "{standing} stood at once, too few to tell");
+    assert!(median < MEDIAN_MAX, "{median:?}");
     assert!(p99 < P99_MAX, "{p99:?}");
     assert!(memory < MEMORY_KIB_MAX, "{memory} KiB");
     let _ = site.get(&site.url("open", "directory")).expect(200);
