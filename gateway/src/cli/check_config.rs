@@ -40,6 +40,9 @@ fn own_certificate(settings: &Settings) -> Option<String> {
     let own = &settings.server_certificate;
     let (endpoint, names) = (own.from_endpoint.as_ref()?, settings.server_names().join(", "));
     let from = format!("server certificate for {names} from endpoint {endpoint}");
+    if let Err(error) = server_certificate::require_usable(settings) {
+        return Some(format!("{from}: {error:#}; serve moves it aside and asks for another"));
+    }
     let validity = tls::server_identity(settings).validity().ok();
     let expires = validity.map(|validity| validity.not_after);
     Some(match expires.filter(|_| !server_certificate::is_awaited(settings)) {

@@ -121,9 +121,9 @@ impl Pairs {
     }
 }
 
-/// That the files of the server can be used, as far as there has to be any yet.
+/// That the files of the server can be used, as far as there has to be any yet and the gateway does not get another by itself.
 pub(super) fn check_server(settings: &Settings) -> anyhow::Result<()> {
-    if server_certificate::is_awaited(settings) {
+    if server_certificate::is_awaited(settings) || server_certificate::require_usable(settings).is_err() {
         return rsa_identity(settings).map_or(Ok(()), |identity| identity.read().map(|_| ()));
     }
     Pairs::read(settings).map(|_| ())

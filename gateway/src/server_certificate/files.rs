@@ -18,13 +18,19 @@ use acme::{
 };
 use anyhow::Context as _;
 use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject as _};
+use rustls::{
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _},
+    sign::CertifiedKey,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{ServerCertificate, require_private};
 
 /// Key and chain by the CM.
 const ISSUED: &str = "server.pem";
+/// What was there and could not be used.
+const UNUSABLE: &str = "server.pem.unusable";
 /// Key and certificate by nobody, shown until there is one by the CM.
 const PROVISIONAL: &str = "provisional.pem";
 const ACCOUNT_KEY: &str = "account.key";
@@ -70,7 +76,23 @@ impl<'a> Files<'a> {
         self.0.join(ACCOUNT_KEY).exists()
     }
 
-    /// Makes the folder, and something to show to clients if there is nothing.
+    /// That the certificate by the CM can be shown to clients, if there is one; expired or not.
+    pub(crate) fn require_usable(&self) -> anyhow::Result<()> {
+        if self.is_awaited() {
+            return Ok(());
+        }
+        let path = self.0.join(ISSUED);
+        let _leaf = read_leaf(&path)?;
+        require_private(&path, SETTING)?;
+        let chain: Vec<_> = CertificateDer::pem_file_iter(&path).and_then(Iterator::collect)?;
+        let key = PrivateKeyDer::from_pem_file(&path)
+            .with_context(|| format!("{SETTING}: {} holds no private key in PEM", path.display()))?;
+        CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+            .with_context(|| format!("{SETTING}: key and certificate in {} do not belong together", path.display()))?;
+        Ok(())
+    }
+
+    /// Makes the folder, puts aside what cannot be used, and makes something to show to clients if there is nothing.
     pub(crate) fn prepare(&self, names: &[String]) -> anyhow::Result<()> {
         const OWNER_ONLY: u32 = 0o700;
         fs::DirBuilder::new()
@@ -78,6 +100,17 @@ impl<'a> Files<'a> {
             .mode(OWNER_ONLY)
             .create(self.0)
             .with_context(|| format!("{SETTING}: cannot make {}", self.0.display()))?;
+        if let Err(error) = self.require_usable() {
+            let (path, moved_to) = (self.0.join(ISSUED), self.0.join(UNUSABLE));
+            fs::rename(&path, &moved_to)
+                .with_context(|| format!("{SETTING}: cannot move {} to {}", path.display(), moved_to.display()))?;
+            tracing::error!(
+                reason = format!("{error:#}"),
+                moved_to = %moved_to.display(),
+                "ALARM: the server certificate cannot be used and was moved aside; another is asked for, and until it comes \
+                 clients see one that nobody vouches for"
+            );
+        }
         if self.is_awaited() {
             let key = KeyPair::generate()?;
             let certificate = CertificateParams::new(names.to_vec())?.self_signed(&key)?;
@@ -202,6 +235,37 @@ mod tests {
         assert_eq!(files.shown_leaf().unwrap(), *certificate.der(), "a start changes nothing");
         assert_ne!(provisional, *certificate.der());
         assert_eq!(mode(&files.shown()), 0o600);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_moved_aside_at_the_start_and_what_can_be_stays() {
+        let folder = Folder::new();
+        let files = Files(&folder.0);
+        let names = [String::from("acme.example.test")];
+        files.prepare(&names).unwrap();
+        let [key, other] = [0, 1].map(|_| KeyPair::generate().unwrap());
+        let certificate = CertificateParams::new(names.to_vec()).unwrap().self_signed(&key).unwrap().pem();
+        let (key, other) = (key.serialize_pem(), other.serialize_pem());
+        let issued = folder.0.join(ISSUED);
+        for (text, mode) in [
+            (String::new(), 0o600),
+            (String::from("half a fi"), 0o600),
+            (key.clone(), 0o600),
+            (certificate.clone(), 0o600),
+            (format!("{other}{certificate}"), 0o600),
+            (format!("{key}{certificate}"), 0o644),
+        ] {
+            files.write(ISSUED, &text).unwrap();
+            fs::set_permissions(&issued, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(files.require_usable().is_err(), "{mode:o} {text}");
+            files.prepare(&names).unwrap();
+            assert!(files.is_awaited() && files.require_usable().is_ok(), "{mode:o} {text}");
+            assert!(files.shown_leaf().is_ok(), "there is something to show");
+            assert_eq!(fs::read_to_string(folder.0.join(UNUSABLE)).unwrap(), text);
+        }
+        files.install(&key, &certificate).unwrap();
+        files.prepare(&names).unwrap();
+        assert_eq!(fs::read_to_string(&issued).unwrap(), format!("{key}{certificate}"));
     }
 
     #[test]

@@ -57,6 +57,12 @@ pub(crate) fn is_awaited(settings: &Settings) -> bool {
     own.from_endpoint.is_some() && Files::of(own).is_awaited()
 }
 
+/// That what the CM issued last can be shown to clients, if anything. What cannot be is moved aside at the start.
+pub(crate) fn require_usable(settings: &Settings) -> anyhow::Result<()> {
+    let own = &settings.server_certificate;
+    if own.from_endpoint.is_none() { Ok(()) } else { Files::of(own).require_usable() }
+}
+
 /// Makes what the listener needs before it listens.
 pub(crate) fn prepare(settings: &Settings) -> anyhow::Result<()> {
     let own = &settings.server_certificate;

@@ -131,7 +131,7 @@ fn a_gateway_without_any_file_gets_a_certificate_and_keeps_it_over_restarts() {
     assert_eq!(world.stop_gateway(), Some(0));
     fs::remove_file(folder(&site).join("server.pem")).unwrap();
     world.restart_gateway();
-    assert_ne!(accepted(&site).unwrap(), first);
+    assert_ne!(wait_for("a certificate", RENEWED_WITHIN, || accepted(&site)), first);
     assert_eq!(world.books()["registrations"], before, "no other account was made");
     let output =
         Command::new(binaries::gateway()).arg("check-config").arg("--config").arg(site.settings_file()).output();
@@ -275,6 +275,26 @@ fn an_order_that_waits_for_approval_is_taken_up_after_a_crash_and_ends_in_one_ce
     assert_eq!(names(&shown), [NAME]);
     assert_eq!((certificates(&world), world.certificates_of(&url)), (before + 1, 1));
     wait_for("the end of the order", RENEWED_WITHIN, || under_way().is_none().then_some(()));
+}
+
+#[test]
+fn a_certificate_file_that_cannot_be_used_is_moved_aside_at_the_start_and_another_asked_for() {
+    let mut world = open_world();
+    let site = world.site().clone();
+    // Between the file and the listener is a moment.
+    let first = wait_for("a certificate", RENEWED_WITHIN, || accepted(&site));
+    assert_eq!(world.stop_gateway(), Some(0));
+    let file = folder(&site).join("server.pem");
+    fs::write(&file, "").unwrap();
+    let said = world.command(&["check-config"]).unwrap();
+    assert!(said.contains("server.pem holds no certificate in PEM") && said.contains("moves it aside"), "{said}");
+    assert!(file.exists(), "check-config changes nothing");
+    world.restart_gateway();
+    let second = wait_for("another certificate", RENEWED_WITHIN, || accepted(&site));
+    assert!(second != first && certificates(&world) == 2);
+    assert_eq!(fs::read(folder(&site).join("server.pem.unusable")).unwrap(), b"");
+    let log = fs::read_to_string(site.log("gateway")).unwrap();
+    assert!(log.contains("ALARM: the server certificate cannot be used and was moved aside"), "{log}");
 }
 
 #[test]
