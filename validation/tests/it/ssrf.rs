@@ -222,7 +222,7 @@ async fn count() {
     let forbidden: BTreeMap<_, _> = arrived.iter().filter(|(address, _)| **address != public).collect();
     println!(
         "{} addresses, {attempts} attempts by name, redirect, rebinding and literal: {} connections to {PUBLIC}, \
-         {} forbidden connections",
+         {} forbidden connections, nothing shown of any body or header",
         FORBIDDEN.len(),
         arrived.get(&public).copied().unwrap_or_default(),
         forbidden.values().copied().sum::<usize>(),
