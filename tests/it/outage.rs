@@ -47,6 +47,12 @@ fn an_outage_of_the_cm_under_load_loses_no_order_and_ends_without_a_stampede() {
     change_cm(&mut world, &rate(1000), &rate(PER_SECOND_MAX), |_| {});
     world.kill_gateway();
     world.restart_gateway();
+    // Until its place in a feed is known, the gateway believes nothing that it remembers.
+    let realms = fs::read_to_string(world.site().settings_file()).unwrap().matches("[endpoints.").count();
+    wait_for("the event feeds", Duration::from_secs(30), || {
+        let metrics = world.site().ops("/metrics").expect(200).text();
+        (metrics.matches("event_feed_answered_timestamp_seconds{").count() == realms).then_some(())
+    });
     let until_now = requests(&world).len();
     let clients: Vec<Client> = (0..CLIENTS).map(|_| world.account()).collect();
     let issued = clients[0].issue(&["before.outage.test"]);
