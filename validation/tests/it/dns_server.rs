@@ -79,6 +79,17 @@ fn name(text: &str) -> Name {
     Name::from_ascii(format!("{text}.")).unwrap()
 }
 
+/// A port that is free for both. One that was free for TCP may be a query's for UDP.
+async fn one_port() -> (TcpListener, UdpSocket, SocketAddr) {
+    loop {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        if let Ok(udp) = UdpSocket::bind(address).await {
+            return (tcp, udp, address);
+        }
+    }
+}
+
 type Answers = dyn Fn(&Asked) -> Answer + Send + Sync;
 
 /// The server; it runs as long as the test's runtime.
@@ -89,9 +100,7 @@ pub(crate) struct DnsServer {
 
 impl DnsServer {
     pub(crate) async fn start(answers: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = tcp.local_addr().unwrap();
-        let udp = UdpSocket::bind(address).await.unwrap();
+        let (tcp, udp, address) = one_port().await;
         let asked = Arc::new(Mutex::new(Vec::new()));
         let answers: Arc<Answers> = Arc::new(answers);
         tokio::spawn(serve_udp(udp, Arc::clone(&answers), Arc::clone(&asked)));
