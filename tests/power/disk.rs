@@ -12,7 +12,7 @@ use std::{
 use super::plan::FileSystem;
 
 /// Room for a round several times over; what is not used takes none.
-const OCTETS: u64 = 192 * 1024 * 1024;
+const OCTETS: u64 = 512 * 1024 * 1024;
 /// Mounts in a mount namespace of its own, which ends with the process: nothing is left behind, whatever dies.
 const MOUNT: &str = "mount -o \"loop,$1\" \"$2\" \"$3\" && shift 3 && exec \"$@\"";
 /// Copies of an image are taken until one is of a single moment.
