@@ -9,6 +9,7 @@
 //! A certificate that was issued here is known here, and by what right it may be revoked. Then nothing is asked before the
 //! revocation is written down. Of others the CM is asked first whose they are: anybody can present any certificate.
 
+mod answer;
 mod journal;
 mod known;
 

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use acme::{
     ids::{EndpointName, IdempotencyKey, RealmName, RegistrationId},
-    problem::{Problem, ProblemKind},
     time::Timestamp,
 };
 use anyhow::Context as _;
@@ -19,7 +18,10 @@ use cm_connector::{Basis, CmError, Outcome, Revocation, Revoked};
 use store::{Commit, CommitError, Job, RevocationCall, RevocationWork, Stored, Work};
 use tokio::time::timeout;
 
-use super::super::{Error, again_on_conflict};
+use super::{
+    super::{Error, again_on_conflict},
+    answer::{GOES_ON, goes_on, may_still_be_done, told},
+};
 use crate::{
     app::{App, Endpoint},
     audit::{self, Event},
@@ -31,10 +33,6 @@ const OWN_ATTEMPT: Duration = Duration::from_secs(21);
 
 /// How long a client waits for the CM to confirm (CM contract section 8).
 const CALL_MAX: Duration = Duration::from_secs(20);
-
-/// What a client is told of a revocation that is written down and not confirmed.
-const GOES_ON: &str = "the certificate authority has not confirmed the revocation yet; this server goes on asking for it; repeat the request \
-                       to learn whether it is done";
 
 /// How often one attempt goes over to what was asked since.
 const NEWER_CALLS_MAX: usize = 3;
@@ -378,50 +376,5 @@ const fn account(basis: &Basis) -> Option<&RegistrationId> {
     match basis {
         Basis::Account { registration } | Basis::Authorizations { registration, .. } => Some(registration),
         Basis::CertificateKey | Basis::GatewayPolicy => None,
-    }
-}
-
-/// What a client is told while a revocation goes on: that it need not begin again.
-fn goes_on(error: Error) -> Error {
-    match error {
-        Error::Refused(mut refusal) if refusal.problem.kind == ProblemKind::Unavailable => {
-            refusal.problem = Problem::new(ProblemKind::Unavailable, GOES_ON);
-            Error::Refused(refusal)
-        }
-        refused @ Error::Refused(_) => refused,
-        Error::Conflict | Error::Internal(_) => Error::unavailable(GOES_ON, None),
-    }
-}
-
-/// Whether the CM may revoke on another call. What it refuses for good is the request. If it refuses the gateway, as
-/// while an officer has taken its role away, or answers what is no answer, that may change, and it was accepted. A
-/// certificate that it does not find it knew when the revocation was authorised, so it may know it again (CM contract section 8).
-fn may_still_be_done(error: &CmError) -> bool {
-    match error {
-        CmError::Unavailable { .. }
-        | CmError::RateLimited { .. }
-        | CmError::Internal { .. }
-        | CmError::BindingRefused(_)
-        | CmError::KeyInUse { .. }
-        | CmError::AlreadyIssued(_) => true,
-        CmError::Refused(problem) => problem.kind == ProblemKind::NotFound,
-        CmError::EvidenceRefused(_) | CmError::AlreadyRevoked => false,
-    }
-}
-
-fn told(error: CmError) -> Error {
-    match error {
-        CmError::EvidenceRefused(_) => Error::refused(
-            ProblemKind::Unauthorized,
-            "the proofs of control are not accepted for a revocation; prove control of all names again in a new order",
-        ),
-        CmError::Refused(_)
-        | CmError::BindingRefused(_)
-        | CmError::RateLimited { .. }
-        | CmError::KeyInUse { .. }
-        | CmError::AlreadyRevoked
-        | CmError::AlreadyIssued(_)
-        | CmError::Unavailable { .. }
-        | CmError::Internal { .. } => error.into(),
     }
 }
