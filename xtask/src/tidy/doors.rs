@@ -97,7 +97,7 @@ const DOORS: [Door; 12] = [
             &[
                 "gateway/src/server_certificate/",
                 "gateway/src/testing/",
-                "gateway/src/http/server/tests.rs",
+                "gateway/src/http/server/tests/tls.rs",
                 "sandbox/",
             ],
         )),
