@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::{Desk, registrations::status};
 use crate::{
+    allowlist,
     cm::{Cm, request::View},
     error::Failure,
-    output::{Answer, snake_case, table},
+    output::{Answer, fields, snake_case, table},
 };
 
 /// What to do.
@@ -19,6 +20,11 @@ pub(crate) enum Command {
         /// Most requests to show
         #[arg(long, value_name = "N", default_value_t = 200)]
         limit: usize,
+    },
+    /// Show what one request asks for, and for whom
+    Show {
+        /// The request, req_...
+        id: String,
     },
     /// Let a certificate be issued
     Approve {
@@ -45,6 +51,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure> {
     match command {
         Command::List { limit } => list(desk, limit).await,
+        Command::Show { id } => show(desk, &id).await,
         Command::Approve { id, comment } => decide(desk, &id, "approve", None, comment).await,
         Command::Reject { id, reason, comment } => {
             let reason = status::reason(&reason).map_err(|why| Failure::Usage(format!("--reason: {why}")))?;
@@ -56,14 +63,14 @@ pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure
 async fn list(desk: &Desk, limit: usize) -> Result<Answer, Failure> {
     let cm = desk.cm()?;
     let list = cm.requests("pending-approval", limit).await?;
-    let row = |Waiting { request, owner, officer }| {
-        let View { id, received_at, profile, registration, order_ref, status: _ } = request;
-        vec![id, received_at, profile, registration, owner, officer, order_ref]
+    let row = |Waiting { request, owner, officer, .. }| {
+        let names = request.names();
+        vec![request.id, names, request.profile, request.registration, owner, officer, request.received_at]
     };
     let rows: Vec<Vec<String>> = waiting(&cm, &list.items).await?.into_iter().map(row).collect();
     let mut text = match rows.as_slice() {
         [] => "nothing waits for a decision".to_owned(),
-        rows => table(&["REQUEST", "RECEIVED", "PROFILE", "REGISTRATION", "OWNER", "CREATED BY", "ORDER"], rows),
+        rows => table(&["REQUEST", "NAMES", "PROFILE", "REGISTRATION", "OWNER", "CREATED BY", "RECEIVED"], rows),
     };
     if !list.complete {
         text.push_str("\n... and more: give a higher --limit");
@@ -78,18 +85,57 @@ pub(crate) struct Waiting {
     pub(crate) owner: String,
     /// Who made the registration, and so may not decide.
     pub(crate) officer: String,
+    /// What the registration allows, an entry a line.
+    pub(crate) allows: String,
 }
 
 /// Looks up whose requests these are.
 pub(crate) async fn waiting(cm: &Cm, requests: &[Value]) -> Result<Vec<Waiting>, Failure> {
     let mut waiting = Vec::new();
     for request in requests {
-        let request = View::of(request)?;
-        let registration = cm.registration(&request.registration).await?.view;
-        let (owner, officer) = (registration.owner.unwrap_or_default(), registration.officer.unwrap_or_default());
-        waiting.push(Waiting { request, owner, officer });
+        waiting.push(known_of(cm, View::of(request)?).await?);
     }
     Ok(waiting)
+}
+
+async fn known_of(cm: &Cm, request: View) -> Result<Waiting, Failure> {
+    let registration = cm.registration(&request.registration).await?.view;
+    Ok(Waiting {
+        request,
+        owner: registration.owner.unwrap_or_default(),
+        officer: registration.officer.unwrap_or_default(),
+        allows: allowlist::lines(&registration.allowed_identifiers),
+    })
+}
+
+async fn show(desk: &Desk, id: &str) -> Result<Answer, Failure> {
+    let cm = desk.cm()?;
+    let json = cm.request(id).await?;
+    let one = known_of(&cm, View::of(&json)?).await?;
+    Ok(Answer::new(fields(&facts(&one)), snake_case(&json)))
+}
+
+/// Everything that is to be known before deciding, as names and values; a value can be empty.
+pub(crate) fn facts(one: &Waiting) -> Vec<(&'static str, String)> {
+    let View { id, status, registration, order_ref, profile, received_at, .. } = &one.request;
+    let said = |member: &Option<String>| member.clone().unwrap_or_default();
+    vec![
+        ("request", id.clone()),
+        ("status", status.clone()),
+        ("names", one.request.names()),
+        ("profile", profile.clone()),
+        ("from", said(&one.request.not_before)),
+        ("until", said(&one.request.not_after)),
+        ("key", said(&one.request.spki_sha256)),
+        ("replaces", said(&one.request.replaces)),
+        ("registration", registration.clone()),
+        ("owner", one.owner.clone()),
+        ("created by", one.officer.clone()),
+        ("allows", one.allows.clone()),
+        ("received", received_at.clone()),
+        ("decide by", said(&one.request.decide_by)),
+        ("order", order_ref.clone()),
+    ]
 }
 
 async fn decide(

@@ -46,6 +46,9 @@ pub(crate) struct Search {
     /// Of this registration
     #[arg(long, value_name = "ID")]
     pub(crate) registration: Option<String>,
+    /// Of the registrations that came from this one
+    #[arg(long, value_name = "ID", conflicts_with = "registration")]
+    pub(crate) parent: Option<String>,
     /// For this DNS name, wildcard name or address
     #[arg(long, value_name = "NAME")]
     pub(crate) identifier: Option<String>,
@@ -146,6 +149,7 @@ pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure
 pub(crate) fn query(search: Search) -> Vec<(&'static str, String)> {
     let members = [
         ("registration", search.registration),
+        ("parent", search.parent),
         ("identifier", search.identifier),
         ("status", search.status),
         ("serial", search.serial.map(|serial| serial.to_ascii_lowercase().replace([':', ' '], ""))),

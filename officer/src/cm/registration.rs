@@ -117,6 +117,8 @@ pub(crate) struct Search {
     pub(crate) identifier: Option<String>,
     /// The id of its external account key.
     pub(crate) key_id: Option<String>,
+    /// The registration that they came from.
+    pub(crate) parent: Option<String>,
 }
 
 impl Registration {
@@ -139,6 +141,7 @@ impl Cm {
             ("owner", search.owner),
             ("identifier", search.identifier),
             ("eabKid", search.key_id),
+            ("parent", search.parent),
         ];
         let query = members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         self.list("registrations", query, limit).await

@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     cli::{approvals, registrations::status},
-    cm::request::View,
     error::Failure,
     output::shown,
 };
@@ -39,15 +38,12 @@ struct Waiting {
 pub(super) async fn list(console: &Console, query: &Fields) -> Result<HttpResponse, Failure> {
     let list = console.cm.requests("pending-approval", REQUESTS_MAX).await?;
     let waiting = approvals::waiting(&console.cm, &list.items).await?.into_iter().map(|one| {
-        let View { id, received_at, profile, registration, order_ref, status: _ } = one.request;
-        let facts = vec![
-            ("owner", shown(&one.owner)),
-            ("created by", shown(&one.officer)),
-            ("profile", shown(&profile)),
-            ("received", shown(&received_at)),
-            ("order", shown(&order_ref)),
-        ];
-        Waiting { id, registration, facts }
+        // What the page shows by itself is left out.
+        let facts = approvals::facts(&one).into_iter();
+        let facts =
+            facts.filter(|(name, value)| !["request", "status", "registration"].contains(name) && !value.is_empty());
+        let facts = facts.map(|(name, value)| (name, shown(&value))).collect();
+        Waiting { id: one.request.id, registration: one.request.registration, facts }
     });
     Ok(answer::page(&Page {
         frame: Frame::new(console, "approvals", "Approvals"),

@@ -59,6 +59,7 @@ pub(super) async fn list(console: &Console, query: &Fields) -> Result<HttpRespon
     let owned = |name: &str| query.text(name).map(str::to_owned);
     let search = Search {
         registration: owned("registration"),
+        parent: None,
         identifier: owned("identifier"),
         status: owned("status"),
         serial: owned("serial"),

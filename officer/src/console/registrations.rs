@@ -62,6 +62,7 @@ pub(super) async fn list(console: &Console, query: &Fields) -> Result<HttpRespon
         owner: query.text("owner").map(str::to_owned),
         identifier: query.text("identifier").map(str::to_owned),
         key_id: None,
+        parent: None,
     };
     let headings = &["Registration", "Status", "Owner", "Key id", "Allows"];
     let table = Table::of("Registrations that fit", headings, "No registration fits.", rows(console, search).await);

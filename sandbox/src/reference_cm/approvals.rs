@@ -129,7 +129,8 @@ fn tell(
 ) -> Result<(), Problem> {
     events::emit(tx, call.now, &request.realm, kind, &request.id, None, &json!({"orderRef": request.order_ref}))?;
     let after: Value = json!({"status": request.status.name(), "reason": decision.reason,
-                              "comment": decision.comment});
+                              "comment": decision.comment, "registration": request.registration,
+                              "profile": request.profile, "identifiers": request.plan.identifiers});
     audit::effect(tx, call, &request.id, Change { before: None, after: Some(after) })
 }
 

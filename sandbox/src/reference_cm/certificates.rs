@@ -296,7 +296,8 @@ pub(crate) fn get_certificate(cm: &ReferenceCm, call: &Call) -> Result<Answer, P
 /// `GET …/certificates?…`
 pub(crate) fn find_certificates(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
     const KEYS: &[&str] = &["registration", "orderRef", "serial", "issuer", "sha256", "spkiSha256", "limit", "cursor"];
-    const FREE: &[&str] = &["identifier", "status", "issuedAfter", "notAfterBefore", "revokedAfter", "profile"];
+    const FREE: &[&str] =
+        &["parent", "identifier", "status", "issuedAfter", "notAfterBefore", "revokedAfter", "profile"];
     call.only_query(&[KEYS, FREE].concat())?;
     let (realm, _) = cm.realm(call)?;
     let by_key = ["orderRef", "serial", "sha256", "spkiSha256"].iter().any(|name| call.query(name).is_some());
@@ -331,6 +332,7 @@ pub(crate) fn find_certificates(cm: &ReferenceCm, call: &Call) -> Result<Answer,
                AND (?11 IS NULL OR revoked_at > ?11)
                AND (?12 IS NULL OR EXISTS
                     (SELECT 1 FROM certificate_name WHERE name = ?12 AND certificate = certificate.id))
+               AND (?13 IS NULL OR registration IN (SELECT id FROM registration WHERE parent = ?13))
              ORDER BY id",
         )?;
         let mut rows = statement.query(params![
@@ -345,7 +347,8 @@ pub(crate) fn find_certificates(cm: &ReferenceCm, call: &Call) -> Result<Answer,
             issued_after,
             not_after_before,
             revoked_after,
-            identifier.map(|identifier| identifier.to_string())
+            identifier.map(|identifier| identifier.to_string()),
+            call.query("parent")
         ])?;
         let mut found: Vec<Certificate> = Vec::new();
         while found.len() <= limit

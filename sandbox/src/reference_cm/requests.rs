@@ -206,6 +206,9 @@ impl CertificateRequest {
         Ok(json!({
             "id": self.id, "status": status.name(), "registration": self.registration,
             "orderRef": self.order_ref, "profile": self.profile,
+            "identifiers": self.plan.identifiers, "spkiSha256": self.plan.spki_sha256,
+            "notBefore": self.plan.wanted_not_before, "notAfter": self.plan.wanted_not_after,
+            "replaces": self.plan.replaces, "decideBy": self.decide_by,
             "receivedAt": self.received_at, "finishedAt": finished_at,
             "csrSha256": self.csr_sha256, "retryAfter": retry_after(status),
             "problem": problem, "certificate": certificate,

@@ -30,6 +30,7 @@ const FIXED: &[&str] = &[
     "updatedAt",
     "key",
     "previousKeys",
+    "directoryLink",
     "parent",
     "officer",
     "statusReason",
@@ -226,7 +227,7 @@ pub(crate) fn read_registration(cm: &ReferenceCm, call: &Call) -> Result<Answer,
 
 /// `GET …/registrations`: by key or kid for everybody, by other members for those who may search.
 pub(crate) fn find_registrations(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
-    call.only_query(&["key", "eabKid", "status", "owner", "identifier", "limit", "cursor"])?;
+    call.only_query(&["key", "eabKid", "status", "owner", "identifier", "parent", "limit", "cursor"])?;
     let (realm_name, _) = cm.realm(call)?;
     match (call.query("key"), call.query("eabKid")) {
         (Some(_), Some(_)) => Err(Problem::new(Code::Malformed, "look up by key or by eabKid, not both")),
@@ -266,10 +267,11 @@ fn search(cm: &ReferenceCm, call: &Call, realm: &str) -> Result<Answer, Problem>
         let mut statement = tx.prepare(
             "SELECT document FROM registration
              WHERE realm = ?1 AND id > ?2 AND (?3 IS NULL OR status = ?3)
-               AND (?4 IS NULL OR owner = ?4)
+               AND (?4 IS NULL OR owner = ?4) AND (?5 IS NULL OR parent = ?5)
              ORDER BY id",
         )?;
-        let mut rows = statement.query(params![realm, after, call.query("status"), call.query("owner")])?;
+        let (status, owner, parent) = (call.query("status"), call.query("owner"), call.query("parent"));
+        let mut rows = statement.query(params![realm, after, status, owner, parent])?;
         let mut found: Vec<Registration> = Vec::new();
         while found.len() <= limit
             && let Some(row) = rows.next()?

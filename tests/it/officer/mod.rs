@@ -1,6 +1,7 @@
 //! The program acme-officer against the real CM, and what clients of the gateway notice of it.
 
 mod agreement;
+mod approvals;
 mod certificates;
 mod console;
 mod explain;

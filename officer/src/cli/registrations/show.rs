@@ -25,6 +25,9 @@ pub(crate) struct Search {
     /// Whose own list allows this name or address
     #[arg(long, value_name = "NAME")]
     identifier: Option<String>,
+    /// That came from this one: the accounts of a key that binds many
+    #[arg(long, value_name = "ID")]
+    parent: Option<String>,
     /// Most registrations to show
     #[arg(long, value_name = "N", default_value_t = 200)]
     limit: usize,
@@ -38,6 +41,7 @@ pub(super) async fn list(search: Search, desk: &Desk) -> Result<Answer, Failure>
         owner: search.owner,
         identifier: search.identifier,
         key_id: None,
+        parent: search.parent,
     };
     let list = desk.cm()?.registrations(search, limit).await?;
     let registrations = list.items.iter().cloned().map(Registration::of).collect::<Result<Vec<_>, _>>()?;
