@@ -39,6 +39,8 @@ kinds! {
     RegistrationKind as RegistrationId;
     /// A certificate request in the CM (`req_…`).
     CertificateRequestKind as CertificateRequestId;
+    /// A waiver in the CM (`wav_…`).
+    WaiverKind as WaiverId;
     /// The key under which one order is submitted to the CM, and never another one
     /// (CM contract section 3, Idempotency-Key).
     IdempotencyKind as IdempotencyKey;

@@ -27,4 +27,5 @@ pub mod secret;
 pub mod signature;
 pub mod subject_names;
 pub mod time;
+pub mod waiver;
 pub mod wire;

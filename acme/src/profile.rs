@@ -41,6 +41,8 @@ pub struct Profile {
     pub caa: CaaPolicy,
     /// The ways to prove control that the CM accepts; `None` if it does not say.
     pub methods: Option<Vec<ChallengeKind>>,
+    /// Whether the CM accepts a waiver in place of a proof (CM contract section 4.3); never unless it says so.
+    pub waivers: bool,
     /// How old a proof of control may be when a certificate is asked for; `None` if the CM does not
     /// say.
     pub proof_age_max: Option<Duration>,

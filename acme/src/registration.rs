@@ -12,6 +12,7 @@ use crate::{
     identifier::DnsName,
     ids::{ProfileName, RegistrationId},
     time::Timestamp,
+    waiver::Waiver,
 };
 
 /// The CM's record, as far as the gateway needs it.
@@ -35,6 +36,8 @@ pub struct Registration {
     pub allowed_identifiers: AllowedIdentifiers,
     /// Profiles it may ask for; empty means the realm's default profile only.
     pub allowed_profiles: Vec<ProfileName>,
+    /// Waivers of challenges that were in force when the CM was asked, its parent's among them.
+    pub waivers: Vec<Waiver>,
 }
 
 /// The account key of a registration.

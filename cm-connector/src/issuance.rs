@@ -11,6 +11,7 @@ use acme::{
     ids::{AuthorizationId, CertificateRequestId, OrderId, ProfileName, RegistrationId},
     problem::Problem,
     time::Timestamp,
+    waiver::Waived,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,7 @@ pub struct CertificateRequest {
     pub proof: Proof,
 }
 
-/// How control of one identifier was proven.
+/// How control of one identifier was proven, or by what waiver it need not be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validation {
     /// What was proven; for a wildcard the wildcard itself.
@@ -56,6 +57,9 @@ pub struct Validation {
     pub evidence: Evidence,
     /// True if the proof was made for an earlier order.
     pub reused: bool,
+    /// The waiver that takes the place of a proof. The evidence then tells nothing but time and CAA records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<Waived>,
 }
 
 /// What the CM's answer says about the request itself (V11 of CM contract section 7).
@@ -129,6 +133,7 @@ impl Validation {
             kind,
             evidence: evidence.clone(),
             reused,
+            waived: None,
         })
     }
 }

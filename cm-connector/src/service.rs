@@ -29,6 +29,8 @@ pub struct Identity {
 pub enum Capability {
     /// It says when certificates should be renewed.
     RenewalInfo,
+    /// Its registrations may have waivers of challenges.
+    Waivers,
 }
 
 impl Capability {
@@ -37,6 +39,7 @@ impl Capability {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RenewalInfo => "renewal-info",
+            Self::Waivers => "waivers",
         }
     }
 }

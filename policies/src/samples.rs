@@ -46,6 +46,7 @@ pub(crate) fn profile() -> Profile {
         must_staple: MustStaple::IfRequested,
         caa: CaaPolicy::Optional,
         methods: Some(vec![ChallengeKind::Http01, ChallengeKind::Dns01]),
+        waivers: false,
         proof_age_max: Some(Duration::from_secs(8 * 86_400)),
     }
 }
@@ -69,5 +70,6 @@ pub(crate) fn registration() -> Registration {
             exclude: vec![suffix("vpn.example.com")],
         },
         allowed_profiles: vec![ProfileName::parse("tls-server").unwrap()],
+        waivers: Vec::new(),
     }
 }

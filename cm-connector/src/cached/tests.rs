@@ -163,6 +163,7 @@ fn registration(text: &str) -> Registration {
         external_account: None,
         allowed_identifiers: AllowedIdentifiers::Any { exclude: Vec::new() },
         allowed_profiles: Vec::new(),
+        waivers: Vec::new(),
     }
 }
 

@@ -270,6 +270,7 @@ pub(crate) fn new_registration(key: PublicKey) -> Registration {
         external_account: None,
         allowed_identifiers: AllowedIdentifiers::Any { exclude: Vec::new() },
         allowed_profiles: Vec::new(),
+        waivers: Vec::new(),
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn profile() -> Option<Profile> {
         must_staple: MustStaple::IfRequested,
         caa: CaaPolicy::Optional,
         methods: None,
+        waivers: false,
         proof_age_max: None,
     })
 }

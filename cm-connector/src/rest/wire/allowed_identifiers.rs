@@ -52,7 +52,8 @@ pub(in crate::rest) fn convert(json: Value) -> AllowedIdentifiers {
     }
 }
 
-fn rule(json: Value) -> Option<IdentifierRule> {
+/// Takes one rule; `None` if it is not understood.
+pub(super) fn rule(json: Value) -> Option<IdentifierRule> {
     let rule = serde_json::from_value::<Rule>(json).ok()?;
     match (rule.kind.as_str(), rule.matches.as_str()) {
         ("dns", "suffix") => Some(IdentifierRule::Suffix { name: name(&rule.value)?, wildcards: rule.wildcards }),

@@ -15,6 +15,8 @@ use super::{Broken, duration, parsed};
 const APPROVAL_TIMEOUT: Duration = Duration::from_secs(7 * 86_400);
 /// Most identifiers in a certificate if the CM does not say (section 3, Limits).
 const IDENTIFIERS_MAX: usize = 100;
+/// The method of an identifier whose proof is waived (section 4.3, Waivers).
+pub(super) const WAIVED: &str = "waived";
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -102,6 +104,7 @@ impl ProfileIn {
                 Some("off") => CaaPolicy::Off,
                 Some(_) => CaaPolicy::Required,
             },
+            waivers: self.validation.methods.iter().flatten().any(|method| method == WAIVED),
             methods: self.validation.methods.map(|methods| known(&methods)),
             proof_age_max: self.validation.max_age.as_deref().map(duration).transpose()?,
             key_types: self.key_types,
@@ -151,6 +154,7 @@ mod tests {
                 ChallengeKind::TlsAlpn01,
                 ChallengeKind::DnsAccount01,
             ]),
+            waivers: false,
             proof_age_max: Some(Duration::from_secs(8 * 86_400)),
         };
         assert_eq!(profile, expected);
@@ -178,6 +182,15 @@ mod tests {
         }
         let methods = with("/validation/methods", json!(["carrier-pigeon-01", "dns-01"])).unwrap().methods;
         assert_eq!(methods, Some(vec![ChallengeKind::Dns01]));
+        for (methods, waivers) in [
+            (json!(["waived"]), true),
+            (json!(["dns-01", "waived"]), true),
+            (json!(["Waived", "waived-02"]), false),
+            (json!([]), false),
+            (json!(null), false),
+        ] {
+            assert_eq!(with("/validation/methods", methods.clone()).unwrap().waivers, waivers, "{methods}");
+        }
         assert!(with("/validation/maxAge", json!("a week")).is_err());
         assert!(with("/validity/max", json!("three months")).is_err());
         assert_eq!(with("/maxIdentifiers", json!(100_000)).unwrap().identifiers_max, 100);

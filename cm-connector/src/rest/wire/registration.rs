@@ -8,7 +8,7 @@ use acme::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Broken, ClientOut, ProofOut, allowed_identifiers, parsed};
+use super::{Broken, ClientOut, ProofOut, allowed_identifiers, parsed, waiver};
 use crate::{Jws, NewRegistration, Proof, RegistrationUpdate};
 
 #[derive(Debug, Deserialize)]
@@ -17,6 +17,8 @@ pub(in crate::rest) struct RegistrationIn {
     id: String,
     version: u64,
     realm: String,
+    #[serde(default)]
+    mode: String,
     status: String,
     #[serde(default)]
     key: Option<KeyIn>,
@@ -32,6 +34,8 @@ pub(in crate::rest) struct RegistrationIn {
     allowed_identifiers: Value,
     #[serde(default)]
     allowed_profiles: Vec<String>,
+    #[serde(default)]
+    waivers: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,8 +64,13 @@ impl RegistrationIn {
         if self.realm != realm.as_str() {
             return Err(Broken(format!("a registration of realm {realm} was asked for")));
         }
+        let id = parsed("id", &self.id)?;
+        let parent = self.parent.map(|id| parsed("parent", &id)).transpose()?;
+        // Only an officer's registration has waivers.
+        let waivers = if self.mode == "preregistered" { self.waivers } else { Value::Null };
         let registration = Registration {
-            id: parsed("id", &self.id)?,
+            waivers: waiver::convert(waivers, &id, parent.as_ref()),
+            id,
             version: self.version,
             status: status(&self.status),
             key: self.key.map(KeyIn::convert).transpose()?,
@@ -74,7 +83,6 @@ impl RegistrationIn {
             allowed_identifiers: allowed_identifiers::convert(self.allowed_identifiers),
             allowed_profiles: profiles(&self.allowed_profiles)?,
         };
-        let parent = self.parent.map(|id| parsed("parent", &id)).transpose()?;
         Ok(Answered { registration, parent })
     }
 }
@@ -293,6 +301,18 @@ mod tests {
         };
         assert_eq!(under(of(None), Some(of(Some("shared")))).external_account.as_deref(), Some("shared"));
         assert_eq!(under(of(None), None).external_account, None);
+    }
+
+    #[test]
+    fn only_what_an_officer_registered_has_waivers() {
+        let waivers = |mode: &str| {
+            let change = |json: &mut Value| {
+                json["mode"] = json!(mode);
+                json["waivers"] = json!([examples::waiver()]);
+            };
+            answered(change).unwrap().registration.waivers.len()
+        };
+        assert_eq!((waivers("preregistered"), waivers("open"), waivers("unheard-of")), (1, 0, 0));
     }
 
     #[test]

@@ -13,7 +13,9 @@ use acme::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Broken, ClientOut, ProofOut, certificate::CertificateIn, parsed, sha256};
+use super::{
+    Broken, ClientOut, ProofOut, certificate::CertificateIn, parsed, profile::WAIVED, sha256, waiver::WaivedOut,
+};
 use crate::{
     CertificateRequest, CmError, Delivery, Refusal, RequestClaims, RequestState, Validation,
     rest::{
@@ -48,7 +50,9 @@ pub(in crate::rest) struct ValidationOut<'a> {
     authz_ref: &'a str,
     validated_at: String,
     reused: bool,
-    perspectives: [PerspectiveOut<'a>; 1],
+    perspectives: Vec<PerspectiveOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiver: Option<WaivedOut<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     caa: Option<CaaOut<'a>>,
 }
@@ -94,20 +98,26 @@ impl<'a> RequestOut<'a> {
 impl<'a> ValidationOut<'a> {
     pub(in crate::rest) fn of(validation: &'a Validation) -> Self {
         let at = validation.evidence.at.to_string();
+        let seen = || PerspectiveOut {
+            id: &validation.evidence.perspective,
+            source: &validation.evidence.source,
+            target: &validation.evidence.target,
+            result: "valid",
+            at: at.clone(),
+        };
+        let (method, perspectives) = match &validation.waived {
+            Some(_) => (WAIVED, Vec::new()),
+            None => (validation.kind.as_str(), vec![seen()]),
+        };
         Self {
             identifier: validation.identifier.without_wildcard(),
             wildcard: validation.identifier.is_wildcard(),
-            method: validation.kind.as_str(),
+            method,
             authz_ref: validation.authorization.as_str(),
-            validated_at: at.clone(),
+            perspectives,
+            validated_at: at,
             reused: validation.reused,
-            perspectives: [PerspectiveOut {
-                id: &validation.evidence.perspective,
-                source: &validation.evidence.source,
-                target: &validation.evidence.target,
-                result: "valid",
-                at,
-            }],
+            waiver: validation.waived.as_ref().map(WaivedOut::of),
             caa: validation.evidence.caa.as_ref().map(CaaOut::of),
         }
     }
@@ -250,6 +260,7 @@ mod tests {
         challenge::{ChallengeKind, Evidence},
         identifier::DnsName,
         time::Timestamp,
+        waiver::{KeyDigest, Waived},
     };
     use serde_json::json;
 
@@ -386,6 +397,7 @@ mod tests {
                     reusable_until: None,
                 },
                 reused: false,
+                waived: None,
             }
         };
         let request = CertificateRequest {
@@ -439,10 +451,44 @@ mod tests {
                 reusable_until: None,
             },
             reused: true,
+            waived: None,
         };
         let json = serde_json::to_value(ValidationOut::of(&validation)).unwrap();
         assert_eq!(json["caa"], json!({"result": "no-records", "checkedAt": "1970-01-01T00:00:00Z"}));
         assert_eq!(json["reused"], json!(true));
+    }
+
+    #[test]
+    fn a_waived_validation_is_that_of_the_contract() {
+        let at: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let mut validation = Validation {
+            identifier: Identifier::parse_dns("p7.printers.example.com").unwrap(),
+            authorization: "01KANM7R4F".parse().unwrap(),
+            kind: ChallengeKind::Http01,
+            evidence: Evidence {
+                perspective: "local".into(),
+                source: "192.0.2.44".into(),
+                target: String::new(),
+                at,
+                caa: Some(look("example.com", false, "2026-11-22T10:00:00Z")),
+                reusable_until: None,
+            },
+            reused: false,
+            waived: Some(Waived {
+                waiver: "wav_01KANM3T9V5R8YFZ2Q6W4XH7CE".parse().unwrap(),
+                proposed_by: "urn:cm:officer:anna".into(),
+                decided_by: "urn:cm:approver:bert".into(),
+                reason: "printers cannot open port 80, ticket 5120".into(),
+                address: "::ffff:192.0.2.44".parse().unwrap(),
+                client_certificate: None,
+            }),
+        };
+        let mut expected = examples::waived_validation();
+        assert_eq!(serde_json::to_value(ValidationOut::of(&validation)).unwrap(), expected);
+        let digest = KeyDigest::of_spki(b"key");
+        validation.waived.as_mut().unwrap().client_certificate = Some(digest);
+        expected["waiver"]["clientCertificate"] = json!(digest.to_string());
+        assert_eq!(serde_json::to_value(ValidationOut::of(&validation)).unwrap(), expected);
     }
 
     #[test]

@@ -298,6 +298,7 @@ impl State {
             external_account: request.external_account_binding.as_ref().map(|_| String::from("kid-1")),
             allowed_identifiers: AllowedIdentifiers::Any { exclude: Vec::new() },
             allowed_profiles: Vec::new(),
+            waivers: Vec::new(),
         };
         self.registrations.insert(registration.id.clone(), registration.clone());
         Ok(Registered { registration, created: true })
@@ -375,6 +376,7 @@ fn profile(name: &str, is_default: bool) -> Profile {
         must_staple: MustStaple::Never,
         caa: CaaPolicy::Optional,
         methods: None,
+        waivers: false,
         proof_age_max: None,
     }
 }
