@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::ReferenceCm;
 use super::call::{Answer, Call};
 use super::create::{NEW_ACCOUNT, announce, blank};
+use super::directory_link::{self, Token};
 use super::jws::{Jws, MacAlgorithm};
 use super::key::PublicKey;
 use super::moment::Moment;
@@ -31,7 +32,8 @@ const REJECTED: &str = "the external account binding is not accepted";
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct BindRequest {
-    eab: Jws,
+    eab: Option<Jws>,
+    directory_token: Option<String>,
     key: KeyIn,
     #[serde(default)]
     contacts: Vec<String>,
@@ -41,8 +43,15 @@ struct BindRequest {
     proof: Option<Proof>,
 }
 
+/// What the pre-registration is found by.
+enum Means<'a> {
+    Binding(Binding<'a>),
+    Link(Token),
+}
+
 /// The binding JWS, read but not yet verified.
-struct Binding {
+struct Binding<'a> {
+    jws: &'a Jws,
     kid: String,
     algorithm: MacAlgorithm,
 }
@@ -54,15 +63,34 @@ pub(crate) fn bind_registration(cm: &ReferenceCm, call: &Call) -> Result<Answer,
     request.client.check()?;
     let key = request.key.read()?;
     check_contacts(&request.contacts)?;
-    let binding = read_binding(realm, &request, &key)?;
-    verify_proof(realm, &request, &key)?;
-    cm.database.write(|tx| bind(cm, call, tx, realm_name, &request, &key, &binding))
+    let means = match (&request.eab, &request.directory_token) {
+        (Some(eab), None) => {
+            let binding = read_binding(realm, &request, eab, &key)?;
+            verify_proof(realm, &request, eab, &key)?;
+            Means::Binding(binding)
+        }
+        (None, Some(token)) => {
+            directory_link::must_be_offered(cm)?;
+            let token = Token::parse(token)?;
+            directory_link::verify_proof(realm, request.proof.as_ref(), &key, &request.contacts, &token)?;
+            Means::Link(token)
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Problem::malformed("/eab", "exactly one of eab and directoryToken must be there"));
+        }
+    };
+    cm.database.write(|tx| bind(cm, call, tx, realm_name, &request, &key, &means))
 }
 
 /// Step 1: what can be seen without any secret.
-fn read_binding(realm: &Realm, request: &BindRequest, key: &PublicKey) -> Result<Binding, Problem> {
+fn read_binding<'a>(
+    realm: &Realm,
+    request: &BindRequest,
+    eab: &'a Jws,
+    key: &PublicKey,
+) -> Result<Binding<'a>, Problem> {
     let rejected = |detail: &str| Problem::new(Code::EabRejected, REJECTED).audited(detail);
-    let header = request.eab.header().map_err(rejected)?;
+    let header = eab.header().map_err(rejected)?;
     let algorithm =
         MacAlgorithm::from_name(&header.alg).ok_or_else(|| rejected("the algorithm of the binding is no MAC"))?;
     if header.nonce.is_some() || header.jwk.is_some() {
@@ -80,8 +108,7 @@ fn read_binding(realm: &Realm, request: &BindRequest, key: &PublicKey) -> Result
             return Err(rejected("binding and proof were sent to different URLs"));
         }
     }
-    let payload: Value = request
-        .eab
+    let payload: Value = eab
         .payload()
         .ok()
         .and_then(|octets| serde_json::from_slice(&octets).ok())
@@ -90,18 +117,18 @@ fn read_binding(realm: &Realm, request: &BindRequest, key: &PublicKey) -> Result
     if bound.thumbprint() != key.thumbprint() {
         return Err(rejected("the binding is for another account key"));
     }
-    Ok(Binding { kid, algorithm })
+    Ok(Binding { jws: eab, kid, algorithm })
 }
 
 /// Step 2: newAccount by this key, with this very binding in it.
-fn verify_proof(realm: &Realm, request: &BindRequest, key: &PublicKey) -> Result<(), Problem> {
+fn verify_proof(realm: &Realm, request: &BindRequest, eab: &Jws, key: &PublicKey) -> Result<(), Problem> {
     let Some(verified) = proof::by_key(realm, request.proof.as_ref(), key, NEW_ACCOUNT)? else {
         return Ok(());
     };
     let payload: Value = verified.read()?;
     let inside: Option<Jws> =
         payload.get("externalAccountBinding").and_then(|binding| serde_json::from_value(binding.clone()).ok());
-    if inside.as_ref() != Some(&request.eab) {
+    if inside.as_ref() != Some(eab) {
         return Err(proof::invalid("the proof does not contain this binding"));
     }
     if !are_contacts_of(&payload, &request.contacts) {
@@ -117,24 +144,34 @@ fn bind(
     realm: &str,
     request: &BindRequest,
     key: &PublicKey,
-    binding: &Binding,
+    means: &Means<'_>,
 ) -> Result<Answer, Problem> {
     let source = request.client.ip.clone().unwrap_or_else(|| call.source.to_string());
-    let subjects = [format!("kid:{}", binding.kid), format!("ip:{source}")];
+    let mut subjects = vec![format!("ip:{source}")];
+    if let Means::Binding(binding) = means {
+        subjects.push(format!("kid:{}", binding.kid));
+    }
     throttle(tx, realm, &subjects, cm.settings.limits.eab_failures, call.now)?;
-    let registration = check_mac(tx, call, realm, request, binding, &subjects)?;
+    let registration = match means {
+        Means::Binding(binding) => check_mac(tx, call, realm, binding, &subjects)?,
+        Means::Link(token) => check_token(tx, call, realm, token, &subjects)?,
+    };
     let Some(eab) = registration.eab.clone() else {
         return Err(Problem::internal("a registration found by kid has no EAB part"));
     };
-    may_bind(&registration, &eab, call.now)?;
+    match means {
+        Means::Binding(_) => must_be_in_window(&eab, call.now)?,
+        Means::Link(_) => directory_link::must_be_in_window(&registration, call.now)?,
+    }
+    must_take_keys(&registration)?;
 
     // A repeated bind comes before "used up": its key is the one that used it up.
     let thumbprint = key.thumbprint();
     let existing = by_thumbprint(tx, realm, &thumbprint)?;
     if let Some(existing) = existing {
-        let through_this_kid =
+        let is_bound_to_it =
             existing.id == registration.id || existing.parent.as_deref() == Some(registration.id.as_str());
-        return if through_this_kid {
+        return if is_bound_to_it {
             existing.answer(200, cm, call, tx)
         } else {
             Err(Problem::new(Code::KeyInUse, "the key has a registration already")
@@ -178,8 +215,7 @@ fn check_mac(
     tx: &Transaction<'_>,
     call: &Call,
     realm: &str,
-    request: &BindRequest,
-    binding: &Binding,
+    binding: &Binding<'_>,
     subjects: &[String],
 ) -> Result<Registration, Problem> {
     let registration = by_kid(tx, realm, &binding.kid)?;
@@ -188,7 +224,7 @@ fn check_mac(
         tx.query_row("SELECT secret FROM eab_secret WHERE registration = ?1", [id], |row| row.get(0)).optional()?;
     let known = secret.is_some();
     let secret = secret.unwrap_or_else(|| super::ids::random_octets::<32>().to_vec());
-    let mac_is_good = request.eab.verify_mac(binding.algorithm, &secret);
+    let mac_is_good = binding.jws.verify_mac(binding.algorithm, &secret);
     let algorithm_is_allowed = registration
         .as_ref()
         .and_then(|registration| registration.eab.as_ref())
@@ -196,13 +232,7 @@ fn check_mac(
     match registration {
         Some(registration) if known && mac_is_good && algorithm_is_allowed => Ok(registration),
         Some(_) | None => {
-            tx.execute("DELETE FROM eab_failure WHERE at <= ?1", [call.now.plus_seconds(-WINDOW_SECS).millis()])?;
-            for subject in subjects {
-                tx.execute(
-                    "INSERT INTO eab_failure (realm, subject, at) VALUES (?1, ?2, ?3)",
-                    params![realm, subject, call.now.millis()],
-                )?;
-            }
+            count_failure(tx, realm, subjects, call.now)?;
             let reason = if !known {
                 "unknown kid"
             } else if mac_is_good {
@@ -215,8 +245,36 @@ fn check_mac(
     }
 }
 
+/// Step 3 for a link.
+fn check_token(
+    tx: &Transaction<'_>,
+    call: &Call,
+    realm: &str,
+    token: &Token,
+    subjects: &[String],
+) -> Result<Registration, Problem> {
+    match directory_link::by_token(tx, realm, token, call.now)? {
+        Some(registration) => Ok(registration),
+        None => {
+            count_failure(tx, realm, subjects, call.now)?;
+            Err(directory_link::rejected().keeping_effects())
+        }
+    }
+}
+
+fn count_failure(tx: &Transaction<'_>, realm: &str, subjects: &[String], now: Moment) -> Result<(), Problem> {
+    tx.execute("DELETE FROM eab_failure WHERE at <= ?1", [now.plus_seconds(-WINDOW_SECS).millis()])?;
+    for subject in subjects {
+        tx.execute(
+            "INSERT INTO eab_failure (realm, subject, at) VALUES (?1, ?2, ?3)",
+            params![realm, subject, now.millis()],
+        )?;
+    }
+    Ok(())
+}
+
 /// Step 4: only now window and status are told apart.
-fn may_bind(registration: &Registration, eab: &Eab, now: Moment) -> Result<(), Problem> {
+fn must_be_in_window(eab: &Eab, now: Moment) -> Result<(), Problem> {
     let too_early = eab.not_before.is_some_and(|begin| now < begin);
     let too_late = eab.not_after.is_some_and(|end| now >= end);
     if too_early || too_late {
@@ -229,6 +287,11 @@ fn may_bind(registration: &Registration, eab: &Eab, now: Moment) -> Result<(), P
             },
         ));
     }
+    Ok(())
+}
+
+/// Step 4, second half.
+fn must_take_keys(registration: &Registration) -> Result<(), Problem> {
     match registration.status {
         Status::Pending | Status::Active => Ok(()),
         Status::Suspended | Status::Deactivated | Status::Revoked => {

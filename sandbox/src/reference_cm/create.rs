@@ -249,6 +249,7 @@ pub(crate) fn blank(realm: &str, mode: Mode, by: &str, now: Moment) -> Registrat
         contacts: Vec::new(),
         terms_of_service_agreed_at: None,
         eab: None,
+        directory_link: None,
         parent: None,
         allowed_identifiers: AllowedIdentifiers::Any { exclude: Vec::new() },
         allowed_profiles: Vec::new(),

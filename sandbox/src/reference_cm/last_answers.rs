@@ -1,9 +1,11 @@
 //! What each operation answered last, for the fault that sends an answer a second time.
 //!
-//! One answer an operation, in memory.
+//! One answer an operation, in memory; none that nobody may keep, for it has a secret in it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+
+use http::header::CACHE_CONTROL;
 
 use super::call::Answer;
 use super::operations::Operation;
@@ -14,9 +16,11 @@ use super::problem::Problem;
 pub(crate) struct LastAnswers(Mutex<BTreeMap<&'static str, Answer>>);
 
 impl LastAnswers {
-    /// Keeps an answer; refusals are not kept.
+    /// Keeps an answer; refusals and answers with secrets are not kept.
     pub(crate) fn remember(&self, operation: Operation, answer: &Result<Answer, Problem>) {
-        if let Ok(answer) = answer {
+        if let Ok(answer) = answer
+            && !answer.headers.iter().any(|(name, value)| *name == CACHE_CONTROL && value == "no-store")
+        {
             let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             answers.insert(operation.name(), answer.clone());
         }

@@ -15,6 +15,7 @@ mod create;
 mod csr;
 mod database;
 mod delivery;
+mod directory_link;
 mod door;
 mod events;
 mod evidence;

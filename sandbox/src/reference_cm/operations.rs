@@ -12,9 +12,9 @@ pub(crate) enum Right {
     ReadService,
     /// Create a registration in open mode.
     CreateOpen,
-    /// Pre-register; new EAB secret.
+    /// Pre-register; new EAB secret, rebinding, directory link.
     Preregister,
-    /// Bind an account key by EAB.
+    /// Bind an account key by EAB or directory link.
     Bind,
     /// Read one registration, look up by key or kid.
     ReadRegistration,
@@ -114,6 +114,8 @@ operations! {
     SetRegistrationStatus => "setRegistrationStatus", [ActForAccount, GovernRegistration], true;
     ChangeKey => "changeKey", [ActForAccount], true;
     NewEabSecret => "newEabSecret", [Preregister], true;
+    NewDirectoryLink => "newDirectoryLink", [Preregister], true;
+    RemoveDirectoryLink => "removeDirectoryLink", [Preregister], true;
     FindRequests => "findRequests", [ReadRequest], false;
     RequestCertificate => "requestCertificate", [RequestCertificate], true;
     GetRequest => "getRequest", [ReadRequest], false;
@@ -161,6 +163,8 @@ mod tests {
         (Operation::SetRegistrationStatus, [true, true, false, false]),
         (Operation::ChangeKey, [true, false, false, false]),
         (Operation::NewEabSecret, [false, true, false, false]),
+        (Operation::NewDirectoryLink, [false, true, false, false]),
+        (Operation::RemoveDirectoryLink, [false, true, false, false]),
         (Operation::FindRequests, [true, true, true, true]),
         (Operation::RequestCertificate, [true, false, false, false]),
         (Operation::GetRequest, [true, true, true, true]),

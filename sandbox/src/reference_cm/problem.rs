@@ -47,6 +47,7 @@ codes! {
     Forbidden => "forbidden", 403, false, "Not permitted for this identity";
     NotFound => "not-found", 404, false, "Not found";
     EabRejected => "eab-rejected", 403, false, "External account binding rejected";
+    LinkRejected => "link-rejected", 403, false, "Directory link rejected";
     EabThrottled => "eab-throttled", 429, true, "Too many failed bindings";
     PreregistrationNotInWindow => "preregistration-not-in-window", 403, false, "Pre-registration cannot be bound now";
     PreregistrationExhausted => "preregistration-exhausted", 403, false, "Pre-registration is used up";

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::ReferenceCm;
 use super::allowlist::AllowedIdentifiers;
 use super::call::{Answer, Call};
+use super::directory_link::DirectoryLink;
 use super::jws::MacAlgorithm;
 use super::key::PublicKey;
 use super::moment::{Moment, Span};
@@ -146,6 +147,9 @@ pub(crate) struct Registration {
     pub(crate) terms_of_service_agreed_at: Option<Moment>,
     /// EAB part.
     pub(crate) eab: Option<Eab>,
+    /// The link that binds to it; its token lies elsewhere.
+    #[serde(default)]
+    pub(crate) directory_link: Option<DirectoryLink>,
     /// The multi-use pre-registration it came from.
     pub(crate) parent: Option<String>,
     /// Names it may have certified.

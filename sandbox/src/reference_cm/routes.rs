@@ -13,13 +13,14 @@ use super::moment::Moment;
 use super::operations::Operation as Op;
 use super::problem::{Code, Problem};
 use super::{
-    approvals, audit, bind, certificates, create, delivery, events, issuance, key_change, requests, revocation,
-    service, status, update,
+    approvals, audit, bind, certificates, create, delivery, directory_link, events, issuance, key_change, requests,
+    revocation, service, status, update,
 };
 
 const GET: MethodFilter = MethodFilter::GET;
 const POST: MethodFilter = MethodFilter::POST;
 const PATCH: MethodFilter = MethodFilter::PATCH;
+const DELETE: MethodFilter = MethodFilter::DELETE;
 
 /// Every route, below `/cm/v1`.
 pub(crate) const ROUTES: &[(MethodFilter, &str, Op, Handler)] = &[
@@ -41,6 +42,18 @@ pub(crate) const ROUTES: &[(MethodFilter, &str, Op, Handler)] = &[
     (POST, "/realms/{realm}/registrations/{id}/status", Op::SetRegistrationStatus, status::set_registration_status),
     (POST, "/realms/{realm}/registrations/{id}/key-change", Op::ChangeKey, key_change::change_key),
     (POST, "/realms/{realm}/registrations/{id}/eab", Op::NewEabSecret, create::new_eab_secret),
+    (
+        POST,
+        "/realms/{realm}/registrations/{id}/directory-link",
+        Op::NewDirectoryLink,
+        directory_link::new_directory_link,
+    ),
+    (
+        DELETE,
+        "/realms/{realm}/registrations/{id}/directory-link",
+        Op::RemoveDirectoryLink,
+        directory_link::remove_directory_link,
+    ),
     (GET, "/realms/{realm}/certificate-requests", Op::FindRequests, requests::find_requests),
     (POST, "/realms/{realm}/certificate-requests", Op::RequestCertificate, issuance::request_certificate),
     (GET, "/realms/{realm}/certificate-requests/{id}", Op::GetRequest, requests::get_request),

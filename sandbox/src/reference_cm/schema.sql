@@ -25,6 +25,14 @@ CREATE TABLE IF NOT EXISTS eab_secret (
     secret       BLOB NOT NULL
 ) STRICT;
 
+-- What is kept of a directory link: the SHA-256 of its token; and until when it is taken, if it was replaced.
+CREATE TABLE IF NOT EXISTS directory_token (
+    hash         BLOB PRIMARY KEY,
+    registration TEXT NOT NULL REFERENCES registration (id),
+    until        INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS directory_token_registration ON directory_token (registration);
+
 CREATE TABLE IF NOT EXISTS eab_failure (
     realm   TEXT NOT NULL,
     subject TEXT NOT NULL,

@@ -16,10 +16,10 @@ use super::problem::{Code, Problem};
 use super::settings::{Profile, Proofs};
 
 /// The minor of the contract that is served.
-pub(crate) const API_VERSION: &str = "1.3";
+pub(crate) const API_VERSION: &str = "1.4";
 
 /// What it can do if its settings say nothing else.
-const CAPABILITIES: [&str; 13] = [
+const CAPABILITIES: [&str; 14] = [
     "registrations",
     "eab-verify",
     "bind-atomic",
@@ -33,6 +33,7 @@ const CAPABILITIES: [&str; 13] = [
     "audit",
     "search-spki",
     "alternate-chains",
+    "directory-links",
 ];
 
 fn capabilities(cm: &ReferenceCm) -> Vec<&'static str> {

@@ -37,6 +37,8 @@ pub(crate) struct Settings {
 pub(crate) enum Capability {
     /// When certificates should be renewed.
     RenewalInfo,
+    /// Directory URLs that bind to a registration.
+    DirectoryLinks,
 }
 
 impl Capability {
@@ -44,6 +46,7 @@ impl Capability {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::RenewalInfo => "renewal-info",
+            Self::DirectoryLinks => "directory-links",
         }
     }
 }

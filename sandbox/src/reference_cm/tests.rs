@@ -1,6 +1,7 @@
 //! Tests of the whole CM over its own TLS listener, with the clients' signatures made for real.
 
 mod accounts;
+mod directory_links;
 mod evil_gateway;
 mod faults;
 mod idempotency;

@@ -12,7 +12,7 @@ use crate::faults::{Fault, Rule};
 const REQUESTS: &str = "/realms/open/certificate-requests";
 
 impl World {
-    fn order_fault(&self, operation: &str, fault: Fault) {
+    pub(super) fn order_fault(&self, operation: &str, fault: Fault) {
         self.faults.add(Rule { operation: operation.to_owned(), count: 1, fault }).unwrap();
     }
 }

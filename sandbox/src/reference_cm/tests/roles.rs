@@ -48,7 +48,7 @@ async fn every_answer_has_its_request_id_and_the_version_of_the_api() {
         (Method::DELETE, "/info", 404),
     ] {
         let reply = world.try_send(Role::Gateway, method, path, &[], None).await.unwrap().expect(status);
-        assert_eq!(reply.header("cm-api-version"), Some("1.3"));
+        assert_eq!(reply.header("cm-api-version"), Some("1.4"));
         let id = reply.header("cm-request-id").unwrap();
         if status >= 400 {
             assert_eq!(reply.body["requestId"], id);

@@ -212,6 +212,8 @@ pub(super) fn method_of(filter: MethodFilter) -> Method {
         Method::GET
     } else if filter == MethodFilter::POST {
         Method::POST
+    } else if filter == MethodFilter::DELETE {
+        Method::DELETE
     } else {
         Method::PATCH
     }
