@@ -8,14 +8,14 @@ use rustls::{
     ServerConfig, SignatureAlgorithm,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, NoClientAuth, ResolvesServerCert, danger::ClientCertVerifier},
     sign::CertifiedKey,
 };
 
 use crate::{
-    http::{ACME_TLS_1, ALPN},
+    http::{ACME_TLS_1, ALPN, AnyClientCertificate},
     server_certificate::{self, Challenges, Files},
-    settings::{Cm, Settings, require_private, require_readable},
+    settings::{ClientCertificates, Cm, Settings, require_private, require_readable},
 };
 
 /// A certificate of this gateway and its key, in the files that the settings name.
@@ -109,9 +109,14 @@ impl Pairs {
         challenges: &Arc<Challenges>,
     ) -> anyhow::Result<Arc<ServerConfig>> {
         let identities = Identities { pairs: self.clone(), challenges: Arc::clone(challenges) };
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let clients: Arc<dyn ClientCertVerifier> = match settings.server.client_certificates {
+            ClientCertificates::Ignore => Arc::new(NoClientAuth),
+            ClientCertificates::Request => Arc::new(AnyClientCertificate::new(Arc::clone(&provider))),
+        };
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::new(identities));
         config.alpn_protocols = vec![ALPN.to_vec()];
         if settings.server_certificate.from_endpoint.is_some() {

@@ -24,4 +24,4 @@ mod trace;
 pub(crate) use authenticate::{AccountSigned, JsonOrNothing, Nothing, RevocationSigned, SelfSigned};
 pub(crate) use problem::HttpError;
 pub(crate) use reply::Reply;
-pub(crate) use server::{ACME_TLS_1, ALPN};
+pub(crate) use server::{ACME_TLS_1, ALPN, AnyClientCertificate};

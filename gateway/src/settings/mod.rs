@@ -76,6 +76,7 @@ pub(crate) struct Server {
     pub(crate) rsa_certificate_file: Option<PathBuf>,
     #[serde(deserialize_with = "optional_path")]
     pub(crate) rsa_key_file: Option<PathBuf>,
+    pub(crate) client_certificates: ClientCertificates,
     pub(crate) workers: usize,
     #[serde(rename = "handshake_timeout_secs")]
     pub(crate) handshake_timeout: Seconds,
@@ -97,6 +98,16 @@ pub(crate) struct Server {
     pub(crate) requests_in_hand_max: usize,
     #[serde(rename = "shutdown_timeout_secs")]
     pub(crate) shutdown_timeout: Seconds,
+}
+
+/// Whether clients are asked for a certificate in the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ClientCertificates {
+    /// They are not.
+    Ignore,
+    /// They are, and need not have one.
+    Request,
 }
 
 /// The gateway's own server certificate, if the CM issues it.

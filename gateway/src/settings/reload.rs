@@ -12,11 +12,12 @@ use super::{
 
 /// Settings that take effect at once; a dot at the end stands for a whole table. What is not listed
 /// waits for a restart.
-const CHANGEABLE: [&str; 34] = [
+const CHANGEABLE: [&str; 35] = [
     "server.certificate_file",
     "server.key_file",
     "server.rsa_certificate_file",
     "server.rsa_key_file",
+    "server.client_certificates",
     "server.body_octets_max",
     "server_certificate.names",
     "server_certificate.external_account_key_id",

@@ -66,6 +66,11 @@ impl<S> Paced<S> {
         Rc::clone(&self.pace)
     }
 
+    /// What is timed.
+    pub(crate) const fn stream(&self) -> &S {
+        &self.stream
+    }
+
     /// Acts on deadlines that have passed and sees to it that the task wakes up for the next one.
     fn keep_time(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         while let Some(deadline) = self.pace.next_deadline() {

@@ -5,6 +5,7 @@
 //! and cannot keep a slow peer from holding a connection for ever (see [`super::connection`]).
 //! What is served, and what errors look like, is the App's business.
 
+mod client_certificate;
 mod handshakes;
 
 use std::{
@@ -16,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use acme::waiver::KeyDigest;
 use actix_http::{ConnectionType, Extensions, HttpMessage as _, HttpService, KeepAlive, Payload, Request, Response};
 use actix_server::{GracefulShutdownSignal, Server};
 use actix_service::{
@@ -35,7 +37,8 @@ use tokio::{
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tracing::debug;
 
-pub(crate) use self::handshakes::Handshakes;
+use self::client_certificate::proven_key;
+pub(crate) use self::{client_certificate::AnyClientCertificate, handshakes::Handshakes};
 use super::connection::{Afterwards, LINGER, Pace, PaceLimits, Paced, Peers, REFUSED_TARGET, Seat, TimedBody};
 
 /// The only protocol that is offered in TLS handshakes (RFC 7301).
@@ -71,10 +74,23 @@ pub(crate) struct Limits {
     pub(crate) pace: PaceLimits,
 }
 
-/// Anything that octets go both ways through.
-trait Duplex: AsyncRead + AsyncWrite {}
+/// What octets go both ways through.
+trait Duplex: AsyncRead + AsyncWrite {
+    /// What the client proved to hold when it came.
+    fn client_key(&self) -> Option<KeyDigest>;
+}
 
-impl<S: AsyncRead + AsyncWrite> Duplex for S {}
+impl Duplex for TcpStream {
+    fn client_key(&self) -> Option<KeyDigest> {
+        None
+    }
+}
+
+impl Duplex for TlsStream<TcpStream> {
+    fn client_key(&self) -> Option<KeyDigest> {
+        proven_key(self.get_ref().1.peer_certificates())
+    }
+}
 
 type Connection = Paced<Pin<Box<dyn Duplex>>>;
 
@@ -85,7 +101,8 @@ type Connection = Paced<Pin<Box<dyn Duplex>>>;
 /// `Location` in that spelling. The peer's address is in `HttpRequest::peer_addr`. A request body
 /// fails to read when it is late (see [`super::connection::read_body`]). Links must not be built
 /// from the App's own idea of host and scheme: it has none. A request whose head was refused comes
-/// with a [`RefusedHead`](super::connection::RefusedHead) in its extensions and leads nowhere.
+/// with a [`RefusedHead`](super::connection::RefusedHead) in its extensions and leads nowhere. The key that the
+/// client showed in the handshake, if it did, is the connection's [`KeyDigest`] (`HttpRequest::conn_data`).
 ///
 /// # Errors
 /// A listener cannot be used, or there is none.
@@ -221,6 +238,9 @@ where
         })
         .on_connect_ext(|connection: &Connection, data: &mut Extensions| {
             data.insert(connection.pace());
+            if let Some(key) = connection.stream().client_key() {
+                data.insert(key);
+            }
         })
         .h1(apply_fn_factory(app, |request: Request, app: &S::Service| {
             let (request, pace) = begin(request);

@@ -62,6 +62,11 @@ async fn big() -> HttpResponse {
     HttpResponse::Ok().body(vec![b'x'; 32 * 1024 * 1024])
 }
 
+/// Which key the client of the connection has.
+async fn key(request: HttpRequest) -> String {
+    request.conn_data::<KeyDigest>().map_or_else(|| String::from("none"), ToString::to_string)
+}
+
 /// Answers a little later, so that requests pile up behind it.
 async fn waits() -> HttpResponse {
     for _ in 0..20 {
@@ -84,6 +89,7 @@ fn start(transport: &Transport, limits: Limits) -> (SocketAddr, actix_server::Se
             .route("/", web::head().to(hello))
             .route("/echo", web::post().to(echo))
             .route("/early", web::post().to(|| async { HttpResponse::Forbidden().body("early") }))
+            .route("/key", web::get().to(key))
             .route("/waits", web::get().to(waits))
             .route("/refuse", web::get().to(refuse))
             .route("/big", web::get().to(big))
@@ -374,5 +380,6 @@ async fn there_has_to_be_a_listener() {
     assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
 }
 
+mod client_certificate;
 mod strange;
 mod tls;

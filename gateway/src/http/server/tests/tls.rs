@@ -3,25 +3,34 @@
 use prometheus::IntCounter;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{
-    RootCertStore,
+    ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersion,
+    client::WantsClientCert,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName},
+    server::{NoClientAuth, danger::ClientCertVerifier},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+pub(super) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 /// A server configuration with a certificate of its own, and that certificate.
-fn configuration() -> (Arc<rustls::ServerConfig>, CertificateDer<'static>) {
+pub(super) fn configuration() -> (Arc<rustls::ServerConfig>, CertificateDer<'static>) {
+    configuration_for(Arc::new(NoClientAuth))
+}
+
+/// The same for these clients.
+pub(super) fn configuration_for(
+    clients: Arc<dyn ClientCertVerifier>,
+) -> (Arc<rustls::ServerConfig>, CertificateDer<'static>) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec![String::from("localhost")]).unwrap();
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
     let mut config = rustls::ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_single_cert(vec![cert.der().clone()], key)
         .unwrap();
     config.alpn_protocols = vec![ALPN.to_vec()];
@@ -41,15 +50,26 @@ async fn handshake_over(
     root: &CertificateDer<'static>,
     alpn: &[&[u8]],
 ) -> io::Result<TlsStream<TcpStream>> {
+    let mut config = client_configuration(root, rustls::DEFAULT_VERSIONS).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    handshake_as(socket, Arc::new(config)).await
+}
+
+/// A client configuration that trusts this root, up to what the client shows.
+pub(super) fn client_configuration(
+    root: &CertificateDer<'static>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone()).unwrap();
-    let mut config = rustls::ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+    ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), socket).await
+}
+
+pub(super) async fn handshake_as(socket: TcpStream, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+    TlsConnector::from(config).connect(ServerName::try_from("localhost").unwrap(), socket).await
 }
 
 #[tokio::test]
