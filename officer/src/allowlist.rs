@@ -82,6 +82,19 @@ impl Entry {
         self.value.split('/').next().unwrap_or_default().to_owned()
     }
 
+    /// What it covers, for somebody who does not know our words.
+    pub(crate) fn words(&self) -> String {
+        let value = &self.value;
+        match (self.kind, self.matches) {
+            (_, Match::Suffix) if self.wildcards => format!("{value} and every name below it"),
+            (_, Match::Suffix) => format!("{value} and every name below it, but no wildcards"),
+            (_, Match::Wildcard) => format!("the wildcard {value}"),
+            (_, Match::Cidr) => format!("the addresses of {value}"),
+            (Kind::Ip, Match::Exact) => format!("the address {value}"),
+            (Kind::Dns, Match::Exact) => value.clone(),
+        }
+    }
+
     fn new(kind: Kind, matches: Match, value: String) -> Self {
         Self { kind, matches, value, wildcards: true, allow_public_suffix: false }
     }

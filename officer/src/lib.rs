@@ -17,6 +17,7 @@ mod output;
 mod recipes;
 mod reports;
 mod settings;
+mod sheet;
 
 use std::process::ExitCode;
 

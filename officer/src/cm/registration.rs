@@ -39,6 +39,8 @@ pub(crate) struct View {
     #[serde(default)]
     pub(crate) created_at: Option<String>,
     #[serde(default)]
+    pub(crate) updated_at: Option<String>,
+    #[serde(default)]
     pub(crate) status_reason: Option<String>,
     #[serde(default)]
     pub(crate) status_by: Option<String>,

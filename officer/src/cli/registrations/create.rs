@@ -1,6 +1,8 @@
 //! `registrations create` and `rotate-secret`: the two commands that show an external account key,
 //! once, with recipes for the clients that will use it.
 
+use std::path::PathBuf;
+
 use acme::time::Timestamp;
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
@@ -9,11 +11,15 @@ use super::{Desk, guard_public_suffixes, show};
 use crate::{
     allowlist::{Entry, List},
     cli::when,
-    cm::{Cm, registration::Registration},
+    cm::{
+        Cm,
+        registration::{Registration, View},
+    },
     error::Failure,
     output::{Answer, snake_case},
     recipes::{self, Client, Ingredients},
     settings::Settings,
+    sheet::{Reserved, Sheet},
 };
 
 /// What to register.
@@ -21,67 +27,72 @@ use crate::{
 pub(crate) struct Arguments {
     /// Whose it is: a team, a machine, a ticket's requester
     #[arg(long, value_name = "TEXT")]
-    owner: String,
+    pub(crate) owner: String,
     /// A name that may be asked for: suffix:NAME, suffix:NAME,no-wildcards, exact:NAME, wildcard:*.NAME, ip:ADDRESS, cidr:NETWORK
     #[arg(long, value_name = "ENTRY", required_unless_present = "allow_any")]
-    allow: Vec<Entry>,
+    pub(crate) allow: Vec<Entry>,
     /// Allow every name that the client can prove control of
     #[arg(long, conflicts_with = "allow")]
-    allow_any: bool,
+    pub(crate) allow_any: bool,
     /// A name that is refused all the same, in the same form
     #[arg(long, value_name = "ENTRY")]
-    exclude: Vec<Entry>,
+    pub(crate) exclude: Vec<Entry>,
     /// Take a suffix such as com or co.uk, below which anybody can have names
     #[arg(long)]
-    allow_public_suffix: bool,
+    pub(crate) allow_public_suffix: bool,
     /// A profile that may be asked for; without it the realm's default profile
     #[arg(long, value_name = "PROFILE")]
-    profile: Vec<String>,
+    pub(crate) profile: Vec<String>,
     /// Longest validity of a certificate, such as P90D
     #[arg(long, value_name = "SPAN")]
-    max_validity: Option<String>,
+    pub(crate) max_validity: Option<String>,
     /// Free text, such as a ticket
     #[arg(long, value_name = "TEXT")]
-    comment: Option<String>,
+    pub(crate) comment: Option<String>,
     /// Id of the external account key; drawn if left out
     #[arg(long, value_name = "ID")]
-    key_id: Option<String>,
+    pub(crate) key_id: Option<String>,
     /// Whether the key binds one account or many
     #[arg(long = "use", value_enum, default_value_t = Use::Once)]
-    usage: Use,
+    pub(crate) usage: Use,
     /// Most accounts that the key binds; goes with --use multi
     #[arg(long, value_name = "N")]
-    max_bindings: Option<u32>,
+    pub(crate) max_bindings: Option<u32>,
     /// The key binds from this time on
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    not_before: Option<Timestamp>,
+    pub(crate) not_before: Option<Timestamp>,
     /// The key binds until this time
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    not_after: Option<Timestamp>,
+    pub(crate) not_after: Option<Timestamp>,
     /// A MAC that the key may be used with; HS256 if left out, which every client knows
     #[arg(long, value_enum)]
-    algorithm: Vec<Algorithm>,
+    pub(crate) algorithm: Vec<Algorithm>,
     #[command(flatten)]
-    recipes: Recipes,
+    pub(crate) recipes: Recipes,
 }
 
-/// Which recipes to show with the key.
-#[derive(Debug, clap::Args)]
+/// How the key is handed on.
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Recipes {
     /// Show recipes for these clients only
     #[arg(long = "recipe", value_enum, value_name = "CLIENT")]
     clients: Vec<Client>,
+    /// Write a page for the person at the machine, to print: what to type, and a QR code of the directory URL
+    #[arg(long, value_name = "FILE")]
+    sheet: Option<PathBuf>,
 }
 
+/// How many accounts a key binds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Use {
+pub(crate) enum Use {
     Once,
     Multi,
 }
 
+/// A MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
-enum Algorithm {
+pub(crate) enum Algorithm {
     Hs256,
     Hs384,
     Hs512,
@@ -99,27 +110,42 @@ impl Algorithm {
 
 /// Registers.
 pub(super) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Failure> {
-    let drawn = format!("kid-{}", data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 10]>()).to_ascii_lowercase());
-    let key_id = arguments.key_id.clone().unwrap_or(drawn);
-    let clients = arguments.recipes.clients.clone();
+    let key_id = arguments.key_id.clone().unwrap_or_else(drawn_key_id);
+    let (clients, sheet) = (arguments.recipes.clients.clone(), arguments.recipes.sheet.clone());
     let body = body(arguments, &key_id)?;
     let (settings, cm) = desk.open()?;
-    let created = match cm.preregister(&body).await {
-        Err(Failure::Unanswered(reason)) => return Err(what_became_of(&cm, &key_id, reason).await),
-        other => other?,
-    };
-    shown(&format!("Registered {}", created.view.id), &created, &clients, &settings, &cm).await
+    let sheet = sheet.as_deref().map(Reserved::new).transpose()?;
+    let created = register(&body, &key_id, &cm).await?;
+    shown(&format!("Registered {}", created.view.id), &created, &clients, sheet, &settings, &cm).await
+}
+
+/// An id for a new external account key.
+pub(crate) fn drawn_key_id() -> String {
+    format!("kid-{}", data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 10]>()).to_ascii_lowercase())
+}
+
+/// Makes the registration. If the answer is lost, the failure says what became of it.
+pub(crate) async fn register(body: &Value, key_id: &str, cm: &Cm) -> Result<Registration, Failure> {
+    match cm.preregister(body).await {
+        Err(Failure::Unanswered(reason)) => Err(what_became_of(cm, key_id, reason).await),
+        other => other,
+    }
 }
 
 /// Draws a new key.
 pub(super) async fn rotate(id: &str, recipes: &Recipes, desk: &Desk) -> Result<Answer, Failure> {
     let (settings, cm) = desk.open()?;
     let before = cm.registration(id).await?.view;
+    let sheet = recipes.sheet.as_deref().map(Reserved::new).transpose()?;
     let rotated = cm.rotate_secret(&before).await?;
-    shown(&format!("{id} has a new external account key"), &rotated, &recipes.clients, &settings, &cm).await
+    shown(&format!("{id} has a new external account key"), &rotated, &recipes.clients, sheet, &settings, &cm).await
 }
 
-fn body(arguments: Arguments, key_id: &str) -> Result<Value, Failure> {
+/// What the CM is asked to register, in the contract's words.
+///
+/// # Errors
+/// [`Failure::Usage`] names what does not go together.
+pub(crate) fn body(arguments: Arguments, key_id: &str) -> Result<Value, Failure> {
     if arguments.max_bindings.is_some() && arguments.usage == Use::Once {
         return Err(Failure::Usage(
             "--max-bindings goes with --use multi: a key that is used once binds once".to_owned(),
@@ -176,25 +202,13 @@ async fn shown(
     title: &str,
     registration: &Registration,
     clients: &[Client],
+    sheet: Option<Reserved>,
     settings: &Settings,
     cm: &Cm,
 ) -> Result<Answer, Failure> {
     let view = &registration.view;
-    let (Some(eab), Some(secret)) = (&view.eab, &view.eab_secret) else {
-        return Err(Failure::Broken(format!("the CM gave no external account key with {}", view.id)));
-    };
-    let directory_url = match &settings.directory_url {
-        Some(url) => Some(url.clone()),
-        // The key is shown only now: that the realm cannot be read must not lose it.
-        None => cm.realm_settings().await.ok().and_then(|realm| directory_url(&realm)),
-    };
-    let ingredients = Ingredients {
-        directory_url: directory_url.clone().unwrap_or_else(|| "DIRECTORY-URL".to_owned()),
-        key_id: eab.kid.clone(),
-        hmac_key: secret.hmac_key.clone(),
-        name: example(&view.allowed_identifiers),
-        ca_file: settings.acme_ca_file.as_ref().map(|file| file.display().to_string()),
-    };
+    let directory_url = where_clients_begin(settings, cm).await;
+    let ingredients = ingredients(view, directory_url.clone(), settings)?;
     let clients = if clients.is_empty() { &Client::ALL[..] } else { clients };
     let text = format!(
         "{title}\n\n{}\n\nThe external account key. It is shown now and never again:\n  key id     {}\n  HMAC key   {}\n  \
@@ -205,7 +219,39 @@ async fn shown(
         ingredients.directory_url,
         recipes::text(clients, &ingredients),
     );
-    Ok(Answer::new(text, with_key(&registration.json, &secret.hmac_key, directory_url)))
+    let page = Sheet::of_key(view, &ingredients.directory_url, ingredients.ca_file.clone());
+    let aside = sheet.zip(page).map(|(sheet, page)| sheet.write(&page.html())).unwrap_or_default();
+    Ok(Answer { aside, ..Answer::new(text, with_key(&registration.json, &ingredients.hmac_key, directory_url)) })
+}
+
+/// The directory that clients are told to use, if it is known. A key is shown only once: that the realm cannot be
+/// read must not lose it.
+pub(crate) async fn where_clients_begin(settings: &Settings, cm: &Cm) -> Option<String> {
+    match &settings.directory_url {
+        Some(url) => Some(url.clone()),
+        None => cm.realm_settings().await.ok().and_then(|realm| directory_url(&realm)),
+    }
+}
+
+/// What the recipes for a new key are made of.
+///
+/// # Errors
+/// [`Failure::Broken`] if the CM gave no key with the registration.
+pub(crate) fn ingredients(
+    view: &View,
+    directory_url: Option<String>,
+    settings: &Settings,
+) -> Result<Ingredients, Failure> {
+    let (Some(eab), Some(secret)) = (&view.eab, &view.eab_secret) else {
+        return Err(Failure::Broken(format!("the CM gave no external account key with {}", view.id)));
+    };
+    Ok(Ingredients {
+        directory_url: directory_url.unwrap_or_else(|| "DIRECTORY-URL".to_owned()),
+        key_id: eab.kid.clone(),
+        hmac_key: secret.hmac_key.clone(),
+        name: example(&view.allowed_identifiers),
+        ca_file: settings.acme_ca_file.as_ref().map(|file| file.display().to_string()),
+    })
 }
 
 /// The registration with its key under `eab`, where the key's id is.

@@ -1,6 +1,6 @@
 //! `registrations`: who may get what (CM contract section 4.3).
 
-mod create;
+pub(crate) mod create;
 pub(crate) mod effect;
 mod import;
 pub(crate) mod show;
