@@ -15,6 +15,7 @@
 
 pub mod binaries;
 pub mod client;
+pub mod console;
 pub mod csr;
 pub mod desk;
 pub mod http;

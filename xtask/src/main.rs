@@ -2,6 +2,7 @@
 //!
 //! It imports no crate of ours, so that it compiles in seconds and works when they do not compile.
 
+mod browser;
 mod chaos;
 mod clients;
 mod damage;
@@ -40,6 +41,11 @@ enum Verb {
         /// Only the lanes whose names have one of these words, such as `certbot` or `uacme-registered`
         lanes: Vec<String>,
     },
+    /// Walk through the officer's console in a real browser, and look at every page
+    Browser {
+        /// Only the journeys whose names have one of these words, such as `printer`
+        journeys: Vec<String>,
+    },
     /// Kill the gateway and the CM at random moments under load, and look whether anything was lost
     Chaos(chaos::Options),
     /// Cut the power of a disk under load, and look whether anything that was acknowledged was lost; needs root
@@ -59,6 +65,7 @@ fn main() -> ExitCode {
         Verb::Quickstart(options) => quickstart::run(&options),
         Verb::Test | Verb::Ci => test_command::run(),
         Verb::Clients { lanes } => clients::run(&lanes),
+        Verb::Browser { journeys } => browser::run(&journeys),
         Verb::Chaos(options) => chaos::run(&options),
         Verb::Power(options) => power::run(&options),
         Verb::Damage(options) => damage::run(&options),

@@ -30,7 +30,7 @@ struct Package {
     why: &'static str,
 }
 
-const PACKAGES: [Package; 23] = [
+const PACKAGES: [Package; 24] = [
     Package { name: "pkg-config", probe: Probe::Program("pkg-config"), why: "finds the OpenSSL headers" },
     Package { name: "libssl-dev", probe: OPENSSL_HEADERS, why: "josekit builds on OpenSSL" },
     Package { name: "openssl", probe: Probe::Program("openssl"), why: "verifies issued chains in scenarios" },
@@ -84,7 +84,8 @@ const PACKAGES: [Package; 23] = [
         probe: Probe::Command(&["pkg-config", "--exists", "augeas"]),
         why: "the newest certbot's Apache plugin builds on it",
     },
-    Package { name: "nodejs", probe: Probe::Program("node"), why: "runs the clients from npm" },
+    Package { name: "chromium", probe: Probe::File("/usr/bin/chromium"), why: "shows the officer's console" },
+    Package { name: "nodejs", probe: Probe::Program("node"), why: "runs the clients from npm, and the browser" },
     Package { name: "npm", probe: Probe::Program("npm"), why: "installs the clients from npm" },
 ];
 
@@ -134,7 +135,7 @@ pub(crate) fn ensure_for_tests() -> anyhow::Result<Needs> {
     }
     for package in missing.iter().filter(|package| !is_met(&package.probe)) {
         ensure!(!ESSENTIAL.contains(&package.name), "{} could not be installed; see above", package.name);
-        say!("  not installed: {}; its scenarios will fail", package.name);
+        say!("  not installed: {}; what needs it will fail", package.name);
     }
     Ok(Needs::Met)
 }

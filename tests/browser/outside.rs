@@ -1,0 +1,108 @@
+//! What a journey needs and no browser does: consoles, the command line, the printer.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tests::{
+    client::{Client, Order},
+    console,
+    csr::Csr,
+    key::Key,
+    process::Process,
+    wait_for,
+    world::World,
+};
+
+use super::printer::Printer;
+
+/// From the officer's click to its effect: what officers are promised.
+const AT_ONCE: Duration = Duration::from_secs(2);
+/// Until the gateway has noticed something that is not the subject.
+const SOON: Duration = Duration::from_secs(30);
+
+/// The outside of a journey.
+pub(crate) struct Outside<'w> {
+    world: &'w World,
+    consoles: Vec<Process>,
+    printer: Printer<'w>,
+}
+
+impl<'w> Outside<'w> {
+    pub(crate) fn new(world: &'w World) -> Self {
+        Self { world, consoles: Vec::new(), printer: Printer::new(world) }
+    }
+
+    /// Does what a journey asks for. The answer is for it.
+    pub(crate) fn act(&mut self, asked: &Value) -> Result<Value, String> {
+        let text = |name: &str| asked[name].as_str().unwrap_or_else(|| panic!("no {name} in {asked}"));
+        match text("act") {
+            "console" => Ok(self.console(text("person"))),
+            "command" => {
+                let words = tests::client::strings(&asked["words"]);
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                Ok(self.world.desk(asked["person"].as_str().unwrap_or("officer")).json(&words))
+            }
+            "the printer gets a certificate" => {
+                self.printer.gets_a_certificate(text("name"), text("kid"), text("hmac_key")).map(|()| Value::Null)
+            }
+            "the printer renews" => self.printer.renews(text("name")).map(|()| Value::Null),
+            "the printer is refused" => self.printer.is_refused(text("name"), text("rule")).map(|()| Value::Null),
+            "orders are refused at once" => self.refused(text("name"), asked["clicked_at_millis"].as_u64()),
+            "orders are accepted again" => {
+                let client = self.printer.account();
+                wait_for("the effect", SOON, || (client.new_order(&[text("name")]).status == 201).then_some(()));
+                Ok(Value::Null)
+            }
+            "a request waits" => Ok(self.request_waits(text("name"))),
+            "a client gets a certificate" => Ok(self.certificate(text("name"))),
+            "a client is refused" => Ok(self.refusal(text("name"))),
+            other => Err(format!("nobody knows how to do this: {other}")),
+        }
+    }
+
+    fn console(&mut self, person: &str) -> Value {
+        let (process, link) = console::start(self.world, person, &format!("browser-{}", self.consoles.len()));
+        self.consoles.push(process);
+        json!({"link": link})
+    }
+
+    /// Orders of the printer's account are refused within two seconds of the officer's click.
+    fn refused(&self, name: &str, clicked_at_millis: Option<u64>) -> Result<Value, String> {
+        let clicked_at = UNIX_EPOCH + Duration::from_millis(clicked_at_millis.expect("the time of the click"));
+        let client = self.printer.account();
+        wait_for("the effect", SOON, || (client.new_order(&[name]).status == 403).then_some(()));
+        let after = SystemTime::now().duration_since(clicked_at).unwrap_or_default();
+        println!("        refused {:.2} s after the click", after.as_secs_f64());
+        if after <= AT_ONCE {
+            Ok(Value::Null)
+        } else {
+            Err(format!("refused only {:.2} s after the click", after.as_secs_f64()))
+        }
+    }
+
+    /// A request that a person has to decide; the answer names its order.
+    fn request_waits(&self, name: &str) -> Value {
+        let members = json!({"allowedProfiles": ["tls-server", "tls-server-approval"], "owner": "Accounting, Tina"});
+        let (client, id) = self.world.registered_account_with(&members);
+        let payload = json!({"identifiers": [{"type": "dns", "value": name}], "profile": "tls-server-approval"});
+        let response = client.post(&client.url("new-order"), &payload).expect(201);
+        let order = client.prove(&Order { url: response.location(), object: response.json() });
+        let _ = client.finalize(&order, &Csr::for_names(&[name]).text(&Key::p256())).expect(200);
+        json!({"order": order.url.rsplit('/').next(), "registration": id})
+    }
+
+    /// A certificate of a registration of its own; the answer names both.
+    fn certificate(&self, name: &str) -> Value {
+        let (client, id) = self.world.registered_account_with(&json!({"owner": "Warehouse, scanners"}));
+        let _ = client.issue(&[name]);
+        let found = self.world.desk("officer").json(&["certificates", "list", "--registration", &id]);
+        json!({"registration": id, "certificate": found.pointer("/items/0/id")})
+    }
+
+    /// An order that was refused; the answer has the link that the client was told.
+    fn refusal(&self, name: &str) -> Value {
+        let (client, _): (Client, String) = self.world.registered_account(&json!({"mode": "any"}));
+        let order = client.order(&[name]);
+        json!({"order": order.url.rsplit('/').next()})
+    }
+}

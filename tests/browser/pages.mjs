@@ -1,0 +1,103 @@
+// Every page and every form that the other journeys do not meet.
+
+import { journey } from './journey.mjs';
+
+await journey(async ({ outside, row, opens }) => {
+    const anna = await opens('officer');
+    const bert = await opens('approver');
+    const cleo = await opens('auditor');
+
+    await row('an empty overview says that nothing waits', async () => {
+        await anna.sees('Nothing waits for a decision.');
+    });
+    await anna.looks('overview, quiet');
+
+    const wait = await outside('a request waits', { name: 'till.shop.browser.test' });
+    const other = await outside('a request waits', { name: 'other.shop.browser.test' });
+    const issued = await outside('a client gets a certificate', { name: 'scanner.warehouse.browser.test' });
+
+    await row('the overview leads to what waits', async () => {
+        await bert.goes('');
+        await bert.follows('req_');
+        await bert.sees('till.shop.browser.test', 'Accounting, Tina');
+    });
+    await bert.looks('approvals, two wait');
+    await row('an officer may not decide, and is told so', async () => {
+        await anna.goes('approvals');
+        await anna.presses('Approve');
+        await anna.sees('another role');
+    });
+    await anna.looks('refused by the CM');
+    await row('an approver approves one and rejects the other', async () => {
+        await bert.presses('Approve');
+        await bert.sees('It is decided');
+        await bert.fills('Reason; the ACME client is shown this sentence', 'This till is not in use any more');
+        await bert.presses('Reject');
+        await bert.sees('Nothing waits for a decision.');
+    });
+    await bert.looks('approvals, none');
+
+    await row('registrations are found by what the form asks', async () => {
+        await anna.goes('registrations');
+        await anna.fills('Owner, exactly', 'Accounting, Tina');
+        await anna.presses('Search');
+        await anna.sees(wait.registration, other.registration);
+    });
+    await anna.looks('registrations, found');
+    await row('a registration that is not there is said not to be', async () => {
+        await anna.goes('registrations/reg_00000000000000000000000000');
+        await anna.sees('This was not possible');
+    });
+    await anna.looks('not found');
+
+    await row('certificates are found by what the form asks', async () => {
+        await anna.goes('certificates');
+        await anna.fills('For this name or address', 'scanner.warehouse.browser.test');
+        await anna.presses('Search');
+        await anna.sees('scanner.warehouse.browser.test');
+    });
+    await anna.looks('certificates, found');
+    await row('a certificate is held, reinstated and revoked', async () => {
+        await anna.goes(`certificates/${issued.certificate}`);
+        await anna.sees('good');
+    });
+    await anna.looks('certificate, good');
+    await row('held', async () => {
+        await anna.chooses('Reason', 'certificateHold');
+        await anna.ticks('it is meant');
+        await anna.presses('Revoke this certificate');
+        await anna.sees('The certificate is hold');
+    });
+    await anna.looks('certificate, held');
+    await row('reinstated', async () => {
+        await anna.presses('Take the hold away');
+        await anna.sees('The certificate is good');
+    });
+    await row('revoked', async () => {
+        await anna.chooses('Reason', 'superseded');
+        await anna.ticks('it is meant');
+        await anna.presses('Revoke this certificate');
+        await anna.sees('The certificate is revoked');
+    });
+    await anna.looks('certificate, revoked');
+
+    await row('the audit trail is for auditors', async () => {
+        await anna.goes('audit');
+        await anna.sees('another role');
+        await cleo.goes('audit');
+        await cleo.fills('To what, by its id', issued.certificate);
+        await cleo.presses('Search');
+        await cleo.sees('revoke');
+    });
+    await anna.looks('audit, to an officer');
+    await cleo.looks('audit, to an auditor');
+    await row('an auditor sees everything and changes nothing', async () => {
+        await cleo.goes(`registrations/${wait.registration}`);
+        await cleo.fills('Reason', 'Auditors may not');
+        await cleo.presses('Suspend this registration');
+        await cleo.sees('another role');
+    });
+
+    await row('the overview with all that happened', () => anna.goes(''));
+    await anna.looks('overview, busy');
+});

@@ -1,0 +1,121 @@
+//! The printer that an officer registers: Debian's certbot, unmodified, with its own account key and log.
+
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use openssl::{
+    bn::BigNum,
+    pkey::Private,
+    rsa::{Rsa, RsaPrivateKeyBuilder},
+};
+use serde_json::{Value, json};
+use tests::{client::Client, from_base64url, key::Key, world::World};
+
+/// Where the printer answers; nobody else does on this address.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 90);
+
+/// A printer with certbot on it.
+pub(crate) struct Printer<'w> {
+    world: &'w World,
+    dir: PathBuf,
+}
+
+impl<'w> Printer<'w> {
+    pub(crate) fn new(world: &'w World) -> Self {
+        Self { world, dir: world.site().dir.join("printer") }
+    }
+
+    /// The first certificate, with the external account key that the officer was shown.
+    pub(crate) fn gets_a_certificate(&self, name: &str, kid: &str, hmac_key: &str) -> Result<(), String> {
+        self.resolve(name);
+        let (is_done, words) = self.certbot(name, &["--eab-kid", kid, "--eab-hmac-key", hmac_key]);
+        let certificate = self.dir.join("config/live").join(name).join("cert.pem");
+        if is_done && certificate.exists() { Ok(()) } else { Err(format!("certbot got no certificate:\n{words}")) }
+    }
+
+    /// The next certificate for the same name.
+    pub(crate) fn renews(&self, name: &str) -> Result<(), String> {
+        let before = self.current(name);
+        let (is_done, words) = self.certbot(name, &["--force-renewal"]);
+        if is_done && self.current(name) != before { Ok(()) } else { Err(format!("certbot did not renew:\n{words}")) }
+    }
+
+    /// The next order is refused, and certbot's log has this rule.
+    pub(crate) fn is_refused(&self, name: &str, rule: &str) -> Result<(), String> {
+        self.resolve(name);
+        let log = self.dir.join("logs/letsencrypt.log");
+        let _ = fs::remove_file(&log);
+        let (is_done, words) = self.certbot(name, &["--force-renewal"]);
+        let log = fs::read_to_string(log).unwrap_or_default();
+        match (is_done, log.contains(rule)) {
+            (true, _) => Err(format!("certbot was given a certificate:\n{words}")),
+            (false, false) => Err(format!("certbot's log does not say {rule}:\n{log}")),
+            (false, true) => Ok(()),
+        }
+    }
+
+    /// Its account in our own hands, to ask without the seconds that certbot takes to start.
+    pub(crate) fn account(&self) -> Client {
+        let folder = only_folder_with("private_key.json", &self.dir.join("config/accounts"));
+        let read = |file: &str| -> Value { serde_json::from_slice(&fs::read(folder.join(file)).unwrap()).unwrap() };
+        let mut client = self.world.client_with("registered", key(&read("private_key.json")));
+        client.kid = read("regr.json")["uri"].as_str().map(str::to_owned);
+        client
+    }
+
+    fn resolve(&self, name: &str) {
+        self.world.site().control("/add-a", &json!({"host": format!("{name}."), "addresses": [ADDRESS]}));
+    }
+
+    /// Whether it ended well, and its words.
+    fn certbot(&self, name: &str, more: &[&str]) -> (bool, String) {
+        let site = self.world.site();
+        let folder = |name: &str| self.dir.join(name);
+        let mut command = Command::new("certbot");
+        command
+            .env("REQUESTS_CA_BUNDLE", site.pki("acme-ca.pem"))
+            .args(["certonly", "--standalone", "--non-interactive", "--agree-tos", "--no-eff-email"])
+            .args(["--email", "printers@quickstart.test", "--server", &site.url("registered", "directory")])
+            .args(["--http-01-address", &ADDRESS.to_string(), "--http-01-port", &site.http_01_port.to_string()])
+            .arg("--config-dir")
+            .arg(folder("config"))
+            .arg("--work-dir")
+            .arg(folder("work"))
+            .arg("--logs-dir")
+            .arg(folder("logs"))
+            .args(["--cert-name", name, "-d", name])
+            .args(more);
+        let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("certbot: {error}"));
+        let words = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), words.into_owned())
+    }
+
+    fn current(&self, name: &str) -> Vec<u8> {
+        fs::read(self.dir.join("config/live").join(name).join("cert.pem")).unwrap_or_default()
+    }
+}
+
+/// The one folder at or below this one with such a file.
+fn only_folder_with(file: &str, below: &Path) -> PathBuf {
+    if below.join(file).exists() {
+        return below.to_owned();
+    }
+    let entries = fs::read_dir(below).unwrap_or_else(|error| panic!("{}: {error}", below.display()));
+    let mut folders = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir() && !path.is_symlink());
+    only_folder_with(file, &folders.next().expect("certbot has an account"))
+}
+
+/// certbot's account key, which is a JWK (RFC 7518 §6.3.2).
+fn key(jwk: &Value) -> Key {
+    let number = |name: &str| BigNum::from_slice(&from_base64url(jwk[name].as_str().unwrap())).unwrap();
+    let rsa: Rsa<Private> = RsaPrivateKeyBuilder::new(number("n"), number("e"), number("d"))
+        .and_then(|builder| builder.set_factors(number("p"), number("q")))
+        .and_then(|builder| builder.set_crt_params(number("dp"), number("dq"), number("qi")))
+        .unwrap()
+        .build();
+    Key::from_rsa(rsa)
+}

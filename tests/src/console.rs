@@ -1,0 +1,29 @@
+//! The console of one person as a process, and the link that it prints.
+
+use std::{fs, time::Duration};
+
+use crate::{binaries, process::Process, wait_for, world::World};
+
+/// From the program's start to its link.
+const STARTED_WITHIN: Duration = Duration::from_secs(20);
+
+/// Starts the console of this person (`officer`, `approver`, `auditor`); `name` is for its log. Also its link, which
+/// nobody has used yet.
+///
+/// # Panics
+/// It prints no link in time.
+#[must_use]
+pub fn start(world: &World, person: &str, name: &str) -> (Process, String) {
+    let _ = world.desk(person);
+    let dir = &world.site().dir;
+    let log = dir.join(format!("console-{name}.log"));
+    let config = dir.join(format!("desk-of-{person}.toml"));
+    let arguments = ["--config".to_owned(), config.display().to_string(), "console".to_owned()];
+    let mut process = Process::start("console", &binaries::officer(), &arguments, &log, None);
+    let link = wait_for("the link", STARTED_WITHIN, || {
+        process.check_alive();
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        text.lines().find(|line| line.starts_with("http://") && text.contains('\n')).map(str::to_owned)
+    });
+    (process, link)
+}
