@@ -6,6 +6,8 @@
 //! will be stored. Nothing is decided here: what a list means is in the policies, and the CM checks
 //! it again.
 
+pub(crate) mod lint;
+
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use acme::identifier::DnsName;

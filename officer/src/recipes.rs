@@ -59,6 +59,11 @@ impl Client {
     }
 }
 
+/// All recipes, each with its title.
+pub(crate) fn all(ingredients: &Ingredients) -> Vec<(&'static str, String)> {
+    Client::ALL.iter().map(|client| (client.title(), recipe(*client, ingredients))).collect()
+}
+
 /// The recipes, each under its title.
 pub(crate) fn text(clients: &[Client], ingredients: &Ingredients) -> String {
     let recipe = |client: &Client| format!("{}\n{}", client.title(), indented(&recipe(*client, ingredients)));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use acme::{csr::Csr, identifier::Identifier, ids::ProfileName, registration::AllowedIdentifiers};
+use acme::{csr::Csr, identifier::Identifier, ids::ProfileName, profile::Profile, registration::AllowedIdentifiers};
 use cm_connector::rest::door;
 use serde_json::{Value, json};
 
@@ -103,12 +103,33 @@ pub(crate) async fn from_cm(id: &str, cm: &Cm) -> Result<Facts, Failure> {
             Some(door::registration(cm.realm(), json).map_err(broken)?.0)
         }
     };
+    let (realm, profiles) = surroundings(cm).await?;
+    Ok(Facts { registration, parent, realm, profiles: Some(profiles) })
+}
+
+/// The same of a registration that is yet to be made: `body` is what the CM would be asked to register.
+pub(crate) async fn of_body(body: &Value, cm: &Cm) -> Result<Facts, Failure> {
+    let mut json = body.clone();
+    if let Some(members) = json.as_object_mut() {
+        let _ = members.remove("eab");
+        let known = [("id", "reg_00000000000000000000000000"), ("realm", cm.realm().as_str()), ("status", "pending")];
+        members.extend(known.map(|(name, text)| (name.to_owned(), text.into())));
+        let _ = members.insert("version".to_owned(), 1.into());
+    }
+    let broken = |error: door::NotUnderstood| Failure::Broken(error.to_string());
+    let (registration, _) = door::registration(cm.realm(), json).map_err(broken)?;
+    let (realm, profiles) = surroundings(cm).await?;
+    Ok(Facts { registration, parent: None, realm, profiles: Some(profiles) })
+}
+
+/// The realm's own list and the profiles on offer.
+async fn surroundings(cm: &Cm) -> Result<(Option<AllowedIdentifiers>, Vec<Profile>), Failure> {
     let realm = cm.realm_settings().await?;
     let mut profiles = Vec::new();
     for json in cm.profiles().await? {
-        profiles.extend(door::profile(json).map_err(broken)?);
+        profiles.extend(door::profile(json).map_err(|error| Failure::Broken(error.to_string()))?);
     }
-    Ok(Facts { registration, parent, realm: realm_list(realm), profiles: Some(profiles) })
+    Ok((realm_list(realm), profiles))
 }
 
 /// A CM that does not show the realm's own list has none that could be explained.

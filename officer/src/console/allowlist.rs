@@ -4,7 +4,6 @@
 //! What is saved is what was shown: the form carries the version that the officer looked at, and
 //! nothing is done if there is another one by then.
 
-use acme::ids::ProfileName;
 use actix_web::{HttpResponse, http::StatusCode};
 use askama::Template;
 use cm_connector::rest::door;
@@ -15,11 +14,12 @@ use super::{
     answer::{self, Frame},
     fields::Fields,
     table::{Cell, Table},
+    verdict::{Verdict, judged},
 };
 use crate::{
     allowlist::{Entry, List},
     cli::{
-        explain::{from_cm, judge, row},
+        explain::from_cm,
         registrations::{
             effect::no_longer_renewable,
             update::{changes, replaced_list, understood},
@@ -27,7 +27,7 @@ use crate::{
     },
     cm::registration::{Registration, View},
     error::Failure,
-    explain::{Decision, Explanation, Facts, Outcome},
+    explain::{Explanation, Facts},
     output::shown,
 };
 
@@ -69,18 +69,6 @@ struct Preview {
     new: Vec<String>,
     lost: Table,
     verdict: Option<Verdict>,
-}
-
-/// What a list says about a name.
-struct Verdict {
-    name: String,
-    decision: &'static str,
-    /// The same by the list that is saved, where it is another one.
-    now: Option<&'static str>,
-    reason: Option<String>,
-    table: Table,
-    /// Entries that do not cover the name.
-    passed: usize,
 }
 
 /// The editor. A name in the query is explained by the list as it is.
@@ -214,32 +202,6 @@ impl Draft {
     }
 
     fn judged(&self, facts: &Facts) -> Result<Explanation, Failure> {
-        let profile: Option<ProfileName> = match self.profile.as_str() {
-            "" => None,
-            name => Some(name.parse().map_err(|reason| Failure::Usage(format!("the name of a profile {reason}")))?),
-        };
-        Ok(judge(&self.name, profile, None, facts))
-    }
-}
-
-impl Verdict {
-    fn of(name: &str, now: Option<&Explanation>, then: &Explanation) -> Self {
-        let word = |explanation: &Explanation| match explanation.decision {
-            Decision::Allow => "allow",
-            Decision::Refuse => "refuse",
-        };
-        let looked = then.rules.iter().filter(|step| step.outcome != Outcome::Passes);
-        let rows: Vec<Vec<Cell>> =
-            looked.map(|step| row(step).iter().map(|cell| Cell::plain(cell)).collect()).collect();
-        let passed = then.rules.len().saturating_sub(rows.len());
-        let headings = &["Looked at", "Name", "Outcome", "Entry or rule", "Detail"];
-        Self {
-            name: shown(name),
-            decision: word(then),
-            now: now.map(word).filter(|now| *now != word(then)),
-            reason: then.reason.as_deref().map(shown),
-            table: Table::of("Rules that were looked at", headings, "None.", Ok((rows, true))),
-            passed,
-        }
+        judged(&self.name, &self.profile, facts)
     }
 }

@@ -59,7 +59,7 @@ impl<'a> Frame<'a> {
     }
 
     pub(super) fn cm_url(&self) -> &str {
-        &self.console.cm_url
+        &self.console.settings.cm.base_url
     }
 }
 

@@ -19,7 +19,12 @@ impl Fields {
 
     /// The text of this name as it was sent.
     pub(super) fn raw(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(found, _)| found == name).map(|(_, text)| text.as_str())
+        self.all(name).next()
+    }
+
+    /// All texts of this name as they were sent.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(found, _)| found == name).map(|(_, text)| text.as_str())
     }
 }
 

@@ -10,11 +10,15 @@ mod approvals;
 mod audit;
 mod certificates;
 mod fields;
+mod mistakes;
 mod overview;
 mod registrations;
 mod router;
+mod secret;
 mod session;
 mod table;
+mod verdict;
+mod wizard;
 
 use std::{
     io::{self, Write as _},
@@ -26,7 +30,7 @@ use std::{
 use actix_web::{App, HttpServer, web};
 use serde_json::json;
 
-use crate::{cli::Desk, cm::Cm, error::Failure, output::Answer};
+use crate::{cli::Desk, cm::Cm, error::Failure, output::Answer, settings::Settings};
 use session::Session;
 
 /// Largest form, in octets: two lists of a thousand entries each.
@@ -53,8 +57,7 @@ pub(crate) struct Arguments {
 #[derive(Debug)]
 struct Console {
     cm: Cm,
-    /// Where the CM is, for the head of the pages.
-    cm_url: String,
+    settings: Settings,
     session: Session,
 }
 
@@ -64,7 +67,7 @@ pub(crate) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Fai
     let cannot = |error: io::Error| Failure::File(format!("127.0.0.1:{} cannot be used: {error}", arguments.port));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, arguments.port)).map_err(cannot)?;
     let authority = listener.local_addr().map_err(cannot)?.to_string();
-    let console = web::Data::new(Console { cm, cm_url: settings.cm.base_url, session: Session::new(authority) });
+    let console = web::Data::new(Console { cm, settings, session: Session::new(authority) });
     let link = console.session.link();
     let server = HttpServer::new(move || {
         App::new()

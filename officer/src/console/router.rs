@@ -10,8 +10,8 @@ use actix_web::{
 };
 
 use super::{
-    Console, allowlist, answer, approvals, audit, certificates, fields::Fields, overview, registrations,
-    session::Refused,
+    Console, allowlist, answer, approvals, audit, certificates, fields::Fields, overview, registrations, secret,
+    session::Refused, wizard,
 };
 use crate::error::Failure;
 
@@ -55,6 +55,7 @@ async fn show(console: &Console, path: &[&str], query: &Fields) -> Result<HttpRe
     match path {
         [""] => overview::page(console).await,
         ["registrations"] => registrations::list(console, query).await,
+        ["registrations", "new"] => Ok(wizard::begin(console)),
         ["registrations", id] => registrations::one(console, id, query).await,
         ["registrations", id, "list"] => allowlist::edit(console, id, query).await,
         ["certificates"] => certificates::list(console, query).await,
@@ -74,6 +75,8 @@ async fn change(console: &Console, path: &[&str], form: &Fields) -> Result<HttpR
         ["certificates", id, "reinstate"] => certificates::reinstate(console, id).await,
         ["approvals", id, "approve"] => approvals::approve(console, id, form).await,
         ["approvals", id, "reject"] => approvals::reject(console, id, form).await,
+        ["registrations", "new"] => wizard::go_on(console, form).await,
+        ["registrations", id, "sheet"] => secret::sheet(console, id, form).await,
         ["registrations", id, "suspend"] => registrations::suspend(console, id, form).await,
         ["registrations", id, "resume"] => registrations::resume(console, id, form).await,
         ["registrations", id, "list"] => allowlist::save(console, id, form).await,

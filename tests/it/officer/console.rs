@@ -1,5 +1,7 @@
 //! The officer's console over HTTP, as a browser without scripts uses it, against the real CM.
 
+mod registering;
+
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tests::{binaries, client::Client, http, process::Process, response::Response, wait_for};

@@ -133,7 +133,7 @@ pub(crate) fn facts(view: &View) -> Vec<(&'static str, String)> {
 }
 
 /// The life of an external account key in a sentence.
-pub(super) fn binding(eab: &Eab) -> String {
+pub(crate) fn binding(eab: &Eab) -> String {
     let number = match (eab.usage.as_str(), eab.max_bindings) {
         ("once", _) => format!("one account, bound so far: {}", eab.bindings),
         (_, Some(most)) => format!("up to {most} accounts, bound so far: {}", eab.bindings),
