@@ -71,9 +71,8 @@ pub trait CertificateManager: Send + Sync {
     /// the same idempotency key is harmless.
     async fn create_registration(&self, realm: &RealmName, request: &NewRegistration) -> Result<Registered, CmError>;
 
-    /// Binds an account key to the pre-registration that `external_account_binding` names. The CM
-    /// checks the MAC and consumes the pre-registration in one transaction. Repeating it is
-    /// harmless.
+    /// Binds an account key to the pre-registration that `binding` names. The CM checks MAC or token
+    /// and consumes the pre-registration in one transaction. Repeating it is harmless.
     async fn bind_registration(&self, realm: &RealmName, request: &NewRegistration) -> Result<Registered, CmError>;
 
     /// Changes what a client may change in its registration. If the registration changed since it

@@ -19,9 +19,9 @@ pub enum CmError {
     /// and never use its authorizations again.
     #[error("the CM refused the evidence: {}", .0.detail)]
     EvidenceRefused(Problem),
-    /// There is no such external account key, or the binding was not made with it: answer with this
-    /// problem. Whoever hears it may be guessing.
-    #[error("the CM refused the external account binding: {}", .0.detail)]
+    /// There is no such external account key or directory link, or the binding was not made with the
+    /// key: answer with this problem. Whoever hears it may be guessing.
+    #[error("the CM refused the binding: {}", .0.detail)]
     BindingRefused(Problem),
     /// This registration asks too often: answer with this problem and `Retry-After`. Nothing was
     /// done, and an order stays as it is.

@@ -5,6 +5,7 @@
 //! Nothing here decides in place of the CM, judges a certificate, or keeps a journal: the callers
 //! do, and the CM's texts reach them only where the contract lets them through.
 
+mod binding;
 pub mod cached;
 mod certificate;
 mod certificate_manager;
@@ -18,6 +19,7 @@ pub mod rest;
 mod revocation;
 mod service;
 
+pub use binding::{Binding, DirectoryToken, NoDirectoryToken};
 pub use certificate::{Certificate, CertificateStatus, Chain, RevocationRecord};
 pub use certificate_manager::CertificateManager;
 pub use error::{CmError, Outcome};

@@ -6,6 +6,8 @@ use std::{fmt, net::IpAddr};
 use acme::{account_key::PublicKey, ids::IdempotencyKey, registration::Registration, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::Binding;
+
 /// A JWS as the client sent it: three base64url texts, octet for octet. Its `Debug` form shows
 /// nothing, for it can carry an EAB MAC.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +46,8 @@ pub struct NewRegistration {
     pub client: Client,
     /// The newAccount JWS.
     pub proof: Proof,
-    /// The `externalAccountBinding` of its payload; only the CM can check its MAC.
-    pub external_account_binding: Option<Jws>,
+    /// What it is bound by; nothing in open mode.
+    pub binding: Option<Binding>,
     /// Makes a repeated creation harmless. Not sent with a binding, which is harmless by itself.
     pub idempotency_key: IdempotencyKey,
 }

@@ -31,6 +31,8 @@ pub enum Capability {
     RenewalInfo,
     /// Its registrations may have waivers of challenges.
     Waivers,
+    /// A directory URL can bind to a registration.
+    DirectoryLinks,
 }
 
 impl Capability {
@@ -40,6 +42,7 @@ impl Capability {
         match self {
             Self::RenewalInfo => "renewal-info",
             Self::Waivers => "waivers",
+            Self::DirectoryLinks => "directory-links",
         }
     }
 }

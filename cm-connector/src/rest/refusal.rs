@@ -70,6 +70,7 @@ codes! {
     NotFound = "not-found",
     EabRejected = "eab-rejected",
     EabThrottled = "eab-throttled",
+    LinkRejected = "link-rejected",
     PreregistrationNotInWindow = "preregistration-not-in-window",
     PreregistrationExhausted = "preregistration-exhausted",
     RegistrationNotActive = "registration-not-active",
@@ -125,8 +126,8 @@ enum Action {
     Missing,
     /// The evidence is not accepted.
     Evidence,
-    /// The external account binding may be a guess.
-    Binding,
+    /// As [`Action::Say`], to somebody who may be guessing.
+    Binding(&'static str),
     /// The client is too fast.
     SlowDown(&'static str),
     /// Whose fault the speed is, the scope says.
@@ -166,8 +167,13 @@ impl Code {
             Self::IdempotencyKeyReused => Alarm(Outcome::Unknown),
             Self::Unauthenticated => Stranger,
             Self::NotFound => Missing,
-            Self::EabRejected => Binding,
-            Self::EabThrottled => SlowDown("too many external account bindings were not accepted; try again later"),
+            Self::EabRejected => {
+                Binding("the external account binding was not accepted; check the key identifier and the MAC key")
+            }
+            Self::LinkRejected => {
+                Binding("this directory URL is not accepted; ask the registration authority for a new directory URL")
+            }
+            Self::EabThrottled => SlowDown("too many attempts to bind an account were not accepted; try again later"),
             Self::PreregistrationNotInWindow => {
                 Tell(Kind::Unauthorized, "the external account cannot be used at this time; ask its issuer")
             }
@@ -237,10 +243,7 @@ pub(super) fn judge(problem: ProblemIn, subject: Subject, retry_after: Option<Du
             ProblemKind::Unauthorized,
             "the proofs of control were not accepted for issuance; create a new order and prove control again",
         )),
-        Action::Binding => CmError::BindingRefused(Problem::new(
-            ProblemKind::Unauthorized,
-            "the external account binding was not accepted; check the key identifier and the MAC key",
-        )),
+        Action::Binding(sentence) => CmError::BindingRefused(Problem::new(ProblemKind::Unauthorized, sentence)),
         Action::SlowDown(sentence) => {
             CmError::RateLimited { problem: Problem::new(ProblemKind::RateLimited, sentence), retry_after }
         }

@@ -72,7 +72,9 @@ pub(super) async fn bind_registration(
     request: &NewRegistration,
 ) -> Result<Registered, CmError> {
     let Some(body) = BindOut::of(request) else {
-        return Err(unfit(String::from("a registration cannot be bound without an external account binding")));
+        return Err(unfit(String::from(
+            "a registration cannot be bound without an external account binding or a directory link",
+        )));
     };
     let call = post(format!("/realms/{realm}/registrations/bind"), &body, Lane::Rest, Deadline::WRITE)?;
     cm.registered(realm, request, call).await

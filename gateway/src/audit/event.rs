@@ -29,6 +29,8 @@ pub(crate) enum Event<'a> {
         endpoint: &'a EndpointName,
         account: &'a RegistrationId,
         external_account: Option<&'a str>,
+        /// The client came by a directory link.
+        by_directory_link: bool,
         /// The terms that it agreed to.
         terms_of_service: Option<&'a str>,
         client: IpAddr,
@@ -129,9 +131,17 @@ impl Event<'_> {
     /// The event as it is stored and logged.
     pub(crate) fn to_json(&self) -> Value {
         match self {
-            Self::AccountCreated { endpoint, account, external_account, terms_of_service, client } => json!({
+            Self::AccountCreated {
+                endpoint,
+                account,
+                external_account,
+                by_directory_link,
+                terms_of_service,
+                client,
+            } => json!({
                 "event": "account.created", "endpoint": endpoint, "account": account,
-                "externalAccount": external_account, "termsOfService": terms_of_service, "client": client,
+                "externalAccount": external_account, "byDirectoryLink": by_directory_link,
+                "termsOfService": terms_of_service, "client": client,
             }),
             Self::AccountAgreed { endpoint, account, terms_of_service, client } => json!({
                 "event": "account.agreed", "endpoint": endpoint, "account": account,

@@ -105,12 +105,17 @@ fn add_headers(app: &App, asked: &Asked, response: &mut HttpResponse) {
     }
 }
 
-/// On everything but the directory itself.
+/// On everything but the directory itself. What comes after a directory link leads to the directory without it.
 fn index_link(app: &App, path: &str, ok: bool) -> Option<HeaderValue> {
     let mut segments = path.split('/').skip(1);
     let (Some("acme"), Some(name), resource) = (segments.next(), segments.next(), segments.next()) else { return None };
     let endpoint = app.endpoints.get(&name.parse().ok()?)?;
-    if ok && matches!(resource, None | Some("" | "directory")) {
+    let is_directory = match resource {
+        None | Some("" | "directory") => true,
+        Some("r") => !path.ends_with("/new-account"),
+        Some(_) => false,
+    };
+    if ok && is_directory {
         return None;
     }
     HeaderValue::from_str(&format!("<{}>;rel=\"index\"", endpoint.links.directory())).ok()

@@ -5,6 +5,7 @@ use acme::{
     challenge::ChallengeKind,
     ids::{AuthorizationId, EndpointName, OrderId, Reference, RegistrationId},
 };
+use cm_connector::DirectoryToken;
 
 /// Makes and recognises the URLs of one endpoint.
 #[derive(Debug, Clone)]
@@ -33,6 +34,11 @@ impl Links {
 
     pub(crate) fn new_account(&self) -> String {
         format!("{}/new-account", self.base)
+    }
+
+    /// Below a directory link; has its secret.
+    pub(crate) fn new_account_by_link(&self, token: &DirectoryToken) -> String {
+        format!("{}/r/{}/new-account", self.base, token.expose_secret())
     }
 
     pub(crate) fn new_order(&self) -> String {

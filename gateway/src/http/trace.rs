@@ -1,7 +1,7 @@
 //! What every request leaves behind: one log line and its numbers. What clients sent is quoted and
 //! cut short.
 
-use std::{net::IpAddr, time::Instant};
+use std::{borrow::Cow, net::IpAddr, time::Instant};
 
 use actix_web::{
     HttpMessage, HttpResponse,
@@ -11,6 +11,7 @@ use actix_web::{
         header::{self, HeaderMap},
     },
 };
+use cm_connector::DirectoryToken;
 
 use super::{connection::RefusedHead, problem::Sent};
 use crate::app::App;
@@ -88,7 +89,7 @@ pub(super) fn leave_trace(app: &App, asked: &Asked, told: &Told, started: Instan
     tracing::info!(
         target: "request",
         method = %asked.method,
-        path = cut(&asked.path),
+        path = cut(&without_secret(&asked.path)),
         status = told.status.as_u16(),
         millis = started.elapsed().as_millis(),
         client = asked.client.map(tracing::field::display),
@@ -106,8 +107,53 @@ fn created(status: StatusCode, headers: &HeaderMap) -> Option<&str> {
     (status == StatusCode::CREATED).then(|| location.rsplit('/').next())?
 }
 
+/// A path without the secret of a directory link (CM contract section 4.3): neither where a link has it, however the
+/// path is spelt, nor anywhere else a text that can be one.
+fn without_secret(path: &str) -> Cow<'_, str> {
+    let not_base64url = |character: char| !(character.is_ascii_alphanumeric() || matches!(character, '-' | '_'));
+    let mut is_below_r = false;
+    let mut hides = false;
+    let shown = path.split('/').map(|segment| {
+        if segment.is_empty() {
+            return segment;
+        }
+        let can_be_one = || segment.split(not_base64url).any(|part| DirectoryToken::parse(part).is_ok());
+        let is_secret = std::mem::take(&mut is_below_r) || can_be_one();
+        is_below_r = !is_secret && ["r", "%72", "%52"].iter().any(|r| segment.eq_ignore_ascii_case(r));
+        hides |= is_secret;
+        if is_secret { "(link)" } else { segment }
+    });
+    let shown = shown.collect::<Vec<_>>().join("/");
+    if hides { Cow::Owned(shown) } else { Cow::Borrowed(path) }
+}
+
 /// Strangers choose these texts, so the log takes no more than so much of them.
 fn cut(text: &str) -> &str {
     const OCTETS_MAX: usize = 256;
     text.get(..OCTETS_MAX).unwrap_or(if text.len() > OCTETS_MAX { "(not text)" } else { text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_of_a_link_is_hidden_however_its_path_is_spelt() {
+        let token = "FX4DBzTpxeLNRsHBPtsUEmcfFytOfMDdAg-Pq1PALAs";
+        for (path, shown) in [
+            (format!("/acme/tls/r/{token}/directory"), "/acme/tls/r/(link)/directory"),
+            (format!("/acme/tls/r/{token}"), "/acme/tls/r/(link)"),
+            (format!("//acme//tls//r//{token}//directory"), "//acme//tls//r//(link)//directory"),
+            (format!("/acme/tls/%72/{token}x/new-account"), "/acme/tls/%72/(link)/new-account"),
+            (format!("/proxy/acme/tls/R/{token}%20"), "/proxy/acme/tls/R/(link)"),
+            (format!("/acme/tls/{token}"), "/acme/tls/(link)"),
+            (format!("/acme/tls/r?{token}"), "/acme/tls/(link)"),
+            (String::from("/acme/tls/r/short/directory"), "/acme/tls/r/(link)/directory"),
+            (String::from("/acme/tls/order/01KANM7R4F/finalize"), "/acme/tls/order/01KANM7R4F/finalize"),
+            (String::from("/acme/r/directory"), "/acme/r/(link)"),
+            (String::new(), ""),
+        ] {
+            assert_eq!(without_secret(&path), shown, "{path}");
+        }
+    }
 }

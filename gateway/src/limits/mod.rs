@@ -166,7 +166,7 @@ impl Limits {
             ),
             failed_external_accounts_per_address: counter(
                 "failed_external_accounts_per_address",
-                "failed external account bindings from your network address",
+                "failed bindings of accounts from your network address",
                 |limits| &limits.failed_external_accounts_per_address,
                 settings.failed_external_accounts_per_address,
             ),
@@ -285,22 +285,31 @@ impl Limits {
         self.group(Some(from)).map(|group| self.new_accounts_per_address.spend(group)).transpose()
     }
 
-    /// Whether a binding by this external account key may still be tried.
+    /// Whether a binding by this external account key, or by a directory link, may still be tried. A link is a
+    /// secret, so nothing can be counted by it.
     ///
     /// Key ids are no secrets. So what is guessed from one address is held against that address,
     /// and only a search from many addresses stands in the way of the key's holder.
-    pub(crate) fn may_bind(&self, from: IpAddr, endpoint: &Endpoint, key_id: &str) -> Result<(), Exceeded> {
-        if let Some(group) = self.group(Some(from)) {
+    pub(crate) fn may_bind(&self, from: IpAddr, endpoint: &Endpoint, key_id: Option<&str>) -> Result<(), Exceeded> {
+        let group = self.group(Some(from));
+        if let Some(group) = group {
             self.failed_external_accounts_per_address.require_left(group)?;
+        }
+        let Some(key_id) = key_id else { return Ok(()) };
+        if let Some(group) = group {
             self.failed_external_accounts_per_address_and_key_id.require_left((group, &endpoint.realm, key_id))?;
         }
         self.failed_external_accounts_per_key_id.require_left((&endpoint.realm, key_id))
     }
 
     /// A binding was refused that may be a guess.
-    pub(crate) fn binding_failed(&self, from: IpAddr, endpoint: &Endpoint, key_id: &str) {
-        if let Some(group) = self.group(Some(from)) {
+    pub(crate) fn binding_failed(&self, from: IpAddr, endpoint: &Endpoint, key_id: Option<&str>) {
+        let group = self.group(Some(from));
+        if let Some(group) = group {
             self.failed_external_accounts_per_address.count(group);
+        }
+        let Some(key_id) = key_id else { return };
+        if let Some(group) = group {
             self.failed_external_accounts_per_address_and_key_id.count((group, &endpoint.realm, key_id));
         }
         self.failed_external_accounts_per_key_id.count((&endpoint.realm, key_id));

@@ -141,16 +141,20 @@ async fn a_key_id_is_guessed_at_by_each_address_for_itself() {
     let (limits, endpoint) = (&gateway.app.limits, gateway.endpoint("registered"));
     let hosts: [IpAddr; 3] = [1, 2, 3].map(|host| IpAddr::from([192, 0, 2, host]));
     for _ in 0..2 {
-        limits.may_bind(hosts[0], &endpoint, "kid").unwrap();
-        limits.binding_failed(hosts[0], &endpoint, "kid");
+        limits.may_bind(hosts[0], &endpoint, Some("kid")).unwrap();
+        limits.binding_failed(hosts[0], &endpoint, Some("kid"));
     }
-    assert_eq!(retry_after_secs(limits.may_bind(hosts[0], &endpoint, "kid")), 300);
-    limits.may_bind(hosts[0], &endpoint, "another").unwrap();
-    limits.may_bind(hosts[2], &endpoint, "kid").expect("the holder of the key is somewhere else");
+    assert_eq!(retry_after_secs(limits.may_bind(hosts[0], &endpoint, Some("kid"))), 300);
+    limits.may_bind(hosts[0], &endpoint, Some("another")).unwrap();
+    limits.may_bind(hosts[2], &endpoint, Some("kid")).expect("the holder of the key is somewhere else");
     for _ in 0..2 {
-        limits.binding_failed(hosts[1], &endpoint, "kid");
+        limits.binding_failed(hosts[1], &endpoint, Some("kid"));
     }
-    assert_eq!(retry_after_secs(limits.may_bind(hosts[2], &endpoint, "kid")), 150, "a search from many addresses");
+    assert_eq!(
+        retry_after_secs(limits.may_bind(hosts[2], &endpoint, Some("kid"))),
+        150,
+        "a search from many addresses"
+    );
 }
 
 #[tokio::test(start_paused = true)]

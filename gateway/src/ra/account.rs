@@ -12,7 +12,7 @@ use acme::{
     registration::{Registration, RegistrationStatus},
     time::Timestamp,
 };
-use cm_connector::{Client, CmError, Jws, NewRegistration, Proof, RegistrationUpdate};
+use cm_connector::{Binding, Client, CmError, DirectoryToken, NewRegistration, Proof, RegistrationUpdate};
 use serde_json::Value;
 
 use super::{Error, Refusal};
@@ -33,6 +33,8 @@ pub(crate) struct NewAccount {
     pub(crate) only_return_existing: bool,
     /// The binding as it was received.
     pub(crate) external_account_binding: Option<Value>,
+    /// The directory link that it came by.
+    pub(crate) directory_token: Option<DirectoryToken>,
     /// The URL that request and binding must both name.
     pub(crate) url: String,
     pub(crate) client: Client,
@@ -76,7 +78,7 @@ pub(crate) async fn create(
     }
     is_too_many?;
     require_agreement(endpoint, request.terms_of_service_agreed)?;
-    let (external_account, bound_by) = external_account(endpoint, &request)?.unzip();
+    let (binding, bound_by) = binding(endpoint, &request)?;
     check_contacts(&request.contacts).map_err(|error| Problem::new(error.kind(), error.to_string()))?;
     policies::key::check_account_key(&request.key)
         .map_err(|weakness| Problem::new(ProblemKind::BadPublicKey, weakness.to_string()))?;
@@ -87,11 +89,11 @@ pub(crate) async fn create(
         terms_of_service_agreed_at: agreed_at,
         client: request.client,
         proof: request.proof,
-        external_account_binding: external_account,
+        binding,
         idempotency_key: random::id(),
     };
-    if let Some(key_id) = &bound_by {
-        app.limits.may_bind(from, endpoint, key_id)?;
+    if new.binding.is_some() {
+        app.limits.may_bind(from, endpoint, bound_by.as_deref())?;
     }
     let spent = app.limits.new_account(from)?;
     let account = register(app, endpoint, &new, bound_by, now).await?;
@@ -134,20 +136,29 @@ async fn has_ordered(app: &App, endpoint: &Endpoint, id: &RegistrationId) -> boo
     app.store.orders_made_since(&endpoint.name, id, ever, 1).await.is_ok_and(|orders| !orders.is_empty())
 }
 
-/// The binding for the CM, which verifies its MAC, and the key it names; its shape is checked here
-/// (RFC 8555 §7.3.4).
-fn external_account(endpoint: &Endpoint, request: &NewAccount) -> Result<Option<(Jws, String)>, Error> {
-    match (endpoint.mode, &request.external_account_binding) {
-        (Mode::Registered, None) => Err(Error::refused(
+/// What the CM is to bind by, which verifies MAC and token, and the external account key that it names; the shape
+/// is checked here (RFC 8555 §7.3.4).
+fn binding(endpoint: &Endpoint, request: &NewAccount) -> Result<(Option<Binding>, Option<String>), Error> {
+    match (endpoint.mode, &request.directory_token, &request.external_account_binding) {
+        (Mode::Registered, None, None) => Err(Error::refused(
             ProblemKind::ExternalAccountRequired,
             "accounts here need an external account binding; ask the registration officer for a key id and a key",
         )),
-        (Mode::Registered, Some(binding)) => {
+        (Mode::Registered, None, Some(binding)) => {
             let checked = ExternalAccount::check(binding, &request.url, &request.key);
             let checked = checked.map_err(|error| Problem::from(&error))?;
-            Ok(Some((checked.binding.into(), checked.key_id)))
+            Ok((Some(Binding::ExternalAccount(checked.binding.into())), Some(checked.key_id)))
         }
-        (Mode::Open, _) => Ok(None), // nothing there can be bound, and a server may ignore it
+        (Mode::Registered, Some(token), None) => Ok((Some(Binding::DirectoryLink(token.clone())), None)),
+        (Mode::Registered, Some(_), Some(_)) => Err(Error::refused(
+            ProblemKind::Malformed,
+            format!(
+                "this directory URL binds the account by itself; leave the external account binding out, or use it \
+                 with the directory {}",
+                endpoint.links.directory()
+            ),
+        )),
+        (Mode::Open, ..) => Ok((None, None)), // nothing there can be bound, and a server may ignore it
     }
 }
 
@@ -162,12 +173,13 @@ async fn register(
         Mode::Open => app.cm.create_registration(&endpoint.realm, new).await,
         Mode::Registered => app.cm.bind_registration(&endpoint.realm, new).await,
     };
-    if let (Err(error), Some(kid)) = (&answer, &bound_by) {
+    if let (Err(error), Some(_)) = (&answer, &new.binding) {
         // The CM alone knows why, and counts failures; operators need to know whose key it is about.
-        tracing::info!(endpoint = %endpoint.name, %kid, client = %new.client.ip, %error, "a binding did not succeed");
+        let (kid, client) = (bound_by.as_deref().unwrap_or("(directory link)"), new.client.ip);
+        tracing::info!(endpoint = %endpoint.name, kid, %client, %error, "a binding did not succeed");
     }
-    if let (Err(CmError::BindingRefused(_)), Some(key_id)) = (&answer, &bound_by) {
-        app.limits.binding_failed(new.client.ip, endpoint, key_id);
+    if let Err(CmError::BindingRefused(_)) = &answer {
+        app.limits.binding_failed(new.client.ip, endpoint, bound_by.as_deref());
     }
     let registered = match answer {
         // Somebody created it between our look and our request: to the client that is the account.
@@ -186,7 +198,8 @@ async fn register(
     let event = Event::AccountCreated {
         endpoint: &endpoint.name,
         account: &registration.id,
-        external_account: bound_by.as_deref(),
+        external_account: bound_by.as_deref().or(registration.external_account.as_deref()),
+        by_directory_link: matches!(new.binding, Some(Binding::DirectoryLink(_))),
         terms_of_service: endpoint.terms_of_service.as_deref(),
         client: new.client.ip,
     };

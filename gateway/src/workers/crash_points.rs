@@ -146,6 +146,7 @@ impl Client {
             terms_of_service_agreed: false,
             only_return_existing: false,
             external_account_binding: None,
+            directory_token: None,
             url: String::from("https://acme.example.com/acme/open/new-account"),
             client: testing::client(),
             proof: testing::proof(),

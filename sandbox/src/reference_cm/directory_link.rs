@@ -127,12 +127,18 @@ pub(crate) fn remove_directory_link(cm: &ReferenceCm, call: &Call) -> Result<Ans
             return registration.answer(200, cm, call, tx);
         }
         registration.must_match(version)?;
-        tx.execute("DELETE FROM directory_token WHERE registration = ?1", [&registration.id])?;
+        forget_tokens(tx, &registration.id)?;
         registration.directory_link = None;
         registration.update(tx, call.now)?;
         announce(tx, call, &registration, "registration.updated")?;
         registration.answer(200, cm, call, tx)
     })
+}
+
+/// Every token of a registration is dead.
+pub(crate) fn forget_tokens(tx: &Transaction<'_>, registration: &str) -> Result<(), Problem> {
+    tx.execute("DELETE FROM directory_token WHERE registration = ?1", [registration])?;
+    Ok(())
 }
 
 /// Refuses what a CM without the capability does not know.
@@ -157,7 +163,7 @@ pub(crate) fn verify_proof(
         return Ok(());
     };
     let payload: Value = verified.read()?;
-    if payload.get("externalAccountBinding").is_some() {
+    if payload.get("externalAccountBinding").is_some_and(|binding| !binding.is_null()) {
         return Err(proof::invalid("the proof contains an external account binding too"));
     }
     if payload.get("onlyReturnExisting") == Some(&json!(true)) {

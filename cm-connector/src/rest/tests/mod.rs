@@ -58,7 +58,7 @@ fn new_registration() -> NewRegistration {
         terms_of_service_agreed_at: None,
         client: AcmeClient { ip: "203.0.113.9".parse().unwrap(), user_agent: None },
         proof: Proof(jws()),
-        external_account_binding: Some(jws()),
+        binding: Some(crate::Binding::ExternalAccount(jws())),
         idempotency_key: key(),
     }
 }

@@ -54,7 +54,7 @@ async fn a_key_is_bound_even_if_the_first_answer_is_lost() {
     let seen = world.server.seen();
     assert_eq!(seen[0].line, "POST /cm/v1/realms/tls/registrations/bind");
     assert_eq!(seen[0].body, seen[1].body);
-    let unbound = NewRegistration { external_account_binding: None, ..new_registration() };
+    let unbound = NewRegistration { binding: None, ..new_registration() };
     assert!(matches!(world.cm.bind_registration(&realm(), &unbound).await, Err(CmError::Internal { .. })));
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Broken, ClientOut, ProofOut, allowed_identifiers, parsed, waiver};
-use crate::{Jws, NewRegistration, Proof, RegistrationUpdate};
+use crate::{Binding, DirectoryToken, Jws, NewRegistration, Proof, RegistrationUpdate};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -155,10 +155,14 @@ pub(in crate::rest) struct CreateOpenOut<'a> {
     proof: ProofOut<'a>,
 }
 
-#[derive(Debug, Serialize)]
+/// Not to be printed: it has the token.
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::rest) struct BindOut<'a> {
-    eab: &'a Jws,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eab: Option<&'a Jws>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directory_token: Option<&'a str>,
     key: KeyOut,
     contacts: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -204,10 +208,15 @@ impl<'a> CreateOpenOut<'a> {
 }
 
 impl<'a> BindOut<'a> {
-    /// `None` if the request carries no external account binding.
+    /// `None` if the request names nothing that it is bound by.
     pub(in crate::rest) fn of(request: &'a NewRegistration) -> Option<Self> {
+        let (eab, directory_token) = match request.binding.as_ref()? {
+            Binding::ExternalAccount(jws) => (Some(jws), None),
+            Binding::DirectoryLink(token) => (None, Some(DirectoryToken::expose_secret(token).as_str())),
+        };
         Some(Self {
-            eab: request.external_account_binding.as_ref()?,
+            eab,
+            directory_token,
             key: KeyOut { jwk: request.key.to_jwk() },
             contacts: &request.contacts,
             terms_of_service_agreed_at: request.terms_of_service_agreed_at.map(|time| time.to_string()),
@@ -340,13 +349,18 @@ mod tests {
             terms_of_service_agreed_at: Some("2026-11-22T00:40:11Z".parse().unwrap()),
             client: Client { ip: "203.0.113.9".parse().unwrap(), user_agent: Some("certbot/5.1.0".into()) },
             proof: Proof(jws(&bind["proof"]["jws"])),
-            external_account_binding: Some(jws(&bind["eab"])),
+            binding: Some(Binding::ExternalAccount(jws(&bind["eab"]))),
             idempotency_key: IdempotencyKey::from_random([1; 16]),
         };
         assert_eq!(serde_json::to_value(BindOut::of(&request).unwrap()).unwrap(), bind);
         request.client.user_agent = None;
         assert_eq!(serde_json::to_value(CreateOpenOut::of(&request)).unwrap(), examples::create_open());
-        request.external_account_binding = None;
+        request.binding = None;
         assert!(BindOut::of(&request).is_none());
+        let token = "FX4DBzTpxeLNRsHBPtsUEmcfFytOfMDdAg-Pq1PALAs";
+        request.binding = Some(Binding::DirectoryLink(DirectoryToken::parse(token).unwrap()));
+        let by_link = serde_json::to_value(BindOut::of(&request).unwrap()).unwrap();
+        assert_eq!((&by_link["directoryToken"], by_link.get("eab")), (&json!(token), None));
+        assert_eq!(by_link["proof"], bind["proof"]);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn post(request: AccountSigned<Nothing>) -> Result<HttpResponse
 
 /// While the CM has not been reached the directory lacks the profiles and nothing else. Renewal information it lacks
 /// where the CM has none.
-fn directory(app: &App, endpoint: &Endpoint) -> Directory {
+pub(super) fn directory(app: &App, endpoint: &Endpoint) -> Directory {
     let links = &endpoint.links;
     let offer = app.catalogue.offer(&endpoint.realm).ok();
     let profiles: BTreeMap<_, _> = offer

@@ -5,6 +5,7 @@ pub(super) mod authorization;
 pub(super) mod certificate;
 pub(super) mod challenge;
 pub(super) mod directory;
+pub(super) mod directory_link;
 pub(super) mod finalize;
 pub(super) mod key_change;
 pub(super) mod new_account;

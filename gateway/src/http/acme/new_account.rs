@@ -2,6 +2,7 @@
 
 use acme::wire;
 use actix_web::HttpResponse;
+use cm_connector::DirectoryToken;
 
 use super::account::encode;
 use crate::{
@@ -12,6 +13,14 @@ use crate::{
 
 /// `POST /acme/{endpoint}/new-account`
 pub(crate) async fn post(request: SelfSigned<wire::account::NewAccount>) -> Result<HttpResponse, HttpError> {
+    answer(request, None).await
+}
+
+/// The same for a client that may have come by a directory link.
+pub(super) async fn answer(
+    request: SelfSigned<wire::account::NewAccount>,
+    directory_token: Option<DirectoryToken>,
+) -> Result<HttpResponse, HttpError> {
     let SelfSigned { app, endpoint, key, payload, client, proof, url } = request;
     let asked = ra::account::NewAccount {
         key,
@@ -19,6 +28,7 @@ pub(crate) async fn post(request: SelfSigned<wire::account::NewAccount>) -> Resu
         terms_of_service_agreed: payload.terms_of_service_agreed,
         only_return_existing: payload.only_return_existing,
         external_account_binding: payload.external_account_binding.clone(),
+        directory_token,
         url,
         client,
         proof,

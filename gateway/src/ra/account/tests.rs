@@ -31,6 +31,7 @@ fn request(key: &PublicKey) -> NewAccount {
         terms_of_service_agreed: false,
         only_return_existing: false,
         external_account_binding: None,
+        directory_token: None,
         url: URL.into(),
         client: testing::client(),
         proof: testing::proof(),
@@ -124,6 +125,47 @@ async fn registered_mode_needs_a_binding_and_hands_it_to_the_cm() {
     let with = NewAccount { external_account_binding: Some(binding(&key)), ..request(&key) };
     assert!(created(&gateway, "registered", with).await.unwrap().created);
     assert_eq!((count(&gateway, Operation::BindRegistration), count(&gateway, Operation::CreateRegistration)), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_link_binds_in_place_of_a_binding_and_not_beside_one() {
+    let gateway = Gateway::new().await;
+    let token = DirectoryToken::parse(&"A".repeat(43)).unwrap();
+    let by_link = |key: &PublicKey| NewAccount { directory_token: Some(token.clone()), ..request(key) };
+    let key = new_key();
+    let both = NewAccount { external_account_binding: Some(binding(&key)), ..by_link(&key) };
+    let refused = told(created(&gateway, "registered", both).await);
+    assert_eq!(refused.kind, ProblemKind::Malformed);
+    assert!(refused.detail.contains("leave the external account binding out"), "{}", refused.detail);
+    assert_eq!(gateway.cm.registrations(), []);
+    let asked = NewAccount { only_return_existing: true, ..by_link(&key) };
+    assert_eq!(told(created(&gateway, "registered", asked).await).kind, ProblemKind::AccountDoesNotExist);
+    assert!(created(&gateway, "registered", by_link(&key)).await.unwrap().created);
+    assert_eq!((count(&gateway, Operation::BindRegistration), count(&gateway, Operation::CreateRegistration)), (1, 0));
+    assert!(!created(&gateway, "registered", by_link(&key)).await.unwrap().created, "and then it is this account's");
+    let audit = gateway.app.store.audit_entries(10).await.unwrap();
+    let [event] = audit.as_slice() else { panic!("{audit:?}") };
+    assert_eq!((&event.body["event"], &event.body["byDirectoryLink"]), (&json!("account.created"), &json!(true)));
+    assert!(!event.body.to_string().contains(token.expose_secret()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_are_guessed_count_against_their_address() {
+    let gateway = Gateway::with("limits.failed_external_accounts_per_address = { burst = 1, per_secs = 600 }").await;
+    let token = DirectoryToken::parse(&"A".repeat(43)).unwrap();
+    let bind = async |answer: Option<CmError>| {
+        if let Some(answer) = answer {
+            gateway.cm.next(Operation::BindRegistration, Fault::Answers(answer));
+        }
+        let by_link = NewAccount { directory_token: Some(token.clone()), ..request(&new_key()) };
+        created(&gateway, "registered", by_link).await
+    };
+    let words = || Problem::new(ProblemKind::Unauthorized, "words");
+    assert_eq!(told(bind(Some(CmError::Refused(words()))).await).kind, ProblemKind::Unauthorized);
+    assert!(bind(None).await.unwrap().created, "used up is no guess");
+    assert_eq!(told(bind(Some(CmError::BindingRefused(words()))).await).kind, ProblemKind::Unauthorized);
+    let problem = told(bind(None).await);
+    assert!(problem.detail.contains("limits.failed_external_accounts_per_address"), "{}", problem.detail);
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,12 +59,12 @@ impl CertificateManager for ScriptedCm {
     }
 
     async fn create_registration(&self, _: &RealmName, request: &NewRegistration) -> Result<Registered, CmError> {
-        assert!(request.external_account_binding.is_none(), "nothing can be bound in open mode");
+        assert!(request.binding.is_none(), "nothing can be bound in open mode");
         self.at(Operation::CreateRegistration, |_, state| state.register(request)).await
     }
 
     async fn bind_registration(&self, _: &RealmName, request: &NewRegistration) -> Result<Registered, CmError> {
-        assert!(request.external_account_binding.is_some(), "there must be a binding");
+        assert!(request.binding.is_some(), "there must be a binding");
         self.at(Operation::BindRegistration, |_, state| state.register(request)).await
     }
 

@@ -295,7 +295,7 @@ impl State {
             key: Some(AccountKeyRecord { key: request.key.clone(), thumbprint, since: Some(clock::now()) }),
             contacts: request.contacts.clone(),
             terms_of_service_agreed_at: request.terms_of_service_agreed_at,
-            external_account: request.external_account_binding.as_ref().map(|_| String::from("kid-1")),
+            external_account: request.binding.as_ref().map(|_| String::from("kid-1")),
             allowed_identifiers: AllowedIdentifiers::Any { exclude: Vec::new() },
             allowed_profiles: Vec::new(),
             waivers: Vec::new(),
