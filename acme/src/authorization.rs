@@ -10,6 +10,7 @@ use crate::{
     ids::{AuthorizationId, EndpointName, RegistrationId},
     problem::Problem,
     time::Timestamp,
+    waiver::Waived,
 };
 
 /// An account's control of one identifier.
@@ -41,7 +42,7 @@ pub struct Authorization {
 pub enum AuthorizationStatus {
     /// No challenge is valid yet.
     Pending,
-    /// Control is proven.
+    /// Control is proven, or need not be.
     Valid,
     /// A challenge failed for good.
     Invalid,
@@ -102,7 +103,7 @@ impl Authorization {
             AuthorizationStatus::Invalid
         } else if self.expires <= now {
             AuthorizationStatus::Expired
-        } else if any(|state| matches!(state, ChallengeState::Valid { .. })) {
+        } else if any(|state| matches!(state, ChallengeState::Valid { .. } | ChallengeState::Waived { .. })) {
             AuthorizationStatus::Valid
         } else {
             AuthorizationStatus::Pending
@@ -202,7 +203,23 @@ impl Authorization {
     pub fn proof(&self) -> Option<(ChallengeKind, &Evidence)> {
         self.challenges.iter().find_map(|challenge| match &challenge.state {
             ChallengeState::Valid { evidence } => Some((challenge.kind, evidence)),
-            ChallengeState::Pending | ChallengeState::Processing { .. } | ChallengeState::Invalid { .. } => None,
+            ChallengeState::Pending
+            | ChallengeState::Processing { .. }
+            | ChallengeState::Waived { .. }
+            | ChallengeState::Invalid { .. } => None,
+        })
+    }
+
+    /// By what waiver control need not be proven, and since when, if so. That is no [proof](Self::proof): nothing else may
+    /// rest on it.
+    #[must_use]
+    pub fn waived(&self) -> Option<(Timestamp, &Waived)> {
+        self.challenges.iter().find_map(|challenge| match &challenge.state {
+            ChallengeState::Waived { at, waived } => Some((*at, waived)),
+            ChallengeState::Pending
+            | ChallengeState::Processing { .. }
+            | ChallengeState::Valid { .. }
+            | ChallengeState::Invalid { .. } => None,
         })
     }
 
@@ -211,7 +228,10 @@ impl Authorization {
     pub fn failure(&self) -> Option<&Problem> {
         self.challenges.iter().find_map(|challenge| match &challenge.state {
             ChallengeState::Invalid { problem, .. } => Some(problem),
-            ChallengeState::Pending | ChallengeState::Processing { .. } | ChallengeState::Valid { .. } => None,
+            ChallengeState::Pending
+            | ChallengeState::Processing { .. }
+            | ChallengeState::Valid { .. }
+            | ChallengeState::Waived { .. } => None,
         })
     }
 

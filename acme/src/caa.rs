@@ -17,6 +17,9 @@ const HARMLESS: [&str; 5] = ["iodef", "issuemail", "issuevmc", "contactemail", "
 /// lowest, which is written by those who count from the other end.
 const CRITICAL: u8 = 0b1000_0001;
 
+/// What takes the place of a method where the proof is waived.
+const WAIVED: &str = "waived";
+
 /// One property: a CAA record's contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Property {
@@ -35,8 +38,8 @@ pub struct Issuance<'a> {
     pub identities: &'a [String],
     /// The account that asks.
     pub account_url: &'a str,
-    /// How control was proven.
-    pub method: ChallengeKind,
+    /// How control was proven; `None` if that is waived, which no list of methods can have.
+    pub method: Option<ChallengeKind>,
     /// Whether it is for a wildcard name.
     pub is_wildcard: bool,
 }
@@ -214,8 +217,10 @@ impl Property {
         }
         match value.parameter("validationmethods") {
             Parameter::Absent => Ok(()),
-            Parameter::Once(methods) if lists(methods, issuance.method.as_str()) => Ok(()),
-            Parameter::Once(_) | Parameter::Repeated => Err(Forbidden::OtherMethod(tag, issuance.method.as_str())),
+            Parameter::Once(methods) if issuance.method.is_some_and(|kind| lists(methods, kind.as_str())) => Ok(()),
+            Parameter::Once(_) | Parameter::Repeated => {
+                Err(Forbidden::OtherMethod(tag, issuance.method.map_or(WAIVED, ChallengeKind::as_str)))
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     account_key::Thumbprint, base64url, caa::CaaEvidence, identifier::Identifier, problem::Problem, time::Timestamp,
+    waiver::Waived,
 };
 
 /// A way to prove control of an identifier.
@@ -213,6 +214,22 @@ pub fn offer(
     with_token.chain(without).collect()
 }
 
+/// The challenge of an authorization whose proof is waived: clients expect one, and there is nothing to do about it
+/// (RFC 8555 §7.1.3). Of a kind that is on offer, as far as any can prove such an identifier.
+#[must_use]
+pub fn waived(
+    kinds: &[ChallengeKind],
+    identifier: &Identifier,
+    token: Token,
+    at: Timestamp,
+    waived: Waived,
+) -> Challenge {
+    let fits = |kind: &ChallengeKind| kind.has_token() && kind.can_prove(identifier);
+    let otherwise = if identifier.is_wildcard() { ChallengeKind::Dns01 } else { ChallengeKind::Http01 };
+    let kind = kinds.iter().copied().find(fits).unwrap_or(otherwise);
+    Challenge { state: ChallengeState::Waived { at, waived }, ..Challenge::new(kind, token) }
+}
+
 /// What has happened to a challenge (RFC 8555 §7.1.6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -230,6 +247,13 @@ pub enum ChallengeState {
     Valid {
         /// What was seen.
         evidence: Evidence,
+    },
+    /// Control need not be proven, because an officer's waiver says so. Clients see a valid challenge.
+    Waived {
+        /// When the client showed what the waiver asks for.
+        at: Timestamp,
+        /// By whom, why, and what it showed.
+        waived: Waived,
     },
     /// The proof failed for good.
     Invalid {
@@ -282,6 +306,28 @@ mod tests {
         assert_eq!(all[2].issuer_domain_names, names);
         assert!(all[0].issuer_domain_names.is_empty());
         assert_eq!(kinds_of(&offered(&[])), [ChallengeKind::Dns01, ChallengeKind::Http01]);
+    }
+
+    #[test]
+    fn a_waived_challenge_is_of_a_kind_on_offer_and_of_one_that_fits_the_identifier() {
+        let of = |kinds: &[ChallengeKind], name: &str| {
+            let identifier = Identifier::parse_ip(name).or_else(|_| Identifier::parse_dns(name)).unwrap();
+            let by = Waived {
+                waiver: "wav_1".parse().unwrap(),
+                proposed_by: String::from("anna"),
+                decided_by: String::from("bert"),
+                reason: String::from("no port 80"),
+                address: "192.0.2.44".parse().unwrap(),
+                client_certificate: None,
+            };
+            waived(kinds, &identifier, Token::from_random([7; 32]), Timestamp::from_unix_secs(1), by).kind
+        };
+        use ChallengeKind::{Dns01, DnsPersist01, Http01, TlsAlpn01};
+        assert_eq!(of(&[TlsAlpn01, Dns01], "a.test"), TlsAlpn01);
+        assert_eq!(of(&[DnsPersist01, Dns01, Http01], "a.test"), Dns01, "one with a token");
+        assert_eq!(of(&[Http01, Dns01], "*.a.test"), Dns01);
+        assert_eq!(of(&[Http01], "*.a.test"), Dns01, "none on offer fits");
+        assert_eq!(of(&[Dns01], "192.0.2.7"), Http01, "none on offer fits");
     }
 
     #[test]

@@ -32,7 +32,10 @@ pub(crate) fn failed_without_tokens(authorization: &Authorization) -> Authorizat
             let state = ChallengeState::Invalid { at: *at, problem: without_tokens(problem, authorization) };
             Challenge { state, ..challenge.clone() }
         }
-        ChallengeState::Pending | ChallengeState::Processing { .. } | ChallengeState::Valid { .. } => challenge.clone(),
+        ChallengeState::Pending
+        | ChallengeState::Processing { .. }
+        | ChallengeState::Valid { .. }
+        | ChallengeState::Waived { .. } => challenge.clone(),
     };
     Authorization { challenges: authorization.challenges.iter().map(challenge).collect(), ..authorization.clone() }
 }

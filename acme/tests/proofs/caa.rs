@@ -20,7 +20,7 @@ fn judged_as(records: &[(u8, &str, &str)], identities: &[&str], is_wildcard: boo
     let records: Vec<_> = records.iter().map(|(flags, tag, value)| property(*flags, tag, value)).collect();
     let identities: Vec<_> = identities.iter().map(|name| (*name).to_owned()).collect();
     let issuance =
-        Issuance { identities: &identities, account_url: ACCOUNT, method: ChallengeKind::Dns01, is_wildcard };
+        Issuance { identities: &identities, account_url: ACCOUNT, method: Some(ChallengeKind::Dns01), is_wildcard };
     judge(&records, &issuance)
 }
 
@@ -171,7 +171,7 @@ proptest! {
     fn the_order_of_records_does_not_matter(mut records in prop::collection::vec(any_property(), 0..6), is_wildcard: bool) {
         let identities = [US.to_owned()];
         let issuance =
-            Issuance { identities: &identities, account_url: ACCOUNT, method: ChallengeKind::Http01, is_wildcard };
+            Issuance { identities: &identities, account_url: ACCOUNT, method: Some(ChallengeKind::Http01), is_wildcard };
         let one_way = judge(&records, &issuance).is_ok();
         records.reverse();
         prop_assert_eq!(judge(&records, &issuance).is_ok(), one_way);
@@ -185,7 +185,7 @@ proptest! {
     ) {
         let identities = [US.to_owned()];
         let issuance =
-            Issuance { identities: &identities, account_url: ACCOUNT, method: ChallengeKind::Http01, is_wildcard };
+            Issuance { identities: &identities, account_url: ACCOUNT, method: Some(ChallengeKind::Http01), is_wildcard };
         let before = judge(&records, &issuance).is_ok();
         let mut more = records;
         more.push(property(0, "issue", "other.test"));

@@ -6,12 +6,13 @@ use std::time::Duration;
 use acme::{
     authorization::{Authorization, AuthorizationStatus, Response, ResponseRefused},
     certificate::CertificateId,
-    challenge::{Challenge, ChallengeKind, ChallengeState, Evidence, KeyAuthorization, Token},
+    challenge::{self, Challenge, ChallengeKind, ChallengeState, Evidence, KeyAuthorization, Token},
     identifier::Identifier,
     ids::{AuthorizationId, EndpointName, OrderId, ProfileName, RegistrationId},
     order::{CsrDigest, Finalize, NotReady, Order, OrderStatus, Progress},
     problem::{Problem, ProblemKind},
     time::Timestamp,
+    waiver::Waived,
 };
 use proptest::prelude::*;
 
@@ -176,7 +177,26 @@ fn events() -> impl Strategy<Value = Event> {
 }
 
 fn worlds() -> impl Strategy<Value = World> {
-    (20..200_u64, [20..200_u64, 20..200_u64]).prop_map(|(order, authorizations)| world(order, authorizations))
+    (20..200_u64, [20..200_u64, 20..200_u64], prop::bool::weighted(0.2)).prop_map(|(order, authorizations, waived)| {
+        let mut world = world(order, authorizations);
+        if waived {
+            let first = &mut world.authorizations[0];
+            let kinds = ChallengeKind::ALL;
+            first.challenges = vec![challenge::waived(&kinds, &first.identifier, token(1), START, waiver())];
+        }
+        world
+    })
+}
+
+fn waiver() -> Waived {
+    Waived {
+        waiver: "wav_1".parse().unwrap(),
+        proposed_by: "anna".into(),
+        decided_by: "bert".into(),
+        reason: "no port 80".into(),
+        address: "192.0.2.44".parse().unwrap(),
+        client_certificate: None,
+    }
 }
 
 proptest! {
@@ -256,7 +276,7 @@ fn assert_facts(before: &World, world: &World) -> Result<(), TestCaseError> {
     }
     for authorization in &world.authorizations {
         let valid = authorization.status(world.now) == AuthorizationStatus::Valid;
-        prop_assert!(!valid || authorization.proof().is_some());
+        prop_assert!(!valid || authorization.proof().is_some() != authorization.waived().is_some());
         let processing = authorization
             .challenges
             .iter()
@@ -272,6 +292,9 @@ fn assert_facts(before: &World, world: &World) -> Result<(), TestCaseError> {
     }
     let stored: Order = serde_json::from_value(serde_json::to_value(&world.order).unwrap()).unwrap();
     prop_assert_eq!(&stored, &world.order);
+    let stored: Vec<Authorization> =
+        serde_json::from_value(serde_json::to_value(&world.authorizations).unwrap()).unwrap();
+    prop_assert_eq!(&stored, &world.authorizations);
     Ok(())
 }
 

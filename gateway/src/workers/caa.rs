@@ -60,7 +60,7 @@ pub(super) async fn after_proof(
     let Some((least, most)) = weights().min().zip(weights().max()).filter(|(_, most)| *most != Weight::Off) else {
         return Ok(evidence);
     };
-    match look(app, endpoint, authorization, kind, &offer.caa_identities()).await {
+    match look(app, endpoint, authorization, Some(kind), &offer.caa_identities()).await {
         Ok(caa) => Ok(Evidence { caa, ..evidence }),
         Err(failure) if least == Weight::Enforce => Err(failure),
         Err(failure) => {
@@ -100,12 +100,15 @@ pub(super) async fn before_submission(
     let age_max = app.settings.validation.caa_age_max();
     let mut stale = Vec::new();
     for authorization in authorizations.iter().filter(|one| !matches!(one.identifier, Identifier::Ip(_))) {
-        let Some((kind, evidence)) = authorization.proof() else {
-            anyhow::bail!("authorization {} is not proven", authorization.id);
+        let (kind, seen) = match (authorization.proof(), authorization.waived()) {
+            (Some((kind, evidence)), _) => (Some(kind), evidence.caa.as_ref()),
+            // What is waived is the proof, not what the owner of the domain says.
+            (None, Some(_)) => (None, None),
+            (None, None) => anyhow::bail!("authorization {} is not proven", authorization.id),
         };
         let fresh = |caa: &CaaEvidence| caa.is_fresh(&identities, age_max, clock::now());
         let kept = kept.iter().filter(|(id, _)| *id == authorization.id).map(|(_, caa)| caa);
-        if !evidence.caa.iter().chain(kept).any(fresh) {
+        if !seen.into_iter().chain(kept).any(fresh) {
             stale.push((authorization, kind));
         }
     }
@@ -151,7 +154,7 @@ async fn look(
     app: &App,
     endpoint: &Endpoint,
     authorization: &Authorization,
-    method: ChallengeKind,
+    method: Option<ChallengeKind>,
     identities: &[String],
 ) -> Result<Option<CaaEvidence>, Failure> {
     let account_url = endpoint.links.account(&authorization.account);

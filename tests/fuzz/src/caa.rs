@@ -12,7 +12,7 @@ pub(crate) fn run(octets: &[u8]) {
         let issuance = Issuance {
             identities: &identities,
             account_url: "https://acme.test/acme/a/acct/reg_1",
-            method: ChallengeKind::Http01,
+            method: Some(ChallengeKind::Http01),
             is_wildcard,
         };
         let verdict = judge(&records, &issuance);

@@ -21,7 +21,7 @@ async fn look(dns: &DnsServer, identifier: &str) -> Result<Option<CaaEvidence>, 
     let issuance = Issuance {
         identities: &[US.to_owned()],
         account_url: "https://acme.test/acct/1",
-        method: ChallengeKind::Dns01,
+        method: Some(ChallengeKind::Dns01),
         is_wildcard: identifier.is_wildcard(),
     };
     let quick = Settings { dns_timeout: std::time::Duration::from_millis(200), ..settings(dns) };

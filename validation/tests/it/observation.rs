@@ -218,7 +218,7 @@ async fn caa_is_told_name_by_name() {
     let issuance = Issuance {
         identities: &identities,
         account_url: ACCOUNT_URL,
-        method: ChallengeKind::Dns01,
+        method: Some(ChallengeKind::Dns01),
         is_wildcard: false,
     };
     let validator = Validator::new(settings(&dns)).unwrap();
@@ -243,7 +243,7 @@ async fn a_long_attempt_is_told_up_to_the_limit() {
             let issuance = Issuance {
                 identities: &[],
                 account_url: ACCOUNT_URL,
-                method: ChallengeKind::Dns01,
+                method: Some(ChallengeKind::Dns01),
                 is_wildcard: false,
             };
             validator.check_caa(&name, &issuance, now()).await.unwrap();

@@ -57,8 +57,9 @@ fn encode(authorization: &Authorization, links: &Links, now: Timestamp) -> wire:
 
 /// Once one challenge has decided, it is the only one that matters (RFC 8555 §7.1.4).
 fn shown(authorization: &Authorization) -> impl Iterator<Item = &Challenge> {
-    let decided = |challenge: &Challenge| {
-        matches!(challenge.state, ChallengeState::Valid { .. } | ChallengeState::Invalid { .. })
+    let decided = |challenge: &Challenge| match challenge.state {
+        ChallengeState::Valid { .. } | ChallengeState::Waived { .. } | ChallengeState::Invalid { .. } => true,
+        ChallengeState::Pending | ChallengeState::Processing { .. } => false,
     };
     let any_decided = authorization.challenges.iter().any(decided);
     authorization.challenges.iter().filter(move |challenge| !any_decided || decided(challenge))
@@ -74,6 +75,7 @@ pub(super) fn encode_challenge(
         ChallengeState::Pending => (ChallengeStatus::Pending, None, None),
         ChallengeState::Processing { .. } => (ChallengeStatus::Processing, None, None),
         ChallengeState::Valid { evidence } => (ChallengeStatus::Valid, Some(evidence.at), None),
+        ChallengeState::Waived { at, .. } => (ChallengeStatus::Valid, Some(*at), None),
         ChallengeState::Invalid { at, problem } => (ChallengeStatus::Invalid, Some(*at), Some(problem)),
     };
     let has_token = challenge.kind.has_token();

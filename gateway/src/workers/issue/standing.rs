@@ -61,9 +61,13 @@ impl Grounds {
         order.withdrawn(&authorizations, clock::now())
     }
 
-    /// When control was proven last.
+    /// When control was proven last, or waived.
     pub(super) fn newest_proof(&self) -> Option<Timestamp> {
-        self.0.iter().filter_map(|stored| stored.value.proof()).map(|(_, evidence)| evidence.at).max()
+        let at = |authorization: &Authorization| match authorization.proof() {
+            Some((_, evidence)) => Some(evidence.at),
+            None => authorization.waived().map(|(at, _)| at),
+        };
+        self.0.iter().filter_map(|stored| at(&stored.value)).max()
     }
 }
 
