@@ -13,6 +13,7 @@ use super::ReferenceCm;
 use super::call::{Answer, Call};
 use super::create::{NEW_ACCOUNT, announce, blank};
 use super::directory_link::{self, Token};
+use super::external_account_key;
 use super::jws::{Jws, MacAlgorithm};
 use super::key::PublicKey;
 use super::moment::Moment;
@@ -220,22 +221,18 @@ fn check_mac(
 ) -> Result<Registration, Problem> {
     let registration = by_kid(tx, realm, &binding.kid)?;
     let id = registration.as_ref().map_or("", |found| found.id.as_str());
-    let secret: Option<Vec<u8>> =
-        tx.query_row("SELECT secret FROM eab_secret WHERE registration = ?1", [id], |row| row.get(0)).optional()?;
-    let known = secret.is_some();
-    let secret = secret.unwrap_or_else(|| super::ids::random_octets::<32>().to_vec());
-    let mac_is_good = binding.jws.verify_mac(binding.algorithm, &secret);
+    let mac = external_account_key::check_mac(tx, id, binding.jws, binding.algorithm, call.now)?;
     let algorithm_is_allowed = registration
         .as_ref()
         .and_then(|registration| registration.eab.as_ref())
         .is_some_and(|eab| eab.algorithms.contains(&binding.algorithm));
     match registration {
-        Some(registration) if known && mac_is_good && algorithm_is_allowed => Ok(registration),
+        Some(registration) if mac.known && mac.good && algorithm_is_allowed => Ok(registration),
         Some(_) | None => {
             count_failure(tx, realm, subjects, call.now)?;
-            let reason = if !known {
+            let reason = if !mac.known {
                 "unknown kid"
-            } else if mac_is_good {
+            } else if mac.good {
                 "MAC algorithm not allowed"
             } else {
                 "wrong MAC"
@@ -319,6 +316,7 @@ fn consume(
     let bound = match usage {
         Use::Once => {
             template.status = Status::Active;
+            template.status_reason = None;
             template.status_by = call.identity.urn();
             template.status_at = call.now;
             template.key = Some(BoundKey::new(key, call.now));

@@ -2,8 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderName, header};
-use rusqlite::{Transaction, params};
+use rusqlite::Transaction;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,8 +11,9 @@ use super::allowlist::AllowedIdentifiers;
 use super::audit::{self, Change};
 use super::call::{Answer, Call};
 use super::events;
+use super::external_account_key;
 use super::idempotency::Slot;
-use super::ids::{new_id, random_octets};
+use super::ids::new_id;
 use super::jws::MacAlgorithm;
 use super::moment::{Moment, Span};
 use super::operations::Right;
@@ -153,40 +153,11 @@ fn preregister(cm: &ReferenceCm, call: &Call, tx: &Transaction<'_>) -> Result<An
         ..blank(realm_name, Mode::Preregistered, &call.identity.urn(), call.now)
     };
     registration.insert(tx)?;
-    let secret = draw_secret(&registration);
-    keep_secret(tx, &registration.id, &secret)?;
+    let secret = external_account_key::draw(&registration);
+    external_account_key::keep(tx, &registration.id, &secret)?;
     announce(tx, call, &registration, "registration.created")?;
-    with_secret(201, &registration, &secret, cm, call, tx)
+    external_account_key::with_secret(201, &registration, &secret, cm, call, tx)
 }
-
-/// `POST …/registrations/{id}/eab`: replaces a secret that was lost.
-pub(crate) fn new_eab_secret(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
-    let version = call.if_match()?;
-    let (realm_name, _) = cm.realm(call)?;
-    if !call.body.is_empty() {
-        let Empty {} = call.json()?;
-    }
-    cm.database.write(|tx| {
-        let mut registration = super::registrations::load(tx, realm_name, call.parameter("id"))?;
-        registration.must_match(version)?;
-        if matches!(registration.status, Status::Revoked | Status::Deactivated) {
-            return Err(super::registrations::not_active(&registration.id, registration.status));
-        }
-        let Some(eab) = &mut registration.eab else {
-            return Err(Problem::new(Code::NotFound, "the registration is no pre-registration"));
-        };
-        eab.secret_set_at = call.now;
-        registration.update(tx, call.now)?;
-        let secret = draw_secret(&registration);
-        keep_secret(tx, &registration.id, &secret)?;
-        announce(tx, call, &registration, "registration.updated")?;
-        with_secret(201, &registration, &secret, cm, call, tx)
-    })
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Empty {}
 
 /// Pre-registers in the name of an officer without a request, for the first `init`.
 ///
@@ -210,6 +181,7 @@ pub(crate) fn preregister_sample(
             not_before: None,
             not_after: None,
             secret_set_at: now,
+            previous_until: None,
         }),
         allowed_identifiers,
         allowed_profiles,
@@ -219,8 +191,8 @@ pub(crate) fn preregister_sample(
         ..blank(realm, Mode::Preregistered, officer, now)
     };
     registration.insert(tx)?;
-    let secret = draw_secret(&registration);
-    keep_secret(tx, &registration.id, &secret)?;
+    let secret = external_account_key::draw(&registration);
+    external_account_key::keep(tx, &registration.id, &secret)?;
     events::emit(
         tx,
         now,
@@ -327,12 +299,7 @@ fn read_eab(eab: EabIn, now: Moment) -> Result<Eab, Problem> {
     if algorithms.is_empty() {
         return Err(Problem::malformed("/eab/algorithms", "at least one"));
     }
-    if let (Some(begin), Some(end)) = (eab.not_before, eab.not_after)
-        && begin >= end
-    {
-        return Err(Problem::malformed("/eab/notAfter", "must be after notBefore"));
-    }
-    Ok(Eab {
+    let eab = Eab {
         kid: eab.kid,
         algorithms,
         usage: eab.usage,
@@ -341,50 +308,8 @@ fn read_eab(eab: EabIn, now: Moment) -> Result<Eab, Problem> {
         not_before: eab.not_before,
         not_after: eab.not_after,
         secret_set_at: now,
-    })
-}
-
-/// Draws a secret as strong as the strongest MAC allowed, and again until its base64url has no
-/// `-` and no `_`: some clients and people lose a leading `-` or double-click only half.
-fn draw_secret(registration: &Registration) -> Vec<u8> {
-    let octets = registration
-        .eab
-        .iter()
-        .flat_map(|eab| &eab.algorithms)
-        .map(|algorithm| algorithm.key_octets())
-        .max()
-        .unwrap_or(32);
-    loop {
-        let secret: Vec<u8> = random_octets::<64>().into_iter().take(octets).collect();
-        if !URL_SAFE_NO_PAD.encode(&secret).contains(['-', '_']) {
-            return secret;
-        }
-    }
-}
-
-fn keep_secret(tx: &Transaction<'_>, id: &str, secret: &[u8]) -> Result<(), Problem> {
-    tx.execute(
-        "INSERT INTO eab_secret (registration, secret) VALUES (?1, ?2)
-         ON CONFLICT (registration) DO UPDATE SET secret = excluded.secret",
-        params![id, secret],
-    )?;
-    Ok(())
-}
-
-fn with_secret(
-    status: u16,
-    registration: &Registration,
-    secret: &[u8],
-    cm: &ReferenceCm,
-    call: &Call,
-    tx: &Transaction<'_>,
-) -> Result<Answer, Problem> {
-    let mut view = registration.view(cm, call, tx)?;
-    if let (Some(members), Some(eab)) = (view.as_object_mut(), &registration.eab) {
-        members.insert("eabSecret".to_owned(), json!({"kid": eab.kid, "hmacKey": URL_SAFE_NO_PAD.encode(secret)}));
-    }
-    Ok(Answer::json(status, &view)
-        .with_version(registration.version)
-        .with(header::LOCATION, registration.location())
-        .with(HeaderName::from_static("cache-control"), "no-store".to_owned()))
+        previous_until: None,
+    };
+    eab.check_window()?;
+    Ok(eab)
 }

@@ -19,6 +19,7 @@ mod directory_link;
 mod door;
 mod events;
 mod evidence;
+mod external_account_key;
 mod idempotency;
 mod identifier;
 mod identity;

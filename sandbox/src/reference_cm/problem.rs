@@ -70,6 +70,7 @@ codes! {
     EvidenceRejected => "evidence-rejected", 422, false, "Validation evidence rejected";
     CaaForbidden => "caa-forbidden", 422, false, "CAA does not permit issuance";
     ReplacesInvalid => "replaces-invalid", 422, false, "Replaced certificate is not acceptable";
+    CannotRebind => "cannot-rebind", 409, false, "Registration cannot be bound anew";
     AlreadyReplaced => "already-replaced", 409, false, "Certificate was already replaced";
     ProofInvalid => "proof-invalid", 422, false, "Proof invalid";
     ProofReplayed => "proof-replayed", 409, false, "Proof was used for another order";

@@ -1,7 +1,7 @@
 //! Registrations: the record, where it is kept, how it is shown (contract section 4.3).
 //!
-//! This is the record only; what changes it lies in `create`, `bind`, `update`, `status` and
-//! `key_change`.
+//! This is the record only; what changes it lies in `create`, `bind`, `update`, `status`,
+//! `key_change`, `external_account_key` and `directory_link`.
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -117,6 +117,21 @@ pub(crate) struct Eab {
     pub(crate) not_after: Option<Moment>,
     /// When the secret was drawn.
     pub(crate) secret_set_at: Moment,
+    /// Until when the secret before it is taken too.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) previous_until: Option<Moment>,
+}
+
+impl Eab {
+    /// Refuses a window that ends before it begins.
+    pub(crate) fn check_window(&self) -> Result<(), Problem> {
+        match (self.not_before, self.not_after) {
+            (Some(begin), Some(end)) if begin >= end => {
+                Err(Problem::malformed("/eab/notAfter", "must be after notBefore"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A registration.

@@ -13,8 +13,8 @@ use super::moment::Moment;
 use super::operations::Operation as Op;
 use super::problem::{Code, Problem};
 use super::{
-    approvals, audit, bind, certificates, create, delivery, directory_link, events, issuance, key_change, requests,
-    revocation, service, status, update,
+    approvals, audit, bind, certificates, create, delivery, directory_link, events, external_account_key, issuance,
+    key_change, requests, revocation, service, status, update,
 };
 
 const GET: MethodFilter = MethodFilter::GET;
@@ -41,7 +41,7 @@ pub(crate) const ROUTES: &[(MethodFilter, &str, Op, Handler)] = &[
     (PATCH, "/realms/{realm}/registrations/{id}", Op::UpdateRegistration, update::update_registration),
     (POST, "/realms/{realm}/registrations/{id}/status", Op::SetRegistrationStatus, status::set_registration_status),
     (POST, "/realms/{realm}/registrations/{id}/key-change", Op::ChangeKey, key_change::change_key),
-    (POST, "/realms/{realm}/registrations/{id}/eab", Op::NewEabSecret, create::new_eab_secret),
+    (POST, "/realms/{realm}/registrations/{id}/eab", Op::NewEabSecret, external_account_key::new_eab_secret),
     (
         POST,
         "/realms/{realm}/registrations/{id}/directory-link",

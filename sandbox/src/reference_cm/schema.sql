@@ -25,6 +25,13 @@ CREATE TABLE IF NOT EXISTS eab_secret (
     secret       BLOB NOT NULL
 ) STRICT;
 
+-- The secret before, and until when it is taken too.
+CREATE TABLE IF NOT EXISTS eab_former_secret (
+    registration TEXT PRIMARY KEY REFERENCES registration (id),
+    secret       BLOB NOT NULL,
+    until        INTEGER NOT NULL
+) STRICT;
+
 -- What is kept of a directory link: the SHA-256 of its token; and until when it is taken, if it was replaced.
 CREATE TABLE IF NOT EXISTS directory_token (
     hash         BLOB PRIMARY KEY,

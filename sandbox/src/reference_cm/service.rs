@@ -19,7 +19,7 @@ use super::settings::{Profile, Proofs};
 pub(crate) const API_VERSION: &str = "1.4";
 
 /// What it can do if its settings say nothing else.
-const CAPABILITIES: [&str; 14] = [
+const CAPABILITIES: [&str; 16] = [
     "registrations",
     "eab-verify",
     "bind-atomic",
@@ -33,6 +33,8 @@ const CAPABILITIES: [&str; 14] = [
     "audit",
     "search-spki",
     "alternate-chains",
+    "eab-overlap",
+    "rebind",
     "directory-links",
 ];
 

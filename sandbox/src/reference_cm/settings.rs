@@ -37,6 +37,10 @@ pub(crate) struct Settings {
 pub(crate) enum Capability {
     /// When certificates should be renewed.
     RenewalInfo,
+    /// A former secret that is taken beside the new one for a while.
+    EabOverlap,
+    /// Account keys taken away, so that another client is bound.
+    Rebind,
     /// Directory URLs that bind to a registration.
     DirectoryLinks,
 }
@@ -46,6 +50,8 @@ impl Capability {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::RenewalInfo => "renewal-info",
+            Self::EabOverlap => "eab-overlap",
+            Self::Rebind => "rebind",
             Self::DirectoryLinks => "directory-links",
         }
     }

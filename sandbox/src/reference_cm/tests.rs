@@ -3,6 +3,7 @@
 mod accounts;
 mod directory_links;
 mod evil_gateway;
+mod external_account_keys;
 mod faults;
 mod idempotency;
 mod issuance;

@@ -66,6 +66,8 @@ struct OfficerPatch {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct EabPatch {
     #[serde(default, deserialize_with = "present")]
+    not_before: Option<Option<Moment>>,
+    #[serde(default, deserialize_with = "present")]
     not_after: Option<Option<Moment>>,
     max_bindings: Option<u32>,
 }
@@ -181,9 +183,13 @@ fn patch_by_officer(cm: &ReferenceCm, call: &Call, registration: &mut Registrati
         let Some(eab) = &mut registration.eab else {
             return Err(Problem::malformed("/eab", "the registration has no EAB part"));
         };
+        if let Some(not_before) = change.not_before {
+            eab.not_before = not_before;
+        }
         if let Some(not_after) = change.not_after {
             eab.not_after = not_after;
         }
+        eab.check_window()?;
         if let Some(number) = change.max_bindings {
             if number == 0 || (eab.usage == registrations::Use::Once && number != 1) {
                 return Err(Problem::malformed("/eab/maxBindings", "at least 1, and 1 if use is once"));
