@@ -9,9 +9,12 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::identifier::{Identifier, Kind, is_host_name, normal_dns, split_wildcard};
+use super::waivers::is_small_enough;
 
 /// Most rules of one list, excluding rules counted apart.
 const RULES_MAX: usize = 1_000;
+/// Most rules of a waiver.
+const WAIVED_RULES_MAX: usize = 20;
 
 /// A list of allowed identifiers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +121,30 @@ fn normalize(rules: Vec<Rule>, place: &str, excluding: bool) -> Result<Vec<Rule>
         .collect()
 }
 
+/// Checks the rules of a waiver and puts them into normal form: few, and none that covers what belongs to many.
+pub(crate) fn waivable(rules: Vec<Rule>) -> Result<Vec<Rule>, (String, &'static str)> {
+    if rules.is_empty() || rules.len() > WAIVED_RULES_MAX {
+        return Err((String::new(), "1 to 20 rules"));
+    }
+    let rules = normalize(rules, "", false)?;
+    match rules.iter().position(|rule| !rule.is_waivable()) {
+        Some(index) => {
+            Err((format!("/{index}"), "covers too much for a waiver: a public suffix, or too large a block"))
+        }
+        None => Ok(rules),
+    }
+}
+
 impl Rule {
+    fn is_waivable(&self) -> bool {
+        let name = self.value.strip_prefix("*.").unwrap_or(&self.value);
+        match (self.kind, self.comparison) {
+            (Kind::Dns, _) => !self.allow_public_suffix && !is_public_suffix(name),
+            (Kind::Ip, Match::Cidr) => canonical_net(&self.value).is_some_and(|block| is_small_enough(&block)),
+            (Kind::Ip, Match::Exact | Match::Suffix | Match::Wildcard) => true,
+        }
+    }
+
     fn normalized(mut self, excluding: bool) -> Result<Self, &'static str> {
         self.value = match (self.kind, self.comparison) {
             (Kind::Dns, Match::Suffix) => {
@@ -144,7 +170,8 @@ impl Rule {
         Ok(self)
     }
 
-    fn matches(&self, identifier: &Identifier) -> bool {
+    /// Whether the rule covers the identifier.
+    pub(crate) fn matches(&self, identifier: &Identifier) -> bool {
         match (identifier, self.kind) {
             (Identifier::Dns { name, wildcard }, Kind::Dns) => match self.comparison {
                 Match::Suffix => (!wildcard || self.wildcards) && is_at_or_below(name, &self.value),
@@ -173,7 +200,7 @@ fn is_public_suffix(name: &str) -> bool {
 }
 
 /// A block; one inside ::ffff:0:0/96 is folded to IPv4 like the addresses are.
-fn canonical_net(value: &str) -> Option<IpNet> {
+pub(crate) fn canonical_net(value: &str) -> Option<IpNet> {
     let block = value.parse::<IpNet>().ok()?.trunc();
     match block {
         IpNet::V4(_) => Some(block),

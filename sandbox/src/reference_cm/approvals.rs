@@ -16,6 +16,7 @@ use super::problem::{Code, Problem};
 use super::registrations;
 use super::requests::{self, CertificateRequest, RequestStatus, expired_problem};
 use super::validity::validity;
+use super::waivers;
 use super::wire::check_text;
 
 /// The body may say why; it may also be missing.
@@ -54,12 +55,19 @@ pub(crate) fn approve_request(cm: &ReferenceCm, call: &Call) -> Result<Answer, P
         if is_blocked(tx, &request.plan.spki_sha256)? {
             return Err(Problem::new(Code::CsrKeyBlocked, "this key was reported as compromised"));
         }
+        // A request may have waited for days: what it rests on must still hold.
+        let in_force = waivers::in_force(cm, tx, &registration, call.now)?;
+        if let Some(gone) = request.plan.waivers.iter().find(|id| !in_force.iter().any(|waiver| waiver.id == **id)) {
+            let detail =
+                format!("the waiver {gone} that the request rests on is no longer in force; reject the request");
+            return Err(Problem::new(Code::EvidenceRejected, detail));
+        }
         let profile = cm
             .settings
             .profiles
             .get(&request.profile)
             .ok_or_else(|| Problem::new(Code::ProfileNotAllowed, "the profile is gone"))?;
-        // A request may have waited for days: what was not asked for begins now.
+        // What was not asked for begins now.
         let wanted_not_before = request.plan.wanted_not_before.filter(|wanted| *wanted > call.now);
         (request.plan.not_before, request.plan.not_after) =
             validity(cm, profile, &registration, wanted_not_before, request.plan.wanted_not_after, call.now)?;

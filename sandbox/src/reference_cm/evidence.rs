@@ -1,6 +1,6 @@
 //! Validation evidence: what the gateway says it has seen, held against the profile (4.4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::json;
@@ -9,11 +9,14 @@ use super::identifier::{Identifier, Kind, WireIdentifier};
 use super::moment::Moment;
 use super::problem::{Code, Problem};
 use super::settings::{CaaPolicy, Profile};
+use super::waivers::{Shown, Waiver};
 
 /// How far in the CM's future a time may lie.
 const SKEW_SECS: i64 = 60;
 /// How old a CAA result may be (Baseline Requirements 3.2.2.8).
 const CAA_AGE_MAX_SECS: i64 = 8 * 3_600;
+/// The method of an identifier that nothing was proven about.
+const WAIVED: &str = "waived";
 /// Most perspectives of one validation.
 const PERSPECTIVES_MAX: usize = 16;
 
@@ -26,11 +29,11 @@ pub(crate) struct Validation {
     method: String,
     authz_ref: Option<String>,
     validated_at: Moment,
-    #[serde(rename = "reused")]
-    _reused: Option<bool>,
+    reused: Option<bool>,
     #[serde(rename = "dnssec")]
     _dnssec: Option<Dnssec>,
     perspectives: Vec<Perspective>,
+    waiver: Option<Shown>,
     caa: Option<Caa>,
 }
 
@@ -87,13 +90,16 @@ enum CaaProperty {
     Issuewild,
 }
 
-/// Exactly one validation for each identifier, each of them good by the profile.
+/// Exactly one validation for each identifier, each of them good by the profile, or waived by one of these waivers.
+/// Gives the ids of the waivers that count.
 pub(crate) fn judge(
     validations: &[Validation],
     identifiers: &[Identifier],
     profile: &Profile,
+    waivers: &[Waiver],
     now: Moment,
-) -> Result<(), Problem> {
+) -> Result<Vec<String>, Problem> {
+    let mut used = BTreeSet::new();
     let mut by_identifier = BTreeMap::new();
     for validation in validations {
         let identifier = validation.covers()?;
@@ -106,10 +112,17 @@ pub(crate) fn judge(
             .remove(identifier)
             .ok_or_else(|| problem(Code::EvidenceMissing, identifier, "there is no validation"))?;
         validation.judge(identifier, profile, now)?;
+        match &validation.waiver {
+            Some(shown) => {
+                used.insert(validation.judge_waiver(identifier, shown, waivers, now)?);
+            }
+            None => validation.judge_perspectives(identifier, profile)?,
+        }
+        validation.judge_caa(identifier, profile, now)?;
     }
     match by_identifier.into_keys().next() {
         Some(extra) => Err(problem(Code::EvidenceRejected, &extra, "this identifier is not asked for")),
-        None => Ok(()),
+        None => Ok(used.into_iter().collect()),
     }
 }
 
@@ -124,8 +137,12 @@ impl Validation {
         if self.authz_ref.as_ref().is_some_and(|text| text.len() > 64) {
             return Err(Problem::malformed("/validations", "authzRef is too long"));
         }
-        if self.perspectives.is_empty() || self.perspectives.len() > PERSPECTIVES_MAX {
-            return Err(Problem::malformed("/validations", "1 to 16 perspectives"));
+        let is_waived = self.method == WAIVED;
+        if is_waived != self.waiver.is_some() || is_waived != self.perspectives.is_empty() {
+            return Err(Problem::malformed("/validations", "perspectives or, for the method waived, a waiver"));
+        }
+        if self.perspectives.len() > PERSPECTIVES_MAX {
+            return Err(Problem::malformed("/validations", "at most 16 perspectives"));
         }
         match Identifier::from_wire(&self.identifier) {
             Some(Identifier::Dns { name, wildcard: false }) => Ok(Identifier::Dns { name, wildcard: self.wildcard }),
@@ -160,7 +177,29 @@ impl Validation {
         if self.validated_at < oldest {
             return Err(problem(Code::EvidenceStale, identifier, "the validation is too old"));
         }
-        let valid: std::collections::BTreeSet<&str> = self
+        Ok(())
+    }
+
+    /// A waiver is believed only as far as the CM has it: not the gateway's word, but that of two people.
+    fn judge_waiver(
+        &self,
+        identifier: &Identifier,
+        shown: &Shown,
+        waivers: &[Waiver],
+        now: Moment,
+    ) -> Result<String, Problem> {
+        let refused = |detail: &str| problem(Code::EvidenceRejected, identifier, detail);
+        if self.reused == Some(true) {
+            return Err(refused("a waiver counts for the order that it was used for"));
+        }
+        let waiver = waivers.iter().find(|waiver| waiver.id == shown.id);
+        let waiver = waiver.ok_or_else(|| refused("the registration has no such waiver in force"))?;
+        waiver.check(identifier, shown, self.validated_at.plus_seconds(SKEW_SECS), now).map_err(refused)?;
+        Ok(waiver.id.clone())
+    }
+
+    fn judge_perspectives(&self, identifier: &Identifier, profile: &Profile) -> Result<(), Problem> {
+        let valid: BTreeSet<&str> = self
             .perspectives
             .iter()
             .filter(|seen| seen.result == Outcome::Valid)
@@ -171,7 +210,7 @@ impl Validation {
         if valid.is_empty() || local_failed || remote < profile.remote_perspectives_min {
             return Err(problem(Code::EvidenceRejected, identifier, "not enough perspectives saw the challenge"));
         }
-        self.judge_caa(identifier, profile, now)
+        Ok(())
     }
 
     fn judge_caa(&self, identifier: &Identifier, profile: &Profile, now: Moment) -> Result<(), Problem> {
@@ -203,6 +242,9 @@ impl Validation {
 
 /// RFC 8555 section 8.3 and 8.4, RFC 8737, RFC 8738: what a method can prove at all.
 fn method_fits(method: &str, identifier: &Identifier) -> bool {
+    if method == WAIVED {
+        return true;
+    }
     let by_dns = method.starts_with("dns-");
     match identifier {
         Identifier::Dns { wildcard: true, .. } => by_dns,
@@ -241,7 +283,7 @@ mod tests {
         let mut validations = request["validations"].clone();
         change(&mut validations);
         let validations: Vec<Validation> = serde_json::from_value(validations).unwrap();
-        judge(&validations, &identifiers(&request), &profile(), now).map_err(|problem| problem.code())
+        judge(&validations, &identifiers(&request), &profile(), &[], now).map(drop).map_err(|problem| problem.code())
     }
 
     #[test]

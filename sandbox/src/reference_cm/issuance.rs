@@ -114,7 +114,8 @@ fn accept(cm: &ReferenceCm, call: &Call, tx: &Transaction<'_>, slot: &Slot) -> R
         Change {
             before: None,
             after: Some(json!({"status": request.status.name(), "orderRef": request.order_ref,
-                               "registration": request.registration, "csrSha256": request.csr_sha256})),
+                               "registration": request.registration, "csrSha256": request.csr_sha256,
+                               "waivers": request.plan.waivers})),
         },
     )?;
     if sign_now { Ok(Accepted::Sign(request.id)) } else { Ok(Accepted::Answer(request.created(cm, tx, call.now)?)) }

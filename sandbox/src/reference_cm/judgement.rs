@@ -24,6 +24,7 @@ use super::registrations::{self, Registration, by_thumbprint};
 use super::requests::{self, Plan, RequestStatus};
 use super::settings::{MustStaple, Profile, Realm};
 use super::validity::validity;
+use super::waivers;
 use super::wire::Client;
 
 /// The request as sent.
@@ -89,7 +90,8 @@ pub(crate) fn judge(
     judge_policy(tx, realm, &registration, &identifiers)?;
     let profile = judge_profile(realm, &registration, request, profile)?;
     judge_capabilities(profile, &identifiers, &csr)?;
-    evidence::judge(&request.validations, &identifiers, profile, call.now)?;
+    let in_force = waivers::in_force(cm, tx, &registration, call.now)?;
+    let waivers = evidence::judge(&request.validations, &identifiers, profile, &in_force, call.now)?;
     let (not_before, not_after) =
         validity(cm, profile, &registration, request.not_before, request.not_after, call.now)?;
     judge_replacement(tx, realm_name, &registration, request)?;
@@ -113,6 +115,7 @@ pub(crate) fn judge(
                 MustStaple::Never => false,
             },
             replaces: request.replaces.clone(),
+            waivers,
             fault: None,
             release_at: None,
         },

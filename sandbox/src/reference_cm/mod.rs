@@ -48,6 +48,8 @@ mod status_listener;
 mod tls;
 mod update;
 mod validity;
+mod waiver_decisions;
+mod waivers;
 mod wire;
 
 #[cfg(test)]

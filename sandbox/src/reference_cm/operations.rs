@@ -24,6 +24,14 @@ pub(crate) enum Right {
     ActForAccount,
     /// Policy members; suspend, resume, revoke.
     GovernRegistration,
+    /// Waiver: propose.
+    ProposeWaiver,
+    /// Waiver: approve, reject.
+    DecideWaiver,
+    /// Waiver: withdraw.
+    WithdrawWaiver,
+    /// Waivers: read all.
+    ReadWaivers,
     /// Certificate request: create, cancel, confirm delivery.
     RequestCertificate,
     /// Certificate request: read.
@@ -54,11 +62,12 @@ impl Right {
             | Self::ReadRequest
             | Self::ReadCertificate
             | Self::ReadEvents => &[Gateway, Officer, Approver, Auditor],
-            Self::SearchRegistrations | Self::SearchCertificates => &[Officer, Approver, Auditor],
+            Self::SearchRegistrations | Self::ReadWaivers | Self::SearchCertificates => &[Officer, Approver, Auditor],
             Self::CreateOpen | Self::Bind | Self::ActForAccount | Self::RequestCertificate => &[Gateway],
-            Self::Preregister | Self::GovernRegistration | Self::RevokeAsOfficer => &[Officer],
+            Self::Preregister | Self::GovernRegistration | Self::ProposeWaiver | Self::RevokeAsOfficer => &[Officer],
+            Self::WithdrawWaiver => &[Officer, Approver],
             Self::Revoke => &[Gateway, Officer],
-            Self::DecideRequest => &[Approver],
+            Self::DecideWaiver | Self::DecideRequest => &[Approver],
             Self::ReadAudit => &[Auditor],
         };
         holders.contains(&role)
@@ -116,6 +125,12 @@ operations! {
     NewEabSecret => "newEabSecret", [Preregister], true;
     NewDirectoryLink => "newDirectoryLink", [Preregister], true;
     RemoveDirectoryLink => "removeDirectoryLink", [Preregister], true;
+    ListWaiversOfRegistration => "listWaiversOfRegistration", [ReadWaivers], false;
+    ProposeWaiver => "proposeWaiver", [ProposeWaiver], true;
+    ApproveWaiver => "approveWaiver", [DecideWaiver], true;
+    RejectWaiver => "rejectWaiver", [DecideWaiver], true;
+    WithdrawWaiver => "withdrawWaiver", [WithdrawWaiver], true;
+    ListWaivers => "listWaivers", [ReadWaivers], false;
     FindRequests => "findRequests", [ReadRequest], false;
     RequestCertificate => "requestCertificate", [RequestCertificate], true;
     GetRequest => "getRequest", [ReadRequest], false;
@@ -165,6 +180,12 @@ mod tests {
         (Operation::NewEabSecret, [false, true, false, false]),
         (Operation::NewDirectoryLink, [false, true, false, false]),
         (Operation::RemoveDirectoryLink, [false, true, false, false]),
+        (Operation::ListWaiversOfRegistration, [false, true, true, true]),
+        (Operation::ProposeWaiver, [false, true, false, false]),
+        (Operation::ApproveWaiver, [false, false, true, false]),
+        (Operation::RejectWaiver, [false, false, true, false]),
+        (Operation::WithdrawWaiver, [false, true, true, false]),
+        (Operation::ListWaivers, [false, true, true, true]),
         (Operation::FindRequests, [true, true, true, true]),
         (Operation::RequestCertificate, [true, false, false, false]),
         (Operation::GetRequest, [true, true, true, true]),

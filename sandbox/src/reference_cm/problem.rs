@@ -74,6 +74,7 @@ codes! {
     AlreadyReplaced => "already-replaced", 409, false, "Certificate was already replaced";
     ProofInvalid => "proof-invalid", 422, false, "Proof invalid";
     ProofReplayed => "proof-replayed", 409, false, "Proof was used for another order";
+    WaiverDecided => "waiver-decided", 409, false, "Waiver was decided already";
     RequestRejected => "request-rejected", 409, false, "Request was rejected";
     RequestExpired => "request-expired", 409, false, "Request expired";
     OrderAlreadyIssued => "order-already-issued", 409, false, "Order has its certificate";

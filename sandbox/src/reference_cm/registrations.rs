@@ -15,6 +15,8 @@ use super::jws::MacAlgorithm;
 use super::key::PublicKey;
 use super::moment::{Moment, Span};
 use super::problem::{Code, Problem};
+use super::settings::Capability;
+use super::waivers;
 
 /// How a registration came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,6 +280,9 @@ impl Registration {
         if let Some(members) = view.as_object_mut() {
             members.remove("statusBefore");
             members.insert("status".to_owned(), json!(self.effective_status(tx)?.name()));
+            if !cm.settings.lacks.contains(&Capability::Waivers) {
+                members.insert("waivers".to_owned(), waivers::show(cm, tx, self, call.now)?);
+            }
             if hidden {
                 for member in ["owner", "comment", "officer"] {
                     members.remove(member);

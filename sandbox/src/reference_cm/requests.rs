@@ -87,6 +87,9 @@ pub(crate) struct Plan {
     pub(crate) must_staple: bool,
     /// Certificate that this one replaces.
     pub(crate) replaces: Option<String>,
+    /// Waivers in place of proofs.
+    #[serde(default)]
+    pub(crate) waivers: Vec<String>,
     /// Ordered by a test.
     pub(crate) fault: Option<Fault>,
     /// Not to be signed before.
@@ -208,7 +211,7 @@ impl CertificateRequest {
             "orderRef": self.order_ref, "profile": self.profile,
             "identifiers": self.plan.identifiers, "spkiSha256": self.plan.spki_sha256,
             "notBefore": self.plan.wanted_not_before, "notAfter": self.plan.wanted_not_after,
-            "replaces": self.plan.replaces, "decideBy": self.decide_by,
+            "replaces": self.plan.replaces, "waivers": self.plan.waivers, "decideBy": self.decide_by,
             "receivedAt": self.received_at, "finishedAt": finished_at,
             "csrSha256": self.csr_sha256, "retryAfter": retry_after(status),
             "problem": problem, "certificate": certificate,

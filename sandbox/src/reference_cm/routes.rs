@@ -14,7 +14,7 @@ use super::operations::Operation as Op;
 use super::problem::{Code, Problem};
 use super::{
     approvals, audit, bind, certificates, create, delivery, directory_link, events, external_account_key, issuance,
-    key_change, requests, revocation, service, status, update,
+    key_change, requests, revocation, service, status, update, waiver_decisions,
 };
 
 const GET: MethodFilter = MethodFilter::GET;
@@ -54,6 +54,32 @@ pub(crate) const ROUTES: &[(MethodFilter, &str, Op, Handler)] = &[
         Op::RemoveDirectoryLink,
         directory_link::remove_directory_link,
     ),
+    (
+        GET,
+        "/realms/{realm}/registrations/{id}/waivers",
+        Op::ListWaiversOfRegistration,
+        waiver_decisions::list_waivers_of_registration,
+    ),
+    (POST, "/realms/{realm}/registrations/{id}/waivers", Op::ProposeWaiver, waiver_decisions::propose_waiver),
+    (
+        POST,
+        "/realms/{realm}/registrations/{id}/waivers/{waiver}/approve",
+        Op::ApproveWaiver,
+        waiver_decisions::approve_waiver,
+    ),
+    (
+        POST,
+        "/realms/{realm}/registrations/{id}/waivers/{waiver}/reject",
+        Op::RejectWaiver,
+        waiver_decisions::reject_waiver,
+    ),
+    (
+        POST,
+        "/realms/{realm}/registrations/{id}/waivers/{waiver}/withdraw",
+        Op::WithdrawWaiver,
+        waiver_decisions::withdraw_waiver,
+    ),
+    (GET, "/realms/{realm}/waivers", Op::ListWaivers, waiver_decisions::list_waivers),
     (GET, "/realms/{realm}/certificate-requests", Op::FindRequests, requests::find_requests),
     (POST, "/realms/{realm}/certificate-requests", Op::RequestCertificate, issuance::request_certificate),
     (GET, "/realms/{realm}/certificate-requests/{id}", Op::GetRequest, requests::get_request),

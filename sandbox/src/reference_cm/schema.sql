@@ -40,6 +40,16 @@ CREATE TABLE IF NOT EXISTS directory_token (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS directory_token_registration ON directory_token (registration);
 
+CREATE TABLE IF NOT EXISTS waiver (
+    id           TEXT PRIMARY KEY,
+    realm        TEXT NOT NULL,
+    registration TEXT NOT NULL REFERENCES registration (id),
+    status       TEXT NOT NULL,
+    document     TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS waiver_registration ON waiver (registration);
+CREATE INDEX IF NOT EXISTS waiver_status ON waiver (realm, status);
+
 CREATE TABLE IF NOT EXISTS eab_failure (
     realm   TEXT NOT NULL,
     subject TEXT NOT NULL,

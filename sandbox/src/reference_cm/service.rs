@@ -19,7 +19,7 @@ use super::settings::{Profile, Proofs};
 pub(crate) const API_VERSION: &str = "1.4";
 
 /// What it can do if its settings say nothing else.
-const CAPABILITIES: [&str; 16] = [
+const CAPABILITIES: [&str; 17] = [
     "registrations",
     "eab-verify",
     "bind-atomic",
@@ -36,6 +36,7 @@ const CAPABILITIES: [&str; 16] = [
     "eab-overlap",
     "rebind",
     "directory-links",
+    "waivers",
 ];
 
 fn capabilities(cm: &ReferenceCm) -> Vec<&'static str> {

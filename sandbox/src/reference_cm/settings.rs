@@ -43,6 +43,8 @@ pub(crate) enum Capability {
     Rebind,
     /// Directory URLs that bind to a registration.
     DirectoryLinks,
+    /// Waivers of challenges.
+    Waivers,
 }
 
 impl Capability {
@@ -53,6 +55,7 @@ impl Capability {
             Self::EabOverlap => "eab-overlap",
             Self::Rebind => "rebind",
             Self::DirectoryLinks => "directory-links",
+            Self::Waivers => "waivers",
         }
     }
 }

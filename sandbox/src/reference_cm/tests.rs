@@ -11,4 +11,5 @@ mod people;
 mod relying_parties;
 mod roles;
 mod stolen_gateway;
+mod waivers;
 mod world;

@@ -31,6 +31,7 @@ const FIXED: &[&str] = &[
     "key",
     "previousKeys",
     "directoryLink",
+    "waivers",
     "parent",
     "officer",
     "statusReason",

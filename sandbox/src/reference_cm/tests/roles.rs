@@ -17,6 +17,7 @@ async fn every_role_is_let_in_or_not_as_the_table_says() {
             .replace("{chain}", "default")
             .replace("{profile}", "tls-server")
             .replace("{id}", "reg_00000000000000000000000000")
+            .replace("{waiver}", "wav_00000000000000000000000000")
             .replace("{certId}", "aaaa.bbbb");
         let method = method_of(*method);
         for role in Role::ALL {
