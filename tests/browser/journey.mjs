@@ -73,9 +73,17 @@ export function expect(is, sentence) {
 class Person {
     /** What the browser complained about. */
     complaints = [];
+    /** The last answer that each tab shows. */
+    documents = new Map();
 
     constructor(page, link, look) {
         Object.assign(this, { page, look, origin: new URL(link).origin, at: new URL(link).pathname.split('/enter/')[0] });
+        page.context().on('response', (response) => this.see(response));
+        this.mind(page);
+    }
+
+    /** Minds what a tab of hers does. */
+    mind(page) {
         page.on('console', (message) => this.hear(message));
         page.on('pageerror', (error) => this.complaints.push(`an error on ${page.url()}: ${error.message}`));
         page.on('request', (request) => {
@@ -83,10 +91,15 @@ class Person {
         });
         page.on('requestfailed', (request) => {
             const words = request.failure()?.errorText;
-            // The browser itself gives up what a page needed that was left meanwhile, and a page that is a download.
-            if (words !== 'net::ERR_ABORTED') this.complaints.push(`${request.url()}: ${words}`);
+            // The browser itself gives up what a page needed that was left meanwhile, and a page that is a download; and a
+            // page that may not be kept is not there any more when she goes back.
+            if (!['net::ERR_ABORTED', 'net::ERR_CACHE_MISS'].includes(words)) this.complaints.push(`${request.url()}: ${words}`);
         });
-        page.on('response', (response) => this.see(response));
+    }
+
+    /** What the tab shows that she is looking at. */
+    get document() {
+        return this.documents.get(this.page);
     }
 
     hear(message) {
@@ -102,7 +115,10 @@ class Person {
         if (!address.startsWith(`${this.at}/`)) return;
         const isPage = (response.headers()['content-type'] ?? '').startsWith('text/html') && response.status() === 200;
         say({ reached: { method: request.method(), path: this.below(response.url()), isPage } });
-        if (request.isNavigationRequest() && request.frame() === this.page.mainFrame()) this.document = response;
+        if (!request.isNavigationRequest() || response.status() === 303) return;
+        this.latest = response;
+        const tab = this.page.context().pages().find((page) => page.mainFrame() === frameOf(request));
+        if (tab) this.documents.set(tab, response);
     }
 
     /** A path as the router has it. */
@@ -134,12 +150,30 @@ class Person {
         await this.page.getByRole('button', { name }).first().click();
     }
 
+    /** Presses what opens a tab, and does something in it. */
+    async inANewTab(name, act) {
+        const first = this.page;
+        const [tab] = await Promise.all([first.context().waitForEvent('page'), this.presses(name)]);
+        await tab.waitForLoadState();
+        this.mind(tab);
+        this.documents.set(tab, this.latest);
+        this.page = tab;
+        await act();
+        await tab.close();
+        this.page = first;
+    }
+
     async sees(...words) {
         const text = await this.page.locator('main').innerText();
         for (const one of words) expect(text.includes(one), `the page does not say ${JSON.stringify(one)}:\n${text}`);
     }
 
-    async doesNotSee(words) {
+    /** What stands beside a name in a list of facts. */
+    async fact(name) {
+        return this.page.locator(`dt:text-is("${name}") + dd`).innerText();
+    }
+
+    async seesNothingOf(words) {
         const text = await this.page.locator('main').innerText();
         expect(!text.includes(words), `the page says ${JSON.stringify(words)}:\n${text}`);
     }
@@ -153,6 +187,15 @@ class Person {
             const complaints = this.complaints.splice(0);
             expect(complaints.length === 0, complaints.join('\n'));
         });
+    }
+}
+
+/** The frame that asks; none if it belongs to a tab that is only about to open. */
+function frameOf(request) {
+    try {
+        return request.frame();
+    } catch {
+        return null;
     }
 }
 

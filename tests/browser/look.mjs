@@ -10,6 +10,8 @@ const axe = fs.readFileSync(
     'utf8',
 );
 const GRAVE = ['serious', 'critical'];
+/** A4 between its margins, in CSS pixels. */
+const PAPER = { width: 688, height: 1016 };
 /** More stops than any page has. */
 const STOPS_MAX = 400;
 const STOPS = 'a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]';
@@ -51,7 +53,11 @@ export class Look {
         }
         if (print) {
             await page.emulateMedia({ colorScheme: 'light', media: 'print' });
+            await page.setViewportSize(PAPER);
             await page.screenshot({ path: path.join(process.env.SCREENSHOTS, `${name}-print.png`), fullPage: true });
+            const pdf = await page.pdf({ preferCSSPageSize: true, path: path.join(process.env.SCREENSHOTS, `${name}.pdf`) });
+            const pages = pdf.toString('latin1').match(/\/Type\s*\/Page\b/g).length;
+            if (pages !== 1) wrong.push(`it is printed on ${pages} pages`);
         }
         await context.close();
         if (wrong.length > 0) throw new Error([...new Set(wrong)].join('\n'));

@@ -7,24 +7,68 @@ const NAME = 'p1.printers.browser.test';
 await journey(async ({ outside, row, opens }) => {
     let anna;
     let registration;
+    const key = [];
 
     await row('an officer opens her console by the link', async () => {
         anna = await opens('officer');
         await anna.sees('Overview');
     });
 
-    await row('she registers a printer', async () => {
-        const words = ['registrations', 'create', '--owner', 'Print room, Paul', '--allow', 'suffix:printers.browser.test'];
-        registration = await outside('command', { words });
-        await anna.goes(`registrations/${registration.id}`);
+    await row('she begins to register a printer, and says who asks for it', async () => {
+        await anna.follows('Registrations');
+        await anna.follows('Register a client');
+        await anna.fills('Owner', 'Print room, Paul');
+    });
+    await anna.looks('registering, who');
+    await row('she tries a name before she goes on', async () => {
+        await anna.presses('Go on');
+        await anna.fills('Allowed, an entry a line', 'sufix:printers.browser.test');
+        await anna.presses('Go on');
+        await anna.sees('please mend this first');
+    });
+    await anna.looks('registering, a mistake');
+    await row('and mends what she mistyped', async () => {
+        await anna.fills('Allowed, an entry a line', 'suffix:printers.browser.test');
+        await anna.fills('Name or address', NAME);
+        await anna.presses('Look at the list');
+        await anna.sees(`${NAME}: allow`);
+    });
+    await anna.looks('registering, names');
+    await row('she leaves the key and the profile as they are', () => anna.presses('Go on'));
+    await anna.looks('registering, key');
+    await row('she looks at it all', async () => {
+        await anna.presses('Go on');
+        await anna.sees('Print room, Paul', 'suffix:printers.browser.test');
+    });
+    await anna.looks('registering, check');
+    await row('she is shown the key, with recipes', async () => {
+        await anna.presses('Register');
+        await anna.sees('shown now and never again', 'certbot');
+        for (const name of ['Key id', 'HMAC key']) key.push(await anna.fact(name));
+    });
+    await anna.looks('registering, the key');
+    await row('she opens the sheet for the person at the printer', () =>
+        anna.inANewTab('Open the sheet', async () => {
+            await anna.sees('Keep this page like a key', ...key);
+            await anna.looks('sheet', { print: true });
+        }));
+    await row('nobody sees the key a second time', async () => {
+        await anna.follows('go on to the registration');
         await anna.sees('Print room, Paul', 'pending');
+        registration = anna.below(anna.page.url()).split('/')[1];
+        // The browser has kept nothing, and would have to send the form again.
+        await anna.page.goBack().catch(() => null);
+        const shown = await anna.page.locator('html').innerText();
+        expect(!shown.includes(key[1]), `going back shows it:\n${shown}`);
+        await anna.goes(`registrations/${registration}`);
+        await anna.seesNothingOf(key[1]);
     });
     await anna.looks('registration, pending');
 
     await row('certbot on the printer gets a certificate with the key that she was shown', async () => {
-        const { kid, hmac_key } = registration.eab;
+        const [kid, hmac_key] = key;
         await outside('the printer gets a certificate', { name: NAME, kid, hmac_key });
-        await anna.goes(`registrations/${registration.id}`);
+        await anna.goes(`registrations/${registration}`);
         await anna.sees('active', NAME);
     });
     await anna.looks('registration, active');
@@ -63,7 +107,7 @@ await journey(async ({ outside, row, opens }) => {
         outside('the printer is refused', { name: NAME, rule: 'identifier.not-listed' }));
 
     await row('she allows it again, and the printer renews', async () => {
-        await anna.goes(`registrations/${registration.id}/list`);
+        await anna.goes(`registrations/${registration}/list`);
         await anna.fills('Allowed, an entry a line', 'suffix:printers.browser.test');
         await anna.presses('Show what would change');
         await anna.presses('Save this list');
@@ -72,7 +116,7 @@ await journey(async ({ outside, row, opens }) => {
     });
 
     await row('she suspends it, and within two seconds orders are refused', async () => {
-        await anna.goes(`registrations/${registration.id}`);
+        await anna.goes(`registrations/${registration}`);
         await anna.fills('Reason', 'The printer was moved and nobody knows where to');
         const clickedAt = Date.now();
         await anna.presses('Suspend this registration');
@@ -86,11 +130,11 @@ await journey(async ({ outside, row, opens }) => {
 
     await row('the overview shows what is suspended', async () => {
         await anna.goes('');
-        await anna.sees(registration.id, 'nobody knows where to');
+        await anna.sees(registration, 'nobody knows where to');
     });
 
     await row('she resumes it, and the printer renews', async () => {
-        await anna.follows(registration.id);
+        await anna.follows(registration);
         await anna.presses('Resume this registration');
         await anna.sees('The registration is active');
         await outside('orders are accepted again', { name: NAME });

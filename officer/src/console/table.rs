@@ -7,13 +7,15 @@ use crate::{error::Failure, output::shown};
 pub(super) struct Table {
     /// What it shows.
     pub(super) caption: &'static str,
-    pub(super) headings: &'static [&'static str],
+    pub(super) headings: Vec<&'static str>,
     pub(super) rows: Vec<Vec<Cell>>,
     /// Whether the CM has more rows than these.
     pub(super) has_more: bool,
     /// What is said instead of a table without rows.
     pub(super) empty: &'static str,
     pub(super) failure: Option<String>,
+    /// Where more of it is: a path below that of the session, and what that is called.
+    pub(super) further: Option<(String, &'static str)>,
 }
 
 /// Rows, and whether they are all.
@@ -45,16 +47,21 @@ impl Cell {
 
 impl Table {
     /// A table of what was found, or of why nothing could be looked for.
-    pub(super) fn of(
-        caption: &'static str,
-        headings: &'static [&'static str],
-        empty: &'static str,
-        found: Found,
-    ) -> Self {
+    pub(super) fn of(caption: &'static str, headings: &[&'static str], empty: &'static str, found: Found) -> Self {
         let (rows, is_complete, failure) = match found {
             Ok((rows, is_complete)) => (rows, is_complete, None),
             Err(failure) => (Vec::new(), true, Some(failure.to_string())),
         };
-        Self { caption, headings, rows, has_more: !is_complete, empty, failure }
+        Self { caption, headings: headings.to_vec(), rows, has_more: !is_complete, empty, failure, further: None }
+    }
+
+    /// What stands above the cells of this column.
+    pub(super) fn heading(&self, column: &usize) -> &'static str {
+        self.headings.get(*column).copied().unwrap_or_default()
+    }
+
+    /// The same with a way to more of it.
+    pub(super) fn further(self, to: impl Into<String>, name: &'static str) -> Self {
+        Self { further: Some((to.into(), name)), ..self }
     }
 }
