@@ -1,4 +1,4 @@
-//! Times on the command line: RFC 3339, or a day, which begins at midnight UTC.
+//! Times on the command line: RFC 3339, or a day, which begins at midnight UTC. And spans: `7d`, `12h`.
 
 use acme::time::Timestamp;
 
@@ -13,9 +13,33 @@ pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {
     })
 }
 
+/// Takes `7d`, `12h` or the contract's `P7D` and gives the contract's form.
+///
+/// # Errors
+/// What to write instead.
+pub(crate) fn span(text: &str) -> Result<String, String> {
+    let number = |digits: &str| (1..=5).contains(&digits.len()) && digits.bytes().all(|octet| octet.is_ascii_digit());
+    let forms = [("", "d", "P", "D"), ("P", "D", "P", "D"), ("", "h", "PT", "H"), ("PT", "H", "PT", "H")];
+    let found = forms.iter().find_map(|(before, unit, first, last)| {
+        let digits = text.strip_prefix(before)?.strip_suffix(unit)?;
+        number(digits).then(|| format!("{first}{digits}{last}"))
+    });
+    found.ok_or_else(|| format!("{text} is no span; write 7d for days or 12h for hours"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_is_in_days_or_hours() {
+        for (text, span) in [("7d", "P7D"), ("12h", "PT12H"), ("P30D", "P30D"), ("PT1H", "PT1H")] {
+            assert_eq!(super::span(text).unwrap(), span);
+        }
+        for refused in ["", "d", "7", "-7d", "7 d", "1.5h", "P7d", "100000d"] {
+            assert!(super::span(refused).unwrap_err().contains("7d"), "{refused}");
+        }
+    }
 
     #[test]
     fn a_time_is_a_moment_or_a_day() {

@@ -6,6 +6,7 @@
 
 mod answer;
 pub(crate) mod certificate;
+pub(crate) mod directory_link;
 pub(crate) mod registration;
 pub(crate) mod request;
 
@@ -20,7 +21,7 @@ use reqwest::{
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use crate::error::Failure;
+use crate::error::{Failure, Refusal};
 use answer::Raw;
 pub(crate) use answer::chain_of;
 
@@ -93,6 +94,25 @@ impl Cm {
         let info = self.read("/info".to_owned()).await?;
         let time = info.get("time").and_then(Value::as_str).and_then(|time| time.parse().ok());
         time.ok_or_else(|| Failure::Broken("the CM does not say what time it is".to_owned()))
+    }
+
+    /// Whether the CM can do what only some can (CM contract section 3, `capabilities`).
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] if it cannot; the sentence names `what`.
+    pub(crate) async fn must_offer(&self, capability: &str, what: &str) -> Result<(), Failure> {
+        let info = self.read("/info".to_owned()).await?;
+        let capabilities = info.get("capabilities").and_then(Value::as_array);
+        if capabilities.is_some_and(|all| all.iter().any(|one| one == capability)) {
+            return Ok(());
+        }
+        Err(Failure::Refused(Box::new(Refusal {
+            code: "capability-missing".to_owned(),
+            detail: format!("this CM has no {what}; nothing was done"),
+            status: 501,
+            request_id: None,
+            cure: None,
+        })))
     }
 
     /// The profiles of the realm.

@@ -4,7 +4,10 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Call, Cm, JSON, List, MERGE_PATCH};
+use super::{
+    Call, Cm, JSON, List, MERGE_PATCH,
+    directory_link::{DirectoryLink, Token},
+};
 use crate::error::Failure;
 
 /// How often a change of status is decided again when the registration changed meanwhile.
@@ -50,6 +53,10 @@ pub(crate) struct View {
     pub(crate) eab: Option<Eab>,
     #[serde(default)]
     pub(crate) eab_secret: Option<EabSecret>,
+    #[serde(default)]
+    pub(crate) directory_link: Option<DirectoryLink>,
+    #[serde(default)]
+    pub(crate) directory_token: Option<Token>,
     #[serde(default)]
     pub(crate) key: Option<Key>,
     #[serde(default)]
@@ -211,7 +218,7 @@ impl Cm {
         Registration::of(self.send(&call).await?.json()?)
     }
 
-    fn registration_path(&self, id: &str, rest: &str) -> Result<String, Failure> {
+    pub(super) fn registration_path(&self, id: &str, rest: &str) -> Result<String, Failure> {
         let id: acme::ids::RegistrationId =
             id.parse().map_err(|reason| Failure::Usage(format!("the id of a registration {reason}")))?;
         Ok(self.of_realm(&format!("registrations/{id}{rest}")))

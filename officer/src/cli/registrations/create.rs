@@ -7,7 +7,7 @@ use acme::time::Timestamp;
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
-use super::{Desk, guard_public_suffixes, show};
+use super::{Desk, directory_link, guard_public_suffixes, show};
 use crate::{
     allowlist::{Entry, List},
     cli::when,
@@ -67,6 +67,9 @@ pub(crate) struct Arguments {
     /// A MAC that the key may be used with; HS256 if left out, which every client knows
     #[arg(long, value_enum)]
     pub(crate) algorithm: Vec<Algorithm>,
+    /// Draw a directory URL too, for a device without fields for the key; --sheet is then about the URL
+    #[arg(long)]
+    pub(crate) link: bool,
     #[command(flatten)]
     pub(crate) recipes: Recipes,
 }
@@ -112,11 +115,21 @@ impl Algorithm {
 pub(super) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Failure> {
     let key_id = arguments.key_id.clone().unwrap_or_else(drawn_key_id);
     let (clients, sheet) = (arguments.recipes.clients.clone(), arguments.recipes.sheet.clone());
+    let with_link = arguments.link;
     let body = body(arguments, &key_id)?;
     let (settings, cm) = desk.open()?;
+    if with_link {
+        cm.must_offer_directory_links().await?;
+    }
     let sheet = sheet.as_deref().map(Reserved::new).transpose()?;
     let created = register(&body, &key_id, &cm).await?;
-    shown(&format!("Registered {}", created.view.id), &created, &clients, sheet, &settings, &cm).await
+    let (of_key, of_link) = if with_link { (None, sheet) } else { (sheet, None) };
+    let title = format!("Registered {}", created.view.id);
+    let answer = shown(&title, &created, &clients, of_key, &settings, &cm).await?;
+    if !with_link {
+        return Ok(answer);
+    }
+    Ok(directory_link::add_to(answer, &created, of_link, &settings, &cm).await)
 }
 
 /// An id for a new external account key.

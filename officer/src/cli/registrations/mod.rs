@@ -1,6 +1,7 @@
 //! `registrations`: who may get what (CM contract section 4.3).
 
 pub(crate) mod create;
+pub(crate) mod directory_link;
 pub(crate) mod effect;
 mod import;
 pub(crate) mod show;
@@ -63,6 +64,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         recipes: create::Recipes,
     },
+    /// Draw a directory URL that binds by itself, for devices without fields for an external account key
+    Link(Box<directory_link::Arguments>),
+    /// End the directory URL of a registration; bound accounts stay
+    Unlink {
+        /// The registration, reg_...; or the id of its external account key
+        id: String,
+    },
     /// Make many registrations from a CSV file, after showing what that would do
     Import(Box<import::Arguments>),
     /// Print all registrations with an external account key as CSV
@@ -84,6 +92,8 @@ pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure
         Command::Revoke { id, reason, with_certificates: true, apply } => {
             status::revoke_with_certificates(desk, &id, &reason, apply).await
         }
+        Command::Link(arguments) => directory_link::link(*arguments, desk).await,
+        Command::Unlink { id } => directory_link::unlink(&id, desk).await,
         Command::Import(arguments) => import::import(*arguments, desk).await,
         Command::Export => import::export(desk).await,
         Command::RotateSecret { id, recipes } => create::rotate(&id, &recipes, desk).await,

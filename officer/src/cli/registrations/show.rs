@@ -7,6 +7,7 @@ use crate::{
     allowlist,
     cm::{
         Cm,
+        directory_link::DirectoryLink,
         registration::{self, Eab, Registration, View},
     },
     error::Failure,
@@ -122,6 +123,7 @@ pub(crate) fn facts(view: &View) -> Vec<(&'static str, String)> {
             },
         ),
         ("binds", view.eab.as_ref().map(binding).unwrap_or_default()),
+        ("binds by URL", view.directory_link.as_ref().map(link).unwrap_or_default()),
         ("account key", key.unwrap_or_default()),
         ("contacts", view.contacts.join(", ")),
         ("parent", or_nothing(&view.parent)),
@@ -144,6 +146,13 @@ pub(crate) fn binding(eab: &Eab) -> String {
     format!("{number}{from}{until}\nkey id {}", eab.kid)
 }
 
+/// The life of a directory URL in a sentence. The URL itself is known to nobody here.
+pub(crate) fn link(link: &DirectoryLink) -> String {
+    let until = link.not_after.as_deref().map(|time| format!(", until {time}")).unwrap_or_default();
+    let previous = link.previous_until.as_deref().map(|time| format!("\nthe one before it until {time}"));
+    format!("since {}{until}{}", link.since, previous.unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +165,7 @@ mod tests {
             "allowedIdentifiers": {"mode": "listed", "rules": [{"type": "dns", "match": "suffix", "value": "a.test"}],
                                    "exclude": [{"type": "dns", "match": "exact", "value": "b.a.test"}]},
             "eab": {"kid": "kid-1", "use": "once", "maxBindings": 1, "bindings": 0, "notAfter": "t9"},
+            "directoryLink": {"since": "t3", "notAfter": "t8", "previousUntil": "t5"},
         });
         Registration::of(json).unwrap().view
     }
@@ -169,6 +179,8 @@ mod tests {
             "created      t0 by urn:cm:officer:anna",
             "binds        one account, bound so far: 0, until t9",
             "             key id kid-1",
+            "binds by URL since t3, until t8",
+            "             the one before it until t5",
             "allows       suffix:a.test",
             "             except exact:b.a.test",
             "profiles     the realm's default profile",

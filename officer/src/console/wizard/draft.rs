@@ -265,6 +265,7 @@ impl Draft {
             not_before: self.time("not_before").map_err(Failure::Usage)?,
             not_after: self.time("not_after").map_err(Failure::Usage)?,
             algorithm: Vec::new(),
+            link: false,
             recipes: create::Recipes::default(),
         })
     }

@@ -1,0 +1,166 @@
+//! `registrations link` and `unlink`: directory URLs that bind by themselves, for devices that have no fields for an
+//! external account key.
+
+use std::path::PathBuf;
+
+use acme::time::Timestamp;
+use serde_json::Value;
+
+use super::{Desk, create, show};
+use crate::{
+    cli::when,
+    cm::{
+        Cm,
+        directory_link::Wish,
+        registration::{Registration, View},
+    },
+    error::Failure,
+    output::{Answer, snake_case},
+    settings::Settings,
+    sheet::{Reserved, Sheet},
+};
+
+/// What the last segment of a directory URL is.
+const DIRECTORY: &str = "/directory";
+
+/// What to draw.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The registration, reg_...; or the id of its external account key
+    id: String,
+    /// How long the URL before it goes on, such as 7d or 12h, 30d at most; without this it is dead at once
+    #[arg(long, value_name = "SPAN", value_parser = when::span)]
+    overlap: Option<String>,
+    /// The URL binds until this time; accounts that were bound by it stay
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    until: Option<Timestamp>,
+    /// Write a page for the person at the machine, to print: what to type, and a QR code of the directory URL
+    #[arg(long, value_name = "FILE")]
+    sheet: Option<PathBuf>,
+}
+
+/// Draws one.
+pub(super) async fn link(arguments: Arguments, desk: &Desk) -> Result<Answer, Failure> {
+    let (settings, cm) = desk.open()?;
+    cm.must_offer_directory_links().await?;
+    let before = show::find(&arguments.id, &cm).await?.view;
+    let sheet = arguments.sheet.as_deref().map(Reserved::new).transpose()?;
+    let wish = Wish { overlap: arguments.overlap, not_after: arguments.until.map(|time| time.to_string()) };
+    let drawn = cm.draw_directory_link(&before, &wish).await?;
+    let url = url(&drawn.view, &settings, &cm).await?;
+    let previous = drawn.view.directory_link.as_ref().and_then(|link| link.previous_until.as_deref());
+    let previous = previous.map(|until| format!("\nThe one before it goes on until {until}.")).unwrap_or_default();
+    let text = format!("{} has a new directory URL.{previous}\n\n{}", drawn.view.id, told(&url));
+    let page = sheet_of(&drawn.view, &url, &settings);
+    let aside = sheet.map(|sheet| sheet.write(&page.html())).unwrap_or_default();
+    Ok(Answer { aside, ..Answer::new(text, with_url(&drawn.json, &url)) })
+}
+
+/// Ends it.
+pub(super) async fn unlink(id: &str, desk: &Desk) -> Result<Answer, Failure> {
+    let cm = desk.cm()?;
+    cm.must_offer_directory_links().await?;
+    let before = show::find(id, &cm).await?.view;
+    let removed = cm.remove_directory_link(&before).await?;
+    let id = &removed.view.id;
+    let text = match before.directory_link {
+        Some(_) => format!("No directory URL binds to {id} any more; accounts that were bound stay"),
+        None => format!("{id} had no directory URL"),
+    };
+    Ok(Answer::new(text, snake_case(&removed.json)))
+}
+
+/// The whole directory URL of a link that was just drawn. A token is shown only once: that the realm cannot be read
+/// must not lose it.
+///
+/// # Errors
+/// [`Failure::Broken`] if the CM gave no token.
+pub(crate) async fn url(view: &View, settings: &Settings, cm: &Cm) -> Result<String, Failure> {
+    let Some(token) = &view.directory_token else {
+        return Err(Failure::Broken(format!("the CM gave no directory token with {}", view.id)));
+    };
+    let directory = create::where_clients_begin(settings, cm).await;
+    let base = directory.as_deref().and_then(|url| url.trim_end_matches('/').strip_suffix(DIRECTORY));
+    Ok(token.directory_url(base.unwrap_or("https://HOST/acme/ENDPOINT")))
+}
+
+/// The page for the person at the machine.
+pub(crate) fn sheet_of(view: &View, url: &str, settings: &Settings) -> Sheet {
+    let not_after = view.directory_link.as_ref().and_then(|link| link.not_after.clone());
+    let ca_file = settings.acme_ca_file.as_ref().map(|file| file.display().to_string());
+    Sheet::of_link(view, url, not_after, ca_file)
+}
+
+/// What to do with it, for people.
+pub(crate) fn told(url: &str) -> String {
+    format!(
+        "The directory URL. It is shown now and never again:\n  {url}\n\n\
+         On a printer, a NAS or a phone system, type it where the device asks for the ACME server, the ACME directory or\n\
+         the CA's URL. Leave key id and HMAC key (EAB) empty. On a computer it goes where the server goes:\n\n  \
+         certbot certonly --standalone --server {url} -d NAME\n  \
+         lego --server {url} --http --domains NAME run\n\n\
+         Whoever knows the URL can bind an account to this registration: hand it on like a password."
+    )
+}
+
+/// The registration with the URL in place of the token.
+pub(crate) fn with_url(json: &Value, url: &str) -> Value {
+    let mut json = snake_case(json);
+    if let Some(members) = json.as_object_mut() {
+        members.remove("directory_token");
+        members.insert("directory_link_url".to_owned(), url.into());
+    }
+    json
+}
+
+/// Draws one for a registration that was just made, and puts it into the answer. The key in the answer is shown only
+/// once, so a link that could not be drawn is told beside it.
+pub(super) async fn add_to(
+    mut answer: Answer,
+    created: &Registration,
+    sheet: Option<Reserved>,
+    settings: &Settings,
+    cm: &Cm,
+) -> Answer {
+    let drawn = async {
+        let drawn = cm.draw_directory_link(&created.view, &Wish::default()).await?;
+        let url = url(&drawn.view, settings, cm).await?;
+        Ok::<_, Failure>((drawn, url))
+    };
+    match drawn.await {
+        Ok((drawn, url)) => {
+            answer.text = format!("{}\n\n{}", answer.text, told(&url));
+            if let (Some(members), Some(link)) = (answer.json.as_object_mut(), drawn.json.get("directoryLink")) {
+                members.insert("directory_link".to_owned(), snake_case(link));
+                members.insert("version".to_owned(), drawn.view.version.into());
+                members.insert("directory_link_url".to_owned(), url.as_str().into());
+            }
+            if let Some(sheet) = sheet {
+                answer.aside = sheet.write(&sheet_of(&drawn.view, &url, settings).html());
+            }
+        }
+        Err(failure) => {
+            let id = &created.view.id;
+            answer.aside = format!("{id} is registered, but has no directory URL: {failure}");
+            answer.exit_code = failure.exit_code();
+        }
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_url_stands_in_the_place_of_its_token() {
+        let json =
+            json!({"id": "reg_1", "directoryLink": {"since": "t0", "notAfter": null}, "directoryToken": "c2VjcmV0"});
+        let url = "https://a/acme/tls/r/c2VjcmV0/directory";
+        let expected =
+            json!({"id": "reg_1", "directory_link": {"since": "t0", "not_after": null}, "directory_link_url": url});
+        assert_eq!(with_url(&json, url), expected);
+    }
+}
