@@ -6,9 +6,9 @@ pub(crate) mod audit;
 pub(crate) mod certificates;
 pub(crate) mod explain;
 mod manual;
-mod orders;
+pub(crate) mod orders;
 pub(crate) mod registrations;
-mod report;
+pub(crate) mod report;
 pub(crate) mod when;
 
 use std::{io, path::PathBuf, process::ExitCode};

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::Desk;
 use crate::{
-    cm::{certificate::Certificate, request::View},
+    cm::{Cm, certificate::Certificate, request::View},
     error::Failure,
     gateway::Gateway,
     output::{Answer, fields, snake_case, table},
+    settings::Settings,
 };
 
 /// What to do.
@@ -22,21 +23,39 @@ pub(crate) enum Command {
     },
 }
 
+/// What both sides say of an order or authorization.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Its id.
+    pub(crate) reference: String,
+    /// The gateway's transcript, or why there is none.
+    pub(crate) transcript: Result<Option<Value>, Failure>,
+    /// What the CM has under it.
+    pub(crate) requests: Vec<Value>,
+}
+
 /// Carries it out.
 pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure> {
     let Command::Show { reference } = command;
     let (settings, cm) = desk.open()?;
+    let Told { reference, transcript, requests } = look_up(&reference, &settings, &cm).await?;
+    shown(&reference, &transcript, &requests)
+}
+
+/// Asks both sides. What the CM has is told even if the gateway cannot be asked.
+///
+/// # Errors
+/// [`Failure::NotFound`] if neither side knows it; why the gateway could not be asked if the CM has nothing.
+pub(crate) async fn look_up(text: &str, settings: &Settings, cm: &Cm) -> Result<Told, Failure> {
     let gateway = Gateway::new(settings.acme_ca_file.as_deref(), &cm.realm_settings().await?)?;
-    let reference = gateway.reference(&reference)?;
+    let reference = gateway.reference(text)?;
     let requests = cm.requests_of_order(reference.as_str()).await?;
-    let told = gateway.transcript(&reference).await;
-    match &told {
+    match gateway.transcript(&reference).await {
         Ok(None) if requests.is_empty() => Err(Failure::NotFound(format!(
             "neither the gateway nor the CM knows {reference}; it may have been forgotten, or belong to another realm"
         ))),
-        // What the CM has is shown even so; without it there is nothing to show but the failure.
-        Err(_) if requests.is_empty() => told.map(|_| Answer::new("", Value::Null)),
-        Ok(_) | Err(_) => shown(reference.as_str(), &told, &requests),
+        Err(failure) if requests.is_empty() => Err(failure),
+        transcript => Ok(Told { reference: reference.to_string(), transcript, requests }),
     }
 }
 
@@ -67,23 +86,50 @@ fn shown(reference: &str, told: &Result<Option<Value>, Failure>, requests: &[Val
 
 /// The gateway's words, for people.
 fn transcript(told: &Value) -> String {
-    let text = |json: &Value, name: &str| json.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let array = |name: &str| told.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    let names: Vec<_> = array("identifiers").iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    let head = fields(&[
+    let more = if has_more(told) { "\n... and more than is shown" } else { "" };
+    format!("{}\n\n{}{more}", fields(&head(told)), table(&["TIME", "NAME", "WHAT"], &steps(told)))
+}
+
+/// What a transcript is about, as names and values; a value can be empty.
+pub(crate) fn head(told: &Value) -> Vec<(&'static str, String)> {
+    let names: Vec<_> = array(told, "identifiers").iter().filter_map(Value::as_str).collect();
+    vec![
         ("about", text(told, "about")),
         ("status", text(told, "status")),
         ("names", names.join("\n")),
         ("next", text(told, "next")),
-    ]);
+    ]
+}
+
+/// Its steps: time, name, what happened.
+pub(crate) fn steps(told: &Value) -> Vec<Vec<String>> {
     let step = |step: &Value| vec![text(step, "at"), text(step, "identifier"), text(step, "what")];
-    let steps: Vec<_> = array("steps").iter().map(step).collect();
-    let more = if told.get("more") == Some(&Value::Bool(true)) { "\n... and more than is shown" } else { "" };
-    format!("{head}\n\n{}{more}", table(&["TIME", "NAME", "WHAT"], &steps))
+    array(told, "steps").iter().map(step).collect()
+}
+
+/// Whether there were more steps than it has.
+pub(crate) fn has_more(told: &Value) -> bool {
+    told.get("more") == Some(&Value::Bool(true))
+}
+
+fn text(json: &Value, name: &str) -> String {
+    json.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn array<'a>(json: &'a Value, name: &str) -> &'a [Value] {
+    json.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// A certificate request, for people.
 fn described(request: &Value) -> Result<String, Failure> {
+    Ok(fields(&facts(request)?))
+}
+
+/// The same as names and values; a value can be empty.
+///
+/// # Errors
+/// [`Failure::Broken`] if it lacks what every request has.
+pub(crate) fn facts(request: &Value) -> Result<Vec<(&'static str, String)>, Failure> {
     let view = View::of(request)?;
     let text = |pointer: &str| request.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let certificate = request.get("certificate").filter(|certificate| !certificate.is_null());
@@ -94,7 +140,7 @@ fn described(request: &Value) -> Result<String, Failure> {
     };
     let issued = certificate
         .map(|one| format!("{} ({}, until {})\n{}", one.view.id, one.view.status, one.view.not_after, one.names()));
-    Ok(fields(&[
+    Ok(vec![
         ("request", view.id),
         ("status", view.status),
         ("registration", view.registration),
@@ -103,7 +149,7 @@ fn described(request: &Value) -> Result<String, Failure> {
         ("finished", text("/finishedAt").to_owned()),
         ("because", problem),
         ("certificate", issued.unwrap_or_default()),
-    ]))
+    ])
 }
 
 #[cfg(test)]

@@ -23,7 +23,9 @@ use crate::{
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Most days that can be asked for: ten years.
-const DAYS_MAX: i64 = 3_660;
+pub(crate) const DAYS_MAX: u32 = 3_660;
+/// How far back certificates are looked at if nobody says.
+pub(crate) const HISTORY_DAYS: u32 = 400;
 
 /// Which report, and how it is written.
 #[derive(Debug, clap::Args)]
@@ -38,8 +40,9 @@ pub(crate) struct Arguments {
     what: What,
 }
 
+/// A report and what narrows it.
 #[derive(Debug, Subcommand)]
-enum What {
+pub(crate) enum What {
     /// Certificates that were issued
     Issued {
         #[command(flatten)]
@@ -90,25 +93,25 @@ enum What {
 
 /// From when to when.
 #[derive(Debug, clap::Args)]
-struct Span {
+pub(crate) struct Span {
     /// From this time on; without it for 30 days
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    from: Option<Timestamp>,
+    pub(crate) from: Option<Timestamp>,
     /// Before this time; without it until now
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
-    to: Option<Timestamp>,
+    pub(crate) to: Option<Timestamp>,
 }
 
 /// How far back certificates are looked at.
 #[derive(Debug, clap::Args)]
-struct Memory {
+pub(crate) struct Memory {
     /// Look at certificates that were issued within so many days
-    #[arg(long, value_name = "DAYS", default_value_t = 400, value_parser = days())]
-    history: u32,
+    #[arg(long, value_name = "DAYS", default_value_t = HISTORY_DAYS, value_parser = days())]
+    pub(crate) history: u32,
 }
 
 fn days() -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=DAYS_MAX)
+    clap::value_parser!(u32).range(1..=i64::from(DAYS_MAX))
 }
 
 impl Span {
@@ -122,7 +125,8 @@ impl Span {
 
 /// Makes the report.
 pub(crate) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Failure> {
-    let sources = Sources { cm: desk.cm()?, limit: usize::try_from(arguments.limit).unwrap_or(usize::MAX) };
+    let cm = desk.cm()?;
+    let sources = Sources { cm: &cm, limit: usize::try_from(arguments.limit).unwrap_or(usize::MAX) };
     let report = Box::pin(sources.report(arguments.what)).await?;
     let mut answer = Answer::new(report.text(arguments.format), report.json());
     if arguments.format == Format::Csv {
@@ -131,14 +135,20 @@ pub(crate) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Fai
     Ok(answer)
 }
 
-/// Where a report is made of.
-struct Sources {
-    cm: Cm,
-    limit: usize,
+/// What reports are made from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    pub(crate) cm: &'a Cm,
+    /// Most certificates, registrations or entries that are looked at.
+    pub(crate) limit: usize,
 }
 
-impl Sources {
-    async fn report(&self, what: What) -> Result<Report, Failure> {
+impl Sources<'_> {
+    /// The report, whole.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] if there is more to look at than the limit, or what is asked makes no sense.
+    pub(crate) async fn report(&self, what: What) -> Result<Report, Failure> {
         let now = self.cm.time().await?;
         match what {
             What::Issued { span, registration, profile } => {

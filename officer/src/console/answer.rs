@@ -20,11 +20,13 @@ const STYLE: &str = include_str!("../../templates/console/style.css");
 const ICON: &str = include_str!("../../templates/console/icon.svg");
 
 /// The pages of the navigation: path and name.
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 7] = [
     ("", "Overview"),
     ("registrations", "Registrations"),
     ("approvals", "Approvals"),
     ("certificates", "Certificates"),
+    ("orders", "Orders"),
+    ("reports", "Reports"),
     ("audit", "Audit"),
 ];
 

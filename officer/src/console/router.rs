@@ -10,8 +10,8 @@ use actix_web::{
 };
 
 use super::{
-    Console, allowlist, answer, approvals, audit, certificates, fields::Fields, overview, registrations, secret,
-    session::Refused, wizard,
+    Console, allowlist, answer, approvals, audit, certificates, fields::Fields, orders, overview, registrations,
+    reports, secret, session::Refused, wizard,
 };
 use crate::error::Failure;
 
@@ -60,6 +60,9 @@ async fn show(console: &Console, path: &[&str], query: &Fields) -> Result<HttpRe
         ["registrations", id, "list"] => allowlist::edit(console, id, query).await,
         ["certificates"] => certificates::list(console, query).await,
         ["certificates", id] => certificates::one(console, id, query).await,
+        ["orders"] => orders::page(console, query).await,
+        ["reports"] => Ok(reports::list(console)),
+        ["reports", name] => reports::one(console, name, query).await,
         ["audit"] => audit::page(console, query).await,
         ["approvals"] => approvals::list(console, query).await,
         ["style.css"] => Ok(answer::style()),

@@ -48,6 +48,17 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// What a row has in a column, as one text; nothing if there is no such column.
+    pub(crate) fn cell(&self, row: &[Value], column: &str) -> String {
+        let value = self.columns.iter().zip(row).find(|(name, _)| **name == column).map(|(_, value)| value);
+        value.map(render::cell).unwrap_or_default()
+    }
+
+    /// What is counted, a line each, the number of rows first.
+    pub(crate) fn total_lines(&self) -> Vec<String> {
+        render::totals(self)
+    }
+
     /// For programs.
     pub(crate) fn json(&self) -> Value {
         let item = |row: &Vec<Value>| {

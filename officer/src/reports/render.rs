@@ -70,14 +70,14 @@ fn heading(column: &str) -> String {
     column.replace('_', " ")
 }
 
-fn totals(report: &Report) -> Vec<String> {
+pub(super) fn totals(report: &Report) -> Vec<String> {
     let mut lines = vec![format!("total: {}", report.rows.len())];
     lines.extend(report.totals.iter().map(|(what, number)| format!("{}: {number}", shown(what))));
     lines
 }
 
 /// A value as one text: names behind each other, nothing for what is not known.
-fn cell(value: &Value) -> String {
+pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

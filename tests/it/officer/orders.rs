@@ -8,7 +8,7 @@ use super::{bound, created, text};
 use crate::{registration::waiting_for_approval, world};
 
 /// The officer's settings with the authority of the gateway's server certificate.
-fn settings(authority: &str) -> String {
+pub(super) fn settings(authority: &str) -> String {
     let site = world().site();
     let _ = world().desk("officer");
     let theirs = fs::read_to_string(site.dir.join("desk-of-officer.toml")).unwrap();
