@@ -156,7 +156,8 @@ fn csr(file: &Path) -> Result<Csr, Failure> {
     Csr::parse(&der).map_err(|error| wrong(&error))
 }
 
-fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+/// The first octets of a file.
+pub(super) fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut octets = Vec::new();
     let _ = std::fs::File::open(file)?.take(FILE_OCTETS_MAX).read_to_end(&mut octets)?;

@@ -9,6 +9,7 @@ mod manual;
 pub(crate) mod orders;
 pub(crate) mod registrations;
 pub(crate) mod report;
+pub(crate) mod waivers;
 pub(crate) mod when;
 
 use std::{io, path::PathBuf, process::ExitCode};
@@ -47,6 +48,9 @@ enum Command {
     /// Decide requests that wait for a person; needs an approver's identity
     #[command(subcommand)]
     Approvals(approvals::Command),
+    /// Names that need not be proven, by clients that show certain evidence: propose, approve, withdraw
+    #[command(subcommand)]
+    Waivers(waivers::Command),
     /// What happened to an order or authorization, at the gateway and at the CM
     #[command(subcommand)]
     Orders(orders::Command),
@@ -119,6 +123,7 @@ async fn carry_out(command: Command, desk: Desk) -> Result<Answer, Failure> {
         Command::Explain(arguments) => explain::run(arguments, &desk).await,
         Command::Certificates(command) => certificates::run(command, &desk).await,
         Command::Approvals(command) => approvals::run(command, &desk).await,
+        Command::Waivers(command) => waivers::run(command, &desk).await,
         Command::Orders(command) => orders::run(command, &desk).await,
         Command::Console(arguments) => crate::console::run(arguments, &desk).await,
         Command::Audit(arguments) => audit::run(arguments, &desk).await,

@@ -138,11 +138,13 @@ fn failure(problem: ProblemIn, status: u16) -> Failure {
 fn cure(code: &str) -> Option<&'static str> {
     match code {
         "forbidden" => Some(
-            "this needs another role: officers change registrations, approvers decide requests, auditors read the audit trail",
+            "this needs another role or another person: officers change registrations, approvers decide what they have not made \
+             themselves, auditors read the audit trail",
         ),
         "unauthenticated" => Some("the CM does not know this identity: look at cm.certificate_file"),
         "registration-not-active" => Some("look at its status with registrations show"),
         "already-revoked" => Some("there is nothing left to do"),
+        "waiver-decided" => Some("look at it with waivers show"),
         "capability-missing" => Some("this CM does not offer it"),
         _ => None,
     }

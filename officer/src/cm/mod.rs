@@ -9,6 +9,7 @@ pub(crate) mod certificate;
 pub(crate) mod directory_link;
 pub(crate) mod registration;
 pub(crate) mod request;
+pub(crate) mod waiver;
 
 use std::time::Duration;
 

@@ -153,7 +153,7 @@ pub(crate) fn list_waivers_of_registration(cm: &ReferenceCm, call: &Call) -> Res
 /// `GET …/waivers`
 pub(crate) fn list_waivers(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
     must_be_offered(cm)?;
-    call.only_query(&["status", "limit", "cursor"])?;
+    call.only_query(&["status", "id", "limit", "cursor"])?;
     let known = ["proposed", "approved", "rejected", "withdrawn"];
     if call.query("status").is_some_and(|status| !known.contains(&status)) {
         return Err(Problem::malformed("status", "proposed, approved, rejected or withdrawn"));
@@ -168,12 +168,14 @@ fn page(call: &Call, tx: &Transaction<'_>, realm: &str, registration: Option<&st
     let mut statement = tx.prepare(
         "SELECT document FROM waiver
          WHERE realm = ?1 AND id > ?2 AND (?3 IS NULL OR registration = ?3) AND (?4 IS NULL OR status = ?4)
-         ORDER BY id LIMIT ?5",
+           AND (?5 IS NULL OR id = ?5)
+         ORDER BY id LIMIT ?6",
     )?;
     let one_more = i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![realm, after, registration, call.query("status"), one_more], |row| {
-        row.get::<_, String>(0)
-    })?;
+    let rows = statement
+        .query_map(params![realm, after, registration, call.query("status"), call.query("id"), one_more], |row| {
+            row.get::<_, String>(0)
+        })?;
     let mut found: Vec<Waiver> = Vec::new();
     for document in rows {
         found.push(serde_json::from_str(&document?)?);

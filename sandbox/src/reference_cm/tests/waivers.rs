@@ -113,6 +113,8 @@ async fn a_waiver_counts_once_a_second_person_has_approved_it_and_until_it_is_wi
     for role in [Role::Officer, Role::Approver, Role::Auditor] {
         let list = world.get(role, &path(&account.id)).await.expect(200).body;
         assert_eq!(list["items"][0]["status"], "withdrawn");
+        let by_id = format!("{REALM}/waivers?id={}", waiver["id"].as_str().unwrap());
+        assert_eq!(world.get(role, &by_id).await.expect(200).body["items"][0]["id"], waiver["id"]);
         let none = world.get(role, &format!("{REALM}/waivers?status=proposed")).await.expect(200).body;
         assert_eq!(none["items"], json!([]));
     }
