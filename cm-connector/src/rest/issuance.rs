@@ -19,7 +19,10 @@ use super::{
     not_what_was_asked_for, octets, post,
     refusal::{Code, Subject},
     unfit,
-    wire::request::{DeliveryOut, RequestIn, RequestOut, with_caa},
+    wire::{
+        request::{DeliveryOut, RequestIn, RequestOut},
+        validation::with_caa,
+    },
 };
 use crate::{CertificateRequest, CmError, Delivery, RequestState};
 

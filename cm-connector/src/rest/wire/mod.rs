@@ -21,6 +21,7 @@ pub(super) mod renewal_info;
 pub(super) mod request;
 pub(super) mod revocation;
 pub(super) mod service;
+pub(super) mod validation;
 mod waiver;
 
 /// Most characters of a user agent that the contract takes.

@@ -3,7 +3,7 @@
 use acme::{certificate::CertificateId, revocation::RevocationReason, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Broken, ClientOut, ProofOut, parsed, request::ValidationOut};
+use super::{Broken, ClientOut, ProofOut, parsed, validation::ValidationOut};
 use crate::{Basis, Revocation, Revoked};
 
 #[derive(Debug, Serialize)]
