@@ -4,6 +4,7 @@
 // as a line of JSON on standard output and reads the answer as a line from standard input; rows and what was reached
 // are lines of JSON too.
 
+import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import readline from 'node:readline';
@@ -113,9 +114,10 @@ class Person {
         const request = response.request();
         const address = new URL(response.url()).pathname;
         if (!address.startsWith(`${this.at}/`)) return;
-        const isPage = (response.headers()['content-type'] ?? '').startsWith('text/html') && response.status() === 200;
-        say({ reached: { method: request.method(), path: this.below(response.url()), isPage } });
-        if (!request.isNavigationRequest() || response.status() === 303) return;
+        const isPage = (response.headers()['content-type'] ?? '').startsWith('text/html');
+        const path = this.below(response.url());
+        say({ reached: { method: request.method(), path, isPage: isPage && response.status() === 200 } });
+        if (!isPage || !request.isNavigationRequest()) return;
         this.latest = response;
         const tab = this.page.context().pages().find((page) => page.mainFrame() === frameOf(request));
         if (tab) this.documents.set(tab, response);
@@ -161,6 +163,13 @@ class Person {
         await act();
         await tab.close();
         this.page = first;
+    }
+
+    /** Presses what hands out a file; answers its text. */
+    async downloads(name, suffix) {
+        const [download] = await Promise.all([this.page.waitForEvent('download'), this.presses(name)]);
+        expect(download.suggestedFilename().endsWith(suffix), `the file is called ${download.suggestedFilename()}`);
+        return fs.readFileSync(await download.path(), 'utf8');
     }
 
     async sees(...words) {

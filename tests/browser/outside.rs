@@ -3,15 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use tests::{
-    client::{Client, Order},
-    console,
-    csr::Csr,
-    key::Key,
-    process::Process,
-    wait_for,
-    world::World,
-};
+use tests::{client::Order, console, csr::Csr, key::Key, process::Process, wait_for, world::World};
 
 use super::printer::Printer;
 
@@ -91,18 +83,19 @@ impl<'w> Outside<'w> {
         json!({"order": order.url.rsplit('/').next(), "registration": id})
     }
 
-    /// A certificate of a registration of its own; the answer names both.
+    /// A certificate of a registration of its own; the answer names both, and the order.
     fn certificate(&self, name: &str) -> Value {
         let (client, id) = self.world.registered_account_with(&json!({"owner": "Warehouse, scanners"}));
-        let _ = client.issue(&[name]);
+        let order_url = client.issue(&[name]).order_url;
         let found = self.world.desk("officer").json(&["certificates", "list", "--registration", &id]);
-        json!({"registration": id, "certificate": found.pointer("/items/0/id")})
+        json!({"registration": id, "certificate": found.pointer("/items/0/id"), "order": order_url})
     }
 
-    /// An order that was refused; the answer has the link that the client was told.
+    /// An order that is refused; the answer has the link that the client was told.
     fn refusal(&self, name: &str) -> Value {
-        let (client, _): (Client, String) = self.world.registered_account(&json!({"mode": "any"}));
-        let order = client.order(&[name]);
-        json!({"order": order.url.rsplit('/').next()})
+        let rules = json!([{"type": "dns", "match": "exact", "value": "another.browser.test"}]);
+        let (client, _) = self.world.registered_account(&json!({"mode": "listed", "rules": rules}));
+        let refused = client.new_order(&[name]).expect(403).json();
+        json!({"link": refused["instance"]})
     }
 }

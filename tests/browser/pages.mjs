@@ -1,6 +1,6 @@
 // Every page and every form that the other journeys do not meet.
 
-import { journey } from './journey.mjs';
+import { expect, journey } from './journey.mjs';
 
 await journey(async ({ outside, row, opens }) => {
     const anna = await opens('officer');
@@ -97,6 +97,58 @@ await journey(async ({ outside, row, opens }) => {
         await cleo.presses('Suspend this registration');
         await cleo.sees('another role');
     });
+
+    const reports = {
+        Issued: 'scanner.warehouse.browser.test',
+        Expiring: 'Certificates in force that end soon',
+        'Missed renewals': 'Renewals that should have come',
+        Refused: 'Totals',
+        Inactive: 'Registrations without activity',
+    };
+    await row('there are reports', async () => {
+        await anna.follows('Reports');
+        await anna.sees(...Object.keys(reports), 'Who could');
+    });
+    await anna.looks('reports');
+    for (const [title, words] of Object.entries(reports)) {
+        await row(`the report ${title}, on a page and as a file`, async () => {
+            await anna.goes('reports');
+            await anna.follows(title);
+            await anna.presses('Show');
+            await anna.sees(words);
+            const lines = (await anna.downloads('Download as CSV', '.csv')).trim().split('\n');
+            expect(lines[0].split(',').length > 3, `the file begins ${lines[0]}`);
+        });
+        await anna.looks(`report, ${title.toLowerCase()}`);
+    }
+    await row('who could have had a name', async () => {
+        await anna.goes('reports/who-could');
+        await anna.fills('DNS name', 'scanner.warehouse.browser.test');
+        await anna.presses('Show');
+        await anna.sees(issued.registration);
+    });
+    await anna.looks('report, who could');
+
+    await row('the link that a client was told leads to the rule', async () => {
+        const { link } = await outside('a client is refused', { name: 'nobody.allowed.browser.test' });
+        await anna.follows('Orders');
+        await anna.fills('Link or id', link);
+        await anna.presses('Show what happened');
+        await anna.sees('identifier.not-listed');
+    });
+    await anna.looks('order, refused');
+    await row('an order leads to its certificate', async () => {
+        await anna.fills('Link or id', issued.order);
+        await anna.presses('Show what happened');
+        await anna.sees('At the gateway', 'issued');
+    });
+    await anna.looks('order, issued');
+    await row('an order that nobody knows is said to be unknown', async () => {
+        await anna.fills('Link or id', 'what the printer shows');
+        await anna.presses('Show what happened');
+        await anna.sees('please mend this first');
+    });
+    await anna.looks('order, unknown');
 
     await row('the overview with all that happened', () => anna.goes(''));
     await anna.looks('overview, busy');

@@ -7,17 +7,19 @@ use crate::{binaries, process::Process, wait_for, world::World};
 /// From the program's start to its link.
 const STARTED_WITHIN: Duration = Duration::from_secs(20);
 
-/// Starts the console of this person (`officer`, `approver`, `auditor`); `name` is for its log. Also its link, which
-/// nobody has used yet.
+/// Starts the console of this person (`officer`, `approver`, `auditor`), who trusts the gateway; `name` is for its files.
+/// Also its link, which nobody has used yet.
 ///
 /// # Panics
-/// It prints no link in time.
+/// It prints no link in time, or its settings cannot be written.
 #[must_use]
 pub fn start(world: &World, person: &str, name: &str) -> (Process, String) {
     let _ = world.desk(person);
-    let dir = &world.site().dir;
-    let log = dir.join(format!("console-{name}.log"));
-    let config = dir.join(format!("desk-of-{person}.toml"));
+    let site = world.site();
+    let log = site.dir.join(format!("console-{name}.log"));
+    let config = site.dir.join(format!("console-{name}.toml"));
+    let theirs = fs::read_to_string(site.dir.join(format!("desk-of-{person}.toml"))).unwrap();
+    fs::write(&config, format!("{theirs}[acme]\nca_file = {:?}\n", site.pki(site.authority))).unwrap();
     let arguments = ["--config".to_owned(), config.display().to_string(), "console".to_owned()];
     let mut process = Process::start("console", &binaries::officer(), &arguments, &log, None);
     let link = wait_for("the link", STARTED_WITHIN, || {
