@@ -26,6 +26,8 @@ pub struct Registration {
     pub status: RegistrationStatus,
     /// The bound account key; `None` while pending.
     pub key: Option<AccountKeyRecord>,
+    /// Whether it had another key before.
+    pub had_key: bool,
     /// Contact URIs as the client gave them.
     pub contacts: Vec<String>,
     /// When the terms of service were agreed to.

@@ -22,7 +22,7 @@ pub fn may_order(status: RegistrationStatus) -> Result<(), Problem> {
         RegistrationStatus::Pending => (
             ProblemKind::Unauthorized,
             Rule::RegistrationPending,
-            "no key is bound to this registration yet",
+            "no account key is bound to this registration",
             "create the account with its external account binding",
         ),
         RegistrationStatus::Suspended => (

@@ -58,6 +58,7 @@ pub(crate) fn registration() -> Registration {
         version: 2,
         status: RegistrationStatus::Active,
         key: None,
+        had_key: false,
         contacts: Vec::new(),
         terms_of_service_agreed_at: None,
         external_account: None,

@@ -158,6 +158,7 @@ fn registration(text: &str) -> Registration {
         version: 1,
         status: RegistrationStatus::Active,
         key: Some(AccountKeyRecord { key: key(text), thumbprint: key(text).thumbprint(), since: None }),
+        had_key: false,
         contacts: Vec::new(),
         terms_of_service_agreed_at: None,
         external_account: None,

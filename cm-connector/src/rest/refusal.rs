@@ -182,7 +182,10 @@ impl Code {
             }
             Self::RegistrationNotActive => Tell(Kind::Unauthorized, "the account is suspended; ask the RA officer"),
             Self::KeyInUse => KeyInUse,
-            Self::KeyRetired => Say(Kind::BadPublicKey, "this account key was replaced by another; use a new key"),
+            Self::KeyRetired => Say(
+                Kind::BadPublicKey,
+                "this account key was replaced or withdrawn and is not accepted again; use a new key",
+            ),
             Self::AccountKeyRejected => Tell(Kind::BadPublicKey, "the account key is not accepted; use another key"),
             Self::ContactInvalid => Tell(Kind::InvalidContact, "a contact is not valid"),
             Self::ContactUnsupported => Tell(Kind::UnsupportedContact, "only mailto contacts are supported"),

@@ -262,9 +262,15 @@ impl Arrived {
         let id = RegistrationId::parse(id).map_err(|_| unknown())?;
         let found = ra::account::find(&self.app, &self.endpoint, &id, self.client.ip, self.purpose()).await?;
         let registration = found.ok_or_else(unknown)?;
-        // A registration without a key has no account yet.
-        let key = registration.key.as_ref().map(|record| record.key.clone()).ok_or_else(unknown)?;
-        Ok((registration, key))
+        match &registration.key {
+            Some(record) => {
+                let key = record.key.clone();
+                Ok((registration, key))
+            }
+            None if registration.had_key => Err(ra::account::key_withdrawn(&self.endpoint).into()),
+            // A registration that never had a key has no account yet.
+            None => Err(unknown()),
+        }
     }
 
     fn redeem_nonce(&self) -> Result<(), HttpError> {

@@ -222,6 +222,14 @@ pub(crate) fn require_usable(endpoint: &Endpoint, registration: &Registration) -
     Err(endpoint.compatibility.told(Problem::new(ProblemKind::AccountNotActive, detail)).into())
 }
 
+/// No key is left to verify a request of this account with: an officer took it away, so that another
+/// client can be bound (CM contract section 4.3, "Rebinding").
+pub(crate) fn key_withdrawn(endpoint: &Endpoint) -> Error {
+    let detail = "the registration authority has withdrawn the key of this account; create the account again, with a new \
+                  account key and the new external account key or directory URL that the registration officer gives out";
+    endpoint.compatibility.told(Problem::new(ProblemKind::AccountNotActive, detail)).into()
+}
+
 fn require_agreement(endpoint: &Endpoint, agreed: bool) -> Result<(), Error> {
     match &endpoint.terms_of_service {
         Some(terms) if !agreed => {

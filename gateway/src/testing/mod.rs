@@ -265,6 +265,7 @@ pub(crate) fn new_registration(key: PublicKey) -> Registration {
         version: 1,
         status: RegistrationStatus::Active,
         key: Some(AccountKeyRecord { thumbprint: key.thumbprint(), key, since: None }),
+        had_key: false,
         contacts: vec![String::from("mailto:admin@example.org")],
         terms_of_service_agreed_at: None,
         external_account: None,

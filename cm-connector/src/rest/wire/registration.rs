@@ -23,6 +23,8 @@ pub(in crate::rest) struct RegistrationIn {
     #[serde(default)]
     key: Option<KeyIn>,
     #[serde(default)]
+    previous_keys: Vec<Value>,
+    #[serde(default)]
     contacts: Vec<String>,
     #[serde(default)]
     terms_of_service_agreed_at: Option<String>,
@@ -74,6 +76,7 @@ impl RegistrationIn {
             version: self.version,
             status: status(&self.status),
             key: self.key.map(KeyIn::convert).transpose()?,
+            had_key: !self.previous_keys.is_empty(),
             contacts: self.contacts,
             terms_of_service_agreed_at: self
                 .terms_of_service_agreed_at
@@ -276,6 +279,17 @@ mod tests {
         assert_eq!(registration.allowed_profiles, ["tls-server".parse().unwrap()]);
         let AllowedIdentifiers::Listed { rules, exclude } = registration.allowed_identifiers else { panic!("listed") };
         assert_eq!((rules.len(), exclude.len(), parent), (3, 1, None));
+    }
+
+    #[test]
+    fn a_registration_whose_key_was_taken_away_had_one() {
+        let withdrawn = answered(|json| {
+            json["key"] = Value::Null;
+            json["previousKeys"] = json!([{"thumbprint": "ahIyRbwOXzMFPMuEDVyIX3geBBhi9oEWKOEyg1TMZ4s"}]);
+        });
+        let withdrawn = withdrawn.unwrap().registration;
+        assert_eq!((withdrawn.key, withdrawn.had_key), (None, true));
+        assert!(!answered(|_| ()).unwrap().registration.had_key);
     }
 
     #[test]

@@ -293,6 +293,7 @@ impl State {
             version: 1,
             status: RegistrationStatus::Active,
             key: Some(AccountKeyRecord { key: request.key.clone(), thumbprint, since: Some(clock::now()) }),
+            had_key: false,
             contacts: request.contacts.clone(),
             terms_of_service_agreed_at: request.terms_of_service_agreed_at,
             external_account: request.binding.as_ref().map(|_| String::from("kid-1")),
@@ -317,6 +318,7 @@ impl State {
             return Err(CmError::Refused(Problem::new(ProblemKind::Malformed, "the key was changed meanwhile")));
         }
         found.key = Some(AccountKeyRecord { key: new_key.clone(), thumbprint, since: Some(clock::now()) });
+        found.had_key = true;
         Ok(found.clone())
     }
 
