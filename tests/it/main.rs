@@ -50,6 +50,7 @@ mod power;
 mod pre_authorization;
 mod profile_stop;
 mod rate_limit;
+mod rebinding;
 mod reconnection;
 mod registration;
 mod reload;

@@ -7,6 +7,7 @@
 mod answer;
 pub(crate) mod certificate;
 pub(crate) mod directory_link;
+pub(crate) mod external_account_key;
 pub(crate) mod registration;
 pub(crate) mod request;
 pub(crate) mod waiver;

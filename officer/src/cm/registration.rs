@@ -88,6 +88,11 @@ pub(crate) struct Eab {
     pub(crate) not_before: Option<String>,
     #[serde(default)]
     pub(crate) not_after: Option<String>,
+    #[serde(default)]
+    pub(crate) secret_set_at: Option<String>,
+    /// Until when the key before goes on.
+    #[serde(default)]
+    pub(crate) previous_until: Option<String>,
 }
 
 /// The external account key, in the one answer that has it.
@@ -209,13 +214,6 @@ impl Cm {
                 Ok(raw) => return Registration::of(raw.json()?),
             }
         }
-    }
-
-    /// Draws a new external account key; the one before is dead. Bound account keys stay.
-    pub(crate) async fn rotate_secret(&self, before: &View) -> Result<Registration, Failure> {
-        let path = self.registration_path(&before.id, "/eab")?;
-        let call = Call::new(Method::POST, path).if_match(before.version);
-        Registration::of(self.send(&call).await?.json()?)
     }
 
     pub(super) fn registration_path(&self, id: &str, rest: &str) -> Result<String, Failure> {

@@ -26,11 +26,10 @@ impl Reserved {
     /// [`Failure::File`] if there is one already, or none can be made there.
     pub(crate) fn new(path: &Path) -> Result<Self, Failure> {
         let refused = |error: io::Error| {
-            let cure = match error.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    "it exists, and a sheet is not written over anything; name another file"
-                }
-                _ => "name a file in a folder that you can write to",
+            let cure = if error.kind() == io::ErrorKind::AlreadyExists {
+                "it exists, and a sheet is not written over anything; name another file"
+            } else {
+                "name a file in a folder that you can write to"
             };
             Failure::File(format!("the sheet {}: {error}: {cure}", path.display()))
         };

@@ -5,6 +5,7 @@ mod approvals;
 mod certificates;
 mod console;
 mod explain;
+mod external_account;
 mod import;
 mod orders;
 mod registrations;

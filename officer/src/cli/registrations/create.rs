@@ -1,5 +1,5 @@
-//! `registrations create` and `rotate-secret`: the two commands that show an external account key,
-//! once, with recipes for the clients that will use it.
+//! `registrations create`; and how every command shows an external account key, once, with recipes for the clients that
+//! will use it.
 
 use std::path::PathBuf;
 
@@ -59,10 +59,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     pub(crate) max_bindings: Option<u32>,
     /// The key binds from this time on
-    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    #[arg(long = "valid-from", alias = "not-before", value_name = "TIME", value_parser = when::parse)]
     pub(crate) not_before: Option<Timestamp>,
     /// The key binds until this time
-    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    #[arg(long = "until", alias = "not-after", value_name = "TIME", value_parser = when::parse)]
     pub(crate) not_after: Option<Timestamp>,
     /// A MAC that the key may be used with; HS256 if left out, which every client knows
     #[arg(long, value_enum)]
@@ -79,10 +79,10 @@ pub(crate) struct Arguments {
 pub(crate) struct Recipes {
     /// Show recipes for these clients only
     #[arg(long = "recipe", value_enum, value_name = "CLIENT")]
-    clients: Vec<Client>,
+    pub(super) clients: Vec<Client>,
     /// Write a page for the person at the machine, to print: what to type, and a QR code of the directory URL
     #[arg(long, value_name = "FILE")]
-    sheet: Option<PathBuf>,
+    pub(super) sheet: Option<PathBuf>,
 }
 
 /// How many accounts a key binds.
@@ -145,15 +145,6 @@ pub(crate) async fn register(body: &Value, key_id: &str, cm: &Cm) -> Result<Regi
     }
 }
 
-/// Draws a new key.
-pub(super) async fn rotate(id: &str, recipes: &Recipes, desk: &Desk) -> Result<Answer, Failure> {
-    let (settings, cm) = desk.open()?;
-    let before = cm.registration(id).await?.view;
-    let sheet = recipes.sheet.as_deref().map(Reserved::new).transpose()?;
-    let rotated = cm.rotate_secret(&before).await?;
-    shown(&format!("{id} has a new external account key"), &rotated, &recipes.clients, sheet, &settings, &cm).await
-}
-
 /// What the CM is asked to register, in the contract's words.
 ///
 /// # Errors
@@ -167,7 +158,7 @@ pub(crate) fn body(arguments: Arguments, key_id: &str) -> Result<Value, Failure>
     if let (Some(begin), Some(end)) = (arguments.not_before, arguments.not_after)
         && begin >= end
     {
-        return Err(Failure::Usage("--not-after must be later than --not-before".to_owned()));
+        return Err(Failure::Usage("--until must be later than --valid-from".to_owned()));
     }
     let rules = guard_public_suffixes(arguments.allow, arguments.allow_public_suffix)?;
     let list = List { rules: (!arguments.allow_any).then_some(rules), exclude: arguments.exclude };
@@ -211,7 +202,8 @@ async fn what_became_of(cm: &Cm, key_id: &str, reason: String) -> Failure {
     }
 }
 
-async fn shown(
+/// The answer of a command that drew a key.
+pub(super) async fn shown(
     title: &str,
     registration: &Registration,
     clients: &[Client],
@@ -313,7 +305,7 @@ mod tests {
     fn what_is_written_becomes_the_contracts_request() {
         let body = body_of(
             "--owner print-room --allow suffix:a.test --allow cidr:192.0.2.0/24 --exclude exact:vpn.a.test \
-             --profile tls-server --max-validity P90D --comment t1 --not-before 2026-11-20 --not-after 2026-12-04",
+             --profile tls-server --max-validity P90D --comment t1 --valid-from 2026-11-20 --until 2026-12-04",
         );
         let expected = json!({
             "mode": "preregistered",
@@ -346,7 +338,7 @@ mod tests {
         for (words, part) in [
             ("--owner o --allow suffix:com", "public suffix"),
             ("--owner o --allow suffix:a.test --max-bindings 2", "--use multi"),
-            ("--owner o --allow suffix:a.test --not-before 2027-01-02 --not-after 2027-01-01", "--not-after"),
+            ("--owner o --allow suffix:a.test --valid-from 2027-01-02 --until 2027-01-01", "--until"),
         ] {
             let reason = body_of(words).unwrap_err().to_string();
             assert!(reason.contains(part), "{words}: {reason}");

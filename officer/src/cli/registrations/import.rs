@@ -19,6 +19,7 @@ use crate::{
     allowlist::{Entry, List},
     cm::{
         Cm,
+        external_account_key::Wish,
         registration::{Registration, Search, View},
     },
     error::Failure,
@@ -113,7 +114,7 @@ async fn apply(cm: &Cm, items: &[Item], mut keys: Keys) -> Result<usize, Failure
             // Made before, and interrupted before its key was on disk: nobody has that key.
             Action::Same(there) if there.is_unbound && !keys.has(&item.key_id) => {
                 let before = cm.registration(there.id.as_str()).await?;
-                keys.append(&cm.rotate_secret(&before.view).await?)?;
+                keys.append(&cm.draw_external_account_key(&before.view, &Wish::default()).await?)?;
                 written += 1;
             }
             Action::Same(_) | Action::Differs(_) | Action::Wrong(_) => {}

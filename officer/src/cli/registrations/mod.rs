@@ -4,6 +4,7 @@ pub(crate) mod create;
 pub(crate) mod directory_link;
 pub(crate) mod effect;
 mod import;
+mod key;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod update;
@@ -57,13 +58,10 @@ pub(crate) enum Command {
         #[arg(long, requires = "with_certificates")]
         apply: bool,
     },
-    /// Draw a new external account key; the one before is dead, bound accounts stay
-    RotateSecret {
-        /// The registration, reg_...
-        id: String,
-        #[command(flatten)]
-        recipes: create::Recipes,
-    },
+    /// Draw a new external account key; the one before is dead or goes on for a while, bound accounts stay
+    RotateSecret(Box<key::Rotation>),
+    /// Withdraw the account key of a client that lost it, and draw a new external account key for the same registration
+    Rebind(Box<key::Rebinding>),
     /// Draw a directory URL that binds by itself, for devices without fields for an external account key
     Link(Box<directory_link::Arguments>),
     /// End the directory URL of a registration; bound accounts stay
@@ -96,7 +94,8 @@ pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure
         Command::Unlink { id } => directory_link::unlink(&id, desk).await,
         Command::Import(arguments) => import::import(*arguments, desk).await,
         Command::Export => import::export(desk).await,
-        Command::RotateSecret { id, recipes } => create::rotate(&id, &recipes, desk).await,
+        Command::RotateSecret(arguments) => key::rotate(*arguments, desk).await,
+        Command::Rebind(arguments) => key::rebind(*arguments, desk).await,
     }
 }
 

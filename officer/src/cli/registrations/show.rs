@@ -138,12 +138,20 @@ pub(crate) fn facts(view: &View) -> Vec<(&'static str, String)> {
 pub(crate) fn binding(eab: &Eab) -> String {
     let number = match (eab.usage.as_str(), eab.max_bindings) {
         ("once", _) => format!("one account, bound so far: {}", eab.bindings),
-        (_, Some(most)) => format!("up to {most} accounts, bound so far: {}", eab.bindings),
+        (_, Some(most)) => {
+            format!(
+                "up to {most} accounts, bound so far: {}, left: {}",
+                eab.bindings,
+                most.saturating_sub(eab.bindings)
+            )
+        }
         (_, None) => format!("accounts, bound so far: {}", eab.bindings),
     };
     let from = eab.not_before.as_deref().map(|time| format!(", from {time}")).unwrap_or_default();
     let until = eab.not_after.as_deref().map(|time| format!(", until {time}")).unwrap_or_default();
-    format!("{number}{from}{until}\nkey id {}", eab.kid)
+    let since = eab.secret_set_at.as_deref().map(|time| format!(", since {time}")).unwrap_or_default();
+    let previous = eab.previous_until.as_deref().map(|time| format!("\nthe key before it until {time}"));
+    format!("{number}{from}{until}\nkey id {}{since}{}", eab.kid, previous.unwrap_or_default())
 }
 
 /// The life of a directory URL in a sentence. The URL itself is known to nobody here.
@@ -187,6 +195,16 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn the_life_of_a_key_is_told_with_what_is_left_of_it() {
+        let eab = json!({"kid": "k", "use": "multi", "maxBindings": 5, "bindings": 2, "notBefore": "t1", "notAfter": "t9",
+                         "secretSetAt": "t3", "previousUntil": "t5"});
+        let told = binding(&serde_json::from_value(eab).unwrap());
+        let expected = "up to 5 accounts, bound so far: 2, left: 3, from t1, until t9\nkey id k, since t3\n\
+                        the key before it until t5";
+        assert_eq!(told, expected);
     }
 
     #[test]

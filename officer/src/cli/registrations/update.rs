@@ -54,8 +54,11 @@ pub(crate) struct Arguments {
     /// Longest validity of a certificate, such as P90D
     #[arg(long, value_name = "SPAN")]
     max_validity: Option<String>,
+    /// The external account key binds from this time on
+    #[arg(long = "valid-from", value_name = "TIME", value_parser = when::parse)]
+    not_before: Option<Timestamp>,
     /// The external account key binds until this time
-    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    #[arg(long = "until", alias = "not-after", value_name = "TIME", value_parser = when::parse)]
     not_after: Option<Timestamp>,
     /// Most accounts that the external account key binds
     #[arg(long, value_name = "N")]
@@ -111,6 +114,7 @@ fn patch(arguments: Arguments, before: &View) -> Result<Value, Failure> {
     set("allowedProfiles", profiles);
     set("maxValidity", arguments.max_validity.map(or_null));
     let mut eab = Map::new();
+    eab.extend(arguments.not_before.map(|time| ("notBefore".to_owned(), json!(time))));
     eab.extend(arguments.not_after.map(|time| ("notAfter".to_owned(), json!(time))));
     eab.extend(arguments.max_bindings.map(|number| ("maxBindings".to_owned(), json!(number))));
     set("eab", (!eab.is_empty()).then_some(Value::Object(eab)));
@@ -313,6 +317,8 @@ mod tests {
     fn only_what_is_named_is_changed() {
         assert_eq!(patch_of("--owner b", &before()).unwrap(), json!({"owner": "b"}));
         assert_eq!(patch_of("--max-bindings 7", &before()).unwrap(), json!({"eab": {"maxBindings": 7}}));
+        let window = json!({"eab": {"notBefore": "2026-11-20T00:00:00Z", "notAfter": "2026-12-04T00:00:00Z"}});
+        assert_eq!(patch_of("--valid-from 2026-11-20 --until 2026-12-04", &before()).unwrap(), window);
         assert_eq!(patch_of("--default-profile", &before()).unwrap(), json!({"allowedProfiles": []}));
         assert_eq!(
             patch_of("--add-exclude exact:vpn.a.test", &before()).unwrap().pointer("/allowedIdentifiers/rules/1/value"),

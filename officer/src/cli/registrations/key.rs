@@ -1,0 +1,77 @@
+//! `registrations rotate-secret` and `rebind`: new external account keys for registrations that are there.
+
+use acme::time::Timestamp;
+
+use super::{Desk, create, show, status};
+use crate::{cli::when, cm::external_account_key::Wish, error::Failure, output::Answer, sheet::Reserved};
+
+/// How the key is exchanged.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rotation {
+    /// The registration, reg_...; or the id of its external account key
+    id: String,
+    /// How long the key before goes on, such as 7d or 12h, 30d at most; without this it is dead at once
+    #[arg(long, value_name = "SPAN", value_parser = when::span)]
+    overlap: Option<String>,
+    /// The key binds until this time; accounts that were bound by it stay
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    until: Option<Timestamp>,
+    #[command(flatten)]
+    recipes: create::Recipes,
+}
+
+/// Why and until when.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rebinding {
+    /// The registration, reg_...; or the id of its external account key
+    id: String,
+    /// Why: for the audit trail and for whoever looks at it
+    #[arg(long, value_name = "TEXT", value_parser = status::reason)]
+    reason: String,
+    /// The new key binds until this time; needed if the window of the registration is over
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    until: Option<Timestamp>,
+    #[command(flatten)]
+    recipes: create::Recipes,
+}
+
+/// Exchanges the key.
+pub(super) async fn rotate(arguments: Rotation, desk: &Desk) -> Result<Answer, Failure> {
+    let Rotation { id, overlap, until, recipes } = arguments;
+    let wish = Wish { overlap, not_after: until.map(|time| time.to_string()), rebind: None };
+    let title = |id: &str, previous: Option<&str>| match previous {
+        Some(until) => format!("{id} has a new external account key; the one before goes on until {until}"),
+        None => format!("{id} has a new external account key; the one before is dead"),
+    };
+    draw(&id, &wish, &recipes, title, desk).await
+}
+
+/// Takes the account key away and draws a new external account key.
+pub(super) async fn rebind(arguments: Rebinding, desk: &Desk) -> Result<Answer, Failure> {
+    let Rebinding { id, reason, until, recipes } = arguments;
+    let wish = Wish { overlap: None, not_after: until.map(|time| time.to_string()), rebind: Some(reason) };
+    let title = |id: &str, _: Option<&str>| {
+        format!(
+            "{id} waits for its client again: the account key it had is withdrawn for good, and its certificates stay.\n\
+             The client needs a new account key: where it keeps one, remove it first"
+        )
+    };
+    draw(&id, &wish, &recipes, title, desk).await
+}
+
+async fn draw(
+    id: &str,
+    wish: &Wish,
+    recipes: &create::Recipes,
+    title: impl Fn(&str, Option<&str>) -> String,
+    desk: &Desk,
+) -> Result<Answer, Failure> {
+    let (settings, cm) = desk.open()?;
+    cm.must_offer_new_key(wish).await?;
+    let before = show::find(id, &cm).await?.view;
+    let sheet = recipes.sheet.as_deref().map(Reserved::new).transpose()?;
+    let drawn = cm.draw_external_account_key(&before, wish).await?;
+    let previous = drawn.view.eab.as_ref().and_then(|eab| eab.previous_until.as_deref());
+    let title = title(&drawn.view.id, previous);
+    create::shown(&title, &drawn, &recipes.clients, sheet, &settings, &cm).await
+}
