@@ -210,6 +210,7 @@ pub(crate) fn row(step: &Step) -> Vec<String> {
         Layer::Registration => "registration",
         Layer::Profile => "profile",
         Layer::Csr => "csr",
+        Layer::Waiver => "waiver",
     };
     let outcome = match step.outcome {
         Outcome::Allows => "allows",

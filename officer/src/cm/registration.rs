@@ -69,6 +69,9 @@ pub(crate) struct View {
     pub(crate) allowed_profiles: Vec<String>,
     #[serde(default)]
     pub(crate) max_validity: Option<String>,
+    /// The waivers in force, its parent's among them.
+    #[serde(default)]
+    pub(crate) waivers: Vec<Value>,
 }
 
 /// How a key can be bound to it.

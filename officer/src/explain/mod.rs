@@ -5,6 +5,8 @@
 //! realm, parent and registration (all of them must allow), then the profile, then the CSR.
 //! What the CM alone knows (evidence, blocked keys, approval) is not looked at here.
 
+mod waivers;
+
 use acme::{
     csr::Csr,
     identifier::Identifier,
@@ -64,6 +66,8 @@ pub(crate) enum Layer {
     Registration,
     Profile,
     Csr,
+    /// Beside the answer: what need not be proven.
+    Waiver,
 }
 
 /// What it found.
@@ -126,6 +130,7 @@ pub(crate) fn explain(question: &Question, facts: &Facts) -> Explanation {
         steps.extend(list(Layer::Registration, name, Some(own), unlisted));
     }
     steps.extend(profile_and_csr(question, facts));
+    steps.extend(waivers::walk(question, facts));
     concluded(steps)
 }
 

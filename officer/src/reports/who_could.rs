@@ -197,7 +197,7 @@ fn reasons(explanation: &Explanation) -> (String, String) {
             Layer::Realm => words.push(format!("realm: {}", step.detail)),
             Layer::Parent => words.push(format!("parent: {}", step.detail)),
             Layer::Registration => words.push(format!("registration: {}", step.detail)),
-            Layer::Name | Layer::Status | Layer::Csr => {}
+            Layer::Name | Layer::Status | Layer::Csr | Layer::Waiver => {}
         }
     }
     (profile, words.join("; "))

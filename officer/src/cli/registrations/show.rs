@@ -9,6 +9,7 @@ use crate::{
         Cm,
         directory_link::DirectoryLink,
         registration::{self, Eab, Registration, View},
+        waiver,
     },
     error::Failure,
     output::{Answer, fields, snake_case, table},
@@ -130,6 +131,7 @@ pub(crate) fn facts(view: &View) -> Vec<(&'static str, String)> {
         ("allows", allowlist::lines(&view.allowed_identifiers)),
         ("profiles", profiles),
         ("validity", view.max_validity.as_deref().map(|span| format!("at most {span}")).unwrap_or_default()),
+        ("waivers", view.waivers.iter().map(waiver).collect::<Vec<_>>().join("\n")),
         ("version", view.version.to_string()),
     ]
 }
@@ -161,6 +163,16 @@ pub(crate) fn link(link: &DirectoryLink) -> String {
     format!("since {}{until}{}", link.since, previous.unwrap_or_default())
 }
 
+/// What need not be proven, in a sentence; what is not understood is shown as it stands.
+fn waiver(json: &Value) -> String {
+    match waiver::View::of(json) {
+        Ok(one) => {
+            format!("{} until {}: {} by {}", one.id, one.not_after, one.names().replace('\n', ", "), one.shows())
+        }
+        Err(_) => format!("not understood: {json}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +185,9 @@ mod tests {
             "allowedIdentifiers": {"mode": "listed", "rules": [{"type": "dns", "match": "suffix", "value": "a.test"}],
                                    "exclude": [{"type": "dns", "match": "exact", "value": "b.a.test"}]},
             "eab": {"kid": "kid-1", "use": "once", "maxBindings": 1, "bindings": 0, "notAfter": "t9"},
+            "waivers": [{"id": "wav_1", "registration": "reg_1", "status": "approved", "notAfter": "t7",
+                         "identifiers": [{"type": "dns", "match": "exact", "value": "p.a.test"}],
+                         "evidence": {"addresses": ["192.0.2.0/24"]}}, "all"],
             "directoryLink": {"since": "t3", "notAfter": "t8", "previousUntil": "t5"},
         });
         Registration::of(json).unwrap().view
@@ -192,6 +207,8 @@ mod tests {
             "allows       suffix:a.test",
             "             except exact:b.a.test",
             "profiles     the realm's default profile",
+            "waivers      wav_1 until t7: exact:p.a.test by a request from 192.0.2.0/24",
+            "             not understood: \"all\"",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
