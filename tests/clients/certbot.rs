@@ -12,6 +12,7 @@ use tests::world::World;
 
 use super::{
     command::{Shell, expect_words, script},
+    lego::directory_link,
     openssl,
     origin::{CERTBOT, OPENSSL},
     scenario::{Failure, Lane},
@@ -120,6 +121,31 @@ pub(crate) fn registered(world: &World) -> Lane<'_> {
         })
         .with(CERTBOT, "registered: revoke", |lane| revoke(lane, "www.example.test", &[]))
         .with(OPENSSL, "OCSP says revoked, CRL lists it (registered)", |lane| revoked(lane, "www.example.test"))
+}
+
+/// Clients that an officer gave a directory URL of their own, and no external account key.
+pub(crate) fn linked(world: &World) -> Lane<'_> {
+    let link = directory_link(world, "certbot-link.test");
+    Lane::new(world, "certbot-linked", 15)
+        .running("certbot")
+        .with(CERTBOT, "linked: an allowed name, without EAB", {
+            let link = link.clone();
+            move |lane| {
+                standalone(lane, &link, &["www.certbot-link.test"]).succeed()?;
+                check(lane, "www.certbot-link.test", &["DNS:www.certbot-link.test"])
+            }
+        })
+        .with(CERTBOT, "linked: renew", {
+            let link = link.clone();
+            move |lane| {
+                certbot(lane, &link).args(&["renew", "--force-renewal", "--no-random-sleep-on-renew"]).succeed()?;
+                check(lane, "www.certbot-link.test", &["DNS:www.certbot-link.test"])
+            }
+        })
+        .with(CERTBOT, "linked: refused outside the list, rule named", move |lane| {
+            standalone(lane, &link, &["www.other.test"]).fail()?;
+            expect_words(&log(lane), &["rejectedIdentifier", "www.other.test", "identifier.not-listed"])
+        })
 }
 
 /// certbot with what every call of it needs.

@@ -105,6 +105,51 @@ pub(crate) fn registered(world: &World) -> Lane<'_> {
         .with(OPENSSL, "OCSP says revoked, CRL lists it (lego, registered)", |lane| revoked(lane, "www.lego.test"))
 }
 
+/// Clients that an officer gave a directory URL of their own, and no external account key.
+pub(crate) fn linked(world: &World) -> Lane<'_> {
+    let link = directory_link(world, "lego-link.test");
+    let made_up = format!("registered/r/{}", link.chars().rev().take(43).collect::<String>());
+    Lane::new(world, "lego-linked", 23)
+        .with(LEGO, "linked: an allowed name, without EAB", {
+            let link = link.clone();
+            move |lane| {
+                by_http(lane, &link, &["www.lego-link.test"]).arg("run").succeed()?;
+                check(lane, "www.lego-link.test", &["DNS:www.lego-link.test"])
+            }
+        })
+        .with(LEGO, "linked: renew", {
+            let link = link.clone();
+            move |lane| {
+                let certificate = file(lane, "www.lego-link.test.crt");
+                let before = openssl::serial(lane, &certificate)?;
+                let shell = by_http(lane, &link, &["www.lego-link.test"]);
+                shell.args(&["renew", "--days", "365", "--no-random-sleep"]).succeed()?;
+                if openssl::serial(lane, &certificate)? == before {
+                    return Err("it is the old certificate".to_owned());
+                }
+                check(lane, "www.lego-link.test", &["DNS:www.lego-link.test"])
+            }
+        })
+        .with(LEGO, "linked: refused outside the list, rule named", move |lane| {
+            let words = by_http(lane, &link, &["www.other.test"]).arg("run").fail()?;
+            expect_words(&words, &["rejectedIdentifier", "www.other.test", "identifier.not-listed"])
+        })
+        .with(LEGO, "linked: a made-up link says what to do", move |lane| {
+            // With an account of its own: the one that it has goes on by any link.
+            let shell = by_http(lane, &made_up, &["www.lego-link.test"]).args(&["--email", "new@quickstart.test"]);
+            let words = shell.arg("run").fail()?;
+            expect_words(&words, &["unauthorized", "ask the registration authority for a new directory URL"])
+        })
+}
+
+/// Registers clients for the names below this one; answers what stands in the place of the endpoint in the directory
+/// URL that binds them.
+pub(crate) fn directory_link(world: &World, suffix: &str) -> String {
+    let allowed = json!({"mode": "listed", "rules": [{"type": "dns", "match": "suffix", "value": suffix}]});
+    let registration = world.officer().preregister(&json!({"allowedIdentifiers": allowed}));
+    format!("registered/r/{}", world.officer().draw_link(&registration.id))
+}
+
 /// lego wants the external account key at every run, not just at the first.
 fn with_eab(lane: &Lane<'_>, shell: Shell) -> Shell {
     let account = lane.external_account.as_ref().expect("the lane has an external account");

@@ -23,6 +23,7 @@ mod compatibility;
 mod crash;
 mod damage;
 mod directory;
+mod directory_link;
 mod disk_full;
 mod dns_drafts;
 mod drain;

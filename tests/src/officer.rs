@@ -60,6 +60,19 @@ impl Officer {
         Preregistration { id: text("/id"), kid: text("/eab/kid"), secret: from_base64url(&text("/eabSecret/hmacKey")) }
     }
 
+    /// Draws a directory link for a registration; answers its token.
+    ///
+    /// # Panics
+    /// The CM refuses.
+    #[must_use]
+    pub fn draw_link(&self, id: &str) -> String {
+        let path = format!("registrations/{id}");
+        let version = self.ask("GET", &path, &[], None).expect(200);
+        let version = version.header("etag").expect("a registration has a version").to_owned();
+        let drawn = self.ask("POST", &format!("{path}/directory-link"), &[("If-Match", &version)], None).expect(201);
+        drawn.member("directoryToken")
+    }
+
     /// Sets a registration's status: `suspended`, `active`, `revoked`.
     ///
     /// # Panics

@@ -97,6 +97,8 @@ fn lanes(world: &World) -> Vec<Lane<'_>> {
         uacme::open(world),
         certbot::registered(world),
         lego::registered(world),
+        certbot::linked(world),
+        lego::linked(world),
         acmetool::open(world),
         certbot_newest::registered(world),
         mod_md::server(world),
