@@ -232,6 +232,7 @@ export async function journey(walk) {
         await walk({
             outside,
             row,
+            tried,
             settle,
             opens: async (...how) => {
                 const somebody = await opens(...how);

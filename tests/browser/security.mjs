@@ -6,7 +6,7 @@ import { expect, journey } from './journey.mjs';
 
 const SCRIPT = '<script>document.title = "taken"</script>';
 
-await journey(async ({ outside, row, opens, settle }) => {
+await journey(async ({ outside, row, tried, opens, settle }) => {
     let anna;
 
     await row('the link lets in one browser and no second one', async () => {
@@ -19,7 +19,7 @@ await journey(async ({ outside, row, opens, settle }) => {
         expect((await stranger.content()).includes('has no session'), await stranger.content());
     });
 
-    await row('its cookie is kept from scripts and from other sites', async () => {
+    await tried('its cookie is kept from scripts and from other sites', async () => {
         const [cookie, ...more] = await anna.page.context().cookies();
         expect(more.length === 0, 'there is more than one cookie');
         expect(cookie.httpOnly && cookie.sameSite === 'Strict', JSON.stringify(cookie));
@@ -30,13 +30,13 @@ await journey(async ({ outside, row, opens, settle }) => {
     const registration = await outside('command', { words });
     const page = `registrations/${registration.id}`;
 
-    await row('a script in what others wrote is text', async () => {
+    await tried('a script in what others wrote is text', async () => {
         await anna.goes(page);
         await anna.sees(SCRIPT);
     });
     await anna.looks('registration, a strange owner');
 
-    await row('a script in a page does not run, and neither does one from elsewhere', async () => {
+    await tried('a script in a page does not run, and neither does one from elsewhere', async () => {
         // With scripts allowed in the browser, and with a template that forgot to escape.
         const context = await settle({});
         await context.addCookies(await anna.page.context().cookies());
@@ -57,7 +57,7 @@ await journey(async ({ outside, row, opens, settle }) => {
         await context.close();
     });
 
-    await row('a form of another site changes nothing, even with the token', async () => {
+    await tried('a form of another site changes nothing, even with the token', async () => {
         await anna.goes(page);
         const token = await anna.page.locator('[name=form_token]').first().getAttribute('value');
         const action = `${anna.origin}${anna.at}/${page}/suspend`;
@@ -79,7 +79,7 @@ await journey(async ({ outside, row, opens, settle }) => {
         expect(shown.status === 'pending', `the registration is ${shown.status}`);
     });
 
-    await row('nobody frames a page', async () => {
+    await tried('nobody frames a page', async () => {
         const frame = `<iframe src="${anna.origin}${anna.at}/"></iframe>`;
         const site = http.createServer((_, answer) => answer.setHeader('Content-Type', 'text/html').end(frame));
         await new Promise((listening) => site.listen(0, '127.0.0.1', listening));
