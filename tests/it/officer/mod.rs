@@ -11,6 +11,7 @@ mod orders;
 mod registrations;
 mod reports;
 mod roles;
+mod waivers;
 
 use serde_json::{Value, json};
 use tests::client::Client;
