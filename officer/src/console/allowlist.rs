@@ -13,6 +13,7 @@ use super::{
     Console,
     answer::{self, Frame},
     fields::Fields,
+    registrations::of_version,
     table::{Cell, Table},
     verdict::{Verdict, judged},
 };
@@ -137,16 +138,6 @@ pub(super) async fn save(console: &Console, id: &str, form: &Fields) -> Result<H
     let list = Draft::sent(form).list(&before.view)?;
     let _ = console.cm.update_registration(&before.view, &json!({MEMBER: list.to_json()})).await?;
     Ok(answer::see_other(console, &format!("registrations/{}?done=1", before.view.id)))
-}
-
-/// The registration, if it is still of the version in the form.
-async fn of_version(console: &Console, id: &str, form: &Fields) -> Result<Registration, Failure> {
-    let before = console.cm.registration(id).await?;
-    if form.text("version") == Some(before.view.version.to_string().as_str()) {
-        return Ok(before);
-    }
-    let reason = "the registration was changed meanwhile, so nothing was done; open the editor again and decide again";
-    Err(Failure::Changed(reason.to_owned()))
 }
 
 fn page<'a>(console: &'a Console, view: &View, draft: Draft) -> Page<'a> {

@@ -8,6 +8,8 @@ use super::{
     Console,
     answer::{self, Frame},
     fields::Fields,
+    table::Table,
+    waivers,
 };
 use crate::{
     cli::{approvals, registrations::status},
@@ -25,6 +27,8 @@ struct Page<'a> {
     is_done: bool,
     waiting: Vec<Waiting>,
     has_more: bool,
+    /// Proposed waivers, where the CM has them.
+    waivers: Option<Table>,
 }
 
 /// A request and what is to be known of it.
@@ -50,6 +54,7 @@ pub(super) async fn list(console: &Console, query: &Fields) -> Result<HttpRespon
         is_done: query.text("done").is_some(),
         waiting: waiting.collect(),
         has_more: !list.complete,
+        waivers: waivers::table(console, "Proposed waivers of challenges", None, Some("proposed")).await,
     }))
 }
 

@@ -9,7 +9,9 @@ mod answer;
 mod approvals;
 mod audit;
 mod certificates;
+mod ending;
 mod fields;
+mod keys;
 mod mistakes;
 mod orders;
 mod overview;
@@ -20,6 +22,7 @@ mod secret;
 mod session;
 mod table;
 mod verdict;
+mod waivers;
 mod wizard;
 
 use std::{

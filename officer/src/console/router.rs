@@ -10,10 +10,10 @@ use actix_web::{
 };
 
 use super::{
-    Console, allowlist, answer, approvals, audit, certificates, fields::Fields, orders, overview, registrations,
-    reports, secret, session::Refused, wizard,
+    Console, allowlist, answer, approvals, audit, certificates, ending, fields::Fields, keys, orders, overview,
+    registrations, reports, secret, session::Refused, waivers, wizard,
 };
-use crate::error::Failure;
+use crate::{cm::waiver::Decision, error::Failure};
 
 /// The name of the form token in every form.
 const FORM_TOKEN: &str = "form_token";
@@ -58,6 +58,9 @@ async fn show(console: &Console, path: &[&str], query: &Fields) -> Result<HttpRe
         ["registrations", "new"] => Ok(wizard::begin(console)),
         ["registrations", id] => registrations::one(console, id, query).await,
         ["registrations", id, "list"] => allowlist::edit(console, id, query).await,
+        ["registrations", id, "key"] => keys::page(console, id, query).await,
+        ["registrations", id, "revoke"] => ending::page(console, id, query).await,
+        ["waivers", id] => waivers::one(console, id, query).await,
         ["certificates"] => certificates::list(console, query).await,
         ["certificates", id] => certificates::one(console, id, query).await,
         ["orders"] => orders::page(console, query).await,
@@ -82,6 +85,14 @@ async fn change(console: &Console, path: &[&str], form: &Fields) -> Result<HttpR
         ["registrations", id, "sheet"] => secret::sheet(console, id, form).await,
         ["registrations", id, "suspend"] => registrations::suspend(console, id, form).await,
         ["registrations", id, "resume"] => registrations::resume(console, id, form).await,
+        ["registrations", id, "revoke"] => ending::revoke(console, id, form).await,
+        ["registrations", id, "key", "rotate"] => keys::rotate(console, id, form).await,
+        ["registrations", id, "key", "rebind"] => keys::rebind(console, id, form).await,
+        ["registrations", id, "link"] => keys::draw_link(console, id, form).await,
+        ["registrations", id, "unlink"] => keys::end_link(console, id, form).await,
+        ["waivers", id, "approve"] => waivers::decide(console, id, Decision::Approve, form).await,
+        ["waivers", id, "reject"] => waivers::decide(console, id, Decision::Reject, form).await,
+        ["waivers", id, "withdraw"] => waivers::decide(console, id, Decision::Withdraw, form).await,
         ["registrations", id, "list"] => allowlist::save(console, id, form).await,
         ["registrations", id, "list", "preview"] => allowlist::preview(console, id, form).await,
         _ => Err(nowhere()),

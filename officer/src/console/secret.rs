@@ -10,9 +10,13 @@ use super::{
     fields::Fields,
 };
 use crate::{
-    cli::registrations::create::{ingredients, where_clients_begin},
-    cm::registration::{EabSecret, Registration},
+    cli::registrations::{
+        create::{ingredients, where_clients_begin},
+        directory_link::sheet_of,
+    },
+    cm::registration::{EabSecret, Registration, View},
     error::Failure,
+    output::shown,
     recipes,
     sheet::{self, Sheet},
 };
@@ -53,20 +57,42 @@ pub(super) async fn page(
     }))
 }
 
-/// The sheet for the person at the machine, made from the key that the form brings.
+#[derive(Template)]
+#[template(path = "console/link.html")]
+struct LinkPage<'a> {
+    frame: Frame<'a>,
+    id: String,
+    url: String,
+    /// Until when the one before goes on.
+    previous_until: Option<String>,
+}
+
+/// A directory URL that was just drawn.
+pub(super) fn link_page(console: &Console, title: String, view: &View, url: String) -> HttpResponse {
+    let previous_until = view.directory_link.as_ref().and_then(|link| link.previous_until.as_deref()).map(shown);
+    let frame = Frame::new(console, "registrations", title);
+    answer::page(&LinkPage { frame, id: view.id.clone(), url, previous_until })
+}
+
+/// The sheet for the person at the machine, made from the key or the directory URL that the form brings.
 pub(super) async fn sheet(console: &Console, id: &str, form: &Fields) -> Result<HttpResponse, Failure> {
     let mut view = console.cm.registration(id).await?.view;
-    let key_id = form.text("key_id").unwrap_or_default();
-    if view.eab.as_ref().is_none_or(|eab| eab.kid != key_id) {
-        let reason = "this key is not the registration's any more; draw another one on its page";
-        return Err(Failure::Changed(reason.to_owned()));
-    }
-    view.eab_secret = form.text("hmac_key").map(|key| EabSecret { hmac_key: key.to_owned() });
-    let directory_url = where_clients_begin(&console.settings, &console.cm).await;
-    let directory_url = directory_url.unwrap_or_else(|| "DIRECTORY-URL".to_owned());
-    let ca_file = console.settings.acme_ca_file.as_ref().map(|file| file.display().to_string());
-    let sheet = Sheet::of_key(&view, &directory_url, ca_file);
-    let sheet = sheet.ok_or_else(|| Failure::Usage("the form brought no key".to_owned()))?;
+    let sheet = match form.text("directory_url") {
+        Some(url) => sheet_of(&view, url, &console.settings),
+        None => {
+            let key_id = form.text("key_id").unwrap_or_default();
+            if view.eab.as_ref().is_none_or(|eab| eab.kid != key_id) {
+                let reason = "this key is not the registration's any more; draw another one on its page";
+                return Err(Failure::Changed(reason.to_owned()));
+            }
+            view.eab_secret = form.text("hmac_key").map(|key| EabSecret { hmac_key: key.to_owned() });
+            let directory_url = where_clients_begin(&console.settings, &console.cm).await;
+            let directory_url = directory_url.unwrap_or_else(|| "DIRECTORY-URL".to_owned());
+            let ca_file = console.settings.acme_ca_file.as_ref().map(|file| file.display().to_string());
+            let sheet = Sheet::of_key(&view, &directory_url, ca_file);
+            sheet.ok_or_else(|| Failure::Usage("the form brought no key".to_owned()))?
+        }
+    };
     // It has a style of its own in it, and nothing else that the policy of the pages would stop.
     let policy = format!("{}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", sheet::policy());
     Ok(HttpResponse::Ok()
