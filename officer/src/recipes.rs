@@ -90,7 +90,8 @@ fn recipe(client: Client, ingredients: &Ingredients) -> String {
         ),
         Client::AcmeSh => acme_sh(ingredients, "--standalone"),
         Client::ModMd => format!(
-            "MDCertificateAuthority {url}\nMDCertificateAgreement accepted\nMDExternalAccountBinding {key_id} {hmac}\n\
+            "MDCertificateAuthority {url}\nMDCertificateAgreement accepted\nMDContactEmail you@example.com\n\
+             MDExternalAccountBinding {key_id} {hmac}\n\
              {trust}MDomain {name}",
             trust = ca.map(|file| format!("MDCACertificateFile {file}\n")).unwrap_or_default(),
         ),
@@ -106,7 +107,7 @@ fn recipe(client: Client, ingredients: &Ingredients) -> String {
                 .unwrap_or_default(),
         ),
         Client::Synology => format!(
-            "{issue}\nexport SYNO_USE_TEMP_ADMIN=1\nacme.sh --deploy --deploy-hook synology_dsm -d '{name}'",
+            "{issue}\nexport SYNO_USE_TEMP_ADMIN=1 SYNO_CREATE=1\nacme.sh --deploy --deploy-hook synology_dsm -d '{name}'",
             issue = acme_sh(ingredients, "--webroot /var/lib/letsencrypt"),
         ),
     }

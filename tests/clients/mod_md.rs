@@ -87,12 +87,25 @@ fn https(lane: &Lane<'_>) -> SocketAddr {
 /// An Apache whose site has these names.
 fn start(lane: &Lane<'_>, names: &[&str], endpoint: &str, more: &str) -> Result<Daemon, Failure> {
     lane.resolve(names);
+    let (ca, directory, list) = (lane.ca_file(), lane.directory(endpoint), names.join(" "));
+    let ca = ca.display();
+    let settings = format!(
+        "MDCertificateAuthority {directory}\n\
+         MDCertificateAgreement accepted\n\
+         MDContactEmail admin@quickstart.test\n\
+         MDCACertificateFile {ca}\n\
+         {more}\n\
+         MDomain {list}\n"
+    );
+    start_as_written(lane, names[0], &settings)
+}
+
+/// An Apache with these settings of mod_md, and a site of this name.
+pub(crate) fn start_as_written(lane: &Lane<'_>, name: &str, settings: &str) -> Result<Daemon, Failure> {
     let (http_port, https_port) = (lane.http_01_port(), lane.tls_alpn_01_port());
-    let dir = lane.dir.display();
-    let (address, ca, directory) = (lane.address, lane.ca_file(), lane.directory(endpoint));
+    let (dir, address) = (lane.dir.display(), lane.address);
     // Without this it would try tls-alpn-01 first.
-    let challenges = if more.contains("MDCAChallenges") { "" } else { "MDCAChallenges http-01" };
-    let (ca, list, name) = (ca.display(), names.join(" "), names[0]);
+    let challenges = if settings.contains("MDCAChallenges") { "" } else { "MDCAChallenges http-01" };
     let config = format!(
         "LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so\n\
          LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so\n\
@@ -109,17 +122,12 @@ fn start(lane: &Lane<'_>, names: &[&str], endpoint: &str, more: &str) -> Result<
          Listen {address}:{http_port}\n\
          Listen {address}:{https_port} https\n\
          MDPortMap http:{http_port} https:{https_port}\n\
-         MDCertificateAuthority {directory}\n\
-         MDCertificateAgreement accepted\n\
-         MDContactEmail admin@quickstart.test\n\
-         MDCACertificateFile {ca}\n\
          MDStoreDir {dir}/store\n\
          Protocols http/1.1 acme-tls/1\n\
          MDCheckInterval 1s\n\
          MDRetryDelay 1s\n\
          {challenges}\n\
-         {more}\n\
-         MDomain {list}\n\
+         {settings}\n\
          <VirtualHost {address}:{https_port}>\n\
          ServerName {name}\n\
          SSLEngine on\n\
@@ -133,7 +141,7 @@ fn start(lane: &Lane<'_>, names: &[&str], endpoint: &str, more: &str) -> Result<
 
 /// Waits for mod_md to have got the certificate, restarts the server gracefully as an administrator would, and answers
 /// the text of the certificate that it shows then.
-fn fetched(lane: &Lane<'_>, apache: &Daemon, name: &str) -> Result<String, Failure> {
+pub(crate) fn fetched(lane: &Lane<'_>, apache: &Daemon, name: &str) -> Result<String, Failure> {
     let staged = lane.dir.join("store/staging").join(name).join("job.json");
     apache.wait_for("the certificate", |_| {
         let job: serde_json::Value = serde_json::from_slice(&fs::read(&staged).ok()?).ok()?;

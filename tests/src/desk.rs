@@ -1,6 +1,10 @@
 //! A desk in the registration authority: the program acme-officer with the settings of one person.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -43,6 +47,18 @@ impl Desk {
         let fresh = site.dir.join(format!("desk-of-{certificate}-{:?}.new", std::thread::current().id()));
         fs::write(&fresh, text).unwrap();
         fs::rename(&fresh, &config).unwrap();
+        Self { config }
+    }
+
+    /// The same with a CA that clients of the gateway are told to trust.
+    ///
+    /// # Panics
+    /// The settings cannot be written.
+    #[must_use]
+    pub fn trusting(&self, ca_file: &Path) -> Self {
+        let text = fs::read_to_string(&self.config).unwrap();
+        let config = self.config.with_extension("trusting.toml");
+        fs::write(&config, format!("{text}\n[acme]\nca_file = {ca_file:?}\n")).unwrap();
         Self { config }
     }
 

@@ -104,7 +104,7 @@ async fn a_rebinding_takes_the_key_away_and_the_next_client_has_the_same_registr
 }
 
 #[tokio::test]
-async fn a_rebinding_ends_what_waits_and_the_link() {
+async fn a_rebinding_ends_what_waits_the_link_and_both_secrets() {
     let world = World::start().await;
     let made = preregister(&world, "kid-w", json!({"allowedProfiles": ["tls-server-approval"]})).await;
     let account = bound_account(&world, &made).await;
@@ -114,8 +114,13 @@ async fn a_rebinding_ends_what_waits_and_the_link() {
     order.profile = "tls-server-approval";
     let requests = format!("{REALM}/certificate-requests");
     let waiting = world.post_once(Role::Gateway, &requests, &account.request(&order)).await.expect(202).body;
+    let exchanged = draw(&world, &made["id"], json!({"overlap": "P1D"})).await.expect(201).body;
     let anew = draw(&world, &made["id"], rebinding()).await.expect(201).body;
-    assert_eq!(anew["directoryLink"], Value::Null);
+    assert_eq!((&anew["directoryLink"], anew["eab"].get("previousUntil")), (&Value::Null, None));
+    for dead in [&made, &exchanged] {
+        let refused = bind(&world, &Account::new(REGISTERED), &dead["eabSecret"]).await;
+        assert_eq!(refused.refusal(), (403, "eab-rejected"));
+    }
     let path = format!("{requests}/{}", waiting["id"].as_str().unwrap());
     assert_eq!(world.get(Role::Gateway, &path).await.expect(200).body["status"], "cancelled");
 }
