@@ -123,6 +123,10 @@ pub(crate) fn facts(one: &Waiting) -> Vec<(&'static str, String)> {
         ("request", id.clone()),
         ("status", status.clone()),
         ("names", one.request.names()),
+        (
+            "not proven",
+            one.request.waivers.iter().map(|id| format!("by the waiver {id}")).collect::<Vec<_>>().join("\n"),
+        ),
         ("profile", profile.clone()),
         ("from", said(&one.request.not_before)),
         ("until", said(&one.request.not_after)),

@@ -35,6 +35,9 @@ pub(crate) struct View {
     pub(crate) not_after: Option<String>,
     #[serde(default)]
     pub(crate) replaces: Option<String>,
+    /// Waivers by which control of names was not proven.
+    #[serde(default)]
+    pub(crate) waivers: Vec<String>,
 }
 
 impl View {
