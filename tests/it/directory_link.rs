@@ -260,6 +260,41 @@ fn an_answer_that_is_lost_on_the_way_to_the_officer_says_what_became_of_the_link
 }
 
 #[test]
+fn a_key_that_was_drawn_is_shown_even_if_its_link_cannot_be() {
+    let world = fragile_world();
+    world.set_fault("newDirectoryLink", &json!({"kind": "unavailable"}));
+    let create = ["registrations", "create", "--owner", "o", "--allow", "suffix:half.linked.test", "--link"];
+    let told = world.desk("officer").run(&create);
+    assert!(told.code == 4 && told.stderr.contains("is registered, but has no directory URL"), "{told:?}");
+    assert!(told.stdout.contains("HMAC key"), "{told:?}");
+    world.set_fault("newDirectoryLink", &json!({"kind": "unavailable"}));
+    let ran = world.desk("officer").run(&[&create[..], &["--json"]].concat());
+    assert_eq!(ran.code, 4, "{ran:?}");
+    let created: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let (id, key_id) = (text(&created, "/id"), text(&created, "/eab/kid"));
+    assert_eq!(created.get("directory_link_url"), None);
+    assert_eq!(created.pointer("/directory_link_error/exit_code"), Some(&json!(4)), "{id}");
+    let mut client = world.client("registered");
+    let binding = client.binding(key_id, &tests::from_base64url(text(&created, "/eab/hmac_key")));
+    let _ = client.register(&json!({"externalAccountBinding": binding})).expect(201);
+}
+
+#[test]
+fn the_sheet_of_a_link_is_written_before_the_secret_is_gone() {
+    let (id, first) = linked(world(), &["--allow", "suffix:sheet.linked.test"]);
+    let file = world().site().dir.join(format!("sheet-of-{id}.html"));
+    let path = file.display().to_string();
+    let drawn = world().desk("officer").json(&["registrations", "link", &id, "--sheet", &path]);
+    let page = std::fs::read_to_string(&file).unwrap();
+    let url = text(&drawn, "/directory_link_url");
+    assert!(page.contains(url) && !page.contains("HMAC"), "the URL is all that there is to type");
+    let again = world().desk("officer").run(&["registrations", "link", &id, "--sheet", &path]);
+    assert_eq!(again.code, 3, "{again:?}");
+    let _ = register(world(), &first).1.assert_refused(403, "unauthorized");
+    let _ = register(world(), url).1.expect(201);
+}
+
+#[test]
 fn a_binding_by_link_whose_answer_is_lost_is_found_by_the_client_that_repeats_it() {
     let world = fragile_world();
     let (id, url) = linked(&world, &["--allow", "suffix:lost.linked.test"]);

@@ -123,7 +123,8 @@ mod tests {
     #[test]
     fn what_is_left_out_is_not_asked_for() {
         assert_eq!(Wish::default().body(), json!({}));
-        let wish = Wish { overlap: Some("P7D".to_owned()), not_after: Some("2031-01-01T00:00:00Z".to_owned()) };
-        assert_eq!(wish.body(), json!({"overlap": "P7D", "notAfter": "2031-01-01T00:00:00Z"}));
+        // The contract's example.
+        let wish = Wish { overlap: Some("PT24H".to_owned()), not_after: Some("2031-01-01T00:00:00Z".to_owned()) };
+        assert_eq!(wish.body(), json!({"overlap": "PT24H", "notAfter": "2031-01-01T00:00:00Z"}));
     }
 }

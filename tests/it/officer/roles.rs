@@ -16,7 +16,7 @@ fn every_identity_may_do_what_its_role_says_and_nothing_else() {
     let id = text(&registration, "/id");
     let (request, certificate) = ("req_00000000000000000000000000", "AAAA.AAAA");
     // What each identity is answered, in the order above.
-    let table: [(&[&str], [i32; 4]); 15] = [
+    let table: [(&[&str], [i32; 4]); 17] = [
         (&["registrations", "show", id], [0, 0, 0, 0]),
         (&["registrations", "list", "--limit", "1"], [0, 0, 0, REFUSED]),
         (&["explain", id, "www.roles.officer.test"], [0, 0, 0, 0]),
@@ -28,6 +28,8 @@ fn every_identity_may_do_what_its_role_says_and_nothing_else() {
         (&["registrations", "suspend", id, "--reason", "r"], [0, REFUSED, REFUSED, REFUSED]),
         (&["registrations", "resume", id], [0, REFUSED, REFUSED, REFUSED]),
         (&["registrations", "rotate-secret", id], [0, REFUSED, REFUSED, REFUSED]),
+        (&["registrations", "link", id], [0, REFUSED, REFUSED, REFUSED]),
+        (&["registrations", "unlink", id], [0, REFUSED, REFUSED, REFUSED]),
         (&["certificates", "list", "--registration", id], [0, 0, 0, REFUSED]),
         (&["certificates", "reinstate", certificate], [NOT_FOUND, REFUSED, REFUSED, REFUSED]),
         (&["approvals", "approve", request], [REFUSED, NOT_FOUND, REFUSED, REFUSED]),

@@ -169,6 +169,18 @@ async fn tokens_that_are_guessed_count_against_their_address() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_accounts_by_a_link_count_for_their_address() {
+    let gateway = Gateway::with("limits.new_accounts_per_address = { burst = 1, per_secs = 600 }").await;
+    let token = DirectoryToken::parse(&"A".repeat(43)).unwrap();
+    let by_link = || NewAccount { directory_token: Some(token.clone()), ..request(&new_key()) };
+    assert!(created(&gateway, "registered", by_link()).await.unwrap().created);
+    let problem = told(created(&gateway, "registered", by_link()).await);
+    assert_eq!(problem.kind, ProblemKind::RateLimited);
+    assert!(problem.detail.contains("limits.new_accounts_per_address"), "{}", problem.detail);
+    assert_eq!(count(&gateway, Operation::BindRegistration), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_bindings_that_may_be_guesses_count_as_failed() {
     let gateway =
         Gateway::with("limits.failed_external_accounts_per_address_and_key_id = { burst = 1, per_secs = 600 }").await;

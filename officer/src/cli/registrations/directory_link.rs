@@ -141,6 +141,9 @@ pub(super) async fn add_to(
         }
         Err(failure) => {
             let id = &created.view.id;
+            if let (Some(members), Some(error)) = (answer.json.as_object_mut(), failure.json().get("error")) {
+                members.insert("directory_link_error".to_owned(), error.clone());
+            }
             answer.aside = format!("{id} is registered, but has no directory URL: {failure}");
             answer.exit_code = failure.exit_code();
         }

@@ -25,6 +25,7 @@ pub(super) static EXTERNAL_ACCOUNT_REQUIRED: Page = Page {
         "Look for the key id and the key in what you were given for this device.",
         "Enter both in the device, next to the server address. The fields are often called EAB, External Account \
          Binding, Key ID and HMAC key.",
+        "If the device has no such fields, ask for a server address (directory URL) made for it alone.",
         "Let the device sign up again.",
     ],
     ask: &[Whom::Officer],
