@@ -136,8 +136,10 @@ class Person {
         await this.page.getByRole('link', { name: words }).first().click();
     }
 
-    async fills(label, text) {
-        await this.page.getByLabel(label).first().fill(text);
+    /** `within` is the title of the group of fields that is meant. */
+    async fills(label, text, { within } = {}) {
+        const where = within ? this.page.getByRole('group', { name: within }) : this.page;
+        await where.getByLabel(label).first().fill(text);
     }
 
     async chooses(label, option) {

@@ -3,7 +3,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use tests::{client::Order, console, csr::Csr, key::Key, process::Process, wait_for, world::World};
+use tests::{
+    client::{Client, Order},
+    console,
+    csr::Csr,
+    key::Key,
+    process::Process,
+    wait_for,
+    world::World,
+};
 
 use super::printer::Printer;
 
@@ -17,11 +25,13 @@ pub(crate) struct Outside<'w> {
     world: &'w World,
     consoles: Vec<Process>,
     printer: Printer<'w>,
+    /// A machine that knows no external account keys, once there is one.
+    nas: Option<Printer<'w>>,
 }
 
 impl<'w> Outside<'w> {
     pub(crate) fn new(world: &'w World) -> Self {
-        Self { world, consoles: Vec::new(), printer: Printer::new(world) }
+        Self { world, consoles: Vec::new(), printer: Printer::new(world, "printer"), nas: None }
     }
 
     /// Does what a journey asks for. The answer is for it.
@@ -35,11 +45,29 @@ impl<'w> Outside<'w> {
                 Ok(self.world.desk(asked["person"].as_str().unwrap_or("officer")).json(&words))
             }
             "the printer gets a certificate" => {
-                self.printer.gets_a_certificate(text("name"), text("kid"), text("hmac_key")).map(|()| Value::Null)
+                let key = (text("kid"), text("hmac_key"));
+                self.printer.gets_a_certificate(text("name"), Some(key)).map(|()| Value::Null)
+            }
+            "a NAS gets a certificate" => {
+                let nas = self.nas.insert(Printer::new(self.world, "nas").at(text("url")));
+                nas.gets_a_certificate(text("name"), None).map(|()| Value::Null)
+            }
+            "a stranger is turned away" => {
+                let stranger = Printer::new(self.world, "stranger").at(text("url"));
+                let refused = stranger.gets_a_certificate(text("name"), None).err();
+                refused.map(|_| Value::Null).ok_or_else(|| format!("a certificate was issued by {}", text("url")))
+            }
+            "the NAS begins anew" => {
+                let url = self.world.site().url("registered", "directory");
+                let nas = self.nas.take().expect("there is a NAS").at(&url);
+                nas.begins_anew(text("name"), text("kid"), text("hmac_key")).map(|()| Value::Null)
+            }
+            "the account of the NAS is refused at once" => {
+                refused(&self.nas.as_ref().expect("there is a NAS").account(), text("name"), asked)
             }
             "the printer renews" => self.printer.renews(text("name")).map(|()| Value::Null),
             "the printer is refused" => self.printer.is_refused(text("name"), text("rule")).map(|()| Value::Null),
-            "orders are refused at once" => self.refused(text("name"), asked["clicked_at_millis"].as_u64()),
+            "orders are refused at once" => refused(&self.printer.account(), text("name"), asked),
             "orders are accepted again" => {
                 let client = self.printer.account();
                 wait_for("the effect", SOON, || (client.new_order(&[text("name")]).status == 201).then_some(()));
@@ -56,20 +84,6 @@ impl<'w> Outside<'w> {
         let (process, link) = console::start(self.world, person, &format!("browser-{}", self.consoles.len()));
         self.consoles.push(process);
         json!({"link": link})
-    }
-
-    /// Orders of the printer's account are refused within two seconds of the officer's click.
-    fn refused(&self, name: &str, clicked_at_millis: Option<u64>) -> Result<Value, String> {
-        let clicked_at = UNIX_EPOCH + Duration::from_millis(clicked_at_millis.expect("the time of the click"));
-        let client = self.printer.account();
-        wait_for("the effect", SOON, || (client.new_order(&[name]).status == 403).then_some(()));
-        let after = SystemTime::now().duration_since(clicked_at).unwrap_or_default();
-        println!("        refused {:.2} s after the click", after.as_secs_f64());
-        if after <= AT_ONCE {
-            Ok(Value::Null)
-        } else {
-            Err(format!("refused only {:.2} s after the click", after.as_secs_f64()))
-        }
     }
 
     /// A request that a person has to decide; the answer names its order.
@@ -98,4 +112,14 @@ impl<'w> Outside<'w> {
         let refused = client.new_order(&[name]).expect(403).json();
         json!({"link": refused["instance"]})
     }
+}
+
+/// Orders of this account are refused within two seconds of the officer's click.
+fn refused(client: &Client, name: &str, asked: &Value) -> Result<Value, String> {
+    let clicked_at = asked["clicked_at_millis"].as_u64().expect("the time of the click");
+    let clicked_at = UNIX_EPOCH + Duration::from_millis(clicked_at);
+    wait_for("the effect", SOON, || matches!(client.new_order(&[name]).status, 401 | 403).then_some(()));
+    let after = SystemTime::now().duration_since(clicked_at).unwrap_or_default();
+    println!("        refused {:.2} s after the click", after.as_secs_f64());
+    if after <= AT_ONCE { Ok(Value::Null) } else { Err(format!("refused only {after:?} after the click")) }
 }

@@ -22,17 +22,35 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 90);
 pub(crate) struct Printer<'w> {
     world: &'w World,
     dir: PathBuf,
+    /// The directory that it was told.
+    url: String,
 }
 
 impl<'w> Printer<'w> {
-    pub(crate) fn new(world: &'w World) -> Self {
-        Self { world, dir: world.site().dir.join("printer") }
+    /// One that nobody has told anything; `name` is for its folder.
+    pub(crate) fn new(world: &'w World, name: &str) -> Self {
+        Self { world, dir: world.site().dir.join(name), url: world.site().url("registered", "directory") }
     }
 
-    /// The first certificate, with the external account key that the officer was shown.
-    pub(crate) fn gets_a_certificate(&self, name: &str, kid: &str, hmac_key: &str) -> Result<(), String> {
+    /// The same with this directory.
+    pub(crate) fn at(self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self }
+    }
+
+    /// Its account and its key are lost, and it is told the key of another one.
+    pub(crate) fn begins_anew(&self, name: &str, kid: &str, hmac_key: &str) -> Result<(), String> {
+        let (accounts, lost) = (self.dir.join("config/accounts"), self.dir.join("lost"));
+        fs::rename(&accounts, lost).map_err(|error| format!("{}: {error}", accounts.display()))?;
+        let before = self.current(name);
+        let (is_done, words) = self.certbot(name, &["--eab-kid", kid, "--eab-hmac-key", hmac_key, "--force-renewal"]);
+        if is_done && self.current(name) != before { Ok(()) } else { Err(format!("certbot got none:\n{words}")) }
+    }
+
+    /// The first certificate, with the external account key that the officer was shown, if it has one.
+    pub(crate) fn gets_a_certificate(&self, name: &str, key: Option<(&str, &str)>) -> Result<(), String> {
         self.resolve(name);
-        let (is_done, words) = self.certbot(name, &["--eab-kid", kid, "--eab-hmac-key", hmac_key]);
+        let key = key.map(|(kid, hmac_key)| ["--eab-kid", kid, "--eab-hmac-key", hmac_key]);
+        let (is_done, words) = self.certbot(name, key.as_ref().map_or(&[], |key| key.as_slice()));
         let certificate = self.dir.join("config/live").join(name).join("cert.pem");
         if is_done && certificate.exists() { Ok(()) } else { Err(format!("certbot got no certificate:\n{words}")) }
     }
@@ -79,7 +97,7 @@ impl<'w> Printer<'w> {
         command
             .env("REQUESTS_CA_BUNDLE", site.pki("acme-ca.pem"))
             .args(["certonly", "--standalone", "--non-interactive", "--agree-tos", "--no-eff-email"])
-            .args(["--email", "printers@quickstart.test", "--server", &site.url("registered", "directory")])
+            .args(["--email", "printers@quickstart.test", "--server", &self.url])
             .args(["--http-01-address", &ADDRESS.to_string(), "--http-01-port", &site.http_01_port.to_string()])
             .arg("--config-dir")
             .arg(folder("config"))

@@ -31,7 +31,7 @@ use outside::Outside;
 use tests::world::World;
 
 /// The journeys, one after the other: two browsers side by side would wait for each other's processor.
-const JOURNEYS: [&str; 3] = ["printer", "pages", "security"];
+const JOURNEYS: [&str; 5] = ["printer", "keys", "waivers", "pages", "security"];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

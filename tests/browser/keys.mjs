@@ -1,0 +1,90 @@
+// How a client is introduced: by a directory URL, by a key that is exchanged, anew after it lost its own; and the end.
+
+import { expect, journey } from './journey.mjs';
+
+const NAME = 'n1.nas.browser.test';
+
+await journey(async ({ outside, row, opens }) => {
+    const anna = await opens('officer');
+    const words = ['registrations', 'create', '--owner', 'Storage, Sven', '--allow', 'suffix:nas.browser.test'];
+    const { id } = await outside('command', { words });
+    const keys = `registrations/${id}/key`;
+    let url;
+
+    await row('a registration leads to its key and directory URL', async () => {
+        await anna.goes(`registrations/${id}`);
+        await anna.follows('Key and directory URL');
+        await anna.sees('It has none.');
+    });
+    await anna.looks('keys');
+
+    await row('she draws a directory URL for a device that knows no keys', async () => {
+        await anna.presses('Draw a directory URL');
+        url = await anna.fact('Directory URL');
+        expect(/\/acme\/registered\/r\/[\w-]{22,}\/directory$/.test(url), url);
+    });
+    await anna.looks('directory URL, shown once');
+    await row('she prints the sheet for it', () =>
+        anna.inANewTab('Open the sheet', async () => {
+            await anna.sees('Keep this page like a key', url);
+            await anna.looks('sheet, directory URL', { print: true });
+        }));
+    await row('certbot gets a certificate by the URL alone', () =>
+        outside('a NAS gets a certificate', { name: NAME, url }));
+    await row('nobody sees the URL a second time', async () => {
+        await anna.goes(keys);
+        expect(!(await anna.page.content()).includes(url), 'the page shows it again');
+    });
+    await row('a time that is none is told beside its field', async () => {
+        await anna.fills('The URL before goes on for', 'a while');
+        await anna.presses('Draw a directory URL');
+        await anna.sees('please mend this first', 'a while');
+    });
+    await anna.looks('keys, a mistake');
+    await row('she ends the URL, and it lets in nobody any more', async () => {
+        await anna.goes(keys);
+        await anna.presses('End the directory URL');
+        await anna.sees('Storage, Sven');
+        await outside('a stranger is turned away', { name: 'n2.nas.browser.test', url });
+    });
+
+    await row('she exchanges the key, and the one before goes on for a day', async () => {
+        await anna.goes(keys);
+        await anna.fills('The key before goes on for', '1d');
+        await anna.presses('Draw a new key');
+        await anna.sees('the one before goes on until');
+    });
+    await anna.looks('key, exchanged');
+
+    await row('the NAS lost its account key: she withdraws it, and within two seconds it is refused', async () => {
+        await anna.goes(keys);
+        await anna.fills('Reason', 'The NAS was reset');
+        await anna.ticks('it is meant');
+        const clickedAt = Date.now();
+        await anna.presses('Withdraw the account key');
+        await outside('the account of the NAS is refused at once', { name: NAME, clicked_at_millis: clickedAt });
+    });
+    await anna.looks('key, after a new beginning');
+    await row('the NAS begins anew with the key that she was shown', async () => {
+        const [kid, hmac_key] = [await anna.fact('Key id'), await anna.fact('HMAC key')];
+        await outside('the NAS begins anew', { name: NAME, kid, hmac_key });
+    });
+
+    await row('before the end she sees the certificates that can end with it', async () => {
+        await anna.goes(`registrations/${id}`);
+        await anna.follows('End it for good');
+        await anna.sees(NAME, 'cannot be taken back');
+    });
+    await anna.looks('ending');
+    await row('she ends it with its certificates', async () => {
+        await anna.fills('Reason', 'The NAS was scrapped');
+        await anna.ticks('Revoke the certificates above too');
+        await anna.ticks('It is meant');
+        await anna.presses('End this registration');
+        await anna.sees('The registration is revoked');
+        await anna.goes(`certificates?registration=${id}&status=good`);
+        await anna.sees('There is none.');
+    });
+    await row('what is left of it', () => anna.goes(`registrations/${id}`));
+    await anna.looks('registration, ended');
+});
