@@ -122,7 +122,8 @@ pub fn check_order(
     if refused.is_empty() { Ok(()) } else { Err(Problem::about_identifiers(refused, identifiers.len())) }
 }
 
-fn covers(entry: &IdentifierRule, identifier: &Identifier) -> bool {
+/// Whether an entry of a list is about this name.
+pub(crate) fn covers(entry: &IdentifierRule, identifier: &Identifier) -> bool {
     match (entry, identifier) {
         (IdentifierRule::Suffix { name: top, .. }, Identifier::Dns(name)) => name.is_same_or_under(top),
         (IdentifierRule::Suffix { name: top, wildcards }, Identifier::Wildcard(base)) => {

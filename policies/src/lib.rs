@@ -18,4 +18,5 @@ mod rsa;
 pub mod rule;
 #[cfg(test)]
 mod samples;
+pub mod waiver;
 mod wording;

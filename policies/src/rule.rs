@@ -82,6 +82,10 @@ pub enum Rule {
     RegistrationDeactivated,
     /// An officer revoked the registration.
     RegistrationRevoked,
+    /// The waiver that an order rests on was withdrawn or has ended, or its profile takes none any more.
+    WaiverNotInForce,
+    /// A request without what the waiver that its order rests on asks for.
+    WaiverEvidence,
 }
 
 /// A denial.
@@ -96,7 +100,7 @@ pub struct Refusal {
 
 impl Rule {
     /// Every rule, for metrics that start at zero and tests that walk them all.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::IdentifierNotListed,
         Self::IdentifierExcluded,
         Self::IdentifierTopLevelWildcard,
@@ -133,6 +137,8 @@ impl Rule {
         Self::RegistrationSuspended,
         Self::RegistrationDeactivated,
         Self::RegistrationRevoked,
+        Self::WaiverNotInForce,
+        Self::WaiverEvidence,
     ];
 
     /// The stable name, such as `identifier.not-listed`.
@@ -175,6 +181,8 @@ impl Rule {
             Self::RegistrationSuspended => "registration.suspended",
             Self::RegistrationDeactivated => "registration.deactivated",
             Self::RegistrationRevoked => "registration.revoked",
+            Self::WaiverNotInForce => "waiver.not-in-force",
+            Self::WaiverEvidence => "waiver.evidence",
         }
     }
 }

@@ -107,7 +107,7 @@ pub(crate) fn registered(world: &World) -> Lane<'_> {
         })
 }
 
-fn dehydrated(lane: &Lane<'_>) -> Shell {
+pub(crate) fn dehydrated(lane: &Lane<'_>) -> Shell {
     lane.shell("dehydrated").arg("--config").arg(lane.dir.join("config"))
 }
 
@@ -122,7 +122,7 @@ fn issue(lane: &Lane<'_>, names: &[&str]) -> Shell {
     shell
 }
 
-fn configure(lane: &Lane<'_>, endpoint: &str, more: &str) -> Result<(), Failure> {
+pub(crate) fn configure(lane: &Lane<'_>, endpoint: &str, more: &str) -> Result<(), Failure> {
     let text = format!(
         "CA={}\nBASEDIR={}\nWELLKNOWN={}\nCURL_OPTS=\"--cacert {}\"\nCONTACT_EMAIL=admin@quickstart.test\n{more}",
         lane.directory(endpoint),
@@ -169,7 +169,7 @@ fn tls_alpn_hook(lane: &Lane<'_>) -> Result<PathBuf, Failure> {
     Ok(file)
 }
 
-fn check(lane: &Lane<'_>, name: &str, wanted: &[&str]) -> Result<(), Failure> {
+pub(crate) fn check(lane: &Lane<'_>, name: &str, wanted: &[&str]) -> Result<(), Failure> {
     let certificate = live(lane, name, "cert.pem");
     openssl::verify(lane, &certificate, &live(lane, name, "chain.pem"))?;
     openssl::shows(lane, &certificate, wanted)

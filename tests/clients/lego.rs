@@ -151,7 +151,7 @@ pub(crate) fn directory_link(world: &World, suffix: &str) -> String {
 }
 
 /// lego wants the external account key at every run, not just at the first.
-fn with_eab(lane: &Lane<'_>, shell: Shell) -> Shell {
+pub(crate) fn with_eab(lane: &Lane<'_>, shell: Shell) -> Shell {
     let account = lane.external_account.as_ref().expect("the lane has an external account");
     shell.args(&["--eab", "--kid", &account.kid, "--hmac", &tests::base64url(&account.secret)])
 }
@@ -175,7 +175,7 @@ fn by_http(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
     http(lane, endpoint, names)
 }
 
-fn http(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
+pub(crate) fn http(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
     let address = format!("{}:{}", lane.address, lane.http_01_port());
     lego(lane, endpoint, names).args(&["--http", "--http.port", &address])
 }
@@ -210,7 +210,7 @@ fn revoked(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
 }
 
 /// The certificate chains to the root, and shows these words.
-fn check(lane: &Lane<'_>, name: &str, wanted: &[&str]) -> Result<(), Failure> {
+pub(crate) fn check(lane: &Lane<'_>, name: &str, wanted: &[&str]) -> Result<(), Failure> {
     let certificate = file(lane, &format!("{name}.crt"));
     openssl::verify(lane, &certificate, &file(lane, &format!("{name}.issuer.crt")))?;
     openssl::shows(lane, &certificate, wanted)

@@ -67,6 +67,7 @@ mod tls_alpn_01;
 mod tolerance;
 mod transcript;
 mod transport;
+mod waiver;
 
 use std::{
     ops::{Deref, DerefMut},

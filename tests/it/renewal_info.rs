@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openssl::x509::X509;
 use serde_json::{Value, json};
+pub(crate) use tests::time::rfc3339 as acme_time;
 use tests::{client::Client, response::Response, snapshot::assert_snapshot};
 
 use crate::{fragile_world, world};
@@ -40,20 +41,6 @@ pub(crate) fn window(response: &Response) -> (String, String) {
 pub(crate) fn now() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     acme_time(seconds)
-}
-
-/// Unix time as RFC 3339, by the calendar's own rules (Hinnant's civil_from_days).
-pub(crate) fn acme_time(seconds: u64) -> String {
-    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
     jws::{Binding, Draft},
     key::Key,
     response::Response,
-    site::Site,
+    site::{Shown, Site},
     wait_for,
 };
 
@@ -79,6 +79,13 @@ impl Client {
     pub fn restarted(&self) -> Self {
         let restarted = Self::new(Arc::clone(&self.site), &self.endpoint, self.key.clone());
         Self { kid: self.kid.clone(), ..restarted }
+    }
+
+    /// The same account in a hand that shows this of itself.
+    #[must_use]
+    pub fn showing(&self, shown: Shown) -> Self {
+        let site = Site { shown, ..Site::clone(&self.site) };
+        Self { site: Arc::new(site), ..self.twin() }
     }
 
     /// Where things are.

@@ -210,8 +210,23 @@ pub fn request(method: &str, path: &str, host: &str, headers: &[(&str, &str)], b
     [head.as_bytes(), body.unwrap_or_default()].concat()
 }
 
+/// A connection that comes from this address of ours.
+pub(crate) fn tcp_from(source: IpAddr, address: SocketAddr) -> io::Result<TcpStream> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((source, 0)))?;
+        socket.connect(address).await?.into_std()
+    })?;
+    stream.set_nonblocking(false)?;
+    patient(stream)
+}
+
 fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    patient(TcpStream::connect_timeout(&address, Duration::from_secs(5))?)
+}
+
+fn patient(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_read_timeout(Some(SILENCE_MAX))?;
     stream.set_write_timeout(Some(SILENCE_MAX))?;
     stream.set_nodelay(true)?;

@@ -85,6 +85,31 @@ impl Officer {
         let _ = self.ask("POST", &format!("{path}/status"), &[("If-Match", &version)], Some(&body)).expect(200);
     }
 
+    /// Proposes a waiver of challenges for a registration, as an officer does; its id.
+    ///
+    /// # Panics
+    /// The CM refuses.
+    #[must_use]
+    pub fn propose_waiver(&self, registration: &str, identifiers: &Value, evidence: &Value, not_after: &str) -> String {
+        let body = json!({
+            "identifiers": identifiers, "evidence": evidence, "notAfter": not_after, "reason": "cannot open port 80, ticket 5120",
+        });
+        let key = crate::base64url(openssl::sha::sha256(format!("{body}{:?}", std::time::Instant::now()).as_bytes()));
+        let (path, headers) = (format!("registrations/{registration}/waivers"), [("Idempotency-Key", key.as_str())]);
+        let proposed = self.ask("POST", &path, &headers, Some(&body)).expect(201).json();
+        proposed["id"].as_str().expect("a waiver has an id").to_owned()
+    }
+
+    /// Decides about a waiver as an approver does: `approve`, `reject`, `withdraw`.
+    ///
+    /// # Panics
+    /// The CM refuses.
+    pub fn decide_waiver(&self, registration: &str, waiver: &str, decision: &str) {
+        let path = format!("registrations/{registration}/waivers/{waiver}/{decision}");
+        let body = json!({"reason": "the test says so"});
+        let _ = self.ask_as("approver", "POST", &path, &[], Some(&body)).expect(200);
+    }
+
     /// Decides a certificate request that waits for a person, as an approver does: `approve` or `reject`.
     ///
     /// # Panics

@@ -1,15 +1,20 @@
 //! Where the parts of a world are, and how to talk to each of them.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use serde_json::Value;
 
 use crate::{
-    http::{Connection, Tls, request},
+    http::{Connection, Tls, request, tcp_from},
     response::Response,
 };
 
 /// Where things are; clients share it.
+#[derive(Clone)]
 pub struct Site {
     /// The folder of this world.
     pub dir: PathBuf,
@@ -29,6 +34,17 @@ pub struct Site {
     pub http_01_port: u16,
     /// Where tls-alpn-01 is dialled.
     pub tls_alpn_01_port: u16,
+    /// What those who go by this show of themselves to the gateway.
+    pub shown: Shown,
+}
+
+/// What a client shows of itself before it says anything.
+#[derive(Clone, Default)]
+pub struct Shown {
+    /// The address of ours that it comes from, if it matters.
+    pub source: Option<IpAddr>,
+    /// The files with its certificate and key (PEM), if it has some.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 impl Site {
@@ -77,8 +93,13 @@ impl Site {
     /// There is no listener, or its certificate is not accepted.
     pub fn try_connect(&self) -> io::Result<Connection> {
         let ca_file = self.pki(self.authority);
-        let tls = Tls { ca_file: Some(&ca_file), ..Tls::default() };
-        Ok(Connection::tls(self.gateway, self.name(), &tls)?.0)
+        let identity = self.shown.identity.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+        let tls = Tls { ca_file: Some(&ca_file), identity, ..Tls::default() };
+        let connected = match self.shown.source {
+            Some(source) => Connection::tls_over(tcp_from(source, self.gateway)?, self.name(), &tls),
+            None => Connection::tls(self.gateway, self.name(), &tls),
+        };
+        Ok(connected?.0)
     }
 
     /// The gateway's name in its external URL.

@@ -29,7 +29,7 @@ use crate::{
     key::Key,
     officer::Officer,
     process::{Process, tail},
-    site::Site,
+    site::{Shown, Site},
     wait_for,
 };
 
@@ -96,6 +96,16 @@ impl World {
         Self::start_as("localhost", "acme-ca.pem", |_, _| settings)
     }
 
+    /// Starts one whose CM takes waivers of challenges, by the profile of `registered` and whatever is like it.
+    ///
+    /// # Panics
+    /// It does not get ready; the text has the ends of the logs.
+    #[must_use]
+    pub fn start_waiving(settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().map(|(table, setting)| (*table, (*setting).to_owned())).collect();
+        Self::start_at(("localhost", "acme-ca.pem"), true, |_, _| settings)
+    }
+
     /// The same for a gateway with another name, whose server certificate has this authority (a file of the throwaway
     /// PKI). The settings may depend on where things are, and on what an officer does in `registered`.
     ///
@@ -105,6 +115,14 @@ impl World {
     pub fn start_as<'a>(
         name: &str,
         authority: &'static str,
+        settings: impl FnOnce(&Site, &Officer) -> Vec<(&'a str, String)>,
+    ) -> Self {
+        Self::start_at((name, authority), false, settings)
+    }
+
+    fn start_at<'a>(
+        (name, authority): (&str, &'static str),
+        waives: bool,
         settings: impl FnOnce(&Site, &Officer) -> Vec<(&'a str, String)>,
     ) -> Self {
         let dir = new_folder();
@@ -122,9 +140,10 @@ impl World {
             dns: local(dns),
             http_01_port: http_01,
             tls_alpn_01_port: tls_alpn_01,
+            shown: Shown::default(),
         };
         run("acme-sandbox init", Command::new(binaries::sandbox()).arg("init").arg("--dir").arg(site.sandbox_dir()));
-        adapt_cm(&site.sandbox_dir());
+        adapt_cm(&site.sandbox_dir(), waives);
         let mut arguments = vec!["serve".to_owned(), "--dir".to_owned(), site.sandbox_dir().display().to_string()];
         for (flag, port) in [("--cm", cm), ("--status", status), ("--dns", dns), ("--control", control)] {
             arguments.extend([flag.to_owned(), local(port).to_string()]);
@@ -451,14 +470,15 @@ fn settings_text(site: &Site, facts: &Value, more: &[(&str, &str)]) -> String {
 
 /// Gives the reference CM the realms of the other endpoints. Tests fail to bind on purpose and order more than a person
 /// does: a limit that is not their subject is raised.
-fn adapt_cm(sandbox: &Path) {
+fn adapt_cm(sandbox: &Path, waives: bool) {
     let file = sandbox.join("cm.toml");
     let mut text = fs::read_to_string(&file).unwrap();
     let names = MORE_ENDPOINTS.map(|(name, _)| name);
     let served = names.map(|name| format!(", {name:?}")).concat();
+    let waived = if waives { ", \"waived\"" } else { "" };
     for (old, new) in [
         ("eab_failures = 10\n", "eab_failures = 1000\n"),
-        ("\"dns-account-01\"]", "\"dns-account-01\", \"dns-persist-01\"]"),
+        ("\"dns-account-01\"]", &format!("\"dns-account-01\", \"dns-persist-01\"{waived}]")),
         ("realms = [\"open\", \"registered\"]", &format!("realms = [\"open\", \"registered\"{served}]")),
     ] {
         assert!(text.contains(old), "{} has another form than expected: no {old}", file.display());

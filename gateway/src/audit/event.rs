@@ -56,6 +56,12 @@ pub(crate) enum Event<'a> {
     OrderCreated {
         order: &'a Order,
     },
+    /// Control of some of its names need not be proven.
+    OrderWaived {
+        order: &'a Order,
+        /// The authorizations that are valid by that.
+        authorizations: Vec<&'a Authorization>,
+    },
     AuthorizationCreated {
         authorization: &'a Authorization,
     },
@@ -159,6 +165,10 @@ impl Event<'_> {
                 "identifiers": order.identifiers, "profile": order.profile, "authorizations": order.authorizations,
                 "reused": order.reused, "replaces": order.replaces,
             }),
+            Self::OrderWaived { order, authorizations } => json!({
+                "event": "order.waived", "endpoint": order.endpoint, "account": order.account, "order": order.id,
+                "waived": authorizations.iter().filter_map(|one| waived(one)).collect::<Vec<_>>(),
+            }),
             Self::AuthorizationCreated { authorization } => json!({
                 "event": "authorization.created", "endpoint": authorization.endpoint,
                 "account": authorization.account, "authorization": authorization.id,
@@ -240,4 +250,14 @@ impl Event<'_> {
             }
         }
     }
+}
+
+/// Which name is waived, by whom, why, and what the client showed.
+fn waived(authorization: &Authorization) -> Option<Value> {
+    let (_, waived) = authorization.waived()?;
+    Some(json!({
+        "authorization": authorization.id, "identifier": authorization.identifier, "waiver": waived.waiver,
+        "proposedBy": waived.proposed_by, "approvedBy": waived.decided_by, "reason": waived.reason,
+        "address": waived.address, "clientCertificate": waived.client_certificate,
+    }))
 }

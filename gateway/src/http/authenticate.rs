@@ -13,6 +13,7 @@ use acme::{
     ids::RegistrationId,
     problem::{Problem, ProblemKind},
     registration::Registration,
+    waiver::KeyDigest,
     wire,
 };
 use actix_web::{
@@ -47,6 +48,8 @@ pub(crate) struct AccountSigned<P> {
     pub(crate) key: PublicKey,
     pub(crate) payload: P,
     pub(crate) client: Client,
+    /// The key that the client proved to hold in the handshake of the connection.
+    pub(crate) client_certificate: Option<KeyDigest>,
     pub(crate) proof: Proof,
     /// The URL it was sent to: what the JWS inside a key change must name as well.
     pub(crate) url: String,
@@ -219,6 +222,7 @@ impl Arrived {
         let payload = P::read(&self.jws.signed.payload)?;
         let proof = Proof(self.jws.signed.received.into());
         let url = self.jws.signed.url;
+        let client_certificate = self.request.conn_data::<KeyDigest>().copied();
         Ok(AccountSigned {
             app: self.app,
             endpoint: self.endpoint,
@@ -226,6 +230,7 @@ impl Arrived {
             key,
             payload,
             client: self.client,
+            client_certificate,
             proof,
             url,
         })

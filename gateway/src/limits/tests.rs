@@ -124,7 +124,7 @@ async fn the_first_order_that_replaces_a_certificate_is_not_counted() {
     let replaces = gateway.cm.certificates().pop().unwrap().id.to_string();
     let request = NewOrder { replaces: Some(replaces), ..new_order(&["a.test"]) };
     let (endpoint, now) = (gateway.endpoint("open"), clock::now());
-    let renew = async || ra::order::create(&gateway.app, &endpoint, &registration, &request, now).await;
+    let renew = async || ra::order::create(&gateway.app, &endpoint, &registration, (&request, None), now).await;
     let view = renew().await.unwrap();
     let authorization = &view.order.authorizations[0];
     ra::authorization::deactivate(&gateway.app, &endpoint, &registration.id, authorization, now).await.unwrap();

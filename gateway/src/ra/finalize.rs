@@ -12,14 +12,16 @@ use acme::{
     problem::{Problem, ProblemKind},
     registration::Registration,
     time::Timestamp,
+    waiver::KeyDigest,
 };
 use cm_connector::{CertificateRequest, Client, Proof, Validation};
+use policies::waiver::Shown;
 use store::{Commit, Job, ProfileTerms, Stored};
 
 use super::{
     Error, again_on_conflict,
     order::{self, OrderView},
-    profile_stop,
+    profile_stop, waiver,
 };
 use crate::{
     app::{App, Endpoint},
@@ -34,6 +36,8 @@ pub(crate) struct Request {
     /// PKCS#10 in DER, as it was received.
     pub(crate) csr_der: Vec<u8>,
     pub(crate) client: Client,
+    /// The key that the client proved to hold in the handshake.
+    pub(crate) client_certificate: Option<KeyDigest>,
     pub(crate) proof: Proof,
 }
 
@@ -63,10 +67,11 @@ async fn accept(
     now: Timestamp,
 ) -> Result<(), Error> {
     let stored = order::load(app, endpoint, &registration.id, &request.order).await?;
-    let accepted = judge(app, (endpoint, registration), &stored, request, now).await;
+    let mut told = Vec::new();
+    let accepted = judge(app, (endpoint, registration), &stored, request, &mut told, now).await;
     let Err(Error::Refused(refusal)) = accepted else { return accepted };
     let csr_sha256 = base64url::encode(CsrDigest::of(&request.csr_der).0);
-    let told = [Entry::FinalizeRefused { csr_sha256, problem: refusal.problem.clone() }];
+    told.push(Entry::FinalizeRefused { csr_sha256, problem: refusal.problem.clone() });
     Err(transcript::refuse(app, (endpoint, registration), &Subject::from(&stored.value), &told, refusal, now).await)
 }
 
@@ -75,6 +80,7 @@ async fn judge(
     (endpoint, registration): (&Endpoint, &Registration),
     stored: &Stored<Order>,
     request: &Request,
+    told: &mut Vec<Entry>,
     now: Timestamp,
 ) -> Result<(), Error> {
     let authorizations = app.store.authorizations(&stored.value.authorizations).await?;
@@ -88,6 +94,9 @@ async fn judge(
     };
     let csr = Csr::parse(&request.csr_der).map_err(|error| Error::refused(ProblemKind::BadCsr, error.to_string()))?;
     let terms = check(app, endpoint, registration, &stored.value, &csr)?;
+    let shown = Shown { address: request.client.ip, client_certificate: request.client_certificate };
+    let account = (&endpoint.realm, registration);
+    waiver::check(app, account, (&stored.value, &facts), Some(&shown), told, now)?;
     profile_stop::require_none(app, &endpoint.realm, &stored.value.profile).await?;
 
     let job = Job::issue(

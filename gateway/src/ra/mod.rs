@@ -20,5 +20,6 @@ pub(crate) mod recent;
 pub(crate) mod renewal_info;
 pub(crate) mod replacement;
 pub(crate) mod revocation;
+pub(crate) mod waiver;
 
 pub(crate) use error::{Error, Refusal, again_on_conflict};

@@ -14,7 +14,12 @@ use acme::{
 use policies::reuse::{Terms, may_rest_on, order_end};
 use store::{Commit, Stored};
 
-use super::{Error, again_on_conflict, order::parse_identifier, quota};
+use super::{
+    Error, again_on_conflict,
+    order::parse_identifier,
+    quota,
+    waiver::{Waivers, authorize},
+};
 use crate::{
     app::{App, Endpoint},
     audit::{self, Event},
@@ -38,6 +43,8 @@ pub(crate) struct Grounds<'a> {
 pub(crate) enum Ground {
     /// Proven before.
     Proven(Stored<Authorization>),
+    /// Waived, for this order and no other.
+    Waived(Authorization),
     /// To be proven.
     New(Authorization),
 }
@@ -46,14 +53,14 @@ impl Ground {
     pub(crate) const fn authorization(&self) -> &Authorization {
         match self {
             Self::Proven(stored) => &stored.value,
-            Self::New(authorization) => authorization,
+            Self::Waived(authorization) | Self::New(authorization) => authorization,
         }
     }
 
     /// What is still to be proven, if it is.
     pub(crate) const fn unproven(&self) -> Option<&Identifier> {
         match self {
-            Self::Proven(_) => None,
+            Self::Proven(_) | Self::Waived(_) => None,
             Self::New(authorization) => Some(&authorization.identifier),
         }
     }
@@ -102,9 +109,9 @@ async fn decide(
     let names = offer.caa_identities();
     let terms = Terms { offered: &endpoint.challenges, profile, age_max: endpoint.authorization_reuse, order_end, now };
     let grounds = Grounds { endpoint, registration, issuer_domain_names: &names, terms };
-    again_on_conflict(async || match find(app, &grounds, &identifiers).await?.into_iter().next() {
+    again_on_conflict(async || match find(app, &grounds, &identifiers, &Waivers::default()).await?.into_iter().next() {
         Some(Ground::Proven(stored)) => Ok(stored.value),
-        Some(Ground::New(made)) => {
+        Some(Ground::Waived(made) | Ground::New(made)) => {
             let authorization = Authorization { id: id.clone(), ..made };
             let spent = quota::new_authorization(app, endpoint, registration, &authorization.identifier, now).await?;
             let mut commit = Commit::new();
@@ -121,25 +128,34 @@ async fn decide(
     .await
 }
 
-/// One authorization for each identifier, in their order. The new ones end when the first of the
-/// proven ones does.
+/// One authorization for each identifier, in their order: a proof is worth more than a waiver. The new ones end when the
+/// first of the proven ones or of the waivers does.
 ///
 /// # Errors
 /// A problem naming every identifier that cannot be proven here.
-pub(crate) async fn find(app: &App, grounds: &Grounds<'_>, identifiers: &[Identifier]) -> Result<Vec<Ground>, Error> {
-    let mut proven = Vec::with_capacity(identifiers.len());
-    for identifier in identifiers {
-        proven.push(earlier_proof(app, grounds, identifier).await?);
+pub(crate) async fn find(
+    app: &App,
+    grounds: &Grounds<'_>,
+    identifiers: &[Identifier],
+    waivers: &Waivers<'_>,
+) -> Result<Vec<Ground>, Error> {
+    let (mut known, mut expires) = (Vec::with_capacity(identifiers.len()), grounds.terms.order_end);
+    for (place, identifier) in identifiers.iter().enumerate() {
+        let proven = earlier_proof(app, grounds, identifier).await?;
+        let waiver = waivers.of(place).filter(|_| proven.is_none());
+        let ends = proven.iter().map(|stored| stored.value.expires).chain(waiver.map(|(waiver, _)| waiver.not_after));
+        expires = ends.fold(expires, Timestamp::min);
+        known.push((identifier, proven, waiver));
     }
-    let ends = proven.iter().flatten().map(|stored| stored.value.expires);
-    let expires = ends.min().map_or(grounds.terms.order_end, |first| first.min(grounds.terms.order_end));
     let (mut found, mut refused) = (Vec::with_capacity(identifiers.len()), Vec::new());
-    for (identifier, proven) in identifiers.iter().zip(proven) {
-        match proven
-            .map_or_else(|| make(grounds, identifier, expires).map(Ground::New), |stored| Ok(Ground::Proven(stored)))
-        {
-            Ok(ground) => found.push(ground),
-            Err(subproblem) => refused.push(subproblem),
+    for (identifier, proven, waiver) in known {
+        match (proven, waiver) {
+            (Some(stored), _) => found.push(Ground::Proven(stored)),
+            (None, Some(waiver)) => found.push(Ground::Waived(authorize(grounds, identifier, waiver, expires))),
+            (None, None) => match make(grounds, identifier, expires) {
+                Ok(made) => found.push(Ground::New(made)),
+                Err(subproblem) => refused.push(subproblem),
+            },
         }
     }
     if refused.is_empty() { Ok(found) } else { Err(Problem::about_identifiers(refused, identifiers.len()).into()) }

@@ -13,7 +13,10 @@ use acme::{
     time::Timestamp,
     wire::order::{IdentifierText, NewOrder},
 };
-use policies::reuse::{Terms, order_end};
+use policies::{
+    reuse::{Terms, order_end},
+    waiver::Shown,
+};
 use store::{Commit, OrderCursor, OrderPage, ReadError, Stored};
 
 use super::{
@@ -21,6 +24,7 @@ use super::{
     new_authorization::{self, Ground, Grounds},
     profile_stop, quota,
     replacement::{self, Replaced, Standing},
+    waiver::Waivers,
 };
 use crate::{
     app::{App, Endpoint},
@@ -43,20 +47,21 @@ struct Draft<'a> {
     not_before: Option<Timestamp>,
     not_after: Option<Timestamp>,
     grounds: Grounds<'a>,
+    waivers: Waivers<'a>,
 }
 
 /// Makes an order, or refuses it with a reason for each identifier. It rests on what the account
 /// has proven lately, as far as the endpoint lets it. A refusal has a transcript too, under the id
-/// that the order would have had.
+/// that the order would have had. What the client shows is nothing but evidence for a waiver.
 pub(crate) async fn create(
     app: &App,
     endpoint: &Endpoint,
     registration: &Registration,
-    request: &NewOrder,
+    (request, shown): (&NewOrder, Option<Shown>),
     now: Timestamp,
 ) -> Result<OrderView, Error> {
     let (id, mut told) = (random::id(), Vec::new());
-    let made = decide(app, (endpoint, registration), (&id, request), &mut told, now).await;
+    let made = decide(app, (endpoint, registration), (&id, request, shown), &mut told, now).await;
     let Err(Error::Refused(refusal)) = made else { return made };
     let (endpoint_name, account) = (endpoint.name.clone(), registration.id.clone());
     told.push(Entry::OrderRefused { endpoint: endpoint_name, account, problem: refusal.problem.clone() });
@@ -68,7 +73,7 @@ pub(crate) async fn create(
 async fn decide(
     app: &App,
     (endpoint, registration): (&Endpoint, &Registration),
-    (id, request): (&OrderId, &NewOrder),
+    (id, request, shown): (&OrderId, &NewOrder, Option<Shown>),
     told: &mut Vec<Entry>,
     now: Timestamp,
 ) -> Result<OrderView, Error> {
@@ -101,7 +106,8 @@ async fn decide(
         now,
     };
     let grounds = Grounds { endpoint, registration, issuer_domain_names: &issuer_domain_names, terms };
-    let draft = Draft { identifiers, replaced, not_before, not_after, grounds };
+    let waivers = Waivers::find(app, (registration, profile), &identifiers, shown, told, now);
+    let draft = Draft { identifiers, replaced, not_before, not_after, grounds, waivers };
     again_on_conflict(async || write(app, id, &draft, told, now).await).await
 }
 
@@ -116,7 +122,7 @@ async fn write(app: &App, id: &OrderId, draft: &Draft<'_>, told: &[Entry], now: 
             Standing::Claimed(_) | Standing::Replaced => return Err(replacement::already_replaced()),
         },
     };
-    let found = new_authorization::find(app, &draft.grounds, &draft.identifiers).await?;
+    let found = new_authorization::find(app, &draft.grounds, &draft.identifiers, &draft.waivers).await?;
     let unproven: Vec<_> = found.iter().filter_map(Ground::unproven).collect();
     let renews = claim.as_ref().is_some_and(|(_, earlier)| earlier.is_none());
     let spent = quota::new_order(app, endpoint, registration, &unproven, renews, now).await?;
@@ -142,7 +148,9 @@ async fn write(app: &App, id: &OrderId, draft: &Draft<'_>, told: &[Entry], now: 
     let keep_until = app.keep_until(expires);
     for ground in &found {
         match ground {
-            Ground::New(authorization) => commit.create_authorization(authorization.clone(), keep_until),
+            Ground::New(authorization) | Ground::Waived(authorization) => {
+                commit.create_authorization(authorization.clone(), keep_until)
+            }
             Ground::Proven(stored) => {
                 commit.unchanged_authorization(stored);
                 order.reused.push(stored.value.id.clone());
@@ -156,11 +164,21 @@ async fn write(app: &App, id: &OrderId, draft: &Draft<'_>, told: &[Entry], now: 
     commit.create_order(order.clone(), keep_until);
     told.iter().for_each(|entry| transcript::tell(app, &mut commit, &Subject::from(&order), now, entry));
     audit::add(app, &mut commit, now, &Event::OrderCreated { order: &order });
+    let waived: Vec<_> = authorizations.iter().filter(|one| one.waived().is_some()).collect();
+    let waived_count = waived.len();
+    if !waived.is_empty() {
+        let subject = Subject::from(&order);
+        Entry::waived(&authorizations)
+            .iter()
+            .for_each(|entry| transcript::tell(app, &mut commit, &subject, now, entry));
+        audit::add(app, &mut commit, now, &Event::OrderWaived { order: &order, authorizations: waived });
+    }
     app.store.commit(commit).await?;
     if let Some(spent) = spent {
         spent.keep();
     }
     app.metrics.orders_created.inc();
+    app.metrics.identifiers_waived.inc_by(u64::try_from(waived_count).unwrap_or(u64::MAX));
     Ok(OrderView { order, authorizations })
 }
 

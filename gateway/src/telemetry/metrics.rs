@@ -25,6 +25,7 @@ pub(crate) struct Metrics {
     event_feed_answered: IntGaugeVec,
     pub(crate) orders_created: IntCounter,
     pub(crate) orders_failed: IntCounter,
+    pub(crate) identifiers_waived: IntCounter,
     pub(crate) certificates_issued: IntCounter,
     pub(crate) certificates_withheld: IntCounter,
     pub(crate) certificates_revoked: IntCounter,
@@ -143,6 +144,10 @@ impl Metrics {
             processing_oldest,
             revocation_oldest,
             orders_created: counter("orders_created_total", "Orders created.")?,
+            identifiers_waived: counter(
+                "identifiers_waived_total",
+                "Identifiers of new orders of which control need not be proven, by an officer's waiver.",
+            )?,
             orders_failed: counter("orders_failed_total", "Orders that ended without a certificate after finalize.")?,
             certificates_issued: counter("certificates_issued_total", "Certificates that passed every check.")?,
             certificates_withheld: counter(

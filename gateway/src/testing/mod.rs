@@ -130,7 +130,7 @@ impl Gateway {
     /// A new order at the open endpoint.
     pub(crate) async fn order(&self, registration: &Registration, names: &[&str]) -> Result<OrderView, Error> {
         let endpoint = self.endpoint("open");
-        ra::order::create(&self.app, &endpoint, registration, &new_order(names), clock::now()).await
+        ra::order::create(&self.app, &endpoint, registration, (&new_order(names), None), clock::now()).await
     }
 
     /// An order whose authorizations are all valid.
@@ -189,6 +189,7 @@ impl Gateway {
             order: order.clone(),
             csr_der: csr.der().to_vec(),
             client: client(),
+            client_certificate: None,
             proof: proof(),
         };
         ra::finalize::finalize(&self.app, &endpoint, registration, &request, clock::now()).await

@@ -154,6 +154,8 @@ fn problem_of(entry: &Entry) -> Option<&Problem> {
         | Entry::FinalizeRefused { problem, .. }
         | Entry::OrderFailed { problem } => Some(problem),
         Entry::OrderJudged { .. }
+        | Entry::WaiversPassedOver { .. }
+        | Entry::OrderWaived { .. }
         | Entry::OrderCreated { .. }
         | Entry::AuthorizationCreated { .. }
         | Entry::ChallengeAnswered { .. }
@@ -202,6 +204,11 @@ fn steps_of(line: &Line, is_judged: bool) -> Vec<Step> {
                 }
             };
             identifiers.iter().map(judged).collect()
+        }
+        Entry::OrderWaived { waivers } => {
+            let names = waivers.iter().flat_map(|one| &one.identifiers);
+            let what = "control need not be proven: a waiver of the registration authority covers the name";
+            names.map(|name| about(name, String::from(what), &[])).collect()
         }
         Entry::OrderRefused { problem, .. } => refused("The order", problem),
         Entry::OrderCreated { profile, reused, .. } => {
@@ -263,7 +270,11 @@ fn steps_of(line: &Line, is_judged: bool) -> Vec<Step> {
         Entry::RequestWithdrawn { .. } => {
             vec![step(String::from("The request was withdrawn from the certificate authority."))]
         }
-        Entry::CmAsked { .. } | Entry::ProfileStopped { .. } | Entry::DeliveryReported { .. } => Vec::new(),
+        // Where a client would have to be is for officers to say.
+        Entry::WaiversPassedOver { .. }
+        | Entry::CmAsked { .. }
+        | Entry::ProfileStopped { .. }
+        | Entry::DeliveryReported { .. } => Vec::new(),
     }
 }
 

@@ -11,15 +11,19 @@ use acme::{
     certificate::{CertificateId, Check, FailedCheck},
     challenge::{ChallengeKind, Evidence},
     identifier::Identifier,
-    ids::{AuthorizationId, CertificateRequestId, EndpointName, ProfileName, Reference, RegistrationId},
+    ids::{AuthorizationId, CertificateRequestId, EndpointName, ProfileName, Reference, RegistrationId, WaiverId},
     order::Progress,
     problem::Problem,
     profile::Profile,
     registration::Registration,
     time::Timestamp,
+    waiver::Waived,
 };
 use cm_connector::Call;
-use policies::identifier::{Judgement, judge};
+use policies::{
+    identifier::{Judgement, judge},
+    waiver::Why,
+};
 use serde::{Deserialize, Serialize};
 use store::TranscriptEntry;
 use validation::Observation;
@@ -33,6 +37,12 @@ pub(crate) enum Entry {
     /// What policy says about names of a new order, each for itself.
     #[serde(rename = "order.judged")]
     OrderJudged { profile: ProfileName, identifiers: Vec<Judged> },
+    /// Waivers that are about names of the order, and do not count.
+    #[serde(rename = "waivers.passed-over")]
+    WaiversPassedOver { waivers: Vec<PassedOver> },
+    /// Names of which control need not be proven.
+    #[serde(rename = "order.waived")]
+    OrderWaived { waivers: Vec<WaivedNames> },
     #[serde(rename = "order.refused")]
     OrderRefused { endpoint: EndpointName, account: RegistrationId, problem: Problem },
     #[serde(rename = "order.created")]
@@ -143,6 +153,25 @@ pub(crate) enum Judged {
     },
 }
 
+/// A waiver that is about a name and does not count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PassedOver {
+    pub(crate) identifier: String,
+    pub(crate) waiver: WaiverId,
+    /// The name of the reason; none if it is not in force, or not about the name any more.
+    pub(crate) why: Option<String>,
+    pub(crate) detail: String,
+}
+
+/// Names that one waiver covers: by whom, why, and what the client showed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WaivedNames {
+    #[serde(flatten)]
+    pub(crate) by: Waived,
+    pub(crate) identifiers: Vec<String>,
+}
+
 /// A look that permits issuance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CaaLook {
@@ -198,6 +227,8 @@ impl Entry {
             | Event::AccountKeyChanged { .. }
             | Event::AccountDeactivated { .. }
             | Event::IdentifiersUnpaused { .. }
+            // Told in pieces that an entry has room for.
+            | Event::OrderWaived { .. }
             | Event::CertificateRevoked { .. }
             | Event::ProfileResumed { .. }
             | Event::RevocationFailed { .. } => return None,
@@ -267,9 +298,41 @@ impl Entry {
         identifiers.chunks(IDENTIFIERS_PER_ENTRY).map(entry).collect()
     }
 
+    /// What is told of waivers that do not count. One entry has room for some of them, and there is one.
+    pub(crate) fn passed_over(waivers: Vec<PassedOver>) -> Option<Self> {
+        (!waivers.is_empty()).then_some(Self::WaiversPassedOver { waivers })
+    }
+
+    /// What is told of those authorizations that are valid by a waiver. One entry has room for some of them.
+    pub(crate) fn waived<'a>(authorizations: impl IntoIterator<Item = &'a Authorization>) -> Vec<Self> {
+        const IDENTIFIERS_PER_ENTRY: usize = 25;
+        let by = |authorization: &'a Authorization| Some((authorization.waived()?.1, &authorization.identifier));
+        let waived: Vec<_> = authorizations.into_iter().filter_map(by).collect();
+        let entry = |some: &[(&Waived, &Identifier)]| {
+            let mut waivers: Vec<WaivedNames> = Vec::new();
+            for (by, identifier) in some {
+                match waivers.iter_mut().find(|known| known.by == **by) {
+                    Some(known) => known.identifiers.push(identifier.to_string()),
+                    None => waivers.push(WaivedNames { by: (*by).clone(), identifiers: vec![identifier.to_string()] }),
+                }
+            }
+            Self::OrderWaived { waivers }
+        };
+        waived.chunks(IDENTIFIERS_PER_ENTRY).map(entry).collect()
+    }
+
     /// The entry as another release, or this one, wrote it; `None` if this one does not know it.
     pub(crate) fn read(stored: &TranscriptEntry) -> Option<Self> {
         Self::deserialize(&stored.body).ok()
+    }
+}
+
+impl PassedOver {
+    pub(crate) fn new(identifier: &Identifier, waiver: &WaiverId, why: Option<Why>) -> Self {
+        let detail =
+            why.map_or_else(|| String::from("it is not in force, or not about this name"), |why| why.to_string());
+        let why = why.map(|why| why.name().to_owned());
+        Self { identifier: identifier.to_string(), waiver: waiver.clone(), why, detail }
     }
 }
 

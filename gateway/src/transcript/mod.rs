@@ -14,7 +14,7 @@ pub(crate) mod words;
 use acme::{ids::Reference, problem::ProblemKind, registration::Registration, time::Timestamp};
 use store::{Commit, Job, Work};
 
-pub(crate) use self::entry::{CaaLook, Entry, PutOff, Subject};
+pub(crate) use self::entry::{CaaLook, Entry, PassedOver, PutOff, Subject};
 use crate::{
     app::{App, Endpoint},
     ra::{Error, Refusal},

@@ -198,6 +198,8 @@ fn refused(entry: &TranscriptEntry) -> Option<About> {
             Some(About::Refused { endpoint, account })
         }
         Entry::OrderJudged { .. }
+        | Entry::WaiversPassedOver { .. }
+        | Entry::OrderWaived { .. }
         | Entry::OrderCreated { .. }
         | Entry::AuthorizationCreated { .. }
         | Entry::ChallengeAnswered { .. }

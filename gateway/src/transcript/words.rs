@@ -7,13 +7,20 @@ use acme::{
 };
 use cm_connector::{Call, CallOutcome};
 
-use super::entry::{Entry, Judged, PutOff};
+use super::entry::{Entry, Judged, PutOff, WaivedNames};
 
 /// What an entry says: the first line is the whole of it, those that follow are the details.
 pub(crate) fn words(entry: &Entry) -> Vec<String> {
     match entry {
         Entry::OrderJudged { profile, identifiers } => {
             with(format!("judged under profile {profile}"), identifiers.iter().map(judged))
+        }
+        Entry::WaiversPassedOver { waivers } => with(
+            String::from("waivers that do not count"),
+            waivers.iter().map(|one| format!("{}: waiver {}: {}", one.identifier, one.waiver, one.detail)),
+        ),
+        Entry::OrderWaived { waivers } => {
+            with(String::from("control need not be proven"), waivers.iter().map(waived_names))
         }
         Entry::OrderRefused { account, problem, .. } => {
             problem_words(&format!("refused to account {account}"), problem)
@@ -128,6 +135,19 @@ fn judged(judged: &Judged) -> String {
             format!("{identifier}: refused by {}: {detail}", rules.join(", "))
         }
     }
+}
+
+fn waived_names(WaivedNames { by, identifiers }: &WaivedNames) -> String {
+    let key = by.client_certificate.map(|key| format!(" and client certificate {key}")).unwrap_or_default();
+    format!(
+        "{}: waived by {}, approved by {}, because {} (waiver {}); evidence: address {}{key}",
+        identifiers.join(", "),
+        by.proposed_by,
+        by.decided_by,
+        by.reason,
+        by.waiver,
+        by.address,
+    )
 }
 
 fn caa_words(look: &CaaEvidence) -> String {

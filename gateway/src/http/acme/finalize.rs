@@ -15,9 +15,10 @@ pub(crate) async fn post(
     path: web::Path<(String, String)>,
     request: AccountSigned<wire::order::Finalize>,
 ) -> Result<HttpResponse, HttpError> {
-    let AccountSigned { app, endpoint, registration, payload, client, proof, .. } = request;
+    let AccountSigned { app, endpoint, registration, payload, client, client_certificate, proof, .. } = request;
     let csr_der = base64url::decode(&payload.csr).map_err(|error| HttpError::malformed(format!("csr is {error}")))?;
-    let asked = ra::finalize::Request { order: id_in_path(&path.1, "order")?, csr_der, client, proof };
+    let order = id_in_path(&path.1, "order")?;
+    let asked = ra::finalize::Request { order, csr_der, client, client_certificate, proof };
     let view = ra::finalize::finalize(&app, &endpoint, &registration, &asked, clock::now()).await?;
     Ok(reply(Reply::ok(), &app, &endpoint, &view, clock::now()))
 }

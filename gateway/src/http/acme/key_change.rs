@@ -14,7 +14,7 @@ use crate::{
 
 /// `POST /acme/{endpoint}/key-change`
 pub(crate) async fn post(request: AccountSigned<KeyChange>) -> Result<HttpResponse, HttpError> {
-    let AccountSigned { app, endpoint, registration, key, payload, client, proof, url } = request;
+    let AccountSigned { app, endpoint, registration, key, payload, client, proof, url, .. } = request;
     let links = &endpoint.links;
     // There is one way to write an account URL, so this is the kid of the request.
     let account = links.account(&registration.id);

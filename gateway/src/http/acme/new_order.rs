@@ -2,6 +2,7 @@
 
 use acme::wire;
 use actix_web::HttpResponse;
+use policies::waiver::Shown;
 
 use super::order::reply;
 use crate::{
@@ -12,11 +13,12 @@ use crate::{
 
 /// `POST /acme/{endpoint}/new-order`
 pub(crate) async fn post(request: AccountSigned<wire::order::NewOrder>) -> Result<HttpResponse, HttpError> {
-    let AccountSigned { app, endpoint, registration, payload, client, .. } = request;
+    let AccountSigned { app, endpoint, registration, payload, client, client_certificate, .. } = request;
     let now = clock::now();
     // What renews is counted by its account only: it needs a certificate, and each renews once.
     let spent = if payload.replaces.is_none() { app.limits.new_order_from(client.ip)? } else { None };
-    let view = ra::order::create(&app, &endpoint, &registration, &payload, now).await?;
+    let shown = Shown { address: client.ip, client_certificate };
+    let view = ra::order::create(&app, &endpoint, &registration, (&payload, Some(shown)), now).await?;
     if let Some(spent) = spent {
         spent.keep();
     }

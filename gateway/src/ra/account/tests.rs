@@ -368,7 +368,7 @@ async fn updated(
 
 async fn ordered(gateway: &Gateway, endpoint: &Endpoint, registration: &Registration) -> Result<(), Error> {
     let order = testing::new_order(&["a.test"]);
-    crate::ra::order::create(&gateway.app, endpoint, registration, &order, clock::now()).await.map(|_| ())
+    crate::ra::order::create(&gateway.app, endpoint, registration, (&order, None), clock::now()).await.map(|_| ())
 }
 
 #[tokio::test(start_paused = true)]

@@ -176,7 +176,8 @@ async fn an_order_is_finalized_by_its_owner_at_its_endpoint_only() {
     let other = case.gateway.registration();
     assert_eq!(told(case.gateway.finalize(&other, &case.order, csr.clone()).await).kind, ProblemKind::Unauthorized);
     let (client, proof) = (crate::testing::client(), crate::testing::proof());
-    let request = Request { order: case.order.clone(), csr_der: csr.der().to_vec(), client, proof };
+    let request =
+        Request { order: case.order.clone(), csr_der: csr.der().to_vec(), client, client_certificate: None, proof };
     let elsewhere = case.gateway.endpoint("web");
     let refused = finalize(&case.gateway.app, &elsewhere, &case.registration, &request, clock::now()).await;
     assert_eq!(told(refused).kind, ProblemKind::NotFound);

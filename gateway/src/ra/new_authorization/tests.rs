@@ -63,7 +63,7 @@ async fn proofs_of_others_of_other_endpoints_and_of_other_kinds_are_worth_nothin
     assert_eq!(gateway.order(&stranger, &["a.test"]).await.unwrap().order.reused, []);
     let short = Registration { allowed_profiles: vec!["short".parse().unwrap()], ..registration.clone() };
     let (web, request) = (gateway.endpoint("web"), new_order(&["a.test"]));
-    let elsewhere = ra::order::create(&gateway.app, &web, &short, &request, clock::now()).await;
+    let elsewhere = ra::order::create(&gateway.app, &web, &short, (&request, None), clock::now()).await;
     assert_eq!(elsewhere.unwrap().order.reused, []);
     gateway.cm.change_profiles(|profile| profile.methods = Some(vec![ChallengeKind::Dns01]));
     let gateway = gateway.restarted_with_catalogue().await;
@@ -113,7 +113,7 @@ async fn an_order_does_not_rest_on_a_proof_that_is_given_up_while_it_is_made() {
     let endpoint = gateway.endpoint("open");
     let request = new_order(&["a.test"]);
     let mut held = gateway.disk.hold_next();
-    let making = ra::order::create(&gateway.app, &endpoint, &registration, &request, clock::now());
+    let making = ra::order::create(&gateway.app, &endpoint, &registration, (&request, None), clock::now());
     let giving_up = async {
         held.come().await;
         ra::authorization::deactivate(&gateway.app, &endpoint, &registration.id, &proven, clock::now()).await.unwrap();

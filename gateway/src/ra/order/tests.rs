@@ -24,7 +24,7 @@ fn subproblems(problem: &Problem) -> Vec<(&str, ProblemKind)> {
 
 async fn ordered(gateway: &Gateway, endpoint: &str, request: &NewOrder) -> Result<OrderView, Error> {
     let registration = gateway.registration();
-    create(&gateway.app, &gateway.endpoint(endpoint), &registration, request, clock::now()).await
+    create(&gateway.app, &gateway.endpoint(endpoint), &registration, (request, None), clock::now()).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +112,7 @@ async fn the_profile_is_the_requested_one_or_the_endpoints_or_the_default() {
     let chosen = async |endpoint: &str, profile: Option<&str>| {
         let request = NewOrder { profile: profile.map(String::from), ..new_order(&["a.test"]) };
         let endpoint = gateway.endpoint(endpoint);
-        let made = create(&gateway.app, &endpoint, &registration, &request, clock::now()).await;
+        let made = create(&gateway.app, &endpoint, &registration, (&request, None), clock::now()).await;
         made.map(|view| view.order.profile.to_string())
     };
     assert_eq!(chosen("open", None).await.unwrap(), "tls-server");

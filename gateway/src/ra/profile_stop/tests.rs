@@ -88,7 +88,7 @@ async fn new_orders_and_finalize_are_refused_also_after_a_restart_and_other_prof
         let mut other = crate::testing::new_order(&NAMES);
         other.profile = Some(String::from("short"));
         let endpoint = gateway.endpoint("open");
-        let made = crate::ra::order::create(&gateway.app, &endpoint, &registration, &other, clock::now()).await;
+        let made = crate::ra::order::create(&gateway.app, &endpoint, &registration, (&other, None), clock::now()).await;
         assert!(made.is_ok(), "another profile: {:?}", made.err());
     }
 }

@@ -25,7 +25,7 @@ async fn renewal(
     replaces: &str,
 ) -> Result<OrderView, Error> {
     let request = NewOrder { replaces: Some(replaces.to_owned()), ..new_order(names) };
-    ra::order::create(&gateway.app, &gateway.endpoint("open"), registration, &request, clock::now()).await
+    ra::order::create(&gateway.app, &gateway.endpoint("open"), registration, (&request, None), clock::now()).await
 }
 
 /// Ends an order without a certificate.
@@ -91,7 +91,7 @@ async fn a_client_that_lost_the_answer_gets_its_open_order_again() {
         ..new_order(&["a.test", "b.test"])
     };
     let endpoint = gateway.endpoint("open");
-    let other = ra::order::create(&gateway.app, &endpoint, &registration, &request, clock::now()).await;
+    let other = ra::order::create(&gateway.app, &endpoint, &registration, (&request, None), clock::now()).await;
     assert_eq!(told(other).kind, ProblemKind::AlreadyReplaced, "another validity is another order");
 }
 

@@ -15,8 +15,8 @@ use acme::{
 };
 use async_trait::async_trait;
 use cm_connector::{
-    Certificate, CertificateManager, CertificateRequest, CmError, Delivery, EventCursor, Events, Identity, Issuer,
-    NewRegistration, Outcome, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation,
+    Capability, Certificate, CertificateManager, CertificateRequest, CmError, Delivery, EventCursor, Events, Identity,
+    Issuer, NewRegistration, Outcome, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation,
     RevocationRecord, Revoked,
 };
 
@@ -28,6 +28,10 @@ use crate::clock;
 
 #[async_trait]
 impl CertificateManager for ScriptedCm {
+    fn offers(&self, capability: Capability) -> bool {
+        !self.state().lacking.contains(&capability)
+    }
+
     async fn check_identity(&self, realms: &[RealmName]) -> Result<Identity, CmError> {
         self.at(Operation::Identity, |_, state| {
             Ok(Identity {

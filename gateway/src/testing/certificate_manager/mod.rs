@@ -24,7 +24,9 @@ use acme::{
     profile::{MustStaple, Profile},
     registration::{AccountKeyRecord, AllowedIdentifiers, Registration, RegistrationStatus},
 };
-use cm_connector::{Certificate, CmError, Delivery, NewRegistration, Outcome, Registered, Revocation};
+use cm_connector::{
+    Capability, Certificate, CmError, Delivery, NewRegistration, Outcome, Registered, Revocation, Validation,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -67,6 +69,7 @@ struct State {
     octets_made: u32,
     calls: Vec<Call>,
     is_away: bool,
+    lacking: Vec<Capability>,
     ahead_secs: i64,
     faults: BTreeMap<Operation, VecDeque<Fault>>,
     rulings: VecDeque<Ruling>,
@@ -176,6 +179,11 @@ impl ScriptedCm {
         self.state().profiles.iter_mut().for_each(change);
     }
 
+    /// From now on it is a CM that cannot do this.
+    pub(crate) fn lacks(&self, capability: Capability) {
+        self.state().lacking.push(capability);
+    }
+
     pub(crate) fn withdraw_profiles(&self) {
         self.state().profiles.clear();
     }
@@ -199,6 +207,13 @@ impl ScriptedCm {
         let asked = state.requests.iter().filter(|request| request.asked.order == *order);
         let validations = asked.flat_map(|request| &request.asked.validations);
         validations.map(|validation| (validation.identifier.to_string(), validation.reused)).collect()
+    }
+
+    /// The evidence that was sent with this order.
+    pub(crate) fn validations_of(&self, order: &OrderId) -> Vec<Validation> {
+        let state = self.state();
+        let asked = state.requests.iter().filter(|request| request.asked.order == *order);
+        asked.flat_map(|request| request.asked.validations.clone()).collect()
     }
 
     /// The certificate that this order replaces.

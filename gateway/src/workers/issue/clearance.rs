@@ -48,7 +48,7 @@ pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::R
         return Ok(Clearance::Refused(problem));
     }
     let mut grounds = Grounds::of(app, &issuance.order.value).await?;
-    if let Some(problem) = grounds.withdrawn(&issuance.order.value) {
+    if let Some(problem) = grounds.gone(app, issuance).await {
         return Ok(Clearance::Refused(problem));
     }
     // The CM would refuse it for good what seems to it to have been proven in its future.
@@ -63,9 +63,9 @@ pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::R
             issuance.tale.add(Entry::CaaLooked { permitted: CaaLook::all(&looks), problem: None });
             issuance.caa.keep(looks);
             issuance.caa.unanswered = 0;
-            // The look took its time, and a proof may have been given up in it.
+            // The look took its time, and a proof may have been given up in it, or a waiver withdrawn.
             grounds = Grounds::of(app, &issuance.order.value).await?;
-            if let Some(problem) = grounds.withdrawn(&issuance.order.value) {
+            if let Some(problem) = grounds.gone(app, issuance).await {
                 return Ok(Clearance::Refused(problem));
             }
         }

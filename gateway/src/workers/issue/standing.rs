@@ -13,7 +13,12 @@ use policies::identifier::{Verdict, allowed};
 use store::{ReadError, Stored, Submission};
 
 use super::Issuance;
-use crate::{app::App, clock, workers::cm_watch::look_at_clock};
+use crate::{
+    app::App,
+    clock,
+    ra::{self, waiver},
+    workers::cm_watch::look_at_clock,
+};
 
 /// The registration may have been suspended, or its list narrowed, since finalize. While the CM is
 /// away its last word holds: it judges again when the request arrives.
@@ -59,6 +64,28 @@ impl Grounds {
     pub(super) fn withdrawn(&self, order: &Order) -> Option<Problem> {
         let authorizations: Vec<_> = self.0.iter().map(|stored| stored.value.clone()).collect();
         order.withdrawn(&authorizations, clock::now())
+    }
+
+    /// Why nothing may be issued on these grounds any more: a proof is gone, or a waiver is not in force. While the CM is
+    /// away its last word on waivers holds: it judges again when the request arrives.
+    pub(super) async fn gone(&self, app: &App, issuance: &Issuance) -> Option<Problem> {
+        let order = &issuance.order.value;
+        if let Some(problem) = self.withdrawn(order) {
+            return Some(problem);
+        }
+        let facts: Vec<_> = self.0.iter().map(|stored| stored.value.clone()).collect();
+        if facts.iter().all(|authorization| authorization.waived().is_none()) {
+            return None;
+        }
+        let registration = app.registrations.registration(&issuance.realm, &order.account).await.ok()??;
+        let mut told = Vec::new();
+        let account = (&issuance.realm, &*registration);
+        let checked = waiver::check(app, account, (order, &facts), None, &mut told, clock::now());
+        told.into_iter().for_each(|entry| issuance.tale.add(entry));
+        match checked {
+            Err(ra::Error::Refused(refusal)) if refusal.retry_after.is_none() => Some(refusal.problem),
+            Ok(()) | Err(_) => None,
+        }
     }
 
     /// When control was proven last, or waived.

@@ -253,7 +253,7 @@ async fn of_two_certificates_for_one_request_the_first_stays_and_the_realm_is_st
         let mut asked = crate::testing::new_order(&["b.test"]);
         asked.profile = Some(profile.to_owned());
         let endpoint = restarted.endpoint("open");
-        crate::ra::order::create(&restarted.app, &endpoint, &registration, &asked, clock::now()).await.is_ok()
+        crate::ra::order::create(&restarted.app, &endpoint, &registration, (&asked, None), clock::now()).await.is_ok()
     };
     assert_eq!((ask("tls-server").await, ask("short").await), (false, false));
     let resume = async |profile| {

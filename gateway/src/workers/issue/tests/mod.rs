@@ -44,11 +44,12 @@ impl Case {
         let (registration, endpoint) = (gateway.registration(), gateway.endpoint(endpoint));
         let (app, now) = (&gateway.app, clock::now());
         let asked = crate::testing::new_order(&["a.test"]);
-        let made = crate::ra::order::create(app, &endpoint, &registration, &asked, now).await.unwrap();
+        let made = crate::ra::order::create(app, &endpoint, &registration, (&asked, None), now).await.unwrap();
         let order = gateway.ready_order_of(&registration, made.order).await;
         let (csr_der, client, proof) =
             (new_csr(&["a.test"]).der().to_vec(), crate::testing::client(), crate::testing::proof());
-        let request = crate::ra::finalize::Request { order: order.clone(), csr_der, client, proof };
+        let request =
+            crate::ra::finalize::Request { order: order.clone(), csr_der, client, client_certificate: None, proof };
         crate::ra::finalize::finalize(app, &endpoint, &registration, &request, now).await.unwrap();
         Self { gateway, registration, order }
     }
