@@ -2,11 +2,11 @@
 
 use std::{
     fs,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
-use tests::world::World;
+use tests::{client::Order, csr::Csr, key::Key, wait_for, world::World};
 
 use super::{bound, created, text};
 use crate::{fragile_world, reconnection::change_cm, renewal_info::acme_time, world};
@@ -238,6 +238,42 @@ fn a_cm_that_has_no_waivers_is_not_asked_for_any() {
     assert!(ran.stderr.contains("this CM has no waivers of challenges"), "{ran:?}");
     assert_eq!(desk.run(&["registrations", "show", &id]).code, 0);
     change_cm(&mut world, lacking, "lacks = []", |_| {});
+}
+
+#[test]
+fn an_approver_sees_that_a_name_was_not_proven_and_cannot_approve_once_the_waiver_is_gone() {
+    let world = World::start_waiving(&[]);
+    let members = json!({"allowedProfiles": ["tls-server-approval"]});
+    let (client, id) = world.registered_account_with(&members);
+    let evidence = ["--name", "suffix:approval.waivers.test", "--address", "127.0.0.0/8"];
+    let waiver = proposed(&world, &id, &evidence);
+    let (waiver, approver) = (text(&waiver, "/id"), world.desk("approver"));
+    let _ = approver.text(&["waivers", "approve", waiver]);
+    let ask = |name: &str| {
+        let payload = json!({"identifiers": [{"type": "dns", "value": name}], "profile": "tls-server-approval"});
+        let waived = || {
+            let response = client.post(&client.url("new-order"), &payload).expect(201);
+            let order = Order { url: response.location(), object: response.json() };
+            (order.object["status"] == "ready").then_some(order)
+        };
+        // The gateway hears of the approval within two seconds.
+        let order = wait_for("an order by the waiver", Duration::from_secs(10), waived);
+        let _ = client.finalize(&order, &Csr::for_names(&[name]).text(&Key::p256())).expect(200);
+        wait_for("a request that waits", Duration::from_secs(10), || {
+            let list = approver.json(&["approvals", "list"]);
+            let waiting =
+                list["items"].as_array().unwrap().iter().find(|one| order.url.ends_with(text(one, "/order_ref")));
+            waiting.map(|one| text(one, "/id").to_owned())
+        })
+    };
+    let (first, second) = (ask("a.approval.waivers.test"), ask("b.approval.waivers.test"));
+    let shown = approver.text(&["approvals", "show", &first]);
+    assert!(shown.contains(&format!("not proven   by the waiver {waiver}")), "{shown}");
+    let _ = approver.text(&["approvals", "approve", &first]);
+    let _ = world.desk("officer").text(&["waivers", "withdraw", waiver, "--reason", "printers replaced"]);
+    let refused = approver.run(&["approvals", "approve", &second]);
+    assert_eq!(refused.code, 5, "{refused:?}");
+    assert!(refused.stderr.contains("no longer in force; reject the request"), "{refused:?}");
 }
 
 /// A certificate as a device makes it for itself: it has no names that this CA would issue.
