@@ -33,6 +33,7 @@ export class Look {
         await context.addCookies(cookies);
         const page = await context.newPage();
         const wrong = [];
+        const file = (end) => path.join(process.env.SCREENSHOTS, `${name.replaceAll(/[^\w]+/g, '-')}-${end}`);
         page.on('console', (message) => {
             const isStatus = answer.status >= 400 && message.text().startsWith('Failed to load resource');
             if (!isStatus && ['error', 'warning'].includes(message.type())) wrong.push(`console: ${message.text()}`);
@@ -45,17 +46,16 @@ export class Look {
             await page.setViewportSize(viewport);
             for (const colorScheme of ['light', 'dark']) {
                 await page.emulateMedia({ colorScheme });
-                const file = `${name.replaceAll(/[^\w]+/g, '-')}-${size.toLowerCase()}-${colorScheme}.png`;
-                const where = path.join(process.env.SCREENSHOTS, file);
-                await page.screenshot({ path: where, fullPage: true, animations: 'disabled' });
+                const picture = file(`${size.toLowerCase()}-${colorScheme}.png`);
+                await page.screenshot({ path: picture, fullPage: true, animations: 'disabled' });
                 wrong.push(...(await defects(page)).map((one) => `${size.toLowerCase()}, ${colorScheme}: ${one}`));
             }
         }
         if (print) {
             await page.emulateMedia({ colorScheme: 'light', media: 'print' });
             await page.setViewportSize(PAPER);
-            await page.screenshot({ path: path.join(process.env.SCREENSHOTS, `${name}-print.png`), fullPage: true });
-            const pdf = await page.pdf({ preferCSSPageSize: true, path: path.join(process.env.SCREENSHOTS, `${name}.pdf`) });
+            await page.screenshot({ path: file('print.png'), fullPage: true });
+            const pdf = await page.pdf({ preferCSSPageSize: true, path: file('print.pdf') });
             const pages = pdf.toString('latin1').match(/\/Type\s*\/Page\b/g).length;
             if (pages !== 1) wrong.push(`it is printed on ${pages} pages`);
         }

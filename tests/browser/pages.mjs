@@ -33,7 +33,7 @@ await journey(async ({ outside, row, opens }) => {
         await bert.sees('It is decided');
         await bert.fills('Reason; the ACME client is shown this sentence', 'This till is not in use any more');
         await bert.presses('Reject');
-        await bert.sees('Nothing waits for a decision.');
+        await bert.sees('No certificate request waits for a decision.');
     });
     await bert.looks('approvals, none');
 
