@@ -15,6 +15,7 @@ mod keys;
 mod mistakes;
 mod orders;
 mod overview;
+mod profiles;
 mod registrations;
 mod reports;
 mod router;

@@ -1,5 +1,6 @@
 //! The officer's console over HTTP, as a browser without scripts uses it, against the real CM.
 
+mod editing;
 mod governing;
 mod looking;
 mod registering;

@@ -79,25 +79,23 @@ pub(super) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Fai
         let text = format!("{id} is already so; nothing to change");
         return Ok(Answer::new(text, json!({"id": id, "applied": false, "changes": {}})));
     }
-    let lost = match patch.get("allowedIdentifiers") {
-        Some(list) => effect::no_longer_renewable(&cm, &id, list).await?,
-        None => Vec::new(),
-    };
-    let text: Vec<String> = changes.iter().map(Change::text).chain(effect::told(&lost)).collect();
-    let (text, lost) = (text.join("\n"), effect::to_json(&lost));
+    let effect = effect::of_patch(&cm, &before, &patch).await?;
+    let text: Vec<String> = changes.iter().map(Change::text).chain(effect.told()).collect();
+    let (text, (lost, shortened)) = (text.join("\n"), effect.to_json());
     let listed: Map<String, Value> = changes.into_iter().map(Change::json).collect();
     let listed = snake_case(&Value::Object(listed));
     if dry_run {
         let text = format!("{text}\n{id} would change like this. Nothing was done");
-        return Ok(Answer::new(
-            text,
-            json!({"id": id, "applied": false, "changes": listed, "no_longer_renewable": lost}),
-        ));
+        let json = json!({
+            "id": id, "applied": false, "changes": listed, "no_longer_renewable": lost, "renewed_for_less": shortened,
+        });
+        return Ok(Answer::new(text, json));
     }
     let Registration { view, json } = cm.update_registration(&before.view, &patch).await?;
     let text = format!("{text}\n{id} is changed, version {}", view.version);
     let json = json!({
-        "id": id, "applied": true, "changes": listed, "no_longer_renewable": lost, "registration": snake_case(&json),
+        "id": id, "applied": true, "changes": listed, "no_longer_renewable": lost, "renewed_for_less": shortened,
+        "registration": snake_case(&json),
     });
     Ok(Answer::new(text, json))
 }
@@ -251,6 +249,11 @@ fn change(member: String, before: Option<&Value>, after: &Value) -> Option<Chang
 }
 
 impl Change {
+    /// Which member it is, in the contract's words.
+    pub(crate) fn member(&self) -> &str {
+        &self.member
+    }
+
     fn text(&self) -> String {
         let (gone, new) = self.difference();
         let gone = gone.into_iter().map(|line| format!("\n  - {line}"));

@@ -8,13 +8,13 @@ mod draft;
 
 use actix_web::{HttpResponse, http::StatusCode};
 use askama::Template;
-use cm_connector::rest::door;
 
 use super::{
     Console,
     answer::{self, Frame},
     fields::Fields,
     mistakes::Mistakes,
+    profiles::offered,
     secret,
     verdict::{Verdict, judged},
 };
@@ -145,13 +145,7 @@ async fn refused(console: &Console, step: Step, draft: Draft, mistakes: Mistakes
 }
 
 async fn key_page(console: &Console, draft: Draft) -> Result<Page<'_>, Failure> {
-    let mut profiles = Vec::new();
-    for json in console.cm.profiles().await? {
-        let profile = door::profile(json).map_err(|error| Failure::Broken(error.to_string()))?;
-        profiles.extend(profile.map(|profile| profile.name.to_string()));
-    }
-    let profiles = profiles.into_iter().map(|name| (draft.has("profile", &name), name)).map(|(is, name)| (name, is));
-    let profiles = profiles.collect();
+    let profiles = offered(console, |name| draft.has("profile", name)).await?;
     Ok(Page { profiles, ..page(console, Step::Key, draft) })
 }
 
