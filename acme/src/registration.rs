@@ -3,7 +3,7 @@
 //! An ACME account is the face of a registration to which an account key is bound. What is here
 //! is what the CM said; what follows from it for a name is decided in the policies.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +38,23 @@ pub struct Registration {
     pub allowed_identifiers: AllowedIdentifiers,
     /// Profiles it may ask for; empty means the realm's default profile only.
     pub allowed_profiles: Vec<ProfileName>,
+    /// Longest validity of its certificates, its parent's counted in; `None` if profiles alone limit it.
+    pub validity_max: Option<Duration>,
+    /// The registration that it came from. Its status and names are counted in already.
+    pub parent: Option<Parent>,
+    /// What the realm allows to anybody; `None` if the CM does not say.
+    pub realm: Option<Arc<AllowedIdentifiers>>,
     /// Waivers of challenges that were in force when the CM was asked, its parent's among them.
     pub waivers: Vec<Waiver>,
+}
+
+/// A registration whose key bound another one: its policy applies too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// Which one.
+    pub id: RegistrationId,
+    /// Profiles that its children may ask for; empty means the realm's default profile only.
+    pub allowed_profiles: Vec<ProfileName>,
 }
 
 /// The account key of a registration.

@@ -5,7 +5,7 @@
 //! that does not exist is not remembered, for it may be made at any moment.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,6 +19,9 @@ use tokio::{sync::OnceCell, time::Instant};
 
 use crate::{CertificateManager, CmError};
 
+/// Invalidations that answers on their way are compared with.
+const INVALIDATED_MAX: usize = 256;
+
 /// How long registrations are kept, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -28,11 +31,18 @@ pub struct Limits {
     pub stale_if_unavailable: Duration,
     /// Most registrations; the one read longest ago goes first.
     pub entries_max: usize,
+    /// Most octets of all of them, about: an officer's list may have a thousand entries.
+    pub octets_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { fresh: Duration::from_secs(60), stale_if_unavailable: Duration::from_secs(15 * 60), entries_max: 10_000 }
+        Self {
+            fresh: Duration::from_secs(60),
+            stale_if_unavailable: Duration::from_secs(15 * 60),
+            entries_max: 10_000,
+            octets_max: 64 * 1024 * 1024,
+        }
     }
 }
 
@@ -47,8 +57,16 @@ pub struct CachedRegistrations {
 struct State {
     entries: HashMap<RegistrationId, Entry>,
     by_key: HashMap<(RealmName, Thumbprint), RegistrationId>,
+    /// The entries that have a parent: what is said of it is said of them.
+    children: HashMap<RegistrationId, BTreeSet<RegistrationId>>,
     /// Entries in the order in which they were read.
     by_age: BTreeMap<u64, RegistrationId>,
+    /// What all entries weigh.
+    octets: usize,
+    /// Counts what was invalidated: an answer that was asked for before that may be older than it.
+    invalidations: u64,
+    /// What was invalidated last, with its number.
+    invalidated: VecDeque<(u64, RegistrationId)>,
     next_turn: u64,
     /// Realms whose registrations are believed for this long only.
     age_limits: HashMap<RealmName, Duration>,
@@ -60,6 +78,7 @@ struct Entry {
     registration: Arc<Registration>,
     read_at: Instant,
     turn: u64,
+    octets: usize,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -121,15 +140,18 @@ impl CachedRegistrations {
         let mut state = self.state();
         // A read that began before the write must not overwrite it.
         state.ground_flights_of(&registration.id);
-        state.insert(realm, Arc::new(registration), now, self.limits.entries_max);
+        state.insert(realm, Arc::new(registration), now, &self.limits);
     }
 
-    /// Forgets a registration: the next question goes to the CM. So does every question that is
+    /// Forgets a registration and its children: the next question goes to the CM. So does every question that is
     /// asked from now on, even if an older one is still under way.
     pub fn invalidate(&self, id: &RegistrationId) {
         let mut state = self.state();
         state.ground_flights_of(id);
+        state.note_invalidation(id);
         state.remove(id);
+        let children = state.children.remove(id).unwrap_or_default();
+        children.iter().for_each(|child| state.remove(child));
     }
 
     /// The same, unless what is remembered is this version or a later one.
@@ -177,6 +199,7 @@ impl CachedRegistrations {
     }
 
     async fn ask(&self, wanted: &Wanted, flight: &Flight) -> Found {
+        let asked_at = self.state().invalidations;
         let (realm, answer) = match wanted {
             Wanted::Id(realm, id) => (realm, self.certificate_manager.registration(realm, id).await),
             Wanted::Key(realm, key) => (realm, self.certificate_manager.registration_by_key(realm, key).await),
@@ -185,9 +208,8 @@ impl CachedRegistrations {
         let mut state = self.state();
         if state.is_current(wanted, flight) {
             match &found {
-                Some(registration) => {
-                    state.insert(realm, Arc::clone(registration), Instant::now(), self.limits.entries_max);
-                }
+                Some(registration) if state.may_be_older(registration, asked_at) => {}
+                Some(registration) => state.insert(realm, Arc::clone(registration), Instant::now(), &self.limits),
                 None => {
                     if let Some(id) = state.id_of(wanted).cloned() {
                         state.remove(&id);
@@ -251,10 +273,32 @@ impl State {
         self.flights.get(wanted).is_some_and(|current| Arc::ptr_eq(current, flight))
     }
 
-    fn insert(&mut self, realm: &RealmName, registration: Arc<Registration>, now: Instant, entries_max: usize) {
-        let id = registration.id.clone();
+    /// Remembers that this was invalidated. Only answers on their way have to know, and they are not long on it.
+    fn note_invalidation(&mut self, id: &RegistrationId) {
+        self.invalidations = self.invalidations.wrapping_add(1);
+        if self.invalidated.len() == INVALIDATED_MAX {
+            self.invalidated.pop_front();
+        }
+        self.invalidated.push_back((self.invalidations, id.clone()));
+    }
+
+    /// Whether the parent of what was asked for was invalidated meanwhile; the answer may rest on it as it was before.
+    fn may_be_older(&self, registration: &Registration, asked_at: u64) -> bool {
+        let Some(parent) = &registration.parent else { return false };
+        let meanwhile = self.invalidations.wrapping_sub(asked_at);
+        let is_it = |(number, id): &(u64, RegistrationId)| {
+            number.wrapping_sub(asked_at).wrapping_sub(1) < meanwhile && *id == parent.id
+        };
+        meanwhile > INVALIDATED_MAX as u64 || self.invalidated.iter().any(is_it)
+    }
+
+    fn insert(&mut self, realm: &RealmName, registration: Arc<Registration>, now: Instant, limits: &Limits) {
+        let (id, octets) = (registration.id.clone(), weight::octets(&registration));
         self.remove(&id);
-        while self.entries.len() >= entries_max.max(1) {
+        let is_full = |state: &Self| {
+            state.entries.len() >= limits.entries_max.max(1) || state.octets.saturating_add(octets) > limits.octets_max
+        };
+        while is_full(self) {
             let Some((_, oldest)) = self.by_age.pop_first() else { break };
             self.remove(&oldest);
         }
@@ -264,12 +308,25 @@ impl State {
         let turn = self.next_turn;
         self.next_turn = turn.wrapping_add(1);
         self.by_age.insert(turn, id.clone());
-        self.entries.insert(id, Entry { realm: realm.clone(), registration, read_at: now, turn });
+        if let Some(parent) = &registration.parent {
+            self.children.entry(parent.id.clone()).or_default().insert(id.clone());
+        }
+        self.octets = self.octets.saturating_add(octets);
+        self.entries.insert(id, Entry { realm: realm.clone(), registration, read_at: now, turn, octets });
     }
 
     fn remove(&mut self, id: &RegistrationId) {
         let Some(entry) = self.entries.remove(id) else { return };
         self.by_age.remove(&entry.turn);
+        self.octets = self.octets.saturating_sub(entry.octets);
+        if let Some(parent) = &entry.registration.parent
+            && let Some(siblings) = self.children.get_mut(&parent.id)
+        {
+            siblings.remove(id);
+            if siblings.is_empty() {
+                self.children.remove(&parent.id);
+            }
+        }
         if let Some(key) = &entry.registration.key {
             let index = (entry.realm, key.thumbprint);
             if self.by_key.get(&index) == Some(id) {
@@ -278,6 +335,8 @@ impl State {
         }
     }
 }
+
+mod weight;
 
 #[cfg(test)]
 mod tests;

@@ -33,8 +33,10 @@ pub enum Event {
     CertificateRequest(OrderId),
     /// A certificate, or when it should be renewed.
     Certificate(CertificateId),
-    /// Profiles, issuers or the realm itself.
+    /// Profiles or issuers.
     Offer,
+    /// The realm itself: what it offers, and what it allows to anybody.
+    Realm,
 }
 
 /// A place in the feed of a realm.

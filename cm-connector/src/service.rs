@@ -33,6 +33,8 @@ pub enum Capability {
     Waivers,
     /// A directory URL can bind to a registration.
     DirectoryLinks,
+    /// It says what a realm allows to anybody.
+    RealmPolicy,
 }
 
 impl Capability {
@@ -43,6 +45,7 @@ impl Capability {
             Self::RenewalInfo => "renewal-info",
             Self::Waivers => "waivers",
             Self::DirectoryLinks => "directory-links",
+            Self::RealmPolicy => "realm-policy",
         }
     }
 }

@@ -2,7 +2,8 @@
 //! profile issues for (section 4.2).
 //!
 //! Names come in normal form, which [`acme::identifier`] sees to; so comparing is all there is.
-//! Effective policy (realm, parent, own) is the CM's to compute: what is judged here is its result.
+//! Effective policy is that of the realm, the parent and the registration: each must allow. A parent's is in the
+//! registration's list already.
 
 pub mod explain;
 
@@ -62,6 +63,32 @@ pub fn allowed(identifier: &Identifier, allowed: &AllowedIdentifiers) -> Verdict
     }
 }
 
+/// Judges one name by the realm's list and the registration's: both must allow it, and a wildcard right below a
+/// top-level label must be listed by one of them.
+#[must_use]
+pub fn allowed_to(identifier: &Identifier, registration: &Registration) -> Verdict {
+    let own = allowed(identifier, &registration.allowed_identifiers);
+    let Some(realm) = registration.realm.as_deref() else { return own };
+    let is_unlisted = |refusal: &Refusal| refusal.rule == Rule::IdentifierTopLevelWildcard;
+    match (allowed(identifier, realm), own) {
+        (Verdict::Refused(refusal), _) if !is_unlisted(&refusal) => Verdict::Refused(not_in_realm(identifier)),
+        (Verdict::Allowed { rule }, Verdict::Refused(refusal)) if is_unlisted(&refusal) => Verdict::Allowed { rule },
+        (Verdict::Allowed { .. } | Verdict::Refused(_), own) => own,
+    }
+}
+
+/// The refusal of what the realm's list does not allow, whoever asks.
+#[must_use]
+pub fn not_in_realm(identifier: &Identifier) -> Refusal {
+    let kind = if matches!(identifier, Identifier::Ip(_)) { "address" } else { "name" };
+    let what = format!("this {kind} is certified for nobody in this realm");
+    Refusal::new(
+        Rule::IdentifierNotInRealm,
+        what,
+        "ask for another one, or ask the operator of the certificate authority",
+    )
+}
+
 /// What profile and registration together say about one name of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
@@ -86,7 +113,7 @@ pub enum Judgement {
 #[must_use]
 pub fn judge(identifier: &Identifier, registration: &Registration, profile: &Profile) -> Judgement {
     let in_general = refused_as_onion(identifier).or_else(|| refused_by_profile(identifier, profile));
-    match (in_general, allowed(identifier, &registration.allowed_identifiers)) {
+    match (in_general, allowed_to(identifier, registration)) {
         (None, Verdict::Allowed { rule }) => Judgement::Allowed { rule },
         (Some((kind, refusal)), Verdict::Allowed { .. }) => {
             Judgement::Refused { kind, rules: vec![refusal.rule], detail: refusal.detail }

@@ -6,6 +6,7 @@
 //! decides again by its own rules; these are there so that a client hears of a refusal before it
 //! has proven control of a hundred names (RFC 8555 §7.4).
 
+pub mod authority;
 pub mod csr;
 pub mod identifier;
 pub mod key;

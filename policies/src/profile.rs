@@ -47,23 +47,52 @@ pub fn choose<'a>(
 ///
 /// # Errors
 /// `malformed` if the profile does not let clients choose, the span is empty, over, or longer
-/// than the profile's, or it begins more than five minutes from `now`.
+/// than the profile's or the registration's, or it begins more than five minutes from `now`.
 pub fn check_validity(
-    not_before: Option<Timestamp>,
-    not_after: Option<Timestamp>,
+    wanted: Validity,
+    registration: &Registration,
     profile: &Profile,
     now: Timestamp,
 ) -> Result<(), Problem> {
-    refuse_validity(not_before, not_after, profile, now)
-        .map_or(Ok(()), |refusal| Err(refusal.into_problem(ProblemKind::Malformed)))
+    let refused = refuse_start(wanted, profile, now);
+    as_problem(refused.or_else(|| refuse_end(wanted, registration, profile, now)))
 }
 
-fn may_use(registration: &Registration, profile: &Profile) -> bool {
-    if registration.allowed_profiles.is_empty() {
-        profile.is_default
-    } else {
-        registration.allowed_profiles.contains(&profile.name)
-    }
+/// Judges again, at any later time, the validity that an order asked for. When it began to count was judged when it
+/// was made.
+///
+/// # Errors
+/// As those of [`check_validity`] about its end.
+pub fn check_validity_again(
+    wanted: Validity,
+    registration: &Registration,
+    profile: &Profile,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    as_problem(refuse_end(wanted, registration, profile, now))
+}
+
+/// What a client wants of the validity; what it leaves out the profile decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// `notBefore` of the order.
+    pub not_before: Option<Timestamp>,
+    /// `notAfter` of the order.
+    pub not_after: Option<Timestamp>,
+}
+
+fn as_problem(refused: Option<Refusal>) -> Result<(), Problem> {
+    refused.map_or(Ok(()), |refusal| Err(refusal.into_problem(ProblemKind::Malformed)))
+}
+
+/// Whether a registration, and its parent, may use a profile.
+#[must_use]
+pub fn may_use(registration: &Registration, profile: &Profile) -> bool {
+    let permits = |allowed: &Vec<ProfileName>| {
+        if allowed.is_empty() { profile.is_default } else { allowed.contains(&profile.name) }
+    };
+    let of_parent = registration.parent.as_ref().map(|parent| &parent.allowed_profiles);
+    permits(&registration.allowed_profiles) && of_parent.is_none_or(permits)
 }
 
 fn named<'a>(name: &ProfileName, registration: &Registration, profiles: &'a [Profile]) -> Result<&'a Profile, Refusal> {
@@ -78,8 +107,8 @@ fn named<'a>(name: &ProfileName, registration: &Registration, profiles: &'a [Pro
 fn unnamed<'a>(registration: &Registration, profiles: &'a [Profile]) -> Result<&'a Profile, Refusal> {
     let usable = |profile: &&Profile| may_use(registration, profile);
     let default = profiles.iter().filter(usable).find(|profile| profile.is_default);
-    let first_allowed =
-        || registration.allowed_profiles.iter().find_map(|name| profiles.iter().find(|profile| profile.name == *name));
+    let of_name = |name: &ProfileName| profiles.iter().filter(usable).find(|profile| profile.name == *name);
+    let first_allowed = || registration.allowed_profiles.iter().find_map(of_name);
     default.or_else(first_allowed).ok_or_else(|| {
         let what = "the order names no profile, and none is the default of this registration";
         Refusal::new(Rule::ProfileNoDefault, what, cure(registration, profiles))
@@ -95,25 +124,23 @@ fn cure(registration: &Registration, profiles: &[Profile]) -> String {
     }
 }
 
-fn refuse_validity(
-    not_before: Option<Timestamp>,
-    not_after: Option<Timestamp>,
-    profile: &Profile,
-    now: Timestamp,
-) -> Option<Refusal> {
-    let name = &profile.name;
+fn refuse_start(wanted: Validity, profile: &Profile, now: Timestamp) -> Option<Refusal> {
+    let start = wanted.not_before.filter(|_| profile.client_may_choose_validity)?;
+    let is_near = start <= now.plus(START_DISTANCE_MAX) && start >= now.minus(START_DISTANCE_MAX);
+    (!is_near).then(|| {
+        let what = format!("notBefore {start} is more than five minutes from the time here, {now}");
+        Refusal::new(Rule::OrderValidityStart, what, "leave it out, or set the clock")
+    })
+}
+
+fn refuse_end(wanted: Validity, registration: &Registration, profile: &Profile, now: Timestamp) -> Option<Refusal> {
+    let (name, Validity { not_before, not_after }) = (&profile.name, wanted);
     if not_before.is_none() && not_after.is_none() {
         return None;
     }
     if !profile.client_may_choose_validity {
         let what = format!("the profile {name} sets the validity itself");
         return Some(Refusal::new(Rule::ProfileValidityFixed, what, "leave out notBefore and notAfter"));
-    }
-    if let Some(start) = not_before
-        && (start > now.plus(START_DISTANCE_MAX) || start < now.minus(START_DISTANCE_MAX))
-    {
-        let what = format!("notBefore {start} is more than five minutes from the time here, {now}");
-        return Some(Refusal::new(Rule::OrderValidityStart, what, "leave it out, or set the clock"));
     }
     let end = not_after?;
     let start = not_before.unwrap_or(now);
@@ -125,13 +152,25 @@ fn refuse_validity(
         let what = format!("notAfter {end} is not later than notBefore {start}");
         return Some(Refusal::new(Rule::OrderValidityEmpty, what, "ask for a later one"));
     }
-    let latest = profile.validity_max.map(|longest| start.plus(longest)).filter(|latest| end > *latest)?;
-    let what = format!("notAfter {end} is later than the profile {name} allows");
-    Some(Refusal::new(Rule::ProfileValidityTooLong, what, format!("ask for {latest} or earlier")))
+    // What is longer than either is refused by the one that allows less.
+    let latest = |longest: Option<Duration>| longest.map(|longest| start.plus(longest));
+    let (by_profile, by_registration) = (latest(profile.validity_max), latest(registration.validity_max));
+    let (latest, rule, whose) = match (by_profile, by_registration) {
+        (None, None) => return None,
+        (Some(latest), None) => (latest, Rule::ProfileValidityTooLong, format!("the profile {name} allows")),
+        (Some(profile), Some(own)) if profile <= own => {
+            (profile, Rule::ProfileValidityTooLong, format!("the profile {name} allows"))
+        }
+        (_, Some(own)) => (own, Rule::RegistrationValidityTooLong, String::from("this registration allows")),
+    };
+    let what = || format!("notAfter {end} is later than {whose}");
+    (end > latest).then(|| Refusal::new(rule, what(), format!("ask for {latest} or earlier")))
 }
 
 #[cfg(test)]
 mod tests {
+    use acme::registration::Parent;
+
     use super::*;
     use crate::samples::{profile, registration};
 
@@ -195,7 +234,8 @@ mod tests {
     }
 
     fn validity(start: Option<Timestamp>, end: Option<Timestamp>, profile: &Profile) -> Result<(), String> {
-        check_validity(start, end, profile, NOW).map_err(|problem| {
+        let wanted = Validity { not_before: start, not_after: end };
+        check_validity(wanted, &registration(), profile, NOW).map_err(|problem| {
             assert_eq!(problem.kind, ProblemKind::Malformed);
             problem.detail.into_owned()
         })
@@ -237,5 +277,49 @@ mod tests {
             "the profile tls-server sets the validity itself (rule profile.validity-fixed); \
              leave out notBefore and notAfter"
         );
+    }
+
+    #[test]
+    fn the_registration_may_allow_less_than_the_profile_and_never_more() {
+        let until = |days: u32| Validity { not_before: None, not_after: Some(NOW.plus(DAY * days)) };
+        let refused = |longest: Option<Duration>, days: u32| {
+            let registration = Registration { validity_max: longest, ..registration() };
+            let judge = [check_validity, check_validity_again];
+            let details = judge.map(|judge| judge(until(days), &registration, &profile(), NOW).err());
+            assert_eq!(details.first(), details.last());
+            details.into_iter().flatten().next().map(|problem| problem.detail.into_owned())
+        };
+        assert_eq!(refused(Some(DAY * 30), 30), None);
+        let detail = refused(Some(DAY * 30), 31).unwrap();
+        assert!(
+            detail.contains("later than this registration allows (rule registration.validity-too-long)"),
+            "{detail}"
+        );
+        assert!(refused(Some(DAY * 300), 91).unwrap().contains("(rule profile.validity-too-long)"));
+        assert_eq!(refused(Some(DAY * 300), 90), None);
+    }
+
+    #[test]
+    fn when_a_validity_begins_is_judged_once() {
+        let wanted = Validity { not_before: Some(NOW.minus(DAY)), not_after: Some(NOW.plus(DAY)) };
+        assert!(check_validity(wanted, &registration(), &profile(), NOW).is_err());
+        assert_eq!(check_validity_again(wanted, &registration(), &profile(), NOW), Ok(()));
+        let over = NOW.plus(DAY);
+        assert!(check_validity_again(wanted, &registration(), &profile(), over).is_err());
+    }
+
+    #[test]
+    fn a_child_may_use_what_its_parent_may_use_too() {
+        let child = |own: &[&str], parent: &[&str]| {
+            let parent = may_use_only(parent);
+            let parent = Some(Parent { id: parent.id, allowed_profiles: parent.allowed_profiles });
+            Registration { parent, ..may_use_only(own) }
+        };
+        assert_eq!(chosen("short", "", &child(&["short", "server"], &["short"])).unwrap(), "short");
+        assert!(chosen("server", "", &child(&["short", "server"], &["short"])).is_err());
+        assert_eq!(chosen("", "", &child(&["server", "short"], &["short"])).unwrap(), "short");
+        assert_eq!(chosen("", "", &child(&[], &[])).unwrap(), "server");
+        assert!(chosen("", "", &child(&[], &["short"])).unwrap_err().contains("(rule profile.no-default)"));
+        assert!(chosen("short", "", &child(&["short"], &[])).is_err(), "an empty list is the default, not everything");
     }
 }

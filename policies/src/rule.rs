@@ -14,6 +14,8 @@ pub enum Rule {
     IdentifierNotListed,
     /// An exclusion of the registration covers the name.
     IdentifierExcluded,
+    /// The realm's own list does not allow the name to anybody.
+    IdentifierNotInRealm,
     /// A wildcard right below a top-level label that no officer listed.
     IdentifierTopLevelWildcard,
     /// A name of an onion service, of which nobody here can prove control.
@@ -46,6 +48,8 @@ pub enum Rule {
     ProfileValidityFixed,
     /// Longer than the profile's certificates last.
     ProfileValidityTooLong,
+    /// Longer than the certificates of the registration may last.
+    RegistrationValidityTooLong,
     /// The profile does not take keys of this kind.
     ProfileKeyType,
     /// An RSA modulus of a length that is not taken.
@@ -100,9 +104,10 @@ pub struct Refusal {
 
 impl Rule {
     /// Every rule, for metrics that start at zero and tests that walk them all.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::IdentifierNotListed,
         Self::IdentifierExcluded,
+        Self::IdentifierNotInRealm,
         Self::IdentifierTopLevelWildcard,
         Self::IdentifierOnion,
         Self::OrderEmpty,
@@ -119,6 +124,7 @@ impl Rule {
         Self::ProfileNoDefault,
         Self::ProfileValidityFixed,
         Self::ProfileValidityTooLong,
+        Self::RegistrationValidityTooLong,
         Self::ProfileKeyType,
         Self::KeyRsaSize,
         Self::KeyRsaExponent,
@@ -147,6 +153,7 @@ impl Rule {
         match self {
             Self::IdentifierNotListed => "identifier.not-listed",
             Self::IdentifierExcluded => "identifier.excluded",
+            Self::IdentifierNotInRealm => "identifier.not-in-realm",
             Self::IdentifierTopLevelWildcard => "identifier.top-level-wildcard",
             Self::IdentifierOnion => "identifier.onion",
             Self::OrderEmpty => "order.empty",
@@ -163,6 +170,7 @@ impl Rule {
             Self::ProfileNoDefault => "profile.no-default",
             Self::ProfileValidityFixed => "profile.validity-fixed",
             Self::ProfileValidityTooLong => "profile.validity-too-long",
+            Self::RegistrationValidityTooLong => "registration.validity-too-long",
             Self::ProfileKeyType => "profile.key-type",
             Self::KeyRsaSize => "key.rsa-size",
             Self::KeyRsaExponent => "key.rsa-exponent",

@@ -71,6 +71,9 @@ pub(crate) fn registration() -> Registration {
             exclude: vec![suffix("vpn.example.com")],
         },
         allowed_profiles: vec![ProfileName::parse("tls-server").unwrap()],
+        validity_max: None,
+        parent: None,
+        realm: None,
         waivers: Vec::new(),
     }
 }

@@ -33,6 +33,9 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Tells what the reference CM has registered, issued and revoked.
 pub(crate) type Books = Arc<dyn Fn() -> Value + Send + Sync>;
 
+/// Changes what the operator of the reference CM changes: `{"realm", "allowed_identifiers"}`, `{"profile", "retired"}`.
+pub(crate) type Configure = Arc<dyn Fn(Value) -> anyhow::Result<()> + Send + Sync>;
+
 /// What the control server steers.
 #[derive(Clone)]
 pub(crate) struct Control {
@@ -48,6 +51,8 @@ pub(crate) struct Control {
     pub(crate) faults: Faults,
     /// The books of the reference CM.
     pub(crate) books: Books,
+    /// The settings of the reference CM.
+    pub(crate) configure: Configure,
 }
 
 /// Binds `address` (port 0: any) and answers the bound address with the server as a future that never ends by
@@ -79,6 +84,7 @@ fn router(control: Control) -> Router {
         .merge(challenges::routes())
         .route("/faults", command(add_fault).get(list_faults).delete(clear_faults))
         .route("/books", get(books))
+        .route("/configure", command(configure))
         .fallback(no_such_command)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(control)
@@ -137,6 +143,11 @@ async fn clear_faults(State(control): State<Control>) -> Json<Value> {
 
 async fn books(State(control): State<Control>) -> Json<Value> {
     Json((control.books)())
+}
+
+async fn configure(control: Control, change: Value) -> anyhow::Result<Value> {
+    tokio::task::spawn_blocking(move || (control.configure)(change)).await??;
+    done()
 }
 
 async fn no_such_command(uri: Uri) -> Response {

@@ -70,7 +70,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let zone = Zone::new(&dns::DEFAULT_SUFFIXES)?;
     let (dns_address, dns) = dns::serve(args.dns, zone.clone()).await?;
-    let books = Arc::clone(&cm);
+    let (books, configured) = (Arc::clone(&cm), Arc::clone(&cm));
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let (control_address, control) = control::serve(
         args.control,
@@ -81,6 +81,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             tls_alpn_01_address: SocketAddr::new(loopback, args.tls_alpn_01_port),
             faults,
             books: Arc::new(move || books.books()),
+            configure: Arc::new(move |change| configured.configure(change)),
         },
     )
     .await?;

@@ -36,6 +36,7 @@ mod heads;
 mod help;
 mod jws;
 mod key_change;
+mod live_authority;
 mod load;
 mod negative;
 mod nonce;

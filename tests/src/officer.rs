@@ -78,11 +78,33 @@ impl Officer {
     /// # Panics
     /// The CM refuses.
     pub fn set_status(&self, id: &str, status: &str) {
+        self.change(id, "POST", "/status", &json!({"status": status, "reason": "a test"}));
+    }
+
+    /// Ends a registration and revokes its certificates.
+    ///
+    /// # Panics
+    /// The CM refuses.
+    pub fn revoke_with_certificates(&self, id: &str) {
+        let body = json!({"status": "revoked", "reason": "a test", "revokeCertificates": true});
+        self.change(id, "POST", "/status", &body);
+    }
+
+    /// Changes members of a registration.
+    ///
+    /// # Panics
+    /// The CM refuses.
+    pub fn update(&self, id: &str, members: &Value) {
+        self.change(id, "PATCH", "", members);
+    }
+
+    fn change(&self, id: &str, method: &str, below: &str, body: &Value) {
         let path = format!("registrations/{id}");
         let version = self.ask("GET", &path, &[], None).expect(200);
         let version = version.header("etag").expect("a registration has a version").to_owned();
-        let body = json!({"status": status, "reason": "a test"});
-        let _ = self.ask("POST", &format!("{path}/status"), &[("If-Match", &version)], Some(&body)).expect(200);
+        let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        let headers = [("If-Match", version.as_str()), ("Content-Type", content_type)];
+        let _ = self.ask(method, &format!("{path}{below}"), &headers, Some(body)).expect(200);
     }
 
     /// Proposes a waiver of challenges for a registration, as an officer does; its id.
@@ -161,7 +183,10 @@ impl Officer {
         let (mut connection, _) =
             Connection::tls(self.cm, &host, &tls).expect("the CM takes the certificate of the role");
         let mut headers = headers.to_vec();
-        headers.extend([("Content-Type", "application/json"), ("Connection", "close")]);
+        if headers.iter().all(|(name, _)| *name != "Content-Type") {
+            headers.push(("Content-Type", "application/json"));
+        }
+        headers.push(("Connection", "close"));
         let path = format!("/cm/v1/realms/registered/{path}");
         let body = body.map(|body| body.to_string().into_bytes());
         connection.send(request(method, &path, &self.cm.to_string(), &headers, body.as_deref())).unwrap();

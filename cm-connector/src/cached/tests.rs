@@ -164,6 +164,9 @@ fn registration(text: &str) -> Registration {
         external_account: None,
         allowed_identifiers: AllowedIdentifiers::Any { exclude: Vec::new() },
         allowed_profiles: Vec::new(),
+        validity_max: None,
+        parent: None,
+        realm: None,
         waivers: Vec::new(),
     }
 }
@@ -396,4 +399,83 @@ async fn an_answer_by_key_from_before_an_invalidation_is_not_remembered() {
     cm.answers.add_permits(1);
     early.await.unwrap().unwrap();
     assert!(!cache.remembers(&realm(), &id("a")));
+}
+
+fn child(text: &str, parent: &str) -> Registration {
+    let parent = acme::registration::Parent { id: id(parent), allowed_profiles: Vec::new() };
+    Registration { parent: Some(parent), ..registration(text) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_a_parent_changes_its_children() {
+    let cm = FakeCm::new(Err(DOWN));
+    let cache = cache(&cm);
+    for (text, parent) in [("a", "p"), ("b", "p"), ("c", "q")] {
+        cache.remember(&realm(), child(text, parent));
+    }
+    cache.invalidate_before(&id("p"), 9);
+    let remembered = ["a", "b", "c"].map(|text| cache.remembers(&realm(), &id(text)));
+    assert_eq!(remembered, [false, false, true]);
+    cache.invalidate(&id("q"));
+    let state = cache.state();
+    assert_eq!((state.entries.len(), state.children.len(), state.octets), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_was_asked_for_before_its_parent_changed_is_asked_for_again() {
+    let cm = FakeCm::new(Ok(Some(Arc::new(child("a", "p")))));
+    cm.answers.forget_permits(1000);
+    let cache = Arc::new(cache(&cm));
+    for (changed, questions) in [("p", 2), ("other", 1)] {
+        cache.forget_all(&realm());
+        let (before, asking) = (cm.questions(), Arc::clone(&cache));
+        let asked = tokio::spawn(async move { asking.registration(&realm(), &id("a")).await });
+        while cm.questions() == before {
+            tokio::task::yield_now().await;
+        }
+        cache.invalidate(&id(changed));
+        cm.answers.add_permits(2);
+        assert!(asked.await.unwrap().is_ok());
+        cache.registration(&realm(), &id("a")).await.unwrap().unwrap();
+        assert_eq!(cm.questions() - before, questions, "{changed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_registrations_make_room_by_their_weight() {
+    let cm = FakeCm::new(Err(DOWN));
+    let name = |number: usize| acme::identifier::DnsName::parse(&format!("name-{number}.example.com")).unwrap();
+    let rules = (0..1000).map(|number| acme::registration::IdentifierRule::Exact(name(number))).collect();
+    let list = AllowedIdentifiers::Listed { rules, exclude: Vec::new() };
+    let large = |text: &str| Registration { allowed_identifiers: list.clone(), ..registration(text) };
+    let weight = weight::octets(&large("a"));
+    assert!(weight > 80_000, "{weight}");
+    let limits = Limits { octets_max: weight * 2 + 1, ..Limits::default() };
+    let cache = CachedRegistrations::new(Arc::clone(&cm) as Arc<dyn CertificateManager>, limits);
+    for text in ["a", "b", "c"] {
+        cache.remember(&realm(), large(text));
+    }
+    let remembered = ["a", "b", "c"].map(|text| cache.remembers(&realm(), &id(text)));
+    assert_eq!(remembered, [false, true, true]);
+    assert!(cache.state().octets <= limits.octets_max);
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_about_what_does_not_exist_leave_nothing_behind_and_push_nothing_out() {
+    let cm = FakeCm::new(Ok(None));
+    cm.answers.add_permits(10_000);
+    let limits = Limits { entries_max: 2, ..Limits::default() };
+    let cache = CachedRegistrations::new(Arc::clone(&cm) as Arc<dyn CertificateManager>, limits);
+    cache.remember(&realm(), registration("a"));
+    let octets = cache.state().octets;
+    for number in 0..2000_u32 {
+        let made_up = id(&format!("reg-{number}"));
+        assert_eq!(cache.registration(&realm(), &made_up).await, Ok(None));
+        let key = key(&format!("key-{number}")).thumbprint();
+        assert_eq!(cache.registration_by_key(&realm(), &key).await, Ok(None));
+    }
+    assert!(cache.remembers(&realm(), &id("a")));
+    let state = cache.state();
+    let sizes = (state.entries.len(), state.by_key.len(), state.by_age.len(), state.flights.len(), state.octets);
+    assert_eq!(sizes, (1, 1, 1, 0, octets));
 }

@@ -12,5 +12,5 @@ macro_rules! examples {
 
 examples! {
     bind_request certificate_request certificate_request_create create_open delivery health info issuer problem
-    profile registration renewal_info revocation waived_validation waiver
+    profile realm registration renewal_info revocation waived_validation waiver
 }

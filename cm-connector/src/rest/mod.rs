@@ -22,6 +22,7 @@ use self::{
     deadline::Deadline,
     failure::Failure,
     lane::Lane,
+    realm::Realms,
     refusal::{Code, Subject},
     standing::Standing,
     wire::{Broken, Page, service::WhoAmIIn},
@@ -32,10 +33,10 @@ use crate::{
 };
 
 pub mod answers;
-mod certificates;
-mod circuit;
+pub(crate) mod certificates;
+pub(crate) mod circuit;
 mod client;
-mod deadline;
+pub(crate) mod deadline;
 pub mod door;
 mod events;
 #[cfg(test)]
@@ -43,9 +44,10 @@ mod examples;
 mod exchange;
 mod failure;
 mod headers;
-mod issuance;
-mod lane;
+pub(crate) mod issuance;
+pub(crate) mod lane;
 mod pace;
+mod realm;
 mod refusal;
 mod registration;
 #[cfg(test)]
@@ -56,7 +58,7 @@ mod standing;
 mod template;
 #[cfg(test)]
 mod tests;
-mod tls;
+pub(crate) mod tls;
 mod wire;
 
 pub use settings::{Settings, SetupError};
@@ -70,6 +72,7 @@ pub struct RestCertificateManager {
     settings: Settings,
     client: Arc<Client>,
     standing: Arc<Standing>,
+    realms: Arc<Realms>,
 }
 
 impl RestCertificateManager {
@@ -80,7 +83,7 @@ impl RestCertificateManager {
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let base_url = settings::base_url(&settings.base_url)?;
         let client = Client::new(base_url, tls::client_config(&settings)?)?;
-        Ok(Self { settings, client: Arc::new(client), standing: Arc::default() })
+        Ok(Self { settings, client: Arc::new(client), standing: Arc::default(), realms: Arc::default() })
     }
 
     /// Reads the files again and changes to new connections, after the CM has accepted them for a
@@ -269,7 +272,9 @@ impl CertificateManager for RestCertificateManager {
     }
 
     async fn events(&self, realm: &RealmName, after: Option<&EventCursor>, wait: Duration) -> Result<Events, CmError> {
-        events::events(self, realm, after, wait).await
+        let heard = events::events(self, realm, after, wait).await?;
+        self.realms.heard(realm, &heard);
+        Ok(heard)
     }
 
     async fn profiles(&self, realm: &RealmName) -> Result<Vec<Profile>, CmError> {

@@ -142,10 +142,12 @@ pub(super) async fn change_key(
 }
 
 impl RestCertificateManager {
-    /// The registration of an answer, under its parent.
+    /// The registration of an answer, under its parent and its realm.
     pub(super) async fn registration_of(&self, realm: &RealmName, answer: Answer) -> Result<Registration, Failure> {
         let answered = decode::<RegistrationIn>(answer.json)?.convert(realm).map_err(Failure::Broken)?;
-        let Some(parent) = answered.parent else { return Ok(answered.registration) };
+        let realm_list = self.realm_list(realm).await?;
+        let in_realm = |registration: Registration| Registration { realm: realm_list, ..registration };
+        let Some(parent) = answered.parent else { return Ok(in_realm(answered.registration)) };
         let parent = match self.find(Lane::Rest, registration_path(realm, &parent)).await? {
             Some(answer) => {
                 let parent = decode::<RegistrationIn>(answer.json)?.convert(realm).map_err(Failure::Broken)?;
@@ -156,7 +158,7 @@ impl RestCertificateManager {
                 None
             }
         };
-        Ok(under(answered.registration, parent))
+        Ok(in_realm(under(answered.registration, parent)))
     }
 
     pub(super) async fn registered(

@@ -35,6 +35,11 @@ impl Standing {
         self.state().capabilities.as_ref().is_none_or(|known| known.contains(capability.as_str()))
     }
 
+    /// The same, but only if the CM has said so itself: for what is asked of it in passing.
+    pub(super) fn has_said(&self, capability: Capability) -> bool {
+        self.state().capabilities.as_ref().is_some_and(|known| known.contains(capability.as_str()))
+    }
+
     pub(super) fn unfit(&self) -> Option<String> {
         self.state().unfit.clone()
     }

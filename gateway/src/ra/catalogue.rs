@@ -36,12 +36,17 @@ impl Offer {
     /// What a profile that is offered says about the certificate for this CSR; `None` if it is not offered.
     pub(crate) fn terms(&self, name: &ProfileName, csr: &Csr) -> Option<ProfileTerms> {
         let profile = self.profiles.iter().find(|profile| profile.name == *name)?;
+        Some(self.terms_of(profile, csr))
+    }
+
+    /// The same of one of its profiles.
+    pub(crate) fn terms_of(&self, profile: &Profile, csr: &Csr) -> ProfileTerms {
         let issuer = self.issuers.get(&profile.issuer);
-        Some(ProfileTerms {
+        ProfileTerms {
             issuer_key_ids: issuer.and_then(|issuer| issuer.subject_key_id.clone()).into_iter().collect(),
             validity_max: profile.validity_max,
             must_staple: profile.must_staple.is_due(csr.asks_must_staple()),
-        })
+        }
     }
 
     /// The names by which CAA and dns-persist-01 records know the realm's issuers, in lower case,

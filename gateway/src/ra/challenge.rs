@@ -4,8 +4,10 @@ use acme::{
     account_key::PublicKey,
     authorization::{Authorization, Response, ResponseRefused},
     challenge::{ChallengeKind, KeyAuthorization},
-    ids::{AuthorizationId, RegistrationId},
-    problem::ProblemKind,
+    identifier::Identifier,
+    ids::AuthorizationId,
+    problem::{Problem, ProblemKind},
+    registration::Registration,
     time::Timestamp,
 };
 use store::{Commit, Job};
@@ -21,12 +23,13 @@ use crate::{
 pub(crate) async fn respond(
     app: &App,
     endpoint: &Endpoint,
-    account: (&RegistrationId, &PublicKey),
+    account: (&Registration, &PublicKey),
     id: &AuthorizationId,
     kind: ChallengeKind,
     now: Timestamp,
 ) -> Result<Authorization, Error> {
-    let (account, key) = account;
+    let (registration, key) = account;
+    let account = &registration.id;
     let repeatable = endpoint.compatibility.has(Switch::RepeatFailedChallenges);
     again_on_conflict(async || {
         let stored = authorization::read(app, endpoint, account, id).await?;
@@ -37,6 +40,8 @@ pub(crate) async fn respond(
             Err(ResponseRefused::AuthorizationFinal) if repeatable => Ok(stored.value),
             Err(refused) => Err(Error::refused(ProblemKind::Malformed, refused.to_string())),
             Ok(Response::Started(started)) => {
+                // A refusal here leaves the authorization as it is: the officer may think better of it.
+                may_prove(app, endpoint, &started.identifier, registration)?;
                 app.limits.may_validate(&endpoint.name, account, &started.identifier)?;
                 let mut commit = Commit::new();
                 commit.update_authorization(&stored, (*started).clone(), app.keep_until(started.expires));
@@ -50,6 +55,17 @@ pub(crate) async fn respond(
         }
     })
     .await
+}
+
+/// Only names that the registration may have now are ever contacted, whatever it was when the order was made.
+pub(crate) fn may_prove(
+    app: &App,
+    endpoint: &Endpoint,
+    identifier: &Identifier,
+    registration: &Registration,
+) -> Result<(), Problem> {
+    let offer = app.catalogue.offer(&endpoint.realm).ok();
+    policies::authority::may_prove(identifier, registration, offer.as_ref().map(|offer| offer.profiles.as_slice()))
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ async fn judge(
         Finalize::Accepted(next) => *next,
     };
     let csr = Csr::parse(&request.csr_der).map_err(|error| Error::refused(ProblemKind::BadCsr, error.to_string()))?;
-    let terms = check(app, endpoint, registration, &stored.value, &csr)?;
+    let terms = check(app, endpoint, registration, &stored.value, &csr, now)?;
     let shown = Shown { address: request.client.ip, client_certificate: request.client_certificate };
     let account = (&endpoint.realm, registration);
     waiver::check(app, account, (&stored.value, &facts), Some(&shown), told, now)?;
@@ -128,17 +128,14 @@ fn check(
     registration: &Registration,
     order: &Order,
     csr: &Csr,
+    now: Timestamp,
 ) -> Result<ProfileTerms, Error> {
+    // Whoever is suspended is told so whatever else there is to say.
     policies::registration::may_order(registration.status)?;
     let offer = app.catalogue.offer(&endpoint.realm)?;
-    let profile = offer.profiles.iter().find(|profile| profile.name == order.profile);
-    let Some((profile, terms)) = profile.zip(offer.terms(&order.profile, csr)) else {
-        return Err(Error::refused(
-            ProblemKind::InvalidProfile,
-            "the profile of this order is no longer offered; create a new order",
-        ));
-    };
-    policies::identifier::check_order(&order.identifiers, registration, profile, app.settings.orders.identifiers_max)?;
+    let (most, now) = (app.settings.orders.identifiers_max, app.cm_condition.time(now));
+    let profile = policies::authority::may_have(order, registration, &offer.profiles, most, now)?;
+    let terms = offer.terms_of(profile, csr);
     let Some(account_key) = &registration.key else {
         return Err(Error::internal(anyhow::anyhow!("registration {} has no key", registration.id)));
     };

@@ -14,6 +14,7 @@ use acme::{
     wire::order::{IdentifierText, NewOrder},
 };
 use policies::{
+    profile::Validity,
     reuse::{Terms, order_end},
     waiver::Shown,
 };
@@ -92,7 +93,8 @@ async fn decide(
     let not_before = parse_time("notBefore", request.not_before.as_deref())?;
     let not_after = parse_time("notAfter", request.not_after.as_deref())?;
     // The CM decides by its own clock (CM contract section 8).
-    policies::profile::check_validity(not_before, not_after, profile, app.cm_condition.time(now))?;
+    let wanted = Validity { not_before, not_after };
+    policies::profile::check_validity(wanted, registration, profile, app.cm_condition.time(now))?;
     let replaced = match &request.replaces {
         Some(text) => Some(replacement::find(app, endpoint, &registration.id, text, &identifiers).await?),
         None => None,

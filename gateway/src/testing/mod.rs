@@ -272,6 +272,9 @@ pub(crate) fn new_registration(key: PublicKey) -> Registration {
         external_account: None,
         allowed_identifiers: AllowedIdentifiers::Any { exclude: Vec::new() },
         allowed_profiles: Vec::new(),
+        validity_max: None,
+        parent: None,
+        realm: None,
         waivers: Vec::new(),
     }
 }

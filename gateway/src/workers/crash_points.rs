@@ -207,7 +207,7 @@ impl Client {
             let token = &authorization.challenge(kind).unwrap().token;
             web.show(KeyAuthorization::new(token, &self.key.thumbprint()).as_str());
             let (app, endpoint) = (&gateway.app, gateway.endpoint("open"));
-            let account = (&account.id, &self.key);
+            let account = (account, &self.key);
             ra::challenge::respond(app, &endpoint, account, &id, kind, clock::now()).await.unwrap();
         }
     }

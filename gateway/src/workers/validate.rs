@@ -86,13 +86,8 @@ async fn still_allowed<'a>(app: &'a App, authorization: &Authorization) -> Resul
     let Some(registration) = found else {
         return Err(Problem::new(ProblemKind::AccountDoesNotExist, "this account does not exist any more"));
     };
-    policies::registration::may_order(registration.status)?;
-    match policies::identifier::allowed(&authorization.identifier, &registration.allowed_identifiers) {
-        policies::identifier::Verdict::Allowed { .. } => Ok(endpoint),
-        policies::identifier::Verdict::Refused(refusal) => {
-            Err(Problem::new(ProblemKind::RejectedIdentifier, refusal.detail))
-        }
-    }
+    ra::challenge::may_prove(app, endpoint, &authorization.identifier, &registration)?;
+    Ok(endpoint)
 }
 
 async fn put_off(

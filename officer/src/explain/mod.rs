@@ -12,11 +12,11 @@ use acme::{
     identifier::Identifier,
     problem::Problem,
     profile::Profile,
-    registration::{AllowedIdentifiers, Registration, RegistrationStatus},
+    registration::{AllowedIdentifiers, Parent, Registration, RegistrationStatus},
 };
 use policies::{
     csr::{check_csr, check_csr_before_binding},
-    identifier::{Verdict, allowed, check_order, explain::walk},
+    identifier::{Verdict, allowed, check_order, explain::walk, not_in_realm},
     profile::choose,
     registration::may_order,
     rule::Rule,
@@ -121,10 +121,9 @@ pub(crate) fn explain(question: &Question, facts: &Facts) -> Explanation {
     let mut steps = vec![status(facts)];
     let own = &facts.registration.allowed_identifiers;
     let of_parent = facts.parent.as_ref().map(|parent| &parent.allowed_identifiers);
-    let unlisted =
-        [Some(own), of_parent].into_iter().flatten().all(|list| matches!(list, AllowedIdentifiers::Any { .. }));
+    let lists = [facts.realm.as_ref(), of_parent, Some(own)];
+    let unlisted = lists.into_iter().flatten().all(|list| matches!(list, AllowedIdentifiers::Any { .. }));
     for name in &question.names {
-        // The realm's list is the CM's alone to judge, and it takes any to mean any.
         steps.extend(list(Layer::Realm, name, facts.realm.as_ref(), false));
         steps.extend(of_parent.into_iter().flat_map(|of_parent| list(Layer::Parent, name, Some(of_parent), unlisted)));
         steps.extend(list(Layer::Registration, name, Some(own), unlisted));
@@ -193,7 +192,10 @@ fn list(layer: Layer, name: &Identifier, list: Option<&AllowedIdentifiers>, unli
         Verdict::Refused(refusal) if refusal.rule == Rule::IdentifierTopLevelWildcard && !unlisted => {
             step(layer, Outcome::Allows, "allowed by any")
         }
-        Verdict::Refused(refusal) => refused_by(layer, refusal.rule.name(), refusal.detail),
+        Verdict::Refused(refusal) => {
+            let refusal = if layer == Layer::Realm { not_in_realm(name) } else { refusal };
+            refused_by(layer, refusal.rule.name(), refusal.detail)
+        }
     }));
     steps
 }
@@ -204,12 +206,16 @@ fn profile_and_csr(question: &Question, facts: &Facts) -> Vec<Step> {
     let Some(profiles) = &facts.profiles else {
         return vec![step(Layer::Profile, Outcome::NotLookedAt, "the CM was not asked")];
     };
-    let profile = match choose(question.profile.as_ref(), None, &facts.registration, profiles) {
+    let parent = facts.parent.as_ref();
+    let parent =
+        parent.map(|parent| Parent { id: parent.id.clone(), allowed_profiles: parent.allowed_profiles.clone() });
+    let registration = Registration { parent, ..facts.registration.clone() };
+    let profile = match choose(question.profile.as_ref(), None, &registration, profiles) {
         Ok(profile) => profile,
         Err(problem) => return vec![refused(Layer::Profile, &problem, "")],
     };
     let any = AllowedIdentifiers::Any { exclude: Vec::new() };
-    let unlisted = Registration { allowed_identifiers: any.clone(), ..facts.registration.clone() };
+    let unlisted = Registration { allowed_identifiers: any.clone(), ..registration };
     // A wildcard that only lists may allow is refused where there is none; that list was walked.
     let names: Vec<Identifier> =
         question.names.iter().filter(|name| matches!(allowed(name, &any), Verdict::Allowed { .. })).cloned().collect();

@@ -20,6 +20,10 @@ async fn start() -> Sandbox {
         tls_alpn_01_address: any,
         faults: Faults::default(),
         books: Arc::new(|| json!({ "certificates": 3 })),
+        configure: Arc::new(|change| {
+            anyhow::ensure!(change["profile"] == "p", "there is no such realm or profile");
+            Ok(())
+        }),
     };
     let (address, server) = serve(any, control.clone()).await.unwrap();
     let mut task = tokio::task::JoinSet::new();
@@ -223,6 +227,9 @@ async fn faults_and_books_go_to_their_owner() {
     assert!(request.send().await.unwrap().status().is_success());
     assert_eq!(sandbox.get("/faults").await, json!([]));
     assert_eq!(sandbox.get("/books").await, json!({ "certificates": 3 }));
+    let retire = |profile: &str| json!({"profile": profile, "retired": true}).to_string();
+    assert_eq!(sandbox.post_text("/configure", retire("p")).await.0, 200);
+    assert_eq!(sandbox.post_text("/configure", retire("q")).await.0, 400);
 }
 
 #[tokio::test]

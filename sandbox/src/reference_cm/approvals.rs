@@ -12,6 +12,7 @@ use super::events;
 use super::issuance::sign_and_settle;
 use super::judgement::is_blocked;
 use super::moment::Moment;
+use super::policy::Policy;
 use super::problem::{Code, Problem};
 use super::registrations;
 use super::requests::{self, CertificateRequest, RequestStatus, expired_problem};
@@ -62,15 +63,14 @@ pub(crate) fn approve_request(cm: &ReferenceCm, call: &Call) -> Result<Answer, P
                 format!("the waiver {gone} that the request rests on is no longer in force; reject the request");
             return Err(Problem::new(Code::EvidenceRejected, detail));
         }
-        let profile = cm
-            .settings
-            .profiles
-            .get(&request.profile)
-            .ok_or_else(|| Problem::new(Code::ProfileNotAllowed, "the profile is gone"))?;
+        // A request may have waited for days: it is judged by what holds now.
+        let policy = Policy::of(cm, tx, &registration)?;
+        policy.check_names(&request.plan.names())?;
+        let profile = policy.profile(cm, tx, realm, &request.profile)?;
         // What was not asked for begins now.
         let wanted_not_before = request.plan.wanted_not_before.filter(|wanted| *wanted > call.now);
         (request.plan.not_before, request.plan.not_after) =
-            validity(cm, profile, &registration, wanted_not_before, request.plan.wanted_not_after, call.now)?;
+            validity(cm, profile, policy.max_validity, wanted_not_before, request.plan.wanted_not_after, call.now)?;
         request.plan.serial = Some(Authority::draw_serial());
         request.status = RequestStatus::Processing;
         request.decide_by = None;

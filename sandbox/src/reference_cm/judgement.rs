@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::ReferenceCm;
 use super::call::Call;
@@ -18,6 +18,7 @@ use super::identifier::{Identifier, Kind, WireIdentifier};
 use super::ids::hex;
 use super::limits::IDENTIFIERS_MAX;
 use super::moment::Moment;
+use super::policy::Policy;
 use super::problem::{Code, Problem, Scope};
 use super::proof::{self, Proof};
 use super::registrations::{self, Registration, by_thumbprint};
@@ -87,13 +88,14 @@ pub(crate) fn judge(
         judge_key(tx, realm_name, &csr, profile)?;
     }
     judge_names(&csr, &identifiers)?;
-    judge_policy(tx, realm, &registration, &identifiers)?;
-    let profile = judge_profile(realm, &registration, request, profile)?;
+    let policy = Policy::of(cm, tx, &registration)?;
+    policy.check_names(&identifiers)?;
+    let profile = policy.profile(cm, tx, realm_name, &request.profile)?;
     judge_capabilities(profile, &identifiers, &csr)?;
     let in_force = waivers::in_force(cm, tx, &registration, call.now)?;
     let waivers = evidence::judge(&request.validations, &identifiers, profile, &in_force, call.now)?;
     let (not_before, not_after) =
-        validity(cm, profile, &registration, request.not_before, request.not_after, call.now)?;
+        validity(cm, profile, policy.max_validity, request.not_before, request.not_after, call.now)?;
     judge_replacement(tx, realm_name, &registration, request)?;
     judge_proof(tx, realm_name, realm, &registration, request)?;
     judge_order(cm, call, tx, realm_name, request)?;
@@ -176,64 +178,6 @@ fn judge_names(csr: &Csr, identifiers: &[Identifier]) -> Result<(), Problem> {
         ));
     }
     Ok(())
-}
-
-fn judge_policy(
-    tx: &Transaction<'_>,
-    realm: &Realm,
-    registration: &Registration,
-    identifiers: &[Identifier],
-) -> Result<(), Problem> {
-    let parent = match &registration.parent {
-        Some(id) => Some(registrations::load(tx, &registration.realm, id)?),
-        None => None,
-    };
-    let lists = [
-        Some(&realm.allowed_identifiers),
-        parent.as_ref().map(|parent| &parent.allowed_identifiers),
-        Some(&registration.allowed_identifiers),
-    ];
-    let mut subproblems: Vec<Value> = Vec::new();
-    let mut errors: Vec<Value> = Vec::new();
-    for (index, identifier) in identifiers.iter().enumerate() {
-        let refused = lists.iter().flatten().find_map(|list| list.check(identifier).err());
-        if let Some(detail) = refused {
-            subproblems.push(json!({"code": Code::IdentifierNotAllowed.name(),
-                "identifier": identifier.to_json(), "detail": detail}));
-            errors.push(json!({"pointer": format!("/identifiers/{index}"), "detail": detail}));
-        }
-    }
-    if subproblems.is_empty() {
-        return Ok(());
-    }
-    Err(Problem::new(
-        Code::IdentifierNotAllowed,
-        format!(
-            "{} of {} identifiers not covered by registration {}",
-            subproblems.len(),
-            identifiers.len(),
-            registration.id
-        ),
-    )
-    .with("subproblems", json!(subproblems))
-    .with("errors", json!(errors))
-    .scoped(Scope::Registration))
-}
-
-fn judge_profile<'a>(
-    realm: &Realm,
-    registration: &Registration,
-    request: &CertificateRequestCreate,
-    profile: Option<&'a Profile>,
-) -> Result<&'a Profile, Problem> {
-    let allowed = if registration.allowed_profiles.is_empty() {
-        request.profile == realm.default_profile
-    } else {
-        registration.allowed_profiles.contains(&request.profile)
-    };
-    profile
-        .filter(|_| allowed)
-        .ok_or_else(|| Problem::new(Code::ProfileNotAllowed, "the registration may not use this profile"))
 }
 
 fn judge_capabilities(profile: &Profile, identifiers: &[Identifier], csr: &Csr) -> Result<(), Problem> {

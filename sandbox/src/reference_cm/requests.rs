@@ -10,7 +10,7 @@ use super::authority::Authority;
 use super::call::{Answer, Call, Pending};
 use super::certificates;
 use super::idempotency;
-use super::identifier::WireIdentifier;
+use super::identifier::{Identifier, WireIdentifier};
 use super::moment::Moment;
 use super::operations::Operation;
 use super::paging;
@@ -94,6 +94,13 @@ pub(crate) struct Plan {
     pub(crate) fault: Option<Fault>,
     /// Not to be signed before.
     pub(crate) release_at: Option<Moment>,
+}
+
+impl Plan {
+    /// The names as they are judged.
+    pub(crate) fn names(&self) -> Vec<Identifier> {
+        self.identifiers.iter().filter_map(Identifier::from_wire).collect()
+    }
 }
 
 /// A request.

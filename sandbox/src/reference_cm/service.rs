@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rusqlite::Transaction;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -9,6 +10,7 @@ use super::ReferenceCm;
 use super::authority::DEFAULT_CHAIN;
 use super::call::{Answer, Call};
 use super::certificates::PUBLICATION_TARGET;
+use super::configuration::is_retired;
 use super::events::KEPT_DAYS;
 use super::ids::hex;
 use super::limits::{BODY_OCTETS_MAX, IDENTIFIERS_MAX, WAIT_SECS_MAX};
@@ -19,7 +21,7 @@ use super::settings::{Profile, Proofs};
 pub(crate) const API_VERSION: &str = "1.4";
 
 /// What it can do if its settings say nothing else.
-const CAPABILITIES: [&str; 17] = [
+const CAPABILITIES: [&str; 18] = [
     "registrations",
     "eab-verify",
     "bind-atomic",
@@ -37,6 +39,7 @@ const CAPABILITIES: [&str; 17] = [
     "rebind",
     "directory-links",
     "waivers",
+    "realm-policy",
 ];
 
 fn capabilities(cm: &ReferenceCm) -> Vec<&'static str> {
@@ -162,13 +165,14 @@ fn must_be_ours(cm: &ReferenceCm, call: &Call) -> Result<(), Problem> {
 pub(crate) fn get_realm(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
     call.only_query(&[])?;
     let (name, realm) = cm.realm(call)?;
+    let list = cm.database.read(|tx| cm.realm_list(tx, name))?;
     Ok(Answer::json(
         200,
         &json!({
             "name": name, "mode": realm.mode, "defaultProfile": realm.default_profile,
             "profiles": realm.profiles, "issuers": [cm.authority.id()],
             "acmeBaseUrls": realm.acme_bases, "proofs": realm.proofs,
-            "allowedIdentifiers": realm.allowed_identifiers,
+            "allowedIdentifiers": list,
             "limits": {"certificateRequestsPerMinute":
                            cm.settings.limits.certificate_requests_per_minute},
         }),
@@ -179,15 +183,16 @@ pub(crate) fn get_realm(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem
 pub(crate) fn list_profiles(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
     call.only_query(&["limit", "cursor"])?;
     let (_, realm) = cm.realm(call)?;
-    let items = realm
-        .profiles
-        .iter()
-        .filter_map(|name| {
-            let profile = cm.settings.profiles.get(name)?;
-            Some(show(cm, name, profile, *name == realm.default_profile, realm.proofs))
-        })
-        .collect();
-    Ok(Answer::page(items, None))
+    cm.database.read(|tx| {
+        let mut items = Vec::new();
+        for name in &realm.profiles {
+            if let Some(profile) = cm.settings.profiles.get(name) {
+                let status = status_of(tx, name)?;
+                items.push(show(cm, name, profile, status, *name == realm.default_profile, realm.proofs));
+            }
+        }
+        Ok(Answer::page(items, None))
+    })
 }
 
 /// `GET …/profiles/{profile}`
@@ -201,12 +206,17 @@ pub(crate) fn get_profile(cm: &ReferenceCm, call: &Call) -> Result<Answer, Probl
         .get(name)
         .filter(|_| realm.profiles.iter().any(|profile| profile == name))
         .ok_or_else(|| Problem::new(Code::NotFound, "the realm has no such profile"))?;
-    Ok(Answer::json(200, &show(cm, name, profile, name == realm.default_profile, realm.proofs)))
+    let status = cm.database.read(|tx| status_of(tx, name))?;
+    Ok(Answer::json(200, &show(cm, name, profile, status, name == realm.default_profile, realm.proofs)))
 }
 
-fn show(cm: &ReferenceCm, name: &str, profile: &Profile, default: bool, proofs: Proofs) -> Value {
+fn status_of(tx: &Transaction<'_>, profile: &str) -> Result<&'static str, Problem> {
+    Ok(if is_retired(tx, profile)? { "retired" } else { "active" })
+}
+
+fn show(cm: &ReferenceCm, name: &str, profile: &Profile, status: &str, default: bool, proofs: Proofs) -> Value {
     json!({
-        "name": name, "description": profile.description, "status": "active", "default": default,
+        "name": name, "description": profile.description, "status": status, "default": default,
         "issuer": cm.authority.id(), "identifierTypes": profile.identifier_types,
         "wildcards": profile.wildcards, "maxIdentifiers": profile.identifiers_max,
         "keyTypes": profile.key_types,

@@ -45,6 +45,8 @@ pub(crate) enum Capability {
     DirectoryLinks,
     /// Waivers of challenges.
     Waivers,
+    /// What a realm allows to anybody.
+    RealmPolicy,
 }
 
 impl Capability {
@@ -56,6 +58,7 @@ impl Capability {
             Self::Rebind => "rebind",
             Self::DirectoryLinks => "directory-links",
             Self::Waivers => "waivers",
+            Self::RealmPolicy => "realm-policy",
         }
     }
 }

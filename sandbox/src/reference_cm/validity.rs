@@ -3,7 +3,6 @@
 use super::ReferenceCm;
 use super::moment::{Moment, Span};
 use super::problem::{Code, Problem};
-use super::registrations::Registration;
 use super::settings::Profile;
 
 /// Certificates know no parts of it.
@@ -13,7 +12,7 @@ const SECOND_MILLIS: i64 = 1_000;
 pub(crate) fn validity(
     cm: &ReferenceCm,
     profile: &Profile,
-    registration: &Registration,
+    longest: Option<Span>,
     wanted_not_before: Option<Moment>,
     wanted_not_after: Option<Moment>,
     now: Moment,
@@ -28,7 +27,7 @@ pub(crate) fn validity(
         }
     }
     let backdated = now.whole_second().plus_seconds(-profile.backdate.seconds());
-    let max_secs = profile.validity_max.seconds().min(registration.max_validity.map_or(i64::MAX, Span::seconds));
+    let max_secs = profile.validity_max.seconds().min(longest.map_or(i64::MAX, Span::seconds));
     let not_before = match wanted_not_before {
         None => backdated,
         Some(wanted) if wanted < backdated => return refused("notBefore lies in the past"),

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod approvals;
+mod auditor;
 mod certificates;
 mod console;
 mod explain;

@@ -54,7 +54,8 @@ impl EventIn {
                 OrderId::parse(self.data.order_ref.as_deref()?).ok().map(Event::CertificateRequest)
             }
             "certificate" | "renewal-info" => CertificateId::parse(&self.subject).ok().map(Event::Certificate),
-            "profile" | "issuer" | "realm" => Some(Event::Offer),
+            "profile" | "issuer" => Some(Event::Offer),
+            "realm" => Some(Event::Realm),
             _ => None,
         }
     }

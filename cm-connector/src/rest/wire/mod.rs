@@ -16,6 +16,7 @@ pub(super) mod certificate;
 pub(super) mod event;
 pub(super) mod problem;
 pub(super) mod profile;
+pub(super) mod realm;
 pub(super) mod registration;
 pub(super) mod renewal_info;
 pub(super) mod request;

@@ -3,12 +3,12 @@
 use acme::{
     account_key::{PublicKey, Thumbprint},
     ids::{ProfileName, RealmName, RegistrationId},
-    registration::{AccountKeyRecord, AllowedIdentifiers, Registration, RegistrationStatus},
+    registration::{AccountKeyRecord, AllowedIdentifiers, Parent, Registration, RegistrationStatus},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Broken, ClientOut, ProofOut, allowed_identifiers, parsed, waiver};
+use super::{Broken, ClientOut, ProofOut, allowed_identifiers, duration, parsed, waiver};
 use crate::{Binding, DirectoryToken, Jws, NewRegistration, Proof, RegistrationUpdate};
 
 #[derive(Debug, Deserialize)]
@@ -36,6 +36,8 @@ pub(in crate::rest) struct RegistrationIn {
     allowed_identifiers: Value,
     #[serde(default)]
     allowed_profiles: Vec<String>,
+    #[serde(default)]
+    max_validity: Option<String>,
     #[serde(default)]
     waivers: Value,
 }
@@ -85,6 +87,9 @@ impl RegistrationIn {
             external_account: self.eab.map(|eab| eab.kid),
             allowed_identifiers: allowed_identifiers::convert(self.allowed_identifiers),
             allowed_profiles: profiles(&self.allowed_profiles)?,
+            validity_max: self.max_validity.as_deref().map(duration).transpose()?,
+            parent: None,
+            realm: None,
         };
         Ok(Answered { registration, parent })
     }
@@ -137,6 +142,8 @@ pub(in crate::rest) fn under(mut child: Registration, parent: Option<Registratio
         let own = std::mem::replace(&mut child.allowed_identifiers, AllowedIdentifiers::Any { exclude: Vec::new() });
         child.allowed_identifiers = allowed_identifiers::narrowed(own, parent.allowed_identifiers);
         child.external_account = child.external_account.or(parent.external_account);
+        child.validity_max = child.validity_max.into_iter().chain(parent.validity_max).min();
+        child.parent = Some(Parent { id: parent.id, allowed_profiles: parent.allowed_profiles });
     }
     child
 }

@@ -28,7 +28,7 @@ pub(crate) async fn post(
     let authorization = match payload {
         JsonOrNothing::Nothing => ra::authorization::read(&app, &endpoint, &registration.id, &id).await?.value,
         JsonOrNothing::Json(ChallengeResponse {}) => {
-            ra::challenge::respond(&app, &endpoint, (&registration.id, &key), &id, kind, clock::now()).await?
+            ra::challenge::respond(&app, &endpoint, (&registration, &key), &id, kind, clock::now()).await?
         }
     };
     let challenge = authorization.challenge(kind).ok_or_else(|| ra::Error::not_found("challenge"))?;

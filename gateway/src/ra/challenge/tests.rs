@@ -28,7 +28,7 @@ impl Case {
     async fn respond(&self, kind: ChallengeKind) -> Result<Authorization, Error> {
         let endpoint = self.gateway.endpoint("open");
         let key = &self.registration.key.as_ref().unwrap().key;
-        let account = (&self.registration.id, key);
+        let account = (&self.registration, key);
         respond(&self.gateway.app, &endpoint, account, &self.authorization, kind, clock::now()).await
     }
 

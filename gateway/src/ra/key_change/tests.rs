@@ -141,7 +141,7 @@ async fn challenges_keep_the_key_authorization_they_were_answered_with() {
         let bound = registration.key.as_ref().unwrap();
         let id = &view.order.authorizations[index];
         let kind = gateway.authorization_now(id).await.challenges[0].kind;
-        ra::challenge::respond(&gateway.app, &endpoint, (&registration.id, &bound.key), id, kind, clock::now())
+        ra::challenge::respond(&gateway.app, &endpoint, (registration, &bound.key), id, kind, clock::now())
             .await
             .unwrap();
     };

@@ -314,6 +314,9 @@ impl State {
             external_account: request.binding.as_ref().map(|_| String::from("kid-1")),
             allowed_identifiers: AllowedIdentifiers::Any { exclude: Vec::new() },
             allowed_profiles: Vec::new(),
+            validity_max: None,
+            parent: None,
+            realm: None,
             waivers: Vec::new(),
         };
         self.registrations.insert(registration.id.clone(), registration.clone());

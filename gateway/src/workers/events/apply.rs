@@ -35,11 +35,18 @@ pub(super) async fn apply(app: &Arc<App>, realm: &RealmName, event: &Event) {
                 }
             });
         }
-        Event::Offer => {
-            if let Err(error) = app.catalogue.refresh(app.cm.as_ref(), realm).await {
-                tracing::warn!(%realm, %error, "cannot read what the CM offers now");
-            }
+        Event::Realm => {
+            // Each registration was read under what the realm allowed then.
+            app.registrations.forget_all(realm);
+            refresh_offer(app, realm).await;
         }
+        Event::Offer => refresh_offer(app, realm).await,
+    }
+}
+
+async fn refresh_offer(app: &App, realm: &RealmName) {
+    if let Err(error) = app.catalogue.refresh(app.cm.as_ref(), realm).await {
+        tracing::warn!(%realm, %error, "cannot read what the CM offers now");
     }
 }
 
@@ -48,9 +55,7 @@ pub(super) async fn forget_everything(app: &App, realm: &RealmName) {
     app.registrations.forget_all(realm);
     app.renewal_infos.forget_all();
     app.downloads.forget_all();
-    if let Err(error) = app.catalogue.refresh(app.cm.as_ref(), realm).await {
-        tracing::warn!(%realm, %error, "cannot read what the CM offers");
-    }
+    refresh_offer(app, realm).await;
     look_again(app, realm, Duration::ZERO).await;
 }
 

@@ -3,13 +3,12 @@
 use acme::{
     account::AccountStatus,
     authorization::Authorization,
-    identifier::Identifier,
     ids::RealmName,
     order::{Order, Progress},
-    problem::{Problem, ProblemKind, Subproblem},
+    problem::{Problem, ProblemKind},
     time::Timestamp,
 };
-use policies::identifier::{Verdict, allowed};
+use policies::authority::{may_have, may_prove};
 use store::{ReadError, Stored, Submission};
 
 use super::Issuance;
@@ -20,21 +19,18 @@ use crate::{
     workers::cm_watch::look_at_clock,
 };
 
-/// The registration may have been suspended, or its list narrowed, since finalize. While the CM is
-/// away its last word holds: it judges again when the request arrives.
+/// The registration may have been suspended, its list narrowed, its profile withdrawn or its certificates shortened
+/// since finalize. While the CM is away its last word holds: it judges again when the request arrives.
 pub(super) async fn refused_meanwhile(app: &App, realm: &RealmName, order: &Order) -> Option<Problem> {
     let Some(registration) = app.registrations.registration(realm, &order.account).await.ok()? else {
         return Some(Problem::new(ProblemKind::AccountDoesNotExist, "this account does not exist any more"));
     };
-    if let Err(problem) = policies::registration::may_order(registration.status) {
-        return Some(problem);
-    }
-    let refused = |identifier: &Identifier| match allowed(identifier, &registration.allowed_identifiers) {
-        Verdict::Allowed { .. } => None,
-        Verdict::Refused(refusal) => Some(Subproblem::new(ProblemKind::RejectedIdentifier, identifier, refusal.detail)),
+    // After a start nobody knows what is on offer until the CM was reached.
+    let Ok(offer) = app.catalogue.offer(realm) else {
+        return order.identifiers.iter().find_map(|name| may_prove(name, &registration, None).err());
     };
-    let refused: Vec<_> = order.identifiers.iter().filter_map(refused).collect();
-    (!refused.is_empty()).then(|| Problem::about_identifiers(refused, order.identifiers.len()))
+    let (most, now) = (app.settings.orders.identifiers_max, app.cm_condition.time(clock::now()));
+    may_have(order, &registration, &offer.profiles, most, now).err()
 }
 
 /// The CM takes a request only on the word of the key that the account has when it arrives. One that

@@ -16,7 +16,7 @@ async fn respond(gateway: &Gateway, registration: &Registration, addresses: &[&s
     let key = &registration.key.as_ref().unwrap().key;
     let view = gateway.order(registration, addresses).await.unwrap();
     for id in &view.order.authorizations {
-        let account = (&registration.id, key);
+        let account = (registration, key);
         ra::challenge::respond(&gateway.app, &endpoint, account, id, ChallengeKind::Http01, clock::now())
             .await
             .unwrap();

@@ -45,7 +45,7 @@ impl Case {
 
     async fn respond(&self) {
         let (app, endpoint) = (&self.gateway.app, self.gateway.endpoint("open"));
-        let account = (&self.registration.id, &self.registration.key.as_ref().unwrap().key);
+        let account = (&self.registration, &self.registration.key.as_ref().unwrap().key);
         let kind = ChallengeKind::Http01;
         ra::challenge::respond(app, &endpoint, account, &self.authorization, kind, clock::now()).await.unwrap();
     }

@@ -127,10 +127,15 @@ async fn a_gateway_that_never_read_the_offer_reads_it_before_it_judges_a_certifi
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_profile_that_was_withdrawn_after_finalize_still_says_what_is_good() {
+async fn a_profile_that_was_withdrawn_after_the_cm_was_asked_still_says_what_is_good() {
     for is_restarted in [false, true] {
         for flaw in [None, Some(Flaw::TooLong), Some(Flaw::OtherIssuer)] {
             let mut case = Case::new().await;
+            if let Some(flaw) = flaw {
+                case.gateway.cm.rule(Ruling::Wrong(flaw));
+            }
+            case.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::AfterTheEffect));
+            case.attempt().await.unwrap();
             case.gateway.cm.withdraw_profiles();
             if is_restarted {
                 case.gateway = case.gateway.restarted_with_catalogue().await;
@@ -138,14 +143,21 @@ async fn a_profile_that_was_withdrawn_after_finalize_still_says_what_is_good() {
                 let (app, realm) = (&case.gateway.app, &case.gateway.endpoint("open").realm);
                 app.catalogue.refresh(app.cm.as_ref(), realm).await.unwrap();
             }
-            if let Some(flaw) = flaw {
-                case.gateway.cm.rule(Ruling::Wrong(flaw));
-            }
             case.run().await;
             let expected = if flaw.is_some() { OrderStatus::Invalid } else { OrderStatus::Valid };
             assert_eq!(case.status().await, expected, "{flaw:?}, restarted: {is_restarted}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_a_profile_that_was_withdrawn_after_finalize_the_cm_is_asked_for_nothing() {
+    let case = Case::new().await;
+    case.gateway.cm.withdraw_profiles();
+    let (app, realm) = (&case.gateway.app, &case.gateway.endpoint("open").realm);
+    app.catalogue.refresh(app.cm.as_ref(), realm).await.unwrap();
+    case.run().await;
+    assert_eq!((case.status().await, case.count(Operation::Submit)), (OrderStatus::Invalid, 0));
 }
 
 #[tokio::test(start_paused = true)]
