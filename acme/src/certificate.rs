@@ -284,6 +284,12 @@ impl PresentedCertificate {
     }
 }
 
+/// What a CA's certificate in DER calls its own key; `None` if it does not, or is none.
+#[must_use]
+pub fn subject_key_id(der: &[u8]) -> Option<Vec<u8>> {
+    path::subject_key_id(&read_der(der).ok()?)
+}
+
 /// V1: X.509 v3 in DER and nothing else, neither around it nor between its parts.
 fn read_der(der: &[u8]) -> Result<X509Certificate<'_>, String> {
     if der::signed_parts(der).is_none() {

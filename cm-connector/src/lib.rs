@@ -13,6 +13,7 @@ mod error;
 mod event;
 mod issuance;
 mod observation;
+pub mod openbao;
 mod registration;
 mod renewal_info;
 pub mod rest;

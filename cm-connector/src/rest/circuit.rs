@@ -21,7 +21,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// Whether the CM has been answering.
 #[derive(Debug, Default)]
-pub(super) struct Circuit {
+pub(crate) struct Circuit {
     state: Mutex<State>,
     closed: Notify,
 }
@@ -37,7 +37,7 @@ struct State {
 
 /// What a call says about the CM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sign {
+pub(crate) enum Sign {
     /// It answered, whatever it said.
     Answered,
     /// It did not.
@@ -51,7 +51,7 @@ pub(super) enum Sign {
 
 /// Whether a call may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Permit {
+pub(crate) enum Permit {
     /// It may.
     Pass,
     /// It may if a probe succeeds, which this caller has to make.
@@ -62,7 +62,7 @@ pub(super) enum Permit {
 
 impl Circuit {
     /// Whether a call may be made now. [`Permit::ProbeFirst`] goes to one caller every 5 s.
-    pub(super) fn permit(&self, now: Instant) -> Permit {
+    pub(crate) fn permit(&self, now: Instant) -> Permit {
         let mut state = self.state();
         match state.probe_at {
             None => Permit::Pass,
@@ -76,14 +76,14 @@ impl Circuit {
 
     /// How long it stays open at least, if it is; for a call that was permitted before and has waited since.
     /// It does not have to probe.
-    pub(super) fn open_for(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn open_for(&self, now: Instant) -> Option<Duration> {
         let probe_at = self.state().probe_at?;
         Some(probe_at.saturating_duration_since(now))
     }
 
     /// Counts what a call said. While the circuit is open only probes count. Of calls that were under
     /// way at the same time one lost connection counts.
-    pub(super) fn record(&self, sign: Sign, now: Instant) {
+    pub(crate) fn record(&self, sign: Sign, now: Instant) {
         let mut state = self.state();
         if state.probe_at.is_some() {
             return;
@@ -109,7 +109,7 @@ impl Circuit {
     }
 
     /// Closes the circuit: a probe was answered.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut state = self.state();
         if state.probe_at.is_some() {
             tracing::info!("the CM answers again");
@@ -120,7 +120,7 @@ impl Circuit {
 
     /// Returns when it has closed, also if that was before this was called. Of several who wait one is
     /// told.
-    pub(super) async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         self.closed.notified().await;
     }
 

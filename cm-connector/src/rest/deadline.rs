@@ -12,35 +12,35 @@ const RETRY_AFTER_MIN: Duration = Duration::from_millis(250);
 
 /// The time limits of one kind of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Deadline {
+pub(crate) struct Deadline {
     /// From the start of an attempt, a new connection included, to the head of the answer.
-    pub(super) first_byte: Duration,
+    pub(crate) first_byte: Duration,
     /// From the start of an attempt to the end of the answer.
-    pub(super) whole: Duration,
+    pub(crate) whole: Duration,
     /// All attempts and the waits between them.
-    pub(super) total: Duration,
+    pub(crate) total: Duration,
     /// How often it is tried.
-    pub(super) attempts: u32,
+    pub(crate) attempts: u32,
 }
 
 impl Deadline {
     /// Reading, which can always be repeated.
-    pub(super) const READ: Self = Self::of(5, 10, 10, 4);
+    pub(crate) const READ: Self = Self::of(5, 10, 10, 4);
     /// Bind, create, status, contacts, delivery: idempotent by content or by key.
-    pub(super) const WRITE: Self = Self::of(10, 15, 20, 3);
+    pub(crate) const WRITE: Self = Self::of(10, 15, 20, 3);
     /// A write that is not known to be idempotent.
-    pub(super) const WRITE_ONCE: Self = Self::of(10, 15, 15, 1);
+    pub(crate) const WRITE_ONCE: Self = Self::of(10, 15, 15, 1);
     /// Asking for a certificate: recovery is the caller's, who can look first.
-    pub(super) const SUBMIT: Self = Self::of(28, 30, 30, 1);
+    pub(crate) const SUBMIT: Self = Self::of(28, 30, 30, 1);
     /// Revoking, under its key.
-    pub(super) const REVOKE: Self = Self::of(15, 20, 20, 4);
+    pub(crate) const REVOKE: Self = Self::of(15, 20, 20, 4);
 
     /// The event feed, which may keep a question for 25 s. Whoever follows it asks again.
-    pub(super) const EVENTS: Self = Self::of(30, 35, 35, 1);
+    pub(crate) const EVENTS: Self = Self::of(30, 35, 35, 1);
 
     /// The least time that an attempt must have left when its turn comes. With less it would most likely be cut off,
     /// and leave behind a question that nobody waits for.
-    pub(super) fn left_min(&self) -> Duration {
+    pub(crate) fn left_min(&self) -> Duration {
         self.first_byte.min(self.total) / 10
     }
 
@@ -56,7 +56,7 @@ impl Deadline {
 
 /// How long to wait after the `failed`-th attempt (from 1): full jitter, `dice` in 0..1, with the
 /// CM's `Retry-After` as a floor.
-pub(super) fn wait(failed: u32, retry_after: Option<Duration>, dice: f64) -> Duration {
+pub(crate) fn wait(failed: u32, retry_after: Option<Duration>, dice: f64) -> Duration {
     let doublings = failed.saturating_sub(1).min(16);
     let ceiling = WAIT_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(WAIT_MAX);
     let jittered = ceiling.mul_f64(dice.clamp(0.0, 1.0));

@@ -70,6 +70,12 @@ pub fn allowed_identifiers(json: Value) -> AllowedIdentifiers {
     allowed_identifiers::convert(json)
 }
 
+/// The names that both lists allow.
+#[must_use]
+pub fn narrowed(own: AllowedIdentifiers, parent: AllowedIdentifiers) -> AllowedIdentifiers {
+    allowed_identifiers::narrowed(own, parent)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -34,11 +34,11 @@ struct About {
     order_ref: String,
 }
 
-pub(super) fn certificate_request(request: &CertificateRequest) -> Result<Vec<u8>, CmError> {
+pub(crate) fn certificate_request(request: &CertificateRequest) -> Result<Vec<u8>, CmError> {
     not_too_large(octets(&RequestOut::of(request))?)
 }
 
-pub(super) fn renew_caa(request: &[u8], looks: &[(AuthorizationId, CaaEvidence)]) -> Result<Vec<u8>, CmError> {
+pub(crate) fn renew_caa(request: &[u8], looks: &[(AuthorizationId, CaaEvidence)]) -> Result<Vec<u8>, CmError> {
     not_too_large(with_caa(request, looks).map_err(|error| unfit(error.to_string()))?)
 }
 

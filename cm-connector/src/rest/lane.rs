@@ -21,7 +21,7 @@ const FULL_RETRY_AFTER: Duration = Duration::from_secs(20);
 
 /// Whose share a call uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(crate) enum Lane {
     /// Certificate requests.
     Issuance,
     /// Revocations.
@@ -34,7 +34,7 @@ pub(super) enum Lane {
 
 /// The shares.
 #[derive(Debug)]
-pub(super) struct Lanes {
+pub(crate) struct Lanes {
     issuance: Semaphore,
     revocation: Semaphore,
     events: Semaphore,
@@ -45,9 +45,9 @@ pub(super) struct Lanes {
 
 /// No place became free in time, or too many wait already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full {
+pub(crate) struct Full {
     /// When there may be one again.
-    pub(super) retry_after: Duration,
+    pub(crate) retry_after: Duration,
 }
 
 impl Default for Lanes {
@@ -66,7 +66,7 @@ impl Default for Lanes {
 impl Lanes {
     /// Waits until a call may be made, in turn and not after `deadline`. It holds its place as long as
     /// it keeps the permit.
-    pub(super) async fn enter(&self, lane: Lane, deadline: Instant) -> Result<SemaphorePermit<'_>, Full> {
+    pub(crate) async fn enter(&self, lane: Lane, deadline: Instant) -> Result<SemaphorePermit<'_>, Full> {
         let place = self.place(lane, deadline).await?;
         let share = match lane {
             Lane::Revocation => Share::Revocations,

@@ -16,7 +16,7 @@ const FILE_OCTETS_MAX: u64 = 1024 * 1024;
 
 /// Reads the PEM files and makes a TLS client of them: TLS 1.3 or 1.2 with aws-lc-rs, HTTP/2
 /// preferred, no trust but the CA file's.
-pub(super) fn client_config(settings: &Settings) -> Result<ClientConfig, SetupError> {
+pub(crate) fn client_config(settings: &Settings) -> Result<ClientConfig, SetupError> {
     let mut trust = RootCertStore::empty();
     for certificate in certificates("ca_file", &settings.ca_file)? {
         trust.add(certificate).map_err(|error| bad("ca_file", &settings.ca_file, &error))?;
@@ -60,7 +60,7 @@ fn bad(field: &'static str, path: &Path, reason: &dyn std::fmt::Display) -> Setu
 
 /// True if a connection failed because one side did not accept the other's certificate: no repeat
 /// will change that (section 6).
-pub(super) fn is_refused_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(crate) fn is_refused_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut source = Some(error);
     while let Some(error) = source {
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);

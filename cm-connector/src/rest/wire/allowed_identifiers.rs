@@ -92,7 +92,7 @@ const fn address_bits(address: IpAddr) -> u8 {
 }
 
 /// What both allow: a child's own policy under its parent's.
-pub(super) fn narrowed(own: AllowedIdentifiers, parent: AllowedIdentifiers) -> AllowedIdentifiers {
+pub(in crate::rest) fn narrowed(own: AllowedIdentifiers, parent: AllowedIdentifiers) -> AllowedIdentifiers {
     use AllowedIdentifiers::{Any, Listed};
     let both = |mut own: Vec<IdentifierRule>, parent: Vec<IdentifierRule>| {
         own.extend(parent);

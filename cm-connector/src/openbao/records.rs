@@ -1,0 +1,312 @@
+//! The records of the registration store: JSON in KV, one type a path (see [`super::layout`]).
+//!
+//! What officers write must be understood to the last member: a constraint that is not understood would
+//! be taken for none. What gateways write may have members of a later version.
+
+use acme::{
+    account_key::Thumbprint,
+    certificate::CertificateId,
+    ids::{IdempotencyKey, IssuerName, OrderId, ProfileName, RegistrationId},
+    revocation::RevocationReason,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a realm is. Written by whoever sets it up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Realm {
+    /// Who may make accounts.
+    pub mode: Mode,
+    /// The names that anybody in the realm may ask for, as in the CM contract section 4.3.
+    pub allowed_identifiers: Value,
+    /// The roles of the realm's `pki` that are profiles.
+    pub profiles: Vec<ProfileName>,
+    /// The one that orders get which name none.
+    pub default_profile: ProfileName,
+    /// What registrations made in open mode may use beside the default.
+    #[serde(default)]
+    pub open_profiles: Vec<ProfileName>,
+    /// What CAA records permit the CA by.
+    #[serde(default)]
+    pub caa_identities: Vec<String>,
+    /// What the profiles want to see of validations, as in the CM contract section 4.2.
+    #[serde(default)]
+    pub validation: Value,
+}
+
+/// Who may make accounts in a realm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Anybody.
+    Open,
+    /// Holders of an external account key.
+    Preregistered,
+    /// Both.
+    Both,
+}
+
+/// What an officer made for a client that is to come. The secret is in transit, under the same kid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PreRegistration {
+    /// The registration; if it can be used several times, what its children have in common.
+    pub registration: RegistrationId,
+    /// `active`, `suspended` or `revoked`; anything else is taken for suspended.
+    pub status: String,
+    /// Whether it can be used once or several times.
+    #[serde(rename = "use")]
+    pub uses: Uses,
+    /// How often.
+    pub max_bindings: u32,
+    /// The versions of the secret in transit that bind; while one takes the place of the other, both do.
+    #[serde(default = "first_version")]
+    pub secret_versions: Vec<u32>,
+    /// From when on a client may bind its key.
+    #[serde(default)]
+    pub not_before: Option<Timestamp>,
+    /// And until when.
+    #[serde(default)]
+    pub not_after: Option<Timestamp>,
+    /// The names that it may ask for.
+    pub allowed_identifiers: Value,
+    /// The profiles; none means the default one.
+    #[serde(default)]
+    pub allowed_profiles: Vec<ProfileName>,
+    /// Longest validity of its certificates.
+    #[serde(default)]
+    pub validity_max_secs: Option<u64>,
+    /// Free text.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Free text.
+    #[serde(default)]
+    pub comment: Option<String>,
+    /// Who made it.
+    #[serde(default)]
+    pub officer: Option<String>,
+}
+
+fn first_version() -> Vec<u32> {
+    vec![1]
+}
+
+/// How often a pre-registration can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Uses {
+    /// Once.
+    Once,
+    /// So often as `max_bindings` says, each time for another child.
+    Multi,
+}
+
+/// An officer's word about one registration, whatever it came from. Without a record there is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Hold {
+    /// `active`, `suspended` or `revoked`; anything else is taken for suspended.
+    pub status: String,
+    /// Narrows the names that the registration may ask for.
+    #[serde(default)]
+    pub allowed_identifiers: Option<Value>,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Who.
+    #[serde(default)]
+    pub officer: Option<String>,
+    /// When.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
+}
+
+/// The client's side of a registration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// `active` or `deactivated`.
+    pub status: String,
+    /// The account key as a JWK.
+    pub jwk: Value,
+    /// Its thumbprint.
+    pub thumbprint: Thumbprint,
+    /// Since when it is bound.
+    pub key_since: Timestamp,
+    /// Keys before it, the oldest first.
+    #[serde(default)]
+    pub previous_keys: Vec<PreviousKey>,
+    /// Contact URIs.
+    #[serde(default)]
+    pub contacts: Vec<String>,
+    /// When the client agreed to the terms of service.
+    #[serde(default)]
+    pub terms_of_service_agreed_at: Option<Timestamp>,
+    /// The kid that it was bound by; `None` in open mode.
+    #[serde(default)]
+    pub kid: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// An account key that was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousKey {
+    /// Its thumbprint.
+    pub thumbprint: Thumbprint,
+    /// Until when it was bound.
+    pub until: Timestamp,
+}
+
+/// Whose account key it is, for ever. The registration says whether it still is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// Whose.
+    pub registration: RegistrationId,
+    /// By which kid it came.
+    #[serde(default)]
+    pub kid: Option<String>,
+}
+
+/// One use of a pre-registration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// The registration that came of it.
+    pub registration: RegistrationId,
+    /// The key that was bound.
+    pub thumbprint: Thumbprint,
+}
+
+/// A certificate request, from before anything is signed until long after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// What became of it.
+    pub state: State,
+    /// SHA-256 of the octets that ask for it, in hex: other octets are another request.
+    pub digest: String,
+    /// Whose it is.
+    pub registration: RegistrationId,
+    /// The order that it is for.
+    pub order_ref: OrderId,
+    /// The profile, which is a role.
+    pub profile: ProfileName,
+    /// SHA-256 of the CSR, in hex.
+    pub csr_sha256: String,
+    /// SHA-256 of the CSR's SubjectPublicKeyInfo, in hex: by this the certificate is found again.
+    pub spki_sha256: String,
+    /// Its DNS names: what the list of certificates tells candidates by.
+    pub dns_names: Vec<String>,
+    /// The issuer of the profile at that time.
+    pub issuer: IssuerName,
+    /// The certificate that this one takes the place of.
+    #[serde(default)]
+    pub replaces: Option<CertificateId>,
+    /// Counts the times that a sign was sent. Raised before each of them.
+    pub attempts: u32,
+    /// The certificate, once it is known: its serial as OpenBao writes it.
+    #[serde(default)]
+    pub serial: Option<String>,
+    /// What the gateway found when it looked at the certificate.
+    #[serde(default)]
+    pub delivery: Option<Value>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// A sign was or will be sent; nobody knows yet what came of it.
+    Intent,
+    /// There is a certificate.
+    Issued,
+    /// OpenBao would not sign it. It may be tried again, and its order may have another request.
+    Refused,
+    /// It was withdrawn; nothing is signed for it any more.
+    Cancelled,
+}
+
+/// Which request is an order's. Another one takes its place only if nothing was issued for this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Its key.
+    pub request: IdempotencyKey,
+}
+
+/// What is known of a certificate beside itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Certificate {
+    /// Who it was issued to.
+    pub registration: RegistrationId,
+    /// For which order.
+    pub order_ref: OrderId,
+    /// By which profile.
+    pub profile: ProfileName,
+    /// By which issuer.
+    pub issuer: IssuerName,
+    /// The order whose certificate has taken its place.
+    #[serde(default)]
+    pub replaced_by: Option<OrderId>,
+    /// Why it was revoked, written before it is: OpenBao keeps no reasons.
+    #[serde(default)]
+    pub revocation: Option<Revocation>,
+}
+
+/// Why a certificate was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// The key of the revocation: the same again is a repetition.
+    pub request: IdempotencyKey,
+    /// Why.
+    pub reason: RevocationReason,
+    /// By what right, in the contract's words.
+    pub basis: String,
+}
+
+impl Revocation {
+    /// The reason in the contract's words.
+    #[must_use]
+    pub fn reason_word(&self) -> String {
+        let word = serde_json::to_value(self.reason).ok().and_then(|word| word.as_str().map(str::to_owned));
+        word.unwrap_or_default()
+    }
+}
+
+/// Which certificate has this SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// Its serial as OpenBao writes it.
+    pub serial: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_member_that_an_officer_wrote_and_nobody_understands_is_not_passed_over() {
+        let good = json!({"status": "active"});
+        assert!(serde_json::from_value::<Hold>(good.clone()).is_ok());
+        let mut strange = good;
+        strange["allowedCountries"] = json!(["NO"]);
+        assert!(serde_json::from_value::<Hold>(strange).is_err());
+        let prereg = json!({"registration": "reg_1", "status": "active", "use": "once", "maxBindings": 1,
+                            "allowedIdentifiers": {"mode": "any"}});
+        assert!(serde_json::from_value::<PreRegistration>(prereg.clone()).is_ok());
+        let mut strange = prereg;
+        strange["maxValidity"] = json!("P1D");
+        assert!(serde_json::from_value::<PreRegistration>(strange).is_err());
+    }
+
+    #[test]
+    fn what_a_later_gateway_adds_is_passed_over() {
+        let binding =
+            json!({"registration": "reg_1", "thumbprint": "ahIyRbwOXzMFPMuEDVyIX3geBBhi9oEWKOEyg1TMZ4s", "by": "x"});
+        assert!(serde_json::from_value::<Binding>(binding).is_ok());
+    }
+}

@@ -1,0 +1,209 @@
+//! A certificate that OpenBao signed: how it is got, how it is found again when its answer was lost, and what is
+//! written down about it.
+
+use acme::{
+    certificate::PresentedCertificate,
+    ids::{IdempotencyKey, RealmName},
+    problem::{Problem, ProblemKind},
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    OpenBaoCertificateManager,
+    certificates::serial_of,
+    client::Call,
+    failure::Failure,
+    layout::{Place, Serial},
+    order::{Wanted, hex},
+    records::{self, Request, State},
+    store::Stored,
+};
+use crate::{Certificate, CmError, rest::lane::Lane};
+
+/// Certificates on a page of the list.
+const PAGE: usize = 500;
+/// Most pages that are read: half a million certificates.
+const PAGES_MAX: usize = 1000;
+/// A certificate begins half a minute before it is signed; the rest is for the clocks of several nodes.
+const BEGINS_BEFORE: std::time::Duration = std::time::Duration::from_secs(90);
+/// How often a change is decided again because somebody else wrote meanwhile.
+const ROUNDS_MAX: u32 = 5;
+
+/// A certificate and where it is.
+pub(super) struct Signed {
+    pub(super) serial: Serial,
+    pub(super) der: Vec<u8>,
+    pem: String,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    data: Listed,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    keys: Vec<String>,
+    #[serde(default)]
+    key_info: std::collections::HashMap<String, Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(default)]
+    dns_names: Option<Vec<String>>,
+    not_before: acme::time::Timestamp,
+}
+
+impl Signed {
+    pub(super) fn read(pem: &str) -> Result<Self, Failure> {
+        let broken = || Failure::Broken(String::from("what OpenBao calls a certificate is none"));
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| broken())?.to_vec();
+        let serial = serial_of(&der).ok_or_else(broken)?;
+        Ok(Self { serial, der, pem: pem.trim_end().to_owned() + "\n" })
+    }
+
+    pub(super) fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    pub(super) fn sha256(&self) -> [u8; 32] {
+        Sha256::digest(&self.der).into()
+    }
+}
+
+impl OpenBaoCertificateManager {
+    /// Signs, once: what arrives issues another certificate each time.
+    pub(super) async fn sign(&self, realm: &RealmName, wanted: &Wanted, question: Value) -> Result<Signed, Failure> {
+        let path = self.mounts(realm).pki(&format!("sign/{}", wanted.profile));
+        let answer = self.client.send(&Call::sign("POST pki/sign/{role}", path, question).by(Lane::Issuance)).await?;
+        let pem = answer.pointer("/data/certificate").and_then(Value::as_str);
+        Signed::read(pem.unwrap_or_default())
+    }
+
+    /// Looks for the certificate of a request among all that there are, by its public key.
+    pub(super) async fn search(&self, realm: &RealmName, stored: &Stored<Request>) -> Result<Option<Signed>, Failure> {
+        let begins = stored.written_at.minus(BEGINS_BEFORE);
+        let mut after = String::new();
+        for _ in 0..PAGES_MAX {
+            let path = format!("certs/detailed?list=true&detailed=true&limit={PAGE}&after={after}");
+            let call = Call::read("GET pki/certs/detailed?list=", self.mounts(realm).pki(&path)).by(Lane::Issuance);
+            let Some(answer) = self.client.find(&call).await? else { return Ok(None) };
+            let Page { data: Listed { keys, key_info } } =
+                serde_json::from_value(answer).map_err(|error| Failure::Broken(format!("a list: {error}")))?;
+            for (serial, entry) in &key_info {
+                if entry.not_before < begins || !entry.may_be(&stored.value) {
+                    continue;
+                }
+                let Some(serial) = Serial::parse(serial) else { continue };
+                let Some(found) = self.signed(realm, &serial).await? else { continue };
+                let spki = PresentedCertificate::parse(&found.der).map(|certificate| hex(&certificate.spki_der));
+                if spki.as_deref() == Ok(stored.value.spki_sha256.as_str()) {
+                    return Ok(Some(found));
+                }
+            }
+            match keys.last() {
+                Some(last) if keys.len() >= PAGE => after.clone_from(last),
+                Some(_) | None => return Ok(None),
+            }
+        }
+        Err(Failure::Broken(format!("more than {} certificates in the list; tidy the expired ones", PAGE * PAGES_MAX)))
+    }
+
+    /// A certificate of the mount.
+    pub(super) async fn signed(&self, realm: &RealmName, serial: &Serial) -> Result<Option<Signed>, Failure> {
+        let path = self.mounts(realm).pki(&format!("cert/{}", serial.hyphens()));
+        let Some(answer) = self.client.find(&Call::read("GET pki/cert/{serial}", path)).await? else { return Ok(None) };
+        let pem = answer.pointer("/data/certificate").and_then(Value::as_str).unwrap_or_default();
+        Signed::read(pem).map(Some)
+    }
+
+    /// Writes down whose certificate it is; every part can be written again.
+    pub(super) async fn adopt(
+        &self,
+        realm: &RealmName,
+        key: &IdempotencyKey,
+        stored: Stored<Request>,
+        signed: Signed,
+    ) -> Result<Certificate, Failure> {
+        let Request { registration, order_ref, profile, issuer, .. } = stored.value.clone();
+        let certificate =
+            records::Certificate { registration, order_ref, profile, issuer, replaced_by: None, revocation: None };
+        self.create(realm, Place::Certificate(&signed.serial), &certificate).await?;
+        let digest = records::Digest { serial: signed.serial.to_string() };
+        self.create(realm, Place::Digest(&signed.sha256()), &digest).await?;
+        if let Some(replaced) = stored.value.replaces.as_ref().and_then(super::certificates::serial_in) {
+            self.mark_replaced(realm, &replaced, &stored.value.order_ref).await?;
+        }
+        self.close(realm, key, stored, &signed.serial).await?;
+        let found = self.certificate_with(realm, signed.serial.colons()).await?;
+        found.ok_or_else(|| Failure::Broken(format!("certificate {} is not there after it was signed", signed.serial)))
+    }
+
+    /// Writes the end of the request, whoever else writes it.
+    async fn close(
+        &self,
+        realm: &RealmName,
+        key: &IdempotencyKey,
+        mut stored: Stored<Request>,
+        serial: &Serial,
+    ) -> Result<(), Failure> {
+        for _ in 0..ROUNDS_MAX {
+            if stored.value.state == State::Issued && stored.value.serial.as_deref() == Some(serial.colons()) {
+                return Ok(());
+            }
+            let mut ended = stored.value.clone();
+            (ended.state, ended.serial) = (State::Issued, Some(serial.to_string()));
+            if self.update(realm, Place::Request(key), &ended, stored.version).await? {
+                return Ok(());
+            }
+            let Some(again) = self.record(realm, Place::Request(key)).await? else { break };
+            stored = again;
+        }
+        Err(Failure::not_active(0, crate::Outcome::Unknown))
+    }
+
+    async fn mark_replaced(&self, realm: &RealmName, serial: &Serial, by: &acme::ids::OrderId) -> Result<(), Failure> {
+        for _ in 0..ROUNDS_MAX {
+            let place = Place::Certificate(serial);
+            let Some(stored) = self.record::<records::Certificate>(realm, place).await? else { return Ok(()) };
+            if stored.value.replaced_by.is_some() {
+                return Ok(());
+            }
+            let marked = records::Certificate { replaced_by: Some(by.clone()), ..stored.value };
+            if self.update(realm, place, &marked, stored.version).await? {
+                return Ok(());
+            }
+        }
+        Err(Failure::not_active(0, crate::Outcome::Unknown))
+    }
+
+    /// Whether the certificate that is to be replaced may be, by this order.
+    pub(super) async fn check_replaced(&self, realm: &RealmName, wanted: &Wanted) -> Result<(), CmError> {
+        let refuse = |kind, detail: &'static str| Err(CmError::Refused(Problem::new(kind, detail)));
+        let Some(replaced) = &wanted.replaces else { return Ok(()) };
+        let record = match super::certificates::serial_in(replaced) {
+            Some(serial) => self.record::<records::Certificate>(realm, Place::Certificate(&serial)).await,
+            None => Ok(None),
+        };
+        match record.map_err(Failure::into_error)?.map(|stored| stored.value) {
+            Some(record) if record.registration == wanted.registration => match record.replaced_by {
+                Some(other) if other != wanted.order => {
+                    refuse(ProblemKind::AlreadyReplaced, "the certificate to be replaced has been replaced already")
+                }
+                Some(_) | None => Ok(()),
+            },
+            Some(_) | None => refuse(ProblemKind::Malformed, "the certificate to be replaced is not yours"),
+        }
+    }
+}
+
+impl Entry {
+    /// The list shows five names at most, so it only tells what a certificate cannot be.
+    fn may_be(&self, request: &Request) -> bool {
+        self.dns_names.iter().flatten().all(|name| request.dns_names.contains(name))
+    }
+}

@@ -1,0 +1,132 @@
+//! OpenBao that is killed, frozen, sealed, limiting; tokens that die; strangers.
+
+use std::time::Duration;
+
+use cm_connector::{CertificateManager, CmError, Outcome};
+use serde_json::json;
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    SHARED, fresh, gateway, gateway_as,
+    issuance::{certificate, submit, tests_wait},
+    person::{Asking, Person},
+    realm,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_between_sign_and_answer_leaves_one_certificate_an_order() {
+    const ORDERS: usize = 30;
+    let mut bao = fresh();
+    bao.prepare("open", "open", &[]);
+    let cm = gateway(&bao);
+    let id = Person::new().register(&cm).await.registration.id;
+    let asked: Vec<_> = (0..ORDERS).map(|n| Asking::of(&id, &[&format!("kill{n}.example.com")])).collect();
+    let asked = std::sync::Arc::new(asked);
+    let mut racers = tokio::task::JoinSet::new();
+    for n in 0..ORDERS {
+        let (cm, asked) = (cm.clone(), asked.clone());
+        racers.spawn(async move { submit(&cm, &asked[n]).await });
+    }
+    // Once some are signed, while others are on their way.
+    let first_signed = async {
+        while bao.serials("open").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), first_signed).await.unwrap();
+    bao.kill();
+    bao.restart();
+    let signed = bao.serials("open").len();
+    let is_lost = |it: &Result<_, CmError>| matches!(it, Err(CmError::Unavailable { outcome: Outcome::Unknown, .. }));
+    let lost = racers.join_all().await.iter().filter(|it| is_lost(it)).count();
+    tests::tell(&format!("of {ORDERS} orders {signed} were signed before the kill; {lost} answers were lost"));
+    assert!(lost > 0, "it was killed at a moment that proves nothing");
+    for asking in asked.iter() {
+        // What the gateway does: ask what became of it, and send it again only if nothing did.
+        let _issued = tests_wait(async || match cm.request_by_key(&realm("open"), &asking.key).await {
+            Ok(Some(state)) => Some(certificate(Ok(state))),
+            Ok(None) => match submit(&cm, asking).await {
+                Err(CmError::Unavailable { .. }) => None,
+                other => Some(certificate(other)),
+            },
+            Err(CmError::Unavailable { .. }) => None,
+            Err(other) => panic!("{other:?}"),
+        })
+        .await;
+    }
+    assert_eq!(bao.serials("open").len(), ORDERS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_openbao_is_given_up_and_nobody_says_that_nothing_was_done() {
+    let bao = fresh();
+    bao.prepare("open", "open", &[]);
+    let cm = gateway(&bao);
+    let registration = Person::new().register(&cm).await.registration;
+    bao.signal("STOP");
+    let asked = Instant::now();
+    let outcome = cm.registration(&realm("open"), &registration.id).await;
+    let took = asked.elapsed();
+    bao.signal("CONT");
+    assert!(matches!(outcome, Err(CmError::Unavailable { .. })), "{outcome:?}");
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    let found = tests_wait(async || cm.registration(&realm("open"), &registration.id).await.ok()).await;
+    assert_eq!(found, Some(registration));
+}
+
+#[tokio::test]
+async fn a_dead_token_is_got_anew_once_and_a_denied_path_is_told() {
+    let bao = &*SHARED;
+    let cm = gateway(bao);
+    let registration = Person::new().register(&cm).await.registration;
+    let _ = bao.root(&["write", "-f", "-format=json", "sys/leases/revoke-prefix/auth/cert/login"], None);
+    assert_eq!(cm.registration(&realm("open"), &registration.id).await.unwrap(), Some(registration));
+    let denied = cm.registration(&realm("foreign"), &"reg_1".parse().unwrap()).await;
+    assert!(matches!(denied, Err(CmError::Internal { outcome: Outcome::NotSent, .. })), "{denied:?}");
+}
+
+#[tokio::test]
+async fn whoever_has_no_certificate_of_the_role_is_no_gateway() {
+    let officer = gateway_as(&SHARED, "officer", |_| ());
+    let outcome = officer.check_identity(&[realm("open")]).await;
+    assert!(matches!(&outcome, Err(CmError::Unavailable { retry_after: Some(_), .. })), "{outcome:?}");
+    let stranger = gateway_as(&SHARED, "acme-server", |_| ());
+    let asked = Instant::now();
+    let outcome = stranger.registration(&realm("open"), &"reg_1".parse().unwrap()).await;
+    assert!(matches!(&outcome, Err(CmError::Unavailable { retry_after: Some(_), .. })), "{outcome:?}");
+    assert!(asked.elapsed() < Duration::from_secs(5), "no repetition makes a certificate good");
+}
+
+#[tokio::test]
+async fn a_node_that_is_away_is_passed_over() {
+    let cm = gateway_as(&SHARED, "gateway", |settings| {
+        // Nothing listens at the discard port.
+        settings.addresses.insert(0, String::from("https://127.0.0.1:9"));
+    });
+    cm.ready().await.unwrap();
+    let _registered = Person::new().register(&cm).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_slows_down_and_loses_nothing() {
+    let bao = fresh();
+    bao.prepare("open", "open", &[]);
+    let quota = json!({"path": "acme/open/cm", "rate": 20, "interval": "1s"});
+    let _ = bao.root(&["write", "-format=json", "sys/quotas/rate-limit/slow", "-"], Some(&quota));
+    let mut people = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let cm = gateway(&bao);
+        people.spawn(async move { Person::new().register(&cm).await.created });
+    }
+    assert!(people.join_all().await.into_iter().all(|created| created));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewed_credentials_come_into_use_and_bad_ones_do_not() {
+    let cm = gateway(&SHARED);
+    let registration = Person::new().register(&cm).await.registration;
+    cm.reload().await.unwrap();
+    assert_eq!(cm.registration(&realm("open"), &registration.id).await.unwrap(), Some(registration));
+    let officer = gateway_as(&SHARED, "officer", |_| ());
+    assert!(officer.reload().await.is_err());
+}

