@@ -22,8 +22,10 @@ pub(crate) use file::Reserved;
 use qr::QrCode;
 use typed::Typed;
 
+/// Characters of the owner that the title has room for.
+const OWNER_CHARACTERS: usize = 60;
 /// Most entries of the list of names that the page has room for.
-const ENTRIES_MAX: usize = 8;
+const ENTRIES_MAX: usize = 6;
 /// Octets of the check value, of the SHA-256 of what was typed.
 const CHECK_OCTETS: usize = 4;
 const STYLE: &str = include_str!("../../templates/sheet.css");
@@ -139,7 +141,7 @@ impl Sheet {
         let page = Page {
             style: STYLE,
             policy: policy(),
-            title: format!("Certificates for {}", self.owner.as_deref().map_or_else(|| "a machine".to_owned(), shown)),
+            title: format!("Certificates for {}", self.owner.as_deref().map_or_else(|| "a machine".to_owned(), short)),
             registration: shown(&self.registration),
             officer: text(&self.officer).rsplit(':').next().unwrap_or_default().to_owned(),
             directory: Typed::url(&self.directory_url),
@@ -171,6 +173,13 @@ impl Sheet {
         let more = number.saturating_sub(allows.len()).saturating_sub(excludes.len());
         (allows, excludes, more)
     }
+}
+
+/// As much of an owner's name as the title has room for.
+fn short(owner: &str) -> String {
+    let text = shown(owner);
+    let short: String = text.chars().take(OWNER_CHARACTERS).collect();
+    if short.len() < text.len() { format!("{short}…") } else { text }
 }
 
 /// The content security policy that the page is made for: its own style and nothing else.

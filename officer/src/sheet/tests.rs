@@ -73,7 +73,7 @@ fn the_page_has_all_that_is_typed_and_all_that_is_asked() {
         "<small>11</small>LAs<i>",
         "43 characters",
         &format!("{DIRECTORY} kid-2026-0417 {KEY}"),
-        "group 9: - is a hyphen",
+        "- is a hyphen (group 9)",
         "It sets up one machine, once.",
         "It works until 2026-12-04 00:00 UTC.",
         "p.example.com and every name below it",
@@ -133,11 +133,17 @@ fn how_many_machines_and_when_is_told_in_each_case() {
 }
 
 #[test]
+fn a_long_owner_is_cut_in_the_title() {
+    let page = page(json!({"owner": "o".repeat(300)}));
+    assert!(page.contains(&format!("<h1>Certificates for {}…</h1>", "o".repeat(60))), "{page}");
+}
+
+#[test]
 fn a_long_list_is_cut_and_says_so() {
     let rules: Vec<_> =
         (0..30).map(|i| json!({"type": "dns", "match": "exact", "value": format!("p{i}.test")})).collect();
     let page = page(json!({"allowedIdentifiers": {"mode": "listed", "rules": rules}}));
-    assert!(page.contains("p7.test") && !page.contains("p8.test") && page.contains("and 22 more entries"), "{page}");
+    assert!(page.contains("p5.test") && !page.contains("p6.test") && page.contains("and 24 more entries"), "{page}");
 }
 
 #[test]

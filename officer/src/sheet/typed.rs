@@ -3,7 +3,19 @@
 /// Characters of a group.
 const GROUP: usize = 4;
 /// Groups of a line.
-const LINE: usize = 4;
+const LINE: usize = 6;
+/// Groups of a line that has a picture beside it.
+const SHORT_LINE: usize = 4;
+/// Characters that are easily taken for others, with their names.
+const ALIKE: [(char, &str); 7] = [
+    ('0', "the digit zero"),
+    ('O', "the capital letter O"),
+    ('1', "the digit one"),
+    ('l', "the small letter L"),
+    ('I', "the capital letter i"),
+    ('-', "a hyphen"),
+    ('_', "an underscore"),
+];
 
 /// A text to type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,15 +43,15 @@ pub(super) struct Group {
 impl Typed {
     /// A text all in groups.
     pub(super) fn text(text: &str) -> Self {
-        Self::new("", text, "")
+        Self::new("", text, "", LINE)
     }
 
     /// A URL: in one piece, but for the token of a directory link.
     pub(super) fn url(url: &str) -> Self {
         let link = url.strip_suffix("/directory").and_then(|rest| rest.rsplit_once("/r/"));
         match link.filter(|(_, token)| !token.contains('/')) {
-            Some((base, token)) => Self::new(&format!("{base}/r/"), token, "/directory"),
-            None => Self::new(url, "", ""),
+            Some((base, token)) => Self::new(&format!("{base}/r/"), token, "/directory", SHORT_LINE),
+            None => Self::new(url, "", "", SHORT_LINE),
         }
     }
 
@@ -48,14 +60,14 @@ impl Typed {
         self.lines.iter().flatten().map(|group| group.text.chars().count()).sum()
     }
 
-    fn new(before: &str, grouped: &str, after: &str) -> Self {
+    fn new(before: &str, grouped: &str, after: &str, line: usize) -> Self {
         let characters: Vec<char> = grouped.chars().collect();
         let groups: Vec<Group> = (1..)
             .zip(characters.chunks(GROUP))
             .map(|(number, characters)| Group { number, text: characters.iter().collect() })
             .collect();
-        let hints = groups.iter().flat_map(hints).collect();
-        let lines = groups.chunks(LINE).map(<[Group]>::to_vec).collect();
+        let hints = ALIKE.iter().filter_map(|(c, name)| hint(*c, name, &groups)).collect();
+        let lines = groups.chunks(line).map(<[Group]>::to_vec).collect();
         Self {
             text: format!("{before}{grouped}{after}"),
             before: before.to_owned(),
@@ -66,22 +78,11 @@ impl Typed {
     }
 }
 
-fn hints(group: &Group) -> impl Iterator<Item = String> + use<'_> {
-    group.text.chars().filter_map(move |c| Some(format!("group {}: {c} is {}", group.number, name(c)?)))
-}
-
-/// The name of a character that is easily taken for another.
-const fn name(c: char) -> Option<&'static str> {
-    match c {
-        '0' => Some("the digit zero"),
-        'O' => Some("the capital letter O"),
-        '1' => Some("the digit one"),
-        'l' => Some("the small letter L"),
-        'I' => Some("the capital letter i"),
-        '-' => Some("a hyphen"),
-        '_' => Some("an underscore"),
-        _ => None,
-    }
+/// Where a character is, if anywhere.
+fn hint(c: char, name: &str, groups: &[Group]) -> Option<String> {
+    let places = groups.iter().filter(|group| group.text.contains(c)).map(|group| group.number.to_string());
+    let places = places.collect::<Vec<_>>().join(", ");
+    (!places.is_empty()).then(|| format!("{c} is {name} (group {places})"))
 }
 
 #[cfg(test)]
@@ -92,16 +93,14 @@ mod tests {
 
     #[test]
     fn characters_that_are_taken_for_others_are_named_by_group() {
-        let typed = Typed::text("abcdO0xl-");
-        assert_eq!(
-            typed.hints,
-            [
-                "group 2: O is the capital letter O",
-                "group 2: 0 is the digit zero",
-                "group 2: l is the small letter L",
-                "group 3: - is a hyphen"
-            ]
-        );
+        let typed = Typed::text("abcdO0xl-0ab");
+        let expected = [
+            "0 is the digit zero (group 2, 3)",
+            "O is the capital letter O (group 2)",
+            "l is the small letter L (group 2)",
+            "- is a hyphen (group 3)",
+        ];
+        assert_eq!(typed.hints, expected);
     }
 
     #[test]

@@ -77,6 +77,20 @@ fn only_a_client_with_a_key_of_its_own_is_rebound() {
 }
 
 #[test]
+fn a_rebinding_says_what_else_is_dead_and_what_the_client_needs() {
+    let desk = world().desk("officer");
+    let (_, id) = world().registered_account(&json!({"mode": "any"}));
+    let _ = desk.json(&["registrations", "link", &id]);
+    let told = desk.text(&["registrations", "rebind", &id, "--reason", "disk died"]);
+    for part in
+        ["needs a new account key", &format!("registrations link {id}"), "HMAC key", "status       pending since"]
+    {
+        assert!(told.contains(part), "no {part} in\n{told}");
+    }
+    assert_eq!(desk.json(&["registrations", "show", &id])["directory_link"], Value::Null);
+}
+
+#[test]
 fn the_answer_that_was_lost_is_told_with_what_became_of_it() {
     let world = fragile_world();
     let desk = world.desk("officer");

@@ -3,7 +3,13 @@
 use acme::time::Timestamp;
 
 use super::{Desk, create, show, status};
-use crate::{cli::when, cm::external_account_key::Wish, error::Failure, output::Answer, sheet::Reserved};
+use crate::{
+    cli::when,
+    cm::{external_account_key::Wish, registration::View},
+    error::Failure,
+    output::Answer,
+    sheet::Reserved,
+};
 
 /// How the key is exchanged.
 #[derive(Debug, clap::Args)]
@@ -39,9 +45,12 @@ pub(crate) struct Rebinding {
 pub(super) async fn rotate(arguments: Rotation, desk: &Desk) -> Result<Answer, Failure> {
     let Rotation { id, overlap, until, recipes } = arguments;
     let wish = Wish { overlap, not_after: until.map(|time| time.to_string()), rebind: None };
-    let title = |id: &str, previous: Option<&str>| match previous {
-        Some(until) => format!("{id} has a new external account key; the one before goes on until {until}"),
-        None => format!("{id} has a new external account key; the one before is dead"),
+    let title = |_: &View, now: &View| {
+        let id = &now.id;
+        match now.eab.as_ref().and_then(|eab| eab.previous_until.as_deref()) {
+            Some(until) => format!("{id} has a new external account key; the one before goes on until {until}"),
+            None => format!("{id} has a new external account key; the one before is dead"),
+        }
     };
     draw(&id, &wish, &recipes, title, desk).await
 }
@@ -50,10 +59,15 @@ pub(super) async fn rotate(arguments: Rotation, desk: &Desk) -> Result<Answer, F
 pub(super) async fn rebind(arguments: Rebinding, desk: &Desk) -> Result<Answer, Failure> {
     let Rebinding { id, reason, until, recipes } = arguments;
     let wish = Wish { overlap: None, not_after: until.map(|time| time.to_string()), rebind: Some(reason) };
-    let title = |id: &str, _: Option<&str>| {
+    let title = |before: &View, now: &View| {
+        let id = &now.id;
+        let link = match before.directory_link {
+            Some(_) => format!("\nIts directory URL is dead too; draw another one with: registrations link {id}"),
+            None => String::new(),
+        };
         format!(
             "{id} waits for its client again: the account key it had is withdrawn for good, and its certificates stay.\n\
-             The client needs a new account key: where it keeps one, remove it first"
+             The client needs a new account key: where it keeps one, remove it first{link}"
         )
     };
     draw(&id, &wish, &recipes, title, desk).await
@@ -63,7 +77,7 @@ async fn draw(
     id: &str,
     wish: &Wish,
     recipes: &create::Recipes,
-    title: impl Fn(&str, Option<&str>) -> String,
+    title: impl Fn(&View, &View) -> String,
     desk: &Desk,
 ) -> Result<Answer, Failure> {
     let (settings, cm) = desk.open()?;
@@ -71,7 +85,5 @@ async fn draw(
     let before = show::find(id, &cm).await?.view;
     let sheet = recipes.sheet.as_deref().map(Reserved::new).transpose()?;
     let drawn = cm.draw_external_account_key(&before, wish).await?;
-    let previous = drawn.view.eab.as_ref().and_then(|eab| eab.previous_until.as_deref());
-    let title = title(&drawn.view.id, previous);
-    create::shown(&title, &drawn, &recipes.clients, sheet, &settings, &cm).await
+    create::shown(&title(&before, &drawn.view), &drawn, &recipes.clients, sheet, &settings, &cm).await
 }
