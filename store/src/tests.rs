@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use acme::{
+    authorization::AuthorizationStatus,
     certificate::CertificateId,
-    challenge::ChallengeKind,
+    challenge::{self, ChallengeKind, Token},
     identifier::Identifier,
     ids::{IdempotencyKey, RealmName},
     order::{CsrDigest, Progress},
     problem::{Problem, ProblemKind},
+    waiver::Waived,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -259,6 +261,30 @@ async fn what_an_account_has_proven_is_found_by_identifier_the_latest_first() {
     let identifier = Identifier::parse_dns("a.test").unwrap();
     let first = store.proven(&endpoint(), &account("reg_1"), &identifier, 1).await.unwrap();
     assert_eq!(first[0].value, proven_at("a2", 30));
+}
+
+#[tokio::test]
+async fn what_is_waived_is_valid_and_among_no_proofs() {
+    let (store, memory) = store();
+    let was = authorization("a1");
+    let by = Waived {
+        waiver: "wav_1".parse().unwrap(),
+        proposed_by: String::from("anna"),
+        decided_by: String::from("bert"),
+        reason: String::from("no port 80"),
+        address: "192.0.2.44".parse().unwrap(),
+        client_certificate: None,
+    };
+    let challenge = challenge::waived(&[], &was.identifier, Token::from_random([7; 32]), NOW, by);
+    let waived = Authorization { challenges: vec![challenge], ..was };
+    commit(&store, |commit| commit.create_authorization(waived.clone(), after(60))).await.unwrap();
+    let stored = read(&store, "a1").await;
+    assert_eq!((stored.value.status(NOW), &stored.value), (AuthorizationStatus::Valid, &waived));
+    assert_eq!(proven(&store, "reg_1", "a.test").await, [""; 0]);
+    let revoked = waived.revoke(NOW).unwrap();
+    commit(&store, |commit| commit.update_authorization(&stored, revoked, after(60))).await.unwrap();
+    assert_eq!(store.sweep(after(60), 9).await, Ok(1));
+    assert_eq!(number_of_keys(&memory).await, 0, "nothing of it is left in an index");
 }
 
 #[tokio::test]

@@ -281,3 +281,39 @@ fn a_profile_that_does_not_list_the_method_takes_no_waiver() {
     let (client, _, _) = waived(&world, "strict.test", &from(HERE), MONTHS);
     assert_eq!(client.order(&["a.strict.test"]).object["status"], "pending");
 }
+
+#[test]
+fn caa_records_that_forbid_end_an_order_that_rests_on_a_waiver() {
+    let (client, _, _) = waived(&WORLD, "caa-waived.test", &from(HERE), MONTHS);
+    let table = [
+        ("other.caa-waived.test", "ca.other.test", "no issue property names this certificate authority"),
+        ("methods.caa-waived.test", "ca.sandbox.test; validationmethods=http-01,waived", "does not list waived"),
+    ];
+    for (name, value, words) in table {
+        let policies = json!([{"flags": 0, "tag": "issue", "value": value}]);
+        let _ = client.site().control("/add-caa", &json!({"host": format!("{name}."), "policies": policies}));
+        let order = client.order(&[name]);
+        assert_eq!(order.object["status"], "ready", "{name}");
+        let _ = client.finalize(&order, &Csr::for_names(&[name]).text(&Key::p256())).expect(200);
+        let error = client.wait(&order, "invalid").object["error"].clone();
+        assert_eq!(error["type"], "urn:ietf:params:acme:error:caa", "{error}");
+        assert!(error["detail"].as_str().unwrap().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn clients_are_asked_for_certificates_as_soon_as_the_settings_say_so() {
+    let world = World::start_waiving(&[]);
+    let device = Device::new(&world.site().dir, "device");
+    let evidence = json!({"clientCertificates": [device.digest]});
+    let (client, _, _) = waived(&world, "reload.test", &evidence, MONTHS);
+    let client = client.showing(device.shown());
+    assert_eq!(client.order(&["a.reload.test"]).object["status"], "pending", "nobody asked");
+    let file = world.site().settings_file();
+    let settings = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, settings.replace("[server]\n", "[server]\nclient_certificates = \"request\"\n")).unwrap();
+    world.signal_gateway("HUP");
+    let _ = wait_for("an order that is ready", Duration::from_secs(20), || {
+        (client.order(&["b.reload.test"]).object["status"] == "ready").then_some(())
+    });
+}

@@ -83,6 +83,18 @@ fn an_unknown_tag_forbids_if_it_is_critical_and_says_nothing_otherwise() {
 }
 
 #[test]
+fn a_proof_that_is_waived_is_in_no_list_of_methods() {
+    let identities = [US.to_owned()];
+    let waived = Issuance { identities: &identities, account_url: ACCOUNT, method: None, is_wildcard: false };
+    let by = |value: &str| judge(&[property(0, "issue", value)], &waived);
+    assert_eq!(why(by(US)), "by issue");
+    for methods in ["http-01", "waived", "ca-waived", "http-01,dns-01,waived", ""] {
+        let refused = by(&format!("{US}; validationmethods={methods}")).unwrap_err();
+        assert_eq!(refused, Forbidden::OtherMethod(Tag::Issue, "waived"), "{methods}");
+    }
+}
+
+#[test]
 fn accounts_and_methods_that_a_property_names_are_binding() {
     let table = [
         (format!("{US}; accounturi={ACCOUNT}"), "by issue"),

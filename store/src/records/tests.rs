@@ -135,8 +135,11 @@ fn records_are_read_and_written_as_ever() {
             {"perspective": "local", "source": "", "target": "192.0.2.1:80", "at": "2026-11-22T10:00:00Z"}}}),
         json!({"invalid": {"at": "2026-11-22T10:00:00Z",
             "problem": {"kind": "connection", "detail": "no"}}}),
+        json!({"waived": {"at": "2026-11-22T10:00:00Z", "waived": {
+            "waiver": "wav_1", "proposed_by": "anna", "decided_by": "bert", "reason": "no port 80", "address": "192.0.2.44",
+            "client_certificate": "0a".repeat(32)}}}),
     ];
-    for (kind, state) in ["http-01", "dns-01", "http-01", "dns-01"].into_iter().zip(states) {
+    for (kind, state) in ["http-01", "dns-01", "http-01", "dns-01", "http-01"].into_iter().zip(states) {
         same_both_ways::<Authorization>(&json!({
             "id": "a1", "endpoint": "open", "account": "reg_1", "identifier": {"type": "ip", "value": "192.0.2.1"},
             "challenges": [{"kind": kind, "token": "t", "state": state}], "expires": "2026-11-23T10:00:00Z",
