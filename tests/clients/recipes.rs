@@ -1,4 +1,4 @@
-//! The recipes that an officer gets with a new external account key, as they stand: what `acme-officer` prints is
+//! The recipes that an officer gets with a new external account key or directory URL, as they stand: what `acme-officer` prints is
 //! what runs here. Only where clients keep things and which ports they use comes from outside, as it does on any machine
 //! that has settings of its own.
 //!
@@ -6,6 +6,7 @@
 
 use std::{fs, path::Path};
 
+use serde_json::json;
 use tests::{desk::Desk, world::World};
 
 use super::{
@@ -21,28 +22,18 @@ use super::{
 pub(crate) fn printed(world: &World) -> Lane<'_> {
     Lane::new(world, "recipes", 24)
         .with(CERTBOT, "the officer's recipe", |lane| {
-            let name = "certbot.recipes.test";
-            let folder = lane.dir.display();
-            let settings = format!(
-                "config-dir = {folder}/config\nwork-dir = {folder}/work\nlogs-dir = {folder}/logs\nnon-interactive = true\n\
-                 http-01-address = {}\nhttp-01-port = {}\n",
-                lane.address,
-                lane.http_01_port()
-            );
-            let home = lane.dir.join("home/letsencrypt");
-            fs::create_dir_all(&home).map_err(|error| format!("{}: {error}", home.display()))?;
-            write(&home.join("cli.ini"), &settings)?;
-            run(lane, &recipe(lane, "certbot", name)?, "certbot", "")?;
-            certbot::check(lane, name, &[&format!("DNS:{name}")])
+            by_certbot(lane, &recipe(lane, "certbot", "certbot.recipes.test")?, "certbot.recipes.test")
+        })
+        .with(CERTBOT, "the officer's recipe for a directory URL", |lane| {
+            let name = "linked.certbot.recipes.test";
+            by_certbot(lane, &recipe_of_link(lane, "certbot", name)?, name)
         })
         .with(LEGO, "the officer's recipe", |lane| {
-            let name = "lego.recipes.test";
-            let places =
-                format!("--path {}/lego --http.port {}:{}", lane.dir.display(), lane.address, lane.http_01_port());
-            run(lane, &recipe(lane, "lego", name)?, "lego", &places)?;
-            let file = |end: &str| lane.dir.join("lego/certificates").join(format!("{name}{end}"));
-            openssl::verify(lane, &file(".crt"), &file(".issuer.crt"))?;
-            openssl::shows(lane, &file(".crt"), &[&format!("DNS:{name}")])
+            by_lego(lane, &recipe(lane, "lego", "lego.recipes.test")?, "lego.recipes.test", "lego")
+        })
+        .with(LEGO, "the officer's recipe for a directory URL", |lane| {
+            let name = "linked.lego.recipes.test";
+            by_lego(lane, &recipe_of_link(lane, "lego", name)?, name, "lego-linked")
         })
         .with(MOD_MD, "the officer's recipe", |lane| {
             let name = "httpd.recipes.test";
@@ -73,12 +64,48 @@ pub(crate) fn printed(world: &World) -> Lane<'_> {
         })
 }
 
+fn by_certbot(lane: &Lane<'_>, recipe: &str, name: &str) -> Result<(), Failure> {
+    let folder = lane.dir.display();
+    let settings = format!(
+        "config-dir = {folder}/config\nwork-dir = {folder}/work\nlogs-dir = {folder}/logs\nnon-interactive = true\n\
+         http-01-address = {}\nhttp-01-port = {}\n",
+        lane.address,
+        lane.http_01_port()
+    );
+    let home = lane.dir.join("home/letsencrypt");
+    fs::create_dir_all(&home).map_err(|error| format!("{}: {error}", home.display()))?;
+    write(&home.join("cli.ini"), &settings)?;
+    run(lane, recipe, "certbot", "")?;
+    certbot::check(lane, name, &[&format!("DNS:{name}")])
+}
+
+fn by_lego(lane: &Lane<'_>, recipe: &str, name: &str, folder: &str) -> Result<(), Failure> {
+    let folder = lane.dir.join(folder);
+    let places = format!("--path {} --http.port {}:{}", folder.display(), lane.address, lane.http_01_port());
+    run(lane, recipe, "lego", &places)?;
+    let file = |end: &str| folder.join("certificates").join(format!("{name}{end}"));
+    openssl::verify(lane, &file(".crt"), &file(".issuer.crt"))?;
+    openssl::shows(lane, &file(".crt"), &[&format!("DNS:{name}")])
+}
+
 /// Registers a client for this name, as an officer does; answers the recipe that she is shown.
 fn recipe(lane: &Lane<'_>, client: &str, name: &str) -> Result<String, Failure> {
     lane.resolve(&[name]);
     let desk: Desk = lane.world.desk("officer").trusting(&lane.ca_file());
     let allow = format!("exact:{name}");
-    let shown = desk.text(&["registrations", "create", "--owner", "recipes", "--allow", &allow, "--recipe", client]);
+    last_of(&desk.text(&["registrations", "create", "--owner", "recipes", "--allow", &allow, "--recipe", client]))
+}
+
+/// The same for a client that gets a directory URL of its own.
+fn recipe_of_link(lane: &Lane<'_>, client: &str, name: &str) -> Result<String, Failure> {
+    lane.resolve(&[name]);
+    let desk: Desk = lane.world.desk("officer").trusting(&lane.ca_file());
+    let rule = json!({"mode": "listed", "rules": [{"type": "dns", "match": "exact", "value": name}]});
+    let registration = lane.world.officer().preregister(&json!({"allowedIdentifiers": rule}));
+    last_of(&desk.text(&["registrations", "link", &registration.id, "--recipe", client]))
+}
+
+fn last_of(shown: &str) -> Result<String, Failure> {
     // The recipe is what comes last, below its title.
     let (_, last) = shown.trim_end().rsplit_once("\n\n").ok_or("nothing was shown")?;
     let lines: Vec<&str> = last.lines().skip(1).filter_map(|line| line.strip_prefix("  ")).collect();

@@ -44,15 +44,15 @@ pub(super) async fn page(
 ) -> Result<HttpResponse, Failure> {
     let view = &registration.view;
     let directory_url = where_clients_begin(&console.settings, &console.cm).await;
-    let ingredients = ingredients(view, directory_url, &console.settings)?;
+    let (ingredients, key) = ingredients(view, directory_url, &console.settings)?;
     let recipes = recipes::all(&ingredients);
     Ok(answer::page(&Page {
         frame: Frame::new(console, "registrations", title),
         done,
         id: view.id.clone(),
         directory_url: ingredients.directory_url,
-        key_id: ingredients.key_id,
-        hmac_key: ingredients.hmac_key,
+        key_id: key.id,
+        hmac_key: key.hmac,
         recipes,
     }))
 }

@@ -17,7 +17,7 @@ use crate::{
     },
     error::Failure,
     output::{Answer, snake_case},
-    recipes::{self, Client, Ingredients},
+    recipes::{self, Client, Ingredients, Key},
     settings::Settings,
     sheet::{Reserved, Sheet},
 };
@@ -213,20 +213,19 @@ pub(super) async fn shown(
 ) -> Result<Answer, Failure> {
     let view = &registration.view;
     let directory_url = where_clients_begin(settings, cm).await;
-    let ingredients = ingredients(view, directory_url.clone(), settings)?;
-    let clients = if clients.is_empty() { &Client::ALL[..] } else { clients };
+    let (ingredients, key) = ingredients(view, directory_url.clone(), settings)?;
     let text = format!(
         "{title}\n\n{}\n\nThe external account key. It is shown now and never again:\n  key id     {}\n  HMAC key   {}\n  \
          directory  {}\n\n{}",
         show::described(view),
-        ingredients.key_id,
-        ingredients.hmac_key,
+        key.id,
+        key.hmac,
         ingredients.directory_url,
-        recipes::text(clients, &ingredients),
+        recipes::text(wanted(clients), &ingredients),
     );
     let page = Sheet::of_key(view, &ingredients.directory_url, ingredients.ca_file.clone());
     let aside = sheet.zip(page).map(|(sheet, page)| sheet.write(&page.html())).unwrap_or_default();
-    Ok(Answer { aside, ..Answer::new(text, with_key(&registration.json, &ingredients.hmac_key, directory_url)) })
+    Ok(Answer { aside, ..Answer::new(text, with_key(&registration.json, &key.hmac, directory_url)) })
 }
 
 /// The directory that clients are told to use, if it is known. A key is shown only once: that the realm cannot be
@@ -246,17 +245,25 @@ pub(crate) fn ingredients(
     view: &View,
     directory_url: Option<String>,
     settings: &Settings,
-) -> Result<Ingredients, Failure> {
+) -> Result<(Ingredients, Key), Failure> {
     let (Some(eab), Some(secret)) = (&view.eab, &view.eab_secret) else {
         return Err(Failure::Broken(format!("the CM gave no external account key with {}", view.id)));
     };
-    Ok(Ingredients {
-        directory_url: directory_url.unwrap_or_else(|| "DIRECTORY-URL".to_owned()),
-        key_id: eab.kid.clone(),
-        hmac_key: secret.hmac_key.clone(),
-        name: example(&view.allowed_identifiers),
-        ca_file: settings.acme_ca_file.as_ref().map(|file| file.display().to_string()),
-    })
+    let key = Key { id: eab.kid.clone(), hmac: secret.hmac_key.clone() };
+    let directory_url = directory_url.unwrap_or_else(|| "DIRECTORY-URL".to_owned());
+    Ok((ingredients_of(view, directory_url, Some(key.clone()), settings), key))
+}
+
+/// The same for a directory URL, with or without a key.
+pub(super) fn ingredients_of(view: &View, directory_url: String, key: Option<Key>, settings: &Settings) -> Ingredients {
+    let name = example(&view.allowed_identifiers);
+    let ca_file = settings.acme_ca_file.as_ref().map(|file| file.display().to_string());
+    Ingredients { directory_url, key, name, ca_file }
+}
+
+/// The clients whose recipes are shown: all, if none is named.
+pub(super) const fn wanted(clients: &[Client]) -> &[Client] {
+    if clients.is_empty() { &Client::ALL } else { clients }
 }
 
 /// The registration with its key under `eab`, where the key's id is.

@@ -1,8 +1,6 @@
 //! `registrations link` and `unlink`: directory URLs that bind by themselves, for devices that have no fields for an
 //! external account key.
 
-use std::path::PathBuf;
-
 use acme::time::Timestamp;
 use serde_json::Value;
 
@@ -16,6 +14,7 @@ use crate::{
     },
     error::Failure,
     output::{Answer, snake_case},
+    recipes,
     settings::Settings,
     sheet::{Reserved, Sheet},
 };
@@ -34,9 +33,8 @@ pub(crate) struct Arguments {
     /// The URL binds until this time; accounts that were bound by it stay
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     until: Option<Timestamp>,
-    /// Write a page for the person at the machine, to print: what to type, and a QR code of the directory URL
-    #[arg(long, value_name = "FILE")]
-    sheet: Option<PathBuf>,
+    #[command(flatten)]
+    recipes: create::Recipes,
 }
 
 /// Draws one.
@@ -44,13 +42,21 @@ pub(super) async fn link(arguments: Arguments, desk: &Desk) -> Result<Answer, Fa
     let (settings, cm) = desk.open()?;
     cm.must_offer_directory_links().await?;
     let before = show::find(&arguments.id, &cm).await?.view;
-    let sheet = arguments.sheet.as_deref().map(Reserved::new).transpose()?;
+    let sheet = arguments.recipes.sheet.as_deref().map(Reserved::new).transpose()?;
     let wish = Wish { overlap: arguments.overlap, not_after: arguments.until.map(|time| time.to_string()) };
     let drawn = cm.draw_directory_link(&before, &wish).await?;
     let url = url(&drawn.view, &settings, &cm).await?;
     let previous = drawn.view.directory_link.as_ref().and_then(|link| link.previous_until.as_deref());
     let previous = previous.map(|until| format!("\nThe one before it goes on until {until}.")).unwrap_or_default();
-    let text = format!("{} has a new directory URL.{previous}\n\n{}", drawn.view.id, told(&url));
+    let text = format!(
+        "{} has a new directory URL.{previous}\n\n{}\n\nOn a computer it goes where the server goes:\n\n{}",
+        drawn.view.id,
+        told(&url),
+        recipes::text(
+            create::wanted(&arguments.recipes.clients),
+            &create::ingredients_of(&drawn.view, url.clone(), None, &settings)
+        ),
+    );
     let page = sheet_of(&drawn.view, &url, &settings);
     let aside = sheet.map(|sheet| sheet.write(&page.html())).unwrap_or_default();
     Ok(Answer { aside, ..Answer::new(text, with_url(&drawn.json, &url)) })
@@ -80,8 +86,9 @@ pub(crate) async fn url(view: &View, settings: &Settings, cm: &Cm) -> Result<Str
         return Err(Failure::Broken(format!("the CM gave no directory token with {}", view.id)));
     };
     let directory = create::where_clients_begin(settings, cm).await;
-    let base = directory.as_deref().and_then(|url| url.trim_end_matches('/').strip_suffix(DIRECTORY));
-    Ok(token.directory_url(base.unwrap_or("https://HOST/acme/ENDPOINT")))
+    let directory = directory.as_deref().unwrap_or("https://HOST/acme/ENDPOINT").trim_end_matches('/');
+    // The gateway's directory is found without its last segment too.
+    Ok(token.directory_url(directory.strip_suffix(DIRECTORY).unwrap_or(directory)))
 }
 
 /// The page for the person at the machine.
@@ -96,10 +103,8 @@ pub(crate) fn told(url: &str) -> String {
     format!(
         "The directory URL. It is shown now and never again:\n  {url}\n\n\
          On a printer, a NAS or a phone system, type it where the device asks for the ACME server, the ACME directory or\n\
-         the CA's URL. Leave key id and HMAC key (EAB) empty. On a computer it goes where the server goes:\n\n  \
-         certbot certonly --standalone --server {url} -d NAME\n  \
-         lego --server {url} --http --domains NAME run\n\n\
-         Whoever knows the URL can bind an account to this registration: hand it on like a password."
+         the CA's URL. Leave key id and HMAC key (EAB) empty. Whoever knows the URL can bind an account to this\n\
+         registration: hand it on like a password."
     )
 }
 
@@ -129,7 +134,11 @@ pub(super) async fn add_to(
     };
     match drawn.await {
         Ok((drawn, url)) => {
-            answer.text = format!("{}\n\n{}", answer.text, told(&url));
+            answer.text = format!(
+                "{}\n\n{}\nIn the recipes above it takes the place of the directory, and what is said of the key is left out.",
+                answer.text,
+                told(&url)
+            );
             if let (Some(members), Some(link)) = (answer.json.as_object_mut(), drawn.json.get("directoryLink")) {
                 members.insert("directory_link".to_owned(), snake_case(link));
                 members.insert("version".to_owned(), drawn.view.version.into());
