@@ -61,6 +61,8 @@ pub(super) static UNAUTHORIZED: Page = Page {
         "If it speaks of the account, ask whoever registered the device whether it is still active.",
         "If it speaks of the key id or key for signing up, enter both again exactly as you were given them; they \
          often work once only.",
+        "If it speaks of a waiver, let the device order again. If it then has to prove names that it did not have to prove \
+        before, ask whoever registered it.",
         "If it speaks of a URL, compare the server address in the device with the one you were given.",
     ],
     ask: &[Whom::Officer, Whom::Operator],
