@@ -232,7 +232,24 @@ fn accounts_of_a_shared_link_keep_to_the_list_of_their_parent_and_are_held_with_
 }
 
 #[test]
-fn a_key_in_use_elsewhere_and_terms_are_as_without_a_link() {
+fn after_a_rebinding_only_a_new_link_leads_to_the_account_that_was() {
+    let (id, first) = linked(world(), &["--allow", "suffix:rebound.linked.test"]);
+    let (mut lost, created) = register(world(), &first);
+    let account = created.expect(201).location();
+    let _ = world().desk("officer").text(&["registrations", "rebind", &id, "--reason", "the mainboard died"]);
+    let _ = register(world(), &first).1.assert_refused(403, "unauthorized");
+    let second = another(world(), &id, &[]);
+    wait_for("the withdrawal", AT_ONCE, || {
+        let told = register_with(&mut lost, &second, &json!({}));
+        (told.status != 200).then(|| told.assert_refused(400, "badPublicKey"))
+    });
+    let (client, told) = register(world(), &second);
+    assert_eq!(told.expect(201).location(), account);
+    let _ = client.issue(&["p1.rebound.linked.test"]);
+}
+
+#[test]
+fn a_key_in_use_elsewhere_and_a_weak_key_are_as_without_a_link() {
     let (_, url) = linked(world(), &["--allow", "suffix:others.linked.test"]);
     let weak = world().client_with("registered", Key::generate(tests::key::Kind::Rsa(1024)));
     let new_account = url.replace("/directory", "/new-account");
