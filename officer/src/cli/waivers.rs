@@ -141,7 +141,7 @@ async fn propose(proposing: Proposing, cm: &Cm) -> Result<Answer, Failure> {
 }
 
 /// Whether a waiver can have an effect. An empty list means the realm's default profile.
-async fn counts_for_some_profile(cm: &Cm, allowed: &[String]) -> Result<bool, Failure> {
+pub(crate) async fn counts_for_some_profile(cm: &Cm, allowed: &[String]) -> Result<bool, Failure> {
     let takes_waivers = |profile: &Value| {
         let methods = profile.pointer("/validation/methods").and_then(Value::as_array);
         methods.is_some_and(|methods| methods.iter().any(|method| method == METHOD))

@@ -1,13 +1,14 @@
 //! Requests that wait for a person, and her decision. The CM sees to it that nobody decides about a
 //! registration that she created.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, http::StatusCode};
 use askama::Template;
 
 use super::{
     Console,
     answer::{self, Frame},
     fields::Fields,
+    mistakes::Mistakes,
     table::Table,
     waivers,
 };
@@ -25,6 +26,7 @@ const REQUESTS_MAX: usize = 50;
 struct Page<'a> {
     frame: Frame<'a>,
     is_done: bool,
+    mistakes: Mistakes,
     waiting: Vec<Waiting>,
     has_more: bool,
     /// Proposed waivers, where the CM has them.
@@ -35,27 +37,36 @@ struct Page<'a> {
 struct Waiting {
     id: String,
     registration: String,
+    /// The field for why it is rejected.
+    reason_field: String,
     facts: Vec<(&'static str, String)>,
 }
 
 /// All that waits.
 pub(super) async fn list(console: &Console, query: &Fields) -> Result<HttpResponse, Failure> {
+    let is_done = query.text("done").is_some();
+    Ok(answer::page(&Page { is_done, ..made(console).await? }))
+}
+
+async fn made(console: &Console) -> Result<Page<'_>, Failure> {
     let list = console.cm.requests("pending-approval", REQUESTS_MAX).await?;
-    let waiting = approvals::waiting(&console.cm, &list.items).await?.into_iter().map(|one| {
+    let waiting = approvals::waiting(&console.cm, &list.items).await?.into_iter().enumerate().map(|(place, one)| {
         // What the page shows by itself is left out.
         let facts = approvals::facts(&one).into_iter();
         let facts =
             facts.filter(|(name, value)| !["request", "status", "registration"].contains(name) && !value.is_empty());
         let facts = facts.map(|(name, value)| (name, shown(&value))).collect();
-        Waiting { id: one.request.id, registration: one.request.registration, facts }
+        let reason_field = format!("reason-{}", place.saturating_add(1));
+        Waiting { id: one.request.id, registration: one.request.registration, reason_field, facts }
     });
-    Ok(answer::page(&Page {
+    Ok(Page {
         frame: Frame::new(console, "approvals", "Approvals"),
-        is_done: query.text("done").is_some(),
+        is_done: false,
+        mistakes: Mistakes::default(),
         waiting: waiting.collect(),
         has_more: !list.complete,
         waivers: waivers::table(console, "Proposed waivers of challenges", None, Some("proposed")).await,
-    }))
+    })
 }
 
 /// Lets the certificate be issued.
@@ -65,8 +76,17 @@ pub(super) async fn approve(console: &Console, id: &str, form: &Fields) -> Resul
 
 /// Refuses the certificate; the client reads the reason.
 pub(super) async fn reject(console: &Console, id: &str, form: &Fields) -> Result<HttpResponse, Failure> {
-    let reason = status::reason(form.text("reason").unwrap_or_default()).map_err(Failure::Usage)?;
-    decide(console, id, "reject", [("reason", Some(&reason)), ("comment", form.text("comment"))]).await
+    match status::reason(form.text("reason").unwrap_or_default()) {
+        Ok(reason) => {
+            decide(console, id, "reject", [("reason", Some(&reason)), ("comment", form.text("comment"))]).await
+        }
+        Err(why) => {
+            let mut page = made(console).await?;
+            let field = page.waiting.iter().find(|one| one.id == id).map(|one| one.reason_field.clone());
+            page.mistakes.add(field.unwrap_or_else(|| "content".to_owned()), format!("Say why: {why}."));
+            Ok(answer::with_status(StatusCode::BAD_REQUEST, &page))
+        }
+    }
 }
 
 async fn decide(

@@ -1,6 +1,6 @@
 //! Certificates: found, looked at, revoked, and a hold taken away.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, http::StatusCode};
 use askama::Template;
 use clap::ValueEnum as _;
 
@@ -8,6 +8,7 @@ use super::{
     Console,
     answer::{self, Frame},
     fields::Fields,
+    mistakes::Mistakes,
     table::{Cell, Found, Table},
 };
 use crate::{
@@ -37,7 +38,9 @@ struct ListPage<'a> {
     identifier: &'a str,
     serial: &'a str,
     ending_before: &'a str,
-    table: Table,
+    mistakes: Mistakes,
+    /// Nothing if the question has a mistake.
+    table: Option<Table>,
 }
 
 #[derive(Template)]
@@ -49,7 +52,9 @@ struct OnePage<'a> {
     registration: Option<String>,
     /// Whether something was just done.
     is_done: bool,
-    reasons: Vec<&'static str>,
+    mistakes: Mistakes,
+    /// Why it can be revoked, and which reason was chosen.
+    reasons: Vec<(&'static str, bool)>,
     facts: Vec<(&'static str, String)>,
 }
 
@@ -57,6 +62,9 @@ struct OnePage<'a> {
 pub(super) async fn list(console: &Console, query: &Fields) -> Result<HttpResponse, Failure> {
     let text = |name: &str| query.text(name).unwrap_or_default();
     let owned = |name: &str| query.text(name).map(str::to_owned);
+    let mut mistakes = Mistakes::default();
+    let ending_before = query.text("ending_before").map(when::parse).transpose();
+    let ending_before = ending_before.map_err(|reason| mistakes.add("ending_before", shown(&reason)));
     let search = Search {
         registration: owned("registration"),
         parent: None,
@@ -65,19 +73,26 @@ pub(super) async fn list(console: &Console, query: &Fields) -> Result<HttpRespon
         serial: owned("serial"),
         order: None,
         profile: None,
-        ending_before: query.text("ending_before").map(when::parse).transpose().map_err(Failure::Usage)?,
+        ending_before: ending_before.unwrap_or_default(),
         limit: ROWS_MAX,
     };
-    let table = table(console, "Certificates that fit", certificates::query(search), ROWS_MAX).await;
-    Ok(answer::page(&ListPage {
+    let is_right = mistakes.is_empty();
+    let table = if is_right {
+        Some(table(console, "Certificates that fit", certificates::query(search), ROWS_MAX).await)
+    } else {
+        None
+    };
+    let page = ListPage {
         frame: Frame::new(console, "certificates", "Certificates"),
         statuses: STATUSES.into_iter().map(|one| (one, one == text("status"))).collect(),
         registration: text("registration"),
         identifier: text("identifier"),
         serial: text("serial"),
         ending_before: text("ending_before"),
+        mistakes,
         table,
-    }))
+    };
+    Ok(answer::with_status(if is_right { StatusCode::OK } else { StatusCode::BAD_REQUEST }, &page))
 }
 
 /// A table of the certificates that fit; `query` is in the contract's words (section 4.5).
@@ -109,30 +124,47 @@ pub(super) async fn rows(console: &Console, query: Vec<(&'static str, String)>, 
 
 /// One certificate, and what can be done.
 pub(super) async fn one(console: &Console, id: &str, query: &Fields) -> Result<HttpResponse, Failure> {
+    let is_done = query.text("done").is_some();
+    Ok(answer::page(&OnePage { is_done, ..made(console, id, query, Mistakes::default()).await? }))
+}
+
+async fn made<'a>(console: &'a Console, id: &str, form: &Fields, mistakes: Mistakes) -> Result<OnePage<'a>, Failure> {
     let certificate = console.cm.certificate(id).await?;
+    let chosen = form.text("reason").unwrap_or_default();
     let facts = certificates::facts(&certificate).into_iter().filter(|(_, value)| !value.is_empty());
     let facts = facts.map(|(name, value)| (name, shown(&value))).collect();
     let title = format!("Certificate for {}", shown(&certificate.names()));
     let view = certificate.view;
-    Ok(answer::page(&OnePage {
+    Ok(OnePage {
         frame: Frame::new(console, "certificates", title),
         id: view.id,
         status: view.status,
         registration: view.registration,
-        is_done: query.text("done").is_some(),
-        reasons: Reason::value_variants().iter().map(|reason| reason.name()).collect(),
+        is_done: false,
+        mistakes,
+        reasons: Reason::value_variants().iter().map(|reason| (reason.name(), reason.name() == chosen)).collect(),
         facts,
-    }))
+    })
 }
 
 /// Revokes it. This cannot be taken back, unless it is a hold, so it has to be said twice.
 pub(super) async fn revoke(console: &Console, id: &str, form: &Fields) -> Result<HttpResponse, Failure> {
     let chosen = form.text("reason").unwrap_or_default();
     let reason = Reason::value_variants().iter().copied().find(|reason| reason.name() == chosen);
-    let reason = reason.ok_or_else(|| Failure::Usage("nothing was done: choose a reason".to_owned()))?;
-    if form.text("sure").is_none() {
-        return Err(Failure::Usage("nothing was done: tick that it is meant".to_owned()));
+    let mut mistakes = Mistakes::default();
+    if reason.is_none() {
+        mistakes.add("reason", "Please choose a reason.");
     }
+    if form.text("sure").is_none() {
+        mistakes.add("sure", "Please tick that it is meant.");
+    }
+    if form.text("block_key").is_some() && reason.is_some_and(|reason| reason != Reason::KeyCompromise) {
+        mistakes.add("block_key", "A key is blocked with the reason keyCompromise only.");
+    }
+    let Some(reason) = reason.filter(|_| mistakes.is_empty()) else {
+        let page = made(console, id, form, mistakes).await?;
+        return Ok(answer::with_status(StatusCode::BAD_REQUEST, &page));
+    };
     let revocation = Revocation {
         id: id.to_owned(),
         reason,

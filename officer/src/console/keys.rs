@@ -68,7 +68,7 @@ pub(super) async fn rotate(console: &Console, id: &str, form: &Fields) -> Result
         }
         None => "The registration has a new external account key; the one before is dead.".to_owned(),
     };
-    secret::page(console, format!("A new key{}", of_owner(&before)), &done, &drawn).await
+    secret::page(console, format!("A new key{}", of_owner(&before)), &done, &drawn, None).await
 }
 
 /// Withdraws the account key, and shows the external account key for the next one.
@@ -88,7 +88,7 @@ pub(super) async fn rebind(console: &Console, id: &str, form: &Fields) -> Result
     let drawn = console.cm.draw_external_account_key(&before, &wish).await?;
     let done = "The account key is withdrawn for good, and the registration waits for its client again; its certificates \
                 stay. The client needs a new account key: where it keeps one, remove it first.";
-    secret::page(console, format!("Bound anew{}", of_owner(&before)), done, &drawn).await
+    secret::page(console, format!("Bound anew{}", of_owner(&before)), done, &drawn, None).await
 }
 
 /// Draws a directory URL, and shows it.

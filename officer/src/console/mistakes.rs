@@ -1,5 +1,7 @@
 //! What is wrong with a form, field by field: a summary that has the focus, and a sentence beside each field.
 
+use std::borrow::Cow;
+
 /// What is wrong with a form; empty if nothing is.
 #[derive(Debug, Default)]
 pub(super) struct Mistakes(Vec<Mistake>);
@@ -8,15 +10,15 @@ pub(super) struct Mistakes(Vec<Mistake>);
 #[derive(Debug)]
 pub(super) struct Mistake {
     /// The field's id on the page.
-    pub(super) field: &'static str,
+    pub(super) field: Cow<'static, str>,
     /// What to do about it.
     pub(super) text: String,
 }
 
 impl Mistakes {
     /// One more.
-    pub(super) fn add(&mut self, field: &'static str, text: impl Into<String>) {
-        self.0.push(Mistake { field, text: text.into() });
+    pub(super) fn add(&mut self, field: impl Into<Cow<'static, str>>, text: impl Into<String>) {
+        self.0.push(Mistake { field: field.into(), text: text.into() });
     }
 
     pub(super) fn is_empty(&self) -> bool {

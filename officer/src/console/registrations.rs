@@ -122,7 +122,9 @@ async fn made<'a>(console: &'a Console, id: &str) -> Result<OnePage<'a>, Failure
         let caption = "Certificates of accounts that came from it";
         tables.push(certificates::table(console, caption, of_children, CERTIFICATES_MAX).await);
     }
-    tables.extend(waivers::table(console, "Its waivers of challenges", Some(&view.id), None).await);
+    let of_this = waivers::table(console, "Its waivers of challenges", Some(&view.id), None).await;
+    let propose = format!("registrations/{}/waive", view.id);
+    tables.extend(of_this.map(|table| table.further(propose, "Propose a waiver")));
     let owner = view.owner.as_deref().map(|owner| format!(" of {}", shown(owner))).unwrap_or_default();
     Ok(OnePage {
         frame: Frame::new(console, "registrations", format!("Registration{owner}")),

@@ -34,6 +34,10 @@ async fn pass(request: &HttpRequest, body: &[u8], console: &Console) -> Result<H
     if let (true, Some(entered)) = (is_get, session.enter(request.path())) {
         return Ok(answer::enter(console, entered?));
     }
+    // Browsers ask for it beside a page that names no icon, such as the one for strangers. It tells nothing.
+    if is_get && request.path() == "/favicon.ico" {
+        return Ok(answer::icon());
+    }
     let cookies = request.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok());
     session.check_cookie(cookies)?;
     let path = request.path().strip_prefix(session.at()).unwrap_or("/nowhere").trim_start_matches('/');
@@ -60,6 +64,7 @@ async fn show(console: &Console, path: &[&str], query: &Fields) -> Result<HttpRe
         ["registrations", id, "list"] => allowlist::edit(console, id, query).await,
         ["registrations", id, "key"] => keys::page(console, id, query).await,
         ["registrations", id, "revoke"] => ending::page(console, id, query).await,
+        ["registrations", id, "waive"] => waivers::propose(console, id, query).await,
         ["waivers", id] => waivers::one(console, id, query).await,
         ["certificates"] => certificates::list(console, query).await,
         ["certificates", id] => certificates::one(console, id, query).await,
@@ -90,6 +95,7 @@ async fn change(console: &Console, path: &[&str], form: &Fields) -> Result<HttpR
         ["registrations", id, "key", "rebind"] => keys::rebind(console, id, form).await,
         ["registrations", id, "link"] => keys::draw_link(console, id, form).await,
         ["registrations", id, "unlink"] => keys::end_link(console, id, form).await,
+        ["registrations", id, "waive"] => waivers::proposed(console, id, form).await,
         ["waivers", id, "approve"] => waivers::decide(console, id, Decision::Approve, form).await,
         ["waivers", id, "reject"] => waivers::decide(console, id, Decision::Reject, form).await,
         ["waivers", id, "withdraw"] => waivers::decide(console, id, Decision::Withdraw, form).await,

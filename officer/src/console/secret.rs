@@ -12,9 +12,12 @@ use super::{
 use crate::{
     cli::registrations::{
         create::{ingredients, where_clients_begin},
-        directory_link::sheet_of,
+        directory_link::{sheet_of, url},
     },
-    cm::registration::{EabSecret, Registration, View},
+    cm::{
+        directory_link::Wish,
+        registration::{EabSecret, Registration, View},
+    },
     error::Failure,
     output::shown,
     recipes,
@@ -31,6 +34,8 @@ struct Page<'a> {
     directory_url: String,
     key_id: String,
     hmac_key: String,
+    /// A directory URL that was drawn with it, or why none could be.
+    link: Option<Result<String, String>>,
     /// Titles and texts.
     recipes: Vec<(&'static str, String)>,
 }
@@ -41,6 +46,7 @@ pub(super) async fn page(
     title: String,
     done: &str,
     registration: &Registration,
+    link: Option<Result<String, String>>,
 ) -> Result<HttpResponse, Failure> {
     let view = &registration.view;
     let directory_url = where_clients_begin(&console.settings, &console.cm).await;
@@ -53,8 +59,19 @@ pub(super) async fn page(
         directory_url: ingredients.directory_url,
         key_id: key.id,
         hmac_key: key.hmac,
+        link,
         recipes,
     }))
+}
+
+/// Draws a directory URL for a registration that was just made. Its key is shown only once, so a URL that could not be drawn
+/// is told beside it.
+pub(super) async fn linked(console: &Console, view: &View) -> Result<String, String> {
+    let drawn = async {
+        let drawn = console.cm.draw_directory_link(view, &Wish::default()).await?;
+        url(&drawn.view, &console.settings, &console.cm).await
+    };
+    drawn.await.map_err(|failure| shown(&failure.to_string()))
 }
 
 #[derive(Template)]

@@ -1,5 +1,8 @@
 //! Waivers of challenges: proposed by officers, decided by approvers, taken back by either (CM contract section 4.3).
 
+use std::str::FromStr;
+
+use acme::waiver::{AddressBlock, KeyDigest};
 use actix_web::{HttpResponse, http::StatusCode};
 use askama::Template;
 
@@ -11,12 +14,15 @@ use super::{
     table::{Cell, Found, Table},
 };
 use crate::{
-    cli::{registrations::status, waivers},
-    cm::waiver::{Decision, View},
+    allowlist::Entry,
+    cli::{registrations::status, waivers, when},
+    cm::waiver::{Decision, Proposal, View},
     error::Failure,
     output::shown,
 };
 
+/// Most lines of a field; the CM takes fewer.
+const LINES_MAX: usize = 100;
 /// Most waivers of one table.
 const ROWS_MAX: usize = 50;
 
@@ -30,6 +36,106 @@ struct Page<'a> {
     is_done: bool,
     mistakes: Mistakes,
     facts: Vec<(&'static str, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "console/proposal.html")]
+struct Proposing<'a> {
+    frame: Frame<'a>,
+    registration: String,
+    form: &'a Fields,
+    mistakes: Mistakes,
+    /// Makes the form that is sent twice one proposal.
+    key: String,
+    /// Whether a profile that the registration may use takes waivers.
+    counts: bool,
+}
+
+/// The form for a proposal.
+pub(super) async fn propose(console: &Console, id: &str, query: &Fields) -> Result<HttpResponse, Failure> {
+    Ok(answer::page(&proposing(console, id, query, Mistakes::default()).await?))
+}
+
+/// Proposes it.
+pub(super) async fn proposed(console: &Console, id: &str, form: &Fields) -> Result<HttpResponse, Failure> {
+    console.cm.must_offer_waivers().await?;
+    let (proposal, mistakes) = proposal(form);
+    let Some(proposal) = proposal.filter(|_| mistakes.is_empty()) else {
+        let page = proposing(console, id, form, mistakes).await?;
+        return Ok(answer::with_status(StatusCode::BAD_REQUEST, &page));
+    };
+    let key = form.text("key").unwrap_or_default().to_owned();
+    let made = View::of(&console.cm.propose_waiver(id, &proposal, key).await?)?;
+    Ok(answer::see_other(console, &format!("waivers/{}?done=1", made.id)))
+}
+
+/// What is proposed, and what is wrong with it.
+fn proposal(form: &Fields) -> (Option<Proposal>, Mistakes) {
+    let mut mistakes = Mistakes::default();
+    let names = read::<Entry>(form, "names", &mut mistakes);
+    let addresses = read::<AddressBlock>(form, "addresses", &mut mistakes);
+    let keys = read::<KeyDigest>(form, "keys", &mut mistakes);
+    if names.is_empty() && mistakes.of("names").is_none() {
+        mistakes.add("names", "Name what need not be proven, an entry a line.");
+    }
+    if addresses.is_empty() && keys.is_empty() && mistakes.of("addresses").or(mistakes.of("keys")).is_none() {
+        mistakes.add("addresses", "Say what the client has to show: addresses, keys, or both.");
+    }
+    let until = match form.text("until").map(when::parse) {
+        Some(Ok(until)) => Some(until.to_string()),
+        Some(Err(reason)) => {
+            mistakes.add("until", shown(&reason));
+            None
+        }
+        None => {
+            mistakes.add("until", "Say when it ends, at most 398 days ahead.");
+            None
+        }
+    };
+    let reason = status::reason(form.text("reason").unwrap_or_default());
+    let reason = reason.map_err(|why| mistakes.add("reason", format!("Say why: {why}."))).ok();
+    let texts = |all: &[AddressBlock]| all.iter().map(ToString::to_string).collect();
+    let made = until.zip(reason).map(|(not_after, reason)| Proposal {
+        names,
+        addresses: texts(&addresses),
+        client_certificates: keys.iter().map(ToString::to_string).collect(),
+        not_after,
+        reason,
+    });
+    (made, mistakes)
+}
+
+/// What stands in a field, one a line.
+fn read<T: FromStr<Err: ToString>>(form: &Fields, field: &'static str, mistakes: &mut Mistakes) -> Vec<T> {
+    let lines = form.raw(field).unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut found = Vec::new();
+    for line in lines.take(LINES_MAX) {
+        match line.parse() {
+            Ok(one) => found.push(one),
+            Err(reason) => mistakes.add(field, format!("{}: {}", shown(line), shown(&T::Err::to_string(&reason)))),
+        }
+    }
+    found
+}
+
+async fn proposing<'a>(
+    console: &'a Console,
+    id: &str,
+    form: &'a Fields,
+    mistakes: Mistakes,
+) -> Result<Proposing<'a>, Failure> {
+    console.cm.must_offer_waivers().await?;
+    let view = console.cm.registration(id).await?.view;
+    let owner = view.owner.as_deref().map(|owner| format!(" for {}", shown(owner))).unwrap_or_default();
+    let drawn = || data_encoding::BASE64URL_NOPAD.encode(&rand::random::<[u8; 24]>());
+    Ok(Proposing {
+        frame: Frame::new(console, "registrations", format!("Propose a waiver{owner}")),
+        counts: waivers::counts_for_some_profile(&console.cm, &view.allowed_profiles).await?,
+        key: form.text("key").map_or_else(drawn, str::to_owned),
+        registration: view.id,
+        form,
+        mistakes,
+    })
 }
 
 /// The waivers with this status, of one registration or of all; nothing if the CM has none at all.
@@ -118,4 +224,39 @@ async fn made(console: &Console, waiver: View, mistakes: Mistakes) -> Result<Pag
         mistakes,
         facts: facts.map(|(name, value)| (name, lines(&value))).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: &str =
+        "names=suffix:a.test,no-wildcards%0Aexact:b.test&addresses=192.0.2.0/24&until=2027-03-01&reason=r";
+
+    #[test]
+    fn a_proposal_is_read_line_by_line() {
+        let (made, mistakes) = proposal(&Fields::parse(RIGHT));
+        let made = made.unwrap();
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        assert_eq!((made.names.len(), made.addresses.as_slice()), (2, &["192.0.2.0/24".to_owned()][..]));
+        assert_eq!((made.not_after.as_str(), made.reason.as_str()), ("2027-03-01T00:00:00Z", "r"));
+    }
+
+    #[test]
+    fn every_mistake_is_said_beside_its_field() {
+        for (old, new, field) in [
+            ("names=", "name=", "names"),
+            ("exact:b.test", "b.test", "names"),
+            ("addresses=192.0.2.0/24", "", "addresses"),
+            ("192.0.2.0/24", "printers", "addresses"),
+            ("addresses=192.0.2.0/24", "keys=ab", "keys"),
+            ("2027-03-01", "soon", "until"),
+            ("until=2027-03-01", "", "until"),
+            ("reason=r", "reason=+", "reason"),
+        ] {
+            let (_, mistakes) = proposal(&Fields::parse(&RIGHT.replace(old, new)));
+            let fields: Vec<&str> = mistakes.all().iter().map(|one| one.field.as_ref()).collect();
+            assert_eq!(fields, [field], "{old} as {new}: {mistakes:?}");
+        }
+    }
 }

@@ -5,15 +5,13 @@ mod governing;
 mod looking;
 mod registering;
 
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
-use tests::{binaries, client::Client, http, process::Process, response::Response, wait_for};
+use tests::{client::Client, console, http, process::Process, response::Response, wait_for};
 
 use super::{bound, created, text};
 use crate::{registration::waiting_for_approval, world};
 
-/// From the program's start to its link.
-const STARTED_WITHIN: Duration = Duration::from_secs(20);
 /// From the officer's click to its effect.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
@@ -38,15 +36,7 @@ impl Console {
 
     /// The same with settings of their own.
     fn start_with(config: &str, name: &str) -> Self {
-        let dir: PathBuf = world().site().dir.clone();
-        let log = dir.join(format!("console-{name}.log"));
-        let arguments = ["--config".to_owned(), config.to_owned(), "console".to_owned()];
-        let mut process = Process::start("console", &binaries::officer(), &arguments, &log, None);
-        let url = wait_for("the link", STARTED_WITHIN, || {
-            process.check_alive();
-            let text = fs::read_to_string(&log).unwrap_or_default();
-            text.lines().find(|line| line.starts_with("http://") && text.contains('\n')).map(str::to_owned)
-        });
+        let (process, url) = console::start_with(world(), Path::new(config), name);
         let (authority, link) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
         let link = format!("/{link}");
         let at = link.split("/enter/").next().unwrap().to_owned();
@@ -279,7 +269,8 @@ fn an_approver_decides_on_the_page_and_the_client_reads_why() {
         assert!(console.text("approvals").contains(&request) && console.text("").contains(&request));
         let path = format!("approvals/{request}/{decision}");
         if decision == "reject" {
-            let _ = console.submit("approvals", &path, &[("reason", "")]).expect(400);
+            let html = console.submit("approvals", &path, &[("reason", "")]).expect(400).text();
+            assert!(html.contains("<a href=\"#reason-") && html.contains("-mistake\">Say why"), "{html}");
         }
         let _ = console.submit("approvals", &path, &fields).expect(303);
         let order = client.wait(&order, status);
@@ -416,7 +407,7 @@ fn a_certificate_is_held_let_go_on_and_revoked_on_its_page() {
         (&[("reason", "superseded")][..], "tick that it is meant"),
         (&[("sure", "yes")], "choose a reason"),
         (&[("sure", "yes"), ("reason", "none")], "choose a reason"),
-        (&[("sure", "yes"), ("reason", "superseded"), ("block_key", "yes")], "key-compromise only"),
+        (&[("sure", "yes"), ("reason", "superseded"), ("block_key", "yes")], "with the reason keyCompromise only"),
     ] {
         let answer = console.submit(&page, &revoke, fields).expect(400);
         assert!(answer.text().contains(part), "{answer:?}");
@@ -447,7 +438,10 @@ fn an_auditor_reads_the_trail_and_can_change_nothing() {
     assert!(made < held && html.contains("urn:cm:officer:anna"), "{html}");
     let none = auditor.text(&format!("audit?subject={id}&from=2099-01-01"));
     assert!(none.contains("Nothing fits") && !none.contains("createRegistration"), "{none}");
-    assert!(auditor.page("audit?from=tomorrow").expect(400).text().contains("2026-12-04"));
+    for (page, field) in [("audit?from=tomorrow", "from"), ("certificates?ending_before=tomorrow", "ending_before")] {
+        let html = auditor.page(page).expect(400).text();
+        assert!(html.contains(&format!("id=\"{field}-mistake\"")) && html.contains("value=\"tomorrow\""), "{html}");
+    }
     let refused = auditor.submit(&page, &format!("{page}/resume"), &[]).expect(403);
     assert!(refused.text().contains("this needs another role"), "{refused:?}");
     assert_eq!(text(&world().desk("officer").json(&["registrations", "show", id]), "/status"), "suspended");

@@ -107,10 +107,17 @@ async fn create(console: &Console, draft: Draft) -> Result<HttpResponse, Failure
     let draft = draft.with_key_id();
     let key_id = draft.text("key_id").to_owned();
     let body = create::body(draft.arguments()?, &key_id)?;
-    match register(&body, &key_id, &console.cm).await {
+    let is_linked = draft.is_ticked("link");
+    let offered = if is_linked { console.cm.must_offer_directory_links().await } else { Ok(()) };
+    let registered = match offered {
+        Ok(()) => register(&body, &key_id, &console.cm).await,
+        Err(failure) => Err(failure),
+    };
+    match registered {
         Ok(created) => {
             let title = format!("Registered: {}", shown(draft.text("owner")));
-            secret::page(console, title, "The client is registered.", &created).await
+            let link = if is_linked { Some(secret::linked(console, &created.view).await) } else { None };
+            secret::page(console, title, "The client is registered.", &created, link).await
         }
         Err(Failure::Refused(refusal)) if refusal.code == TAKEN => {
             let there = console.cm.registration_of_key_id(&key_id).await?.map(|one| one.view.id).unwrap_or_default();
@@ -172,12 +179,14 @@ fn described(body: &serde_json::Value, draft: &Draft) -> Result<Vec<Fact>, Failu
     };
     let days = draft.text("days");
     let validity = if days.is_empty() { "as the profile says".to_owned() } else { format!("at most {days} days") };
+    let link = if draft.is_ticked("link") { "one of its own, for devices without fields for a key" } else { "" };
     let facts = [
         ("owner", draft.text("owner").to_owned(), Step::Who),
         ("comment", draft.text("comment").to_owned(), Step::Who),
         ("allows", allowlist::lines(&view.allowed_identifiers), Step::Names),
         ("profiles", profiles, Step::Key),
         ("validity", validity, Step::Key),
+        ("directory URL", link.to_owned(), Step::Key),
         ("binds", view.eab.as_ref().map(show::binding).unwrap_or_default(), Step::Key),
     ];
     let lines = |text: &str| text.lines().map(shown).collect::<Vec<_>>().join("\n");

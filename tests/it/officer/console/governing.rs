@@ -195,3 +195,36 @@ fn an_approver_decides_waivers_and_their_proposer_cannot() {
     assert_eq!(text(&shown, "/status"), "withdrawn");
     let _ = officer.page("waivers/wav_00000000000000000000000000").expect(404);
 }
+
+#[test]
+fn a_waiver_is_proposed_once_however_often_its_form_is_sent() {
+    let registration = created(&["--allow", "suffix:proposed.console.test"]);
+    let id = text(&registration, "/id");
+    let mut console = Console::open("officer", "proposing");
+    let page = format!("registrations/{id}/waive");
+    assert!(console.text(&format!("registrations/{id}")).contains(&format!("/{page}\"")));
+    let html = console.text(&page);
+    assert!(html.contains("No profile that this registration may use takes waivers"), "{html}");
+    let key = hidden(&html, "key");
+    let wrong = [("key", key.as_str()), ("names", "printers"), ("addresses", "here"), ("until", "soon")];
+    let html = console.submit(&page, &page, &wrong).expect(400).text();
+    for field in ["names", "addresses", "until", "reason"] {
+        assert!(html.contains(&format!("<a href=\"#{field}\">")), "no {field} in\n{html}");
+    }
+    assert!(html.contains("\nprinters</textarea>") && hidden(&html, "key") == key, "{html}");
+    let names = "suffix:proposed.console.test,no-wildcards";
+    let right = [
+        ("key", key.as_str()),
+        ("names", names),
+        ("addresses", "192.0.2.0/24"),
+        ("until", "2027-03-01"),
+        ("reason", "no port 80"),
+    ];
+    let first = console.submit(&page, &page, &right).expect(303).location();
+    assert_eq!(console.submit(&page, &page, &right).expect(303).location(), first);
+    let list = world().desk("officer").json(&["waivers", "list", "--registration", id]);
+    assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list}");
+    let mut auditor = Console::open("auditor", "proposing-auditor");
+    let refused = auditor.submit(&page, &page, &right).expect(403);
+    assert!(refused.text().contains("another role"), "{refused:?}");
+}
