@@ -107,7 +107,7 @@ class Person {
         const isOfPage = message.location().url === this.page.url() && this.document?.status() >= 400;
         // Chromium says so of every page that is not 200; the journey asserts which ones are not.
         if (isOfPage && message.text().startsWith('Failed to load resource')) return;
-        if (['error', 'warning'].includes(message.type())) this.complaints.push(`console: ${message.text()}`);
+        if (['error', 'warning'].includes(message.type())) this.complaints.push(`console: ${message.text()} ${message.location().url}`);
     }
 
     see(response) {
@@ -219,28 +219,30 @@ export async function journey(walk) {
         context.setDefaultTimeout(PATIENCE_MS);
         return context;
     };
-    /** A browser without scripts that came by a link that nobody used. */
-    const opens = async (person, options = {}) => {
-        const { link } = await outside('console', { person });
-        const context = await settle({ javaScriptEnabled: false, ...options });
-        const page = await context.newPage();
-        const somebody = new Person(page, link, look);
-        await page.goto(link);
-        await page.waitForURL(`${somebody.origin}${somebody.at}/`);
+    const people = [];
+    /** A browser without scripts that comes by a link. */
+    const arrives = async (link) => {
+        const context = await settle({ javaScriptEnabled: false });
+        const somebody = new Person(await context.newPage(), link, look);
+        people.push(somebody);
+        await somebody.page.goto(link);
         return Object.assign(somebody, { link });
     };
-    let people = [];
+    /** One that is the first to come, to a console of her own. */
+    const opens = async (person) => {
+        const { link } = await outside('console', { person });
+        const somebody = await arrives(link);
+        await somebody.page.waitForURL(`${somebody.origin}${somebody.at}/`);
+        return somebody;
+    };
     try {
         await walk({
             outside,
             row,
             tried,
             settle,
-            opens: async (...how) => {
-                const somebody = await opens(...how);
-                people.push(somebody);
-                return somebody;
-            },
+            arrives,
+            opens,
         });
         await tried('no complaint of the browser, no request to another host', async () => {
             const complaints = people.flatMap((one) => one.complaints);

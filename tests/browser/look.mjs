@@ -36,7 +36,7 @@ export class Look {
         const file = (end) => path.join(process.env.SCREENSHOTS, `${name.replaceAll(/[^\w]+/g, '-')}-${end}`);
         page.on('console', (message) => {
             const isStatus = answer.status >= 400 && message.text().startsWith('Failed to load resource');
-            if (!isStatus && ['error', 'warning'].includes(message.type())) wrong.push(`console: ${message.text()}`);
+            if (!isStatus && ['error', 'warning'].includes(message.type())) wrong.push(`console: ${message.text()} ${message.location().url}`);
         });
         await page.route(document.url(), (route) => route.fulfill(answer));
         await page.goto(document.url());

@@ -16,8 +16,12 @@ await journey(async ({ outside, row, opens }) => {
     const other = await outside('a request waits', { name: 'other.shop.browser.test' });
     const issued = await outside('a client gets a certificate', { name: 'scanner.warehouse.browser.test' });
 
-    await row('the overview leads to what waits', async () => {
+    await row('the overview shows what waits', async () => {
         await bert.goes('');
+        await bert.sees('Accounting, Tina');
+    });
+    await bert.looks('overview, two wait');
+    await row('and leads to it', async () => {
         await bert.follows('req_');
         await bert.sees('till.shop.browser.test', 'Accounting, Tina');
     });

@@ -132,6 +132,7 @@ await journey(async ({ outside, row, opens }) => {
         await anna.goes('');
         await anna.sees(registration, 'nobody knows where to');
     });
+    await anna.looks('overview, one suspended');
 
     await row('she resumes it, and the printer renews', async () => {
         await anna.follows(registration);

@@ -6,17 +6,21 @@ import { expect, journey } from './journey.mjs';
 
 const SCRIPT = '<script>document.title = "taken"</script>';
 
-await journey(async ({ outside, row, tried, opens, settle }) => {
+await journey(async ({ outside, row, tried, opens, arrives, settle }) => {
     let anna;
+    let stranger;
 
     await row('the link lets in one browser and no second one', async () => {
         anna = await opens('officer');
-        const stranger = await (await settle()).newPage();
-        const answer = await stranger.goto(anna.link);
-        expect(answer.status() === 403, `a second browser was answered ${answer.status()}`);
-        expect((await stranger.content()).includes('it works once'), await stranger.content());
-        await stranger.goto(`${anna.origin}${anna.at}/registrations`);
-        expect((await stranger.content()).includes('has no session'), await stranger.content());
+        stranger = await arrives(anna.link);
+        expect(stranger.document.status() === 403, `a second browser was answered ${stranger.document.status()}`);
+        await stranger.sees('it works once');
+    });
+    await stranger.looks('refused, the link was used');
+    await tried('nobody sees a page without a session', async () => {
+        await stranger.goes('registrations');
+        expect(stranger.document.status() === 403, `a stranger was answered ${stranger.document.status()}`);
+        await stranger.sees('has no session');
     });
 
     await tried('its cookie is kept from scripts and from other sites', async () => {

@@ -11,11 +11,31 @@ await journey(async ({ outside, row, opens }) => {
     const create = ['registrations', 'create', '--owner', 'Plant, Petra', '--allow', 'suffix:plant.browser.test'];
     const { id } = await outside('command', { words: create });
     const proposed = async (name) => {
-        const evidence = ['--name', `exact:${name}`, '--address', '10.20.0.0/16', '--until', until];
-        const words = ['waivers', 'propose', id, ...evidence, '--reason', 'The controllers have no way out of the plant'];
-        return (await outside('command', { words })).id;
+        await anna.goes(`registrations/${id}/waive`);
+        await anna.fills('Names, an entry a line', `exact:${name}`);
+        await anna.fills('one of these networks', '192.0.2.0/24');
+        await anna.fills('It ends on', until);
+        await anna.fills('Reason', 'The controllers have no way out of the plant');
+        await anna.presses('Propose this waiver');
+        await anna.sees(name, 'proposed');
+        return anna.below(anna.page.url()).split('/')[1];
     };
-    const [one, other] = [await proposed('press.plant.browser.test'), await proposed('oven.plant.browser.test')];
+    let one;
+    let other;
+
+    await row('an officer is told what is missing before she proposes a waiver', async () => {
+        await anna.goes(`registrations/${id}/waive`);
+        await anna.fills('Names, an entry a line', 'press.plant.browser.test');
+        await anna.fills('It ends on', 'soon');
+        await anna.fills('Reason', 'The controllers have no way out of the plant');
+        await anna.presses('Propose this waiver');
+        await anna.sees('please mend this first');
+    });
+    await anna.looks('proposing a waiver, a mistake');
+    await row('she proposes two', async () => {
+        one = await proposed('press.plant.browser.test');
+        other = await proposed('oven.plant.browser.test');
+    });
 
     await row('the approver finds what was proposed among what waits', async () => {
         await bert.goes('approvals');
@@ -30,7 +50,7 @@ await journey(async ({ outside, row, opens }) => {
     await row('the approver sees for whom and on which evidence', async () => {
         await bert.goes('approvals');
         await bert.follows(one);
-        await bert.sees('10.20.0.0/16', 'no way out of the plant', 'Plant, Petra');
+        await bert.sees('192.0.2.0/24', 'no way out of the plant', 'Plant, Petra');
     });
     await bert.looks('waiver, proposed');
     await row('he approves one', async () => {
