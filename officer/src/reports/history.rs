@@ -54,7 +54,7 @@ pub(crate) fn stretches(registration: &Value, entries: &[&Value]) -> Result<Vec<
             changes.push((time(at)?, at, before.clone()));
         }
     }
-    if let Some(at) = bound(registration) {
+    for at in bound(registration) {
         let at_second = time(at)?;
         let is_told = changes.iter().any(|(time, _, before)| *time == at_second && before.contains_key("status"));
         if at_second > created && !is_told {
@@ -74,11 +74,24 @@ pub(crate) fn stretches(registration: &Value, entries: &[&Value]) -> Result<Vec<
     Ok(stretches)
 }
 
-/// When a client first bound its key. Until then it was `pending`, whether or not the trail tells what
-/// binding changed.
-fn bound(registration: &Value) -> Option<&str> {
-    let first = registration.pointer("/previousKeys/0/from").or_else(|| registration.pointer("/key/since"));
-    first.and_then(Value::as_str)
+/// When a client bound its key: the first time, and after each time that a key was taken away. Until then it was
+/// `pending`, whether or not the trail tells what binding changed. A key that followed another at once was changed by its
+/// client.
+fn bound(registration: &Value) -> Vec<&str> {
+    let previous = registration.get("previousKeys").and_then(Value::as_array).into_iter().flatten();
+    let mut keys: Vec<_> = previous.map(|key| (text(key, "from"), text(key, "to"))).collect();
+    keys.extend(registration.get("key").map(|key| (text(key, "since"), None)));
+    let mut taken_away_at = None;
+    let mut times = Vec::new();
+    for (number, (from, to)) in keys.into_iter().enumerate() {
+        times.extend(from.filter(|from| number == 0 || taken_away_at.is_some_and(|at| at != *from)));
+        taken_away_at = to;
+    }
+    times
+}
+
+fn text<'a>(json: &'a Value, member: &str) -> Option<&'a str> {
+    json.get(member).and_then(Value::as_str)
 }
 
 fn merged(state: &Value, before: &Map<String, Value>) -> Value {
@@ -139,6 +152,18 @@ mod tests {
         let older =
             json!({"status": "active", "createdAt": at(1), "key": {"since": at(8)}, "previousKeys": [{"from": at(4)}]});
         assert_eq!(stretches(&older, &[]).unwrap().first().unwrap().from, at(4));
+    }
+
+    #[test]
+    fn between_two_clients_it_was_pending() {
+        let now = json!({
+            "id": "reg_1", "status": "active", "createdAt": at(1), "key": {"since": at(12)},
+            "previousKeys": [{"from": at(2), "to": at(4)}, {"from": at(4), "to": at(8)}],
+        });
+        let taken_away = entry(8, json!({"status": "active"}));
+        let states = stretches(&now, &[&taken_away]).unwrap();
+        let words: Vec<_> = states.iter().map(|one| (one.from, one.json["status"].as_str().unwrap())).collect();
+        assert_eq!(words, [(at(12), "active"), (at(8), "pending"), (at(2), "active"), (at(1), "pending")]);
     }
 
     #[test]

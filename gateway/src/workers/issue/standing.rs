@@ -1,11 +1,11 @@
 //! Whether an order may still have a certificate: what has changed since it was finalized.
 
 use acme::{
-    account::AccountStatus,
     authorization::Authorization,
     ids::RealmName,
     order::{Order, Progress},
     problem::{Problem, ProblemKind},
+    registration::RegistrationStatus,
     time::Timestamp,
 };
 use policies::authority::{may_have, may_prove};
@@ -94,8 +94,8 @@ impl Grounds {
     }
 }
 
-/// An account that has ended waits for no certificate (RFC 8555 §7.3.6, CM contract section 4.4). One
-/// that is suspended may come back; and while CM or store cannot be asked, nothing is given up.
+/// An account that has ended, or that lost its key to an officer, waits for no certificate (RFC 8555 §7.3.6, CM
+/// contract sections 4.3 and 4.4). One that is suspended may come back; and while CM or store cannot be asked, nothing is given up.
 pub(super) async fn given_up(app: &App, issuance: &Issuance) -> Option<Problem> {
     let order = &issuance.order.value;
     if let Ok(grounds) = Grounds::of(app, order).await
@@ -105,9 +105,15 @@ pub(super) async fn given_up(app: &App, issuance: &Issuance) -> Option<Problem> 
     }
     let account = &issuance.order.value.account;
     let registration = app.registrations.registration(&issuance.realm, account).await.ok()??;
-    match AccountStatus::of(registration.status) {
-        AccountStatus::Valid => None,
-        AccountStatus::Deactivated | AccountStatus::Revoked => {
+    match registration.status {
+        RegistrationStatus::Active | RegistrationStatus::Suspended => None,
+        // It had a key when the order was made, so an officer has taken it away.
+        RegistrationStatus::Pending => {
+            let detail = "the registration authority has withdrawn the account key that this order was made with; \
+                          create a new order";
+            Some(Problem::new(ProblemKind::Unauthorized, detail))
+        }
+        RegistrationStatus::Deactivated | RegistrationStatus::Revoked => {
             policies::registration::may_order(registration.status).err()
         }
     }

@@ -51,7 +51,7 @@ async fn an_account_deactivated_before_anything_was_sent_gets_no_certificate() {
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_approval_is_cancelled_at_the_cm_when_its_account_has_ended() {
-    for status in [RegistrationStatus::Deactivated, RegistrationStatus::Revoked] {
+    for status in [RegistrationStatus::Deactivated, RegistrationStatus::Revoked, RegistrationStatus::Pending] {
         let case = Case::new().await;
         case.gateway.cm.rule(Ruling::IssuedAfter(1000));
         case.attempt().await.unwrap();
