@@ -119,7 +119,7 @@ fn without_secret(path: &str) -> Cow<'_, str> {
         }
         let can_be_one = || segment.split(not_base64url).any(|part| DirectoryToken::parse(part).is_ok());
         let is_secret = std::mem::take(&mut is_below_r) || can_be_one();
-        is_below_r = !is_secret && ["r", "%72", "%52"].iter().any(|r| segment.eq_ignore_ascii_case(r));
+        is_below_r = ["r", "%72", "%52"].iter().any(|r| segment.eq_ignore_ascii_case(r));
         hides |= is_secret;
         if is_secret { "(link)" } else { segment }
     });
@@ -135,7 +135,20 @@ fn cut(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_stands_around_a_secret_does_not_show_it(
+            before in "[!-~]{0,20}(/r|/R|/%72)?", after in "[!-~]{0,20}", token in "[A-Za-z0-9_-]{43}",
+        ) {
+            for path in [format!("{before}/{token}/{after}"), format!("{before}/r/{token}{after}")] {
+                prop_assert!(!without_secret(&path).contains(&token), "{path}");
+            }
+        }
+    }
 
     #[test]
     fn the_secret_of_a_link_is_hidden_however_its_path_is_spelt() {
