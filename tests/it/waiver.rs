@@ -91,6 +91,9 @@ fn a_client_at_the_address_of_a_waiver_gets_a_certificate_without_a_challenge() 
     ] {
         assert!(told.contains(words), "{words} is not in {told}");
     }
+    let authorization = strings(&order.object["authorizations"]).remove(0);
+    let told = WORLD.command(&["order", "show", &authorization]).unwrap();
+    assert!(told.contains("valid, waived by urn:cm:officer:") && told.contains(&waiver), "{told}");
     let metrics = WORLD.site().ops("/metrics").text();
     assert!(metrics.contains("acme_gateway_identifiers_waived_total"), "{metrics}");
     let audited = wait_for("the audit event", Duration::from_secs(10), || {
@@ -165,7 +168,7 @@ fn a_waiver_that_is_withdrawn_counts_for_nothing_within_two_seconds() {
     assert_eq!(order.object["status"], "ready");
     WORLD.officer().decide_waiver(&registration, &waiver, "withdraw");
     let start = Instant::now();
-    let _ = wait_for("a new order that has to be proven", WITHIN, || {
+    wait_for("a new order that has to be proven", WITHIN, || {
         (client.order(&["b.withdrawn.test"]).object["status"] == "pending").then_some(())
     });
     assert!(start.elapsed() <= WITHIN, "{:?}", start.elapsed());
@@ -180,7 +183,7 @@ fn a_waiver_ends_by_itself_and_its_order_with_it() {
     let (client, _, _) = waived(&WORLD, "ending.test", &from(HERE), 6);
     let order = client.order(&["a.ending.test"]);
     assert_eq!(order.object["status"], "ready");
-    let _ = wait_for("the end of the waiver", Duration::from_secs(20), || {
+    wait_for("the end of the waiver", Duration::from_secs(20), || {
         (client.order(&["b.ending.test"]).object["status"] == "pending").then_some(())
     });
     assert_eq!(client.wait(&order, "invalid").object["error"]["status"], 400);
@@ -232,8 +235,8 @@ fn a_suspended_account_gets_nothing_by_a_waiver() {
     let (client, registration, _) = waived(&WORLD, "suspended.test", &from(HERE), MONTHS);
     let order = client.order(&["a.suspended.test"]);
     WORLD.officer().set_status(&registration, "suspended");
-    let _ =
-        wait_for("the suspension", WITHIN, || (client.new_order(&["b.suspended.test"]).status == 403).then_some(()));
+
+    wait_for("the suspension", WITHIN, || (client.new_order(&["b.suspended.test"]).status == 403).then_some(()));
     let csr = Csr::for_names(&["a.suspended.test"]);
     let problem = client.finalize(&order, &csr.text(&Key::p256())).assert_refused(403, "unauthorized");
     assert!(problem.contains("(rule registration.suspended)"), "{problem:?}");
@@ -313,7 +316,7 @@ fn clients_are_asked_for_certificates_as_soon_as_the_settings_say_so() {
     let settings = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, settings.replace("[server]\n", "[server]\nclient_certificates = \"request\"\n")).unwrap();
     world.signal_gateway("HUP");
-    let _ = wait_for("an order that is ready", Duration::from_secs(20), || {
+    wait_for("an order that is ready", Duration::from_secs(20), || {
         (client.order(&["b.reload.test"]).object["status"] == "ready").then_some(())
     });
 }

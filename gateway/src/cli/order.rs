@@ -36,12 +36,11 @@ fn table(story: &Value) -> Vec<String> {
     }
     for one in list(about, "authorizations") {
         let identifier = one.get("identifier").unwrap_or(&Value::Null);
-        out.push(format!(
-            "  authorization {} of {}: {}",
-            text(one, "id"),
-            text(identifier, "value"),
-            text(one, "status")
-        ));
+        let (id, name, status) = (text(one, "id"), text(identifier, "value"), text(one, "status"));
+        out.push(format!("  authorization {id} of {name}: {status}{}", waived(one)));
+    }
+    if about.get("waived").is_some_and(|waived| !waived.is_null()) {
+        out.push(format!("  valid{}", waived(about)));
     }
     if let Some(error) = about.get("error").filter(|error| !error.is_null()) {
         out.push(format!("  ended with {}: {}", text(error, "kind"), text(error, "detail")));
@@ -60,6 +59,21 @@ fn table(story: &Value) -> Vec<String> {
         out.push(String::from("Not everything is shown."));
     }
     out
+}
+
+/// By whom, why and by what evidence an authorization is waived, if it is.
+fn waived(authorization: &Value) -> String {
+    let Some(waived) = authorization.get("waived").filter(|waived| !waived.is_null()) else { return String::new() };
+    let key = waived.get("client_certificate").and_then(Value::as_str);
+    let key = key.map(|key| format!(" and client certificate {}", shown(key))).unwrap_or_default();
+    format!(
+        ", waived by {}, approved by {}, because {} (waiver {}); evidence: address {}{key}",
+        text(waived, "proposed_by"),
+        text(waived, "decided_by"),
+        text(waived, "reason"),
+        text(waived, "waiver"),
+        text(waived, "address"),
+    )
 }
 
 /// Time, time gone by, step, what; then the details of it, one below the other.
@@ -128,7 +142,9 @@ mod tests {
             {"verdict": "allowed", "identifier": "a.test", "by": "suffix \u{1b}[2Jtest"}]});
         let story = json!({
             "reference": "o1", "endpoint": "open", "account": "reg_1", "isAll": false,
-            "about": {"kind": "order", "status": "processing", "identifiers": [name], "authorizations": [],
+            "about": {"kind": "order", "status": "processing", "identifiers": [name], "authorizations": [
+                    {"id": "a1", "identifier": name, "status": "valid", "waived": {"waiver": "wav_1", "proposed_by": "anna",
+                        "decided_by": "bert", "reason": "no \u{1b}port 80", "address": "192.0.2.44"}}],
                 "error": {"kind": "caa", "detail": "no"}},
             "job": {"dueAt": "2026-11-22T12:00:00Z", "attempts": 3},
             "lines": [
@@ -140,6 +156,8 @@ mod tests {
         let table = table(&story).join("\n");
         for words in [
             "order o1: processing",
+            "authorization a1 of a.test: valid, waived by anna, approved by bert, because no ?port 80 (waiver wav_1); \
+             evidence: address 192.0.2.44",
             "next attempt at 2026-11-22T12:00:00Z, after 3 that failed",
             "ended with caa: no",
             "-2d01h  challenge.answered       a.test: http-01",

@@ -115,7 +115,10 @@ impl Story {
                 let order = &view.order;
                 let failed: Vec<_> = view.authorizations.iter().map(failed_without_tokens).collect();
                 let authorizations = view.authorizations.iter().map(|one| {
-                    json!({"id": one.id, "identifier": one.identifier, "status": one.status(now), "expires": one.expires})
+                    json!({
+                        "id": one.id, "identifier": one.identifier, "status": one.status(now), "expires": one.expires,
+                        "waived": waived(one),
+                    })
                 });
                 let about = json!({
                     "kind": "order", "status": order.status(&view.authorizations, now), "created": order.created,
@@ -128,7 +131,7 @@ impl Story {
             About::Authorization { authorization, job } => {
                 let about = json!({
                     "kind": "authorization", "status": authorization.status(now), "expires": authorization.expires,
-                    "identifiers": [authorization.identifier],
+                    "identifiers": [authorization.identifier], "waived": waived(authorization),
                 });
                 (about, job)
             }
@@ -180,6 +183,11 @@ fn progress(progress: &Progress) -> Value {
             json!({"csrSha256": base64url::encode(csr.0), "certificate": certificate})
         }
     }
+}
+
+/// By what waiver it is valid, if it is.
+fn waived(authorization: &Authorization) -> Value {
+    authorization.waived().map_or(Value::Null, |(_, waived)| json!(waived))
 }
 
 /// What is still to be done, and when.
