@@ -10,6 +10,7 @@
 
 mod accounts;
 mod certificates;
+mod end_to_end;
 mod faults;
 mod issuance;
 mod person;

@@ -8,13 +8,23 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::{binaries, process::Process, wait_for, world::free_ports};
+use crate::{
+    binaries,
+    client::Client,
+    http::{Connection, request},
+    key::Key,
+    process::Process,
+    site::Site,
+    wait_for,
+    world::{World, free_ports},
+};
 
 /// How long it may take to be active.
 const ACTIVE_WITHIN: Duration = Duration::from_secs(60);
@@ -297,4 +307,81 @@ fn program() -> PathBuf {
     let is_program =
         |path: &PathBuf| path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
     programs.into_iter().find(is_program).expect("OpenBao is not installed; cargo xtask test installs it")
+}
+
+/// A gateway whose CM is an OpenBao, beside that of a world, with the endpoints `open` and `registered`.
+pub struct Gateway {
+    site: Arc<Site>,
+    process: Process,
+}
+
+impl Gateway {
+    /// Starts one with the world's names, validation and throwaway PKI.
+    ///
+    /// # Panics
+    /// It does not get ready; the text has the end of its log.
+    #[must_use]
+    pub fn start(world: &World, bao: &OpenBao) -> Self {
+        let [acme, ops] = free_ports();
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let before = world.site();
+        let site = Site {
+            external_url: format!("https://localhost:{acme}"),
+            gateway: local(acme),
+            ops: local(ops),
+            ..Site::clone(before)
+        };
+        let text = fs::read_to_string(before.settings_file()).unwrap();
+        // The endpoints that come after these two have no realms here.
+        let (text, _) = text.split_once("[endpoints.advisory]").expect("the settings end with more endpoints");
+        let dir = before.dir.join("gateway-openbao");
+        fs::create_dir_all(&dir).unwrap();
+        let old = |name: &str| format!("{:?}", before.dir.join("gateway").join(name));
+        let new = |name: &str| format!("{:?}", dir.join(name));
+        let cm = world.facts()["cm"].as_str().expect("sandbox.json names the CM");
+        let mut settings = text.to_owned();
+        for (was, is) in [
+            (before.external_url.clone(), site.external_url.clone()),
+            (before.gateway.to_string(), site.gateway.to_string()),
+            (before.ops.to_string(), site.ops.to_string()),
+            (old("store"), new("store")),
+            (old("seal.key"), new("seal.key")),
+            (format!("url = {cm:?}"), format!("url = {:?}\nkind = \"openbao\"", bao.url())),
+        ] {
+            assert!(settings.contains(&was), "the settings have no {was}");
+            settings = settings.replace(&was, &is);
+        }
+        settings.push_str(&format!("[cm.openbao]\nmount = {MOUNT:?}\nrequest_duration_max_secs = 2\n"));
+        let file = dir.join("gateway.toml");
+        fs::write(&file, settings).unwrap();
+        let arguments = ["serve".to_owned(), "--config".to_owned(), file.display().to_string()];
+        let log = dir.join("gateway.log");
+        let mut process = Process::start("acme-gateway", &binaries::gateway(), &arguments, &log, None);
+        wait_for("readiness of the gateway", ACTIVE_WITHIN, || {
+            process.check_alive();
+            let mut connection = Connection::plain(site.ops).ok()?;
+            connection.send(request("GET", "/readyz", "localhost", &[], None)).ok()?;
+            connection.receive("GET").ok().filter(|response| response.status == 200)
+        });
+        Self { site: Arc::new(site), process }
+    }
+
+    /// A client with a fresh key and no account yet.
+    #[must_use]
+    pub fn client(&self, endpoint: &str) -> Client {
+        Client::new(Arc::clone(&self.site), endpoint, Key::p256())
+    }
+
+    /// A client with an account at `open`.
+    #[must_use]
+    pub fn account(&self) -> Client {
+        let mut client = self.client("open");
+        let _ = client.register(&json!({"termsOfServiceAgreed": true})).expect(201);
+        client
+    }
+
+    /// Kills it as a power failure would (SIGKILL).
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
 }

@@ -41,6 +41,8 @@ const READ_TOTAL: Duration = Duration::from_secs(10);
 const WRITE_TOTAL: Duration = Duration::from_secs(20);
 /// Most attempts, all nodes together.
 const ATTEMPTS_MAX: u32 = 8;
+/// A record takes a millisecond, and one certificate some twenty calls.
+const CALLS_PER_SECOND_MAX: u32 = 2000;
 /// How long callers are sent away while the circuit is open and its probe fails.
 const PROBE_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Statuses of `sys/health` that say that a node works: active, or one that stands by and forwards.
@@ -120,7 +122,7 @@ impl Client {
             tokens,
             consistency: Consistency::default(),
             circuit: Circuit::default(),
-            lanes: Lanes::default(),
+            lanes: Lanes::paced(CALLS_PER_SECOND_MAX),
         })
     }
 

@@ -64,6 +64,13 @@ impl Default for Lanes {
 }
 
 impl Lanes {
+    /// Those to a CM that takes so many calls a second.
+    pub(crate) fn paced(per_second: u32) -> Self {
+        let lanes = Self::default();
+        lanes.pace.advertised(per_second);
+        lanes
+    }
+
     /// Waits until a call may be made, in turn and not after `deadline`. It holds its place as long as
     /// it keeps the permit.
     pub(crate) async fn enter(&self, lane: Lane, deadline: Instant) -> Result<SemaphorePermit<'_>, Full> {

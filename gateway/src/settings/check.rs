@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use acme::{challenge::ChallengeKind, identifier::DnsName, ids::RealmName};
+use cm_connector::openbao::is_path;
 
-use super::{Mode, Settings};
+use super::{CmKind, Mode, Settings};
 
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,7 @@ impl Settings {
         if !self.cm.url.starts_with("https://") {
             return refuse("cm.url", "it must begin with https://, such as https://cm.example.net:9443");
         }
+        self.check_openbao()?;
         if self.validation.resolvers.is_empty() {
             return refuse("validation.resolvers", "there is none; give the DNS resolvers as address:port");
         }
@@ -91,6 +93,34 @@ impl Settings {
         self.check_limits()?;
         self.check_endpoints()?;
         self.check_server_certificate()
+    }
+
+    /// Only what OpenBao can have as a path can be asked of it.
+    fn check_openbao(&self) -> Result<(), SettingsError> {
+        let refuse = |setting: &str, reason: &str| {
+            Err(SettingsError::Unsound { setting: format!("cm.openbao.{setting}"), reason: reason.to_owned() })
+        };
+        let own = &self.cm.openbao;
+        if self.cm.kind != CmKind::OpenBao {
+            // Whoever names more nodes means OpenBao.
+            let stray = !own.more_urls.is_empty();
+            return if stray {
+                refuse("more_urls", "it counts for OpenBao only; set cm.kind to openbao")
+            } else {
+                Ok(())
+            };
+        }
+        if own.more_urls.iter().any(|url| !url.starts_with("https://")) {
+            return refuse("more_urls", "each must begin with https://, such as https://bao-2.example.net:8200");
+        }
+        let paths = [("mount", &own.mount), ("login_mount", &own.login_mount), ("login_role", &own.login_role)];
+        match paths.into_iter().find(|(_, path)| !is_path(path)) {
+            None => Ok(()),
+            Some((setting, _)) => refuse(
+                setting,
+                "it is no path of OpenBao; give letters, digits, - _ and . between slashes, such as acme",
+            ),
+        }
     }
 
     /// The gateway's own certificate must be one that the endpoint can issue to it.

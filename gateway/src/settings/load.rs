@@ -160,6 +160,19 @@ mod tests {
                 "server_certificate.from_endpoint = 'a'\nserver_certificate.dir = '/var/lib/acme-gateway/store/a'\n[endpoints.a]\nmode = 'open'\n",
                 "server_certificate.dir",
             ),
+            ("cm-kind", "cm.kind = 'vault'\n[endpoints.a]\n", "cm.kind"),
+            ("openbao-mount", "cm.kind = 'openbao'\ncm.openbao.mount = '/acme'\n[endpoints.a]\n", "cm.openbao.mount"),
+            (
+                "openbao-role",
+                "cm.kind = 'openbao'\ncm.openbao.login_role = ''\n[endpoints.a]\n",
+                "cm.openbao.login_role",
+            ),
+            (
+                "openbao-url",
+                "cm.kind = 'openbao'\ncm.openbao.more_urls = ['bao-2:8200']\n[endpoints.a]\n",
+                "cm.openbao.more_urls",
+            ),
+            ("stray-urls", "cm.openbao.more_urls = ['https://bao-2:8200']\n[endpoints.a]\n", "cm.openbao.more_urls"),
             ("resolver", "validation.resolvers = ['localhost']\n[endpoints.a]\n", "validation.resolvers"),
         ];
         for (name, text, named) in table {

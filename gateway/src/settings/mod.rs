@@ -137,6 +137,7 @@ pub(crate) struct Ops {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cm {
+    pub(crate) kind: CmKind,
     pub(crate) url: String,
     pub(crate) ca_file: PathBuf,
     pub(crate) certificate_file: PathBuf,
@@ -148,6 +149,37 @@ pub(crate) struct Cm {
     pub(crate) registration_stale: Seconds,
     #[serde(rename = "catalogue_refresh_secs")]
     pub(crate) catalogue_refresh: Seconds,
+    pub(crate) openbao: OpenBao,
+}
+
+/// Which adapter speaks with the CM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CmKind {
+    /// The one for the CM REST API.
+    Rest,
+    /// The one for OpenBao.
+    OpenBao,
+}
+
+/// What the adapter for OpenBao has to know beside.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OpenBao {
+    pub(crate) more_urls: Vec<String>,
+    pub(crate) mount: String,
+    pub(crate) login_mount: String,
+    pub(crate) login_role: String,
+    #[serde(rename = "request_duration_max_secs")]
+    pub(crate) request_duration_max: Seconds,
+}
+
+impl Cm {
+    /// Every address of the CM.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &str> {
+        let more = self.openbao.more_urls.iter().filter(|_| self.kind == CmKind::OpenBao);
+        std::iter::once(&self.url).chain(more).map(String::as_str)
+    }
 }
 
 /// Where orders in flight are kept.

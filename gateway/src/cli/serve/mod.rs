@@ -2,6 +2,7 @@
 //!
 //! Read it from top to bottom: it is the only place that knows all parts.
 
+mod cm;
 mod expiry;
 mod reload;
 mod validator;
@@ -10,6 +11,7 @@ mod watched;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use self::{
+    cm::Cm,
     reload::{OwnCertificate, Reload},
     validator::validator,
 };
@@ -38,9 +40,8 @@ use crate::{
 use acme::ids::RealmName;
 use anyhow::{Context as _, bail};
 use cm_connector::{
-    CertificateManager, CmError,
+    CmError,
     cached::{self, CachedRegistrations},
-    rest::{self, RestCertificateManager},
 };
 use store::{Aside, RecordSeal, Store, backend};
 use tokio::{
@@ -50,8 +51,6 @@ use tokio::{
     time::timeout,
 };
 
-/// Where the CM's API begins (CM contract section 3).
-const CM_API: &str = "/cm/v1";
 /// For threads that are in the middle of a write to the disk when everything else has ended.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 /// For audit events of what was done while everything else ended.
@@ -77,8 +76,8 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
     let asked_to_reload = signal(SignalKind::hangup())?;
     server_certificate::prepare(&settings)?;
     let before = reload::Before::of(&settings);
-    let cm = connect(&settings)?;
-    let app = Arc::new(assemble(settings, Arc::new(cm.clone())).await?);
+    let cm = Cm::new(&settings.cm)?;
+    let app = Arc::new(assemble(settings, &cm).await?);
     let current = Current::from(app.clone());
     introduce(&app).await?;
 
@@ -163,15 +162,16 @@ impl Stop {
     }
 }
 
-async fn assemble(settings: Settings, cm: Arc<dyn CertificateManager>) -> anyhow::Result<App> {
+async fn assemble(settings: Settings, cm: &Cm) -> anyhow::Result<App> {
     let metrics = Metrics::new()?;
     let seal_key = seal::key_from_file(&settings.secrets.seal_key_file)?;
     let store = open_store(&settings, RecordSeal::derive(&seal_key)?, &metrics).await?;
     let lifetimes = cached::Limits {
-        fresh: settings.cm.registration_cache.duration(),
+        fresh: cm.registrations_fresh(&settings),
         stale_if_unavailable: settings.cm.registration_stale.duration(),
         ..cached::Limits::default()
     };
+    let cm = cm.adapter();
     Ok(App {
         endpoints: Endpoint::all(&settings)?,
         store,
@@ -217,15 +217,6 @@ async fn open_store(settings: &Settings, seal: RecordSeal, metrics: &Metrics) ->
     }
     metrics.store_quarantined.set(i64::from(opened.aside.is_some()));
     Ok(opened.store)
-}
-
-fn connect(settings: &Settings) -> anyhow::Result<RestCertificateManager> {
-    Ok(RestCertificateManager::new(rest::Settings {
-        base_url: format!("{}{CM_API}", settings.cm.url.trim_end_matches('/')),
-        ca_file: settings.cm.ca_file.clone(),
-        certificate_file: settings.cm.certificate_file.clone(),
-        key_file: settings.cm.key_file.clone(),
-    })?)
 }
 
 /// Who are we to the CM? A wrong role or realm is a mistake of the settings and ends the start; a

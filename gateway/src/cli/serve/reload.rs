@@ -9,7 +9,6 @@ use std::{
 
 use acme::{certificate::Validity, time::Timestamp};
 use anyhow::Context as _;
-use cm_connector::rest::RestCertificateManager;
 use rustls::ServerConfig;
 use tokio::{
     signal::unix::Signal,
@@ -18,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    cm::Cm,
     expiry::Expiries,
     introduce, validator,
     watched::{Look, Watch},
@@ -89,7 +89,7 @@ impl Part {
 pub(super) struct Reload {
     file: PathBuf,
     current: Current,
-    cm: RestCertificateManager,
+    cm: Cm,
     cm_renewed: Instant,
     tls: watch::Sender<Arc<ServerConfig>>,
     /// What clients see.
@@ -125,7 +125,7 @@ impl Reload {
         before: Before,
         level: Level,
         current: Current,
-        cm: RestCertificateManager,
+        cm: Cm,
         (tls, pairs): (watch::Sender<Arc<ServerConfig>>, Pairs),
         own: OwnCertificate,
     ) -> Self {

@@ -36,7 +36,7 @@ pub(super) fn validator(settings: &Settings) -> anyhow::Result<Validator> {
 
 /// The CM is never dialled for validation, whoever's name points at it.
 fn never_dialled(settings: &Settings) -> Vec<IpNet> {
-    let cm = cm_addresses(&settings.cm.url);
+    let cm = settings.cm.urls().flat_map(cm_addresses);
     settings.validation.never.iter().copied().chain(without_loopback(cm)).collect()
 }
 

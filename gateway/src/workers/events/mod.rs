@@ -77,7 +77,7 @@ async fn wait_for_capability(current: &Current) {
                 }
                 if !told {
                     tracing::warn!(
-                        "the CM has no event feed: what officers change is seen after cm.registration_cache_secs"
+                        "the CM has no event feed: what officers change is seen when registrations are read again"
                     );
                     told = true;
                 }
