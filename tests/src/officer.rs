@@ -159,6 +159,25 @@ impl Officer {
         let _ = self.ask("POST", &format!("certificates/{certificate}/revoke"), &headers, Some(&body)).expect(200);
     }
 
+    /// What the CM itself says to a certificate for one identifier, if a gateway asks that judges nothing: the code of its
+    /// refusal. There is no evidence and no proof in the request, so it is always refused, by policy or after it.
+    ///
+    /// # Panics
+    /// The CM issues.
+    #[must_use]
+    pub fn judgement(&self, registration: &str, identifier: &Value, csr: &str) -> String {
+        let reference = crate::base64url(openssl::sha::sha256(csr.as_bytes()));
+        let body = json!({
+            "registration": registration, "orderRef": reference.get(..24), "profile": "tls-server", "csr": csr,
+            "identifiers": [identifier], "validations": [], "notBefore": null, "notAfter": null, "replaces": null,
+            "client": {"ip": "127.0.0.1"},
+        });
+        let headers = [("Idempotency-Key", reference.as_str())];
+        let response = self.ask_as("gateway", "POST", "certificate-requests", &headers, Some(&body));
+        assert!(response.status >= 400, "nothing may be issued without evidence: {response:?}");
+        response.json()["code"].as_str().expect("a problem has a code").to_owned()
+    }
+
     /// The status of the certificate request of an order.
     ///
     /// # Panics

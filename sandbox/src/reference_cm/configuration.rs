@@ -12,48 +12,43 @@ use super::events;
 use super::moment::Moment;
 use super::problem::{Code, Problem};
 
-/// A change.
+/// A change: of a realm's list, or of whether a profile is in use.
 #[derive(Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
-pub(crate) enum Change {
-    /// What the realm allows to anybody.
-    Realm {
-        /// Which realm.
-        realm: String,
-        /// Its list from now on.
-        allowed_identifiers: AllowedIdentifiers,
-    },
-    /// Whether a profile is in use.
-    Profile {
-        /// Which profile.
-        profile: String,
-        /// Whether nothing is issued by it any more.
-        retired: bool,
-    },
+#[serde(deny_unknown_fields)]
+struct Change {
+    /// What the realm allows to anybody from now on.
+    realm: Option<String>,
+    allowed_identifiers: Option<AllowedIdentifiers>,
+    /// Whether nothing is issued by the profile any more.
+    profile: Option<String>,
+    retired: Option<bool>,
 }
 
 impl ReferenceCm {
     /// Makes a change, and tells the gateways.
     pub(crate) fn configure(&self, change: Value) -> anyhow::Result<()> {
         let now = Moment::now();
-        let done = self.database.write(|tx| match serde_json::from_value(change.clone()) {
-            Ok(Change::Realm { realm, allowed_identifiers }) if self.settings.realms.contains_key(&realm) => {
-                let list = allowed_identifiers
-                    .normalized()
-                    .map_err(|(place, reason)| Problem::new(Code::Malformed, format!("{place}: {reason}")))?;
-                set_meta(tx, &list_of(&realm), &serde_json::to_string(&list)?)?;
-                events::emit(tx, now, &realm, "realm.changed", &realm, None, &json!({}))
+        let Change { realm, allowed_identifiers, profile, retired } = serde_json::from_value(change)?;
+        let done = self.database.write(|tx| {
+            if let (Some(realm), Some(list)) = (&realm, &allowed_identifiers)
+                && self.settings.realms.contains_key(realm)
+            {
+                let list = list.clone().normalized();
+                let list =
+                    list.map_err(|(place, reason)| Problem::new(Code::Malformed, format!("{place}: {reason}")))?;
+                set_meta(tx, &list_of(realm), &serde_json::to_string(&list)?)?;
+                return events::emit(tx, now, realm, "realm.changed", realm, None, &json!({}));
             }
-            Ok(Change::Profile { profile, retired }) if self.settings.profiles.contains_key(&profile) => {
-                set_meta(tx, &retirement_of(&profile), if retired { "retired" } else { "active" })?;
-                let with_it = self.settings.realms.iter().filter(|(_, realm)| realm.profiles.contains(&profile));
-                for (realm, _) in with_it {
-                    events::emit(tx, now, realm, "profile.changed", &profile, None, &json!({}))?;
+            if let (Some(profile), Some(retired)) = (&profile, retired)
+                && self.settings.profiles.contains_key(profile)
+            {
+                set_meta(tx, &retirement_of(profile), if retired { "retired" } else { "active" })?;
+                for (realm, _) in self.settings.realms.iter().filter(|(_, realm)| realm.profiles.contains(profile)) {
+                    events::emit(tx, now, realm, "profile.changed", profile, None, &json!({}))?;
                 }
-                Ok(())
+                return Ok(());
             }
-            Ok(_) => Err(Problem::new(Code::NotFound, "there is no such realm or profile")),
-            Err(error) => Err(Problem::new(Code::Malformed, error.to_string())),
+            Err(Problem::new(Code::NotFound, "name a realm with its list, or a profile and whether it is retired"))
         });
         done.map_err(|problem| anyhow::anyhow!("{}", problem.detail()))
     }

@@ -93,6 +93,13 @@ pub(crate) fn normal_dns(value: &str) -> Option<String> {
     is_host_name(&ascii).then_some(ascii)
 }
 
+/// Whether a label with hyphens at its third and fourth place is what such labels are reserved for (RFC 5890 section
+/// 2.3.1): a name in other letters, written in the one way it can be.
+fn is_a_label(label: &str) -> bool {
+    let (unicode, decoded) = idna::domain_to_unicode(label);
+    decoded.is_ok() && !unicode.is_ascii() && idna::domain_to_ascii(&unicode).is_ok_and(|again| again == label)
+}
+
 /// Whether a text is a host name in normal form: LDH labels, not a number at the end (so that no
 /// spelling of an IP address passes as a name).
 pub(crate) fn is_host_name(name: &str) -> bool {
@@ -101,6 +108,7 @@ pub(crate) fn is_host_name(name: &str) -> bool {
             && label.bytes().all(|octet| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
+            && (label.get(2..4) != Some("--") || is_a_label(label))
     });
     let last_is_numeric = name.rsplit('.').next().is_some_and(|label| {
         label.bytes().all(|octet| octet.is_ascii_digit())

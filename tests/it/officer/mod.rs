@@ -5,6 +5,7 @@ mod approvals;
 mod auditor;
 mod certificates;
 mod console;
+mod effective_policy;
 mod explain;
 mod external_account;
 mod import;
