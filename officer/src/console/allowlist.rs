@@ -298,7 +298,10 @@ impl Draft {
                 Ok((list, Value::Object(patch)))
             }
             Err(failure) => {
-                mistakes.add("allow", failure.to_string());
+                // The page has a box for what the command line has an option for.
+                let reason = failure.to_string();
+                mistakes
+                    .add("allow", reason.replace("give --allow-public-suffix if it is meant", "tick below that it is"));
                 Err(mistakes)
             }
         }

@@ -55,35 +55,35 @@ pub(super) async fn page(console: &Console) -> Result<HttpResponse, Failure> {
             "Nothing waits for a decision.",
             waiting,
         )
-        .further("approvals", "All that waits"),
+        .leading("approvals", "All that waits"),
         Table::of(
             "Refused within 7 days, by rule",
             &["Rule", "How often", "Latest", "Registration", "Why the latest"],
             "Nothing was refused within 7 days.",
             failing,
         )
-        .further("reports/refused", "Every refusal"),
+        .leading("reports/refused", "Every refusal"),
         Table::of(
             "Renewals that should have come and did not",
             &["Certificate", "Until", "Came as a rule by", "Registration", "Owner", "Names"],
             "No renewal is missing.",
             missed,
         )
-        .further("reports/missed", "The whole report"),
+        .leading("reports/missed", "The whole report"),
         Table::of(
             "Ending within 14 days",
             &certificates::HEADINGS,
             "No certificate in force ends within 14 days.",
             ending,
         )
-        .further("reports/expiring?within=14", "With what took their place"),
+        .leading("reports/expiring?within=14", "With what took their place"),
         Table::of(
             "Suspended registrations",
             &["Registration", "Owner", "Since", "Reason"],
             "No registration is suspended.",
             suspended,
         )
-        .further("registrations?status=suspended", "All that are suspended"),
+        .leading("registrations?status=suspended", "All that are suspended"),
     ];
     Ok(answer::page(&Page { frame: Frame::new(console, "", "Overview"), tables }))
 }

@@ -167,8 +167,10 @@ pub(super) async fn one(console: &Console, name: &str, query: &Fields) -> Result
         Ok(report) if is_file => Ok(file(&report)),
         Ok(report) => Ok(answer::page(&OnePage { found: Some(Shown::of(&report, kind)), ..page })),
         Err(Failure::Usage(reason)) => {
-            let field = kind.fields.first().map_or("content", |field| field.name);
-            mistakes.add(field, shown(&reason));
+            // What the command line calls an option is a field here.
+            let named = kind.fields.iter().find(|field| reason.starts_with(&format!("--{}", field.name)));
+            let field = named.or(kind.fields.first()).map_or("content", |field| field.name);
+            mistakes.add(field, shown(&reason.replace("--", "")));
             Ok(answer::with_status(StatusCode::BAD_REQUEST, &OnePage { mistakes, ..page }))
         }
         Err(failure) => Err(failure),

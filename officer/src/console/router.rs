@@ -34,9 +34,11 @@ async fn pass(request: &HttpRequest, body: &[u8], console: &Console) -> Result<H
     if let (true, Some(entered)) = (is_get, session.enter(request.path())) {
         return Ok(answer::enter(console, entered?));
     }
-    // Browsers ask for it beside a page that names no icon, such as the one for strangers. It tells nothing.
-    if is_get && request.path() == "/favicon.ico" {
-        return Ok(answer::icon());
+    // Strangers are told why they see nothing on a page too. What it looks like tells nothing.
+    match request.path() {
+        "/style.css" if is_get => return Ok(answer::style()),
+        "/icon.svg" | "/favicon.ico" if is_get => return Ok(answer::icon()),
+        _ => {}
     }
     let cookies = request.headers().get_all(header::COOKIE).filter_map(|value| value.to_str().ok());
     session.check_cookie(cookies)?;

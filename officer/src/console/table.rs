@@ -60,6 +60,11 @@ impl Table {
         self.headings.get(*column).copied().unwrap_or_default()
     }
 
+    /// The same with a way to more of it, unless there is nothing of it.
+    pub(super) fn leading(self, to: impl Into<String>, name: &'static str) -> Self {
+        if self.rows.is_empty() && self.failure.is_none() { self } else { self.further(to, name) }
+    }
+
     /// The same with a way to more of it.
     pub(super) fn further(self, to: impl Into<String>, name: &'static str) -> Self {
         Self { further: Some((to.into(), name)), ..self }

@@ -23,6 +23,8 @@ use crate::{
 
 /// Most lines of a field; the CM takes fewer.
 const LINES_MAX: usize = 100;
+/// The column of the registration, which is left out where all are of one.
+const REGISTRATION: usize = 2;
 /// Most waivers of one table.
 const ROWS_MAX: usize = 50;
 
@@ -145,13 +147,16 @@ pub(super) async fn table(
     registration: Option<&str>,
     status: Option<&str>,
 ) -> Option<Table> {
-    let headings = &["Waiver", "Status", "Registration", "Names", "For", "Until", "Proposed by", "Reason"];
+    let mut headings = vec!["Waiver", "Status", "Registration", "Names", "For", "Until", "Proposed by", "Reason"];
+    if registration.is_some() {
+        let _ = headings.remove(REGISTRATION);
+    }
     let found = match console.cm.must_offer_waivers().await {
         Ok(()) => rows(console, registration, status).await,
         Err(Failure::Refused(_)) => return None,
         Err(failure) => Err(failure),
     };
-    Some(Table::of(caption, headings, "There is none.", found))
+    Some(Table::of(caption, &headings, "There is none.", found))
 }
 
 async fn rows(console: &Console, registration: Option<&str>, status: Option<&str>) -> Found {
@@ -159,9 +164,11 @@ async fn rows(console: &Console, registration: Option<&str>, status: Option<&str
     let now = console.cm.time().await?;
     let row = |json| {
         let waiver = View::of(json)?;
-        let cells = waivers::row(&waiver, now).into_iter().enumerate().map(|(column, text)| match column {
+        let cells = waivers::row(&waiver, now).into_iter().enumerate();
+        let cells = cells.filter(|(column, _)| registration.is_none() || *column != REGISTRATION);
+        let cells = cells.map(|(column, text)| match column {
             0 => Cell::link("waivers", &text),
-            2 => Cell::link("registrations", &text),
+            REGISTRATION => Cell::link("registrations", &text),
             _ => Cell::plain(&text),
         });
         Ok(cells.collect())

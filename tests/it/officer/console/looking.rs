@@ -127,6 +127,7 @@ fn a_report_is_a_page_and_a_file_with_the_same_rows() {
         ("reports/who-could?name=a+b", "no client can ask for it"),
         ("reports/issued?from=yesterday", "id=\"from-mistake\""),
         ("reports/issued?from=2026-02-01&to=2026-01-01", "is not before"),
+        ("reports/who-could?name=a.test&on=2099-01-01", "id=\"on-mistake\""),
         ("reports/expiring.csv?within=0", "id=\"within-mistake\""),
     ] {
         let answer = console.page(path).expect(400).text();

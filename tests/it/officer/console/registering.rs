@@ -122,6 +122,7 @@ fn mistakes_are_named_beside_their_fields_and_nothing_that_was_written_is_lost()
     let first = console.text(WIZARD);
     let html = press(&mut console, &first, "next", &[("comment", "kept \"as it was\"")]).expect(400).text();
     for part in [
+        "<title>To mend: Register a client",
         "role=\"alert\" aria-labelledby=\"mistakes\" tabindex=\"-1\" autofocus",
         "<a href=\"#owner\">Say whose it is",
         "id=\"owner\" name=\"owner\" aria-invalid=\"true\" aria-describedby=\"owner-mistake owner-hint\"",
