@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::error::Failure;
+use crate::{error::Failure, output::Answer};
 
 /// An empty file of ours. It is removed again unless it is written.
 #[derive(Debug)]
@@ -37,15 +37,20 @@ impl Reserved {
         Ok(Self { file: Some(file), path: path.to_owned() })
     }
 
-    /// Writes the page. A failure is a sentence for the person, not an end: the secret has to be shown all the same.
-    pub(crate) fn write(mut self, page: &str) -> String {
-        let Some(mut file) = self.file.take() else { return String::new() };
-        match file.write_all(page.as_bytes()).and_then(|()| file.sync_all()) {
-            Ok(()) => format!("The sheet is in {}. Print it, then delete it: the key is on it", self.path.display()),
+    /// Writes the page, and says so in the answer. A failure is told there too, by the exit code as well, and is not
+    /// the end: the secret has to be shown all the same.
+    pub(crate) fn write(mut self, page: &str, answer: &mut Answer) {
+        let Some(mut file) = self.file.take() else { return };
+        answer.aside = match file.write_all(page.as_bytes()).and_then(|()| file.sync_all()) {
+            Ok(()) => format!("The sheet is in {}. Print it, then delete it: the secret is on it", self.path.display()),
             Err(error) => {
                 let _ = fs::remove_file(&self.path);
+                answer.exit_code = Failure::File(String::new()).exit_code();
                 format!("The sheet could not be written to {}: {error}", self.path.display())
             }
+        };
+        if let Some(members) = answer.json.as_object_mut() {
+            members.insert("sheet".to_owned(), answer.aside.as_str().into());
         }
     }
 }
@@ -60,6 +65,8 @@ impl Drop for Reserved {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn folder(name: &str) -> PathBuf {
@@ -72,8 +79,10 @@ mod tests {
     fn a_sheet_is_for_its_owner_only() {
         use std::os::unix::fs::PermissionsExt as _;
         let path = folder("mode").join("sheet.html");
-        let told = Reserved::new(&path).unwrap().write("<html>");
-        assert!(told.contains("sheet.html"), "{told}");
+        let mut answer = Answer::new("", json!({"id": "reg_1"}));
+        Reserved::new(&path).unwrap().write("<html>", &mut answer);
+        assert!(answer.aside.contains("sheet.html") && answer.exit_code == 0, "{}", answer.aside);
+        assert_eq!(answer.json, json!({"id": "reg_1", "sheet": answer.aside}));
         assert_eq!(fs::read_to_string(&path).unwrap(), "<html>");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
@@ -88,6 +97,19 @@ mod tests {
         assert!(failure.to_string().contains("name another file"), "{failure}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_sheet_that_cannot_be_written_is_told_beside_the_secret() {
+        // Whatever is written to this device, there is no room for it.
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let sheet = Reserved { file: Some(full), path: folder("full").join("sheet.html") };
+        let mut answer = Answer::new("the secret", json!({"id": "reg_1"}));
+        sheet.write("<html>", &mut answer);
+        assert!(answer.aside.contains("could not be written"), "{}", answer.aside);
+        assert_eq!((answer.exit_code, answer.text.as_str()), (3, "the secret"));
+        assert_eq!(answer.json["sheet"], json!(answer.aside));
+        fs::remove_dir_all(folder("full")).unwrap();
     }
 
     #[test]

@@ -145,7 +145,8 @@ impl Sheet {
             registration: shown(&self.registration),
             officer: text(&self.officer).rsplit(':').next().unwrap_or_default().to_owned(),
             directory: Typed::url(&self.directory_url),
-            qr: QrCode::of(&self.directory_url),
+            // Where the directory is not known, words stand in its place.
+            qr: self.directory_url.contains("://").then(|| QrCode::of(&self.directory_url)).flatten(),
             key_id,
             key,
             check,

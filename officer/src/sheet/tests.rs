@@ -62,6 +62,8 @@ fn a_url_that_no_code_has_room_for_is_on_the_page_without_one() {
     let long = format!("https://acme.example.net/{}/directory", "a".repeat(3_000));
     let page = Sheet::of_key(&view(json!({})), &long, None).unwrap().html();
     assert!(page.contains(&long) && !page.contains("<svg"), "{page}");
+    let unknown = Sheet::of_key(&view(json!({})), "DIRECTORY-URL", None).unwrap().html();
+    assert!(unknown.contains("DIRECTORY-URL") && !unknown.contains("<svg"), "{unknown}");
 }
 
 #[test]

@@ -224,8 +224,11 @@ pub(super) async fn shown(
         recipes::text(wanted(clients), &ingredients),
     );
     let page = Sheet::of_key(view, &ingredients.directory_url, ingredients.ca_file.clone());
-    let aside = sheet.zip(page).map(|(sheet, page)| sheet.write(&page.html())).unwrap_or_default();
-    Ok(Answer { aside, ..Answer::new(text, with_key(&registration.json, &key.hmac, directory_url)) })
+    let mut answer = Answer::new(text, with_key(&registration.json, &key.hmac, directory_url));
+    if let (Some(sheet), Some(page)) = (sheet, page) {
+        sheet.write(&page.html(), &mut answer);
+    }
+    Ok(answer)
 }
 
 /// The directory that clients are told to use, if it is known. A key is shown only once: that the realm cannot be

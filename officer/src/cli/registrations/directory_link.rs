@@ -57,9 +57,11 @@ pub(super) async fn link(arguments: Arguments, desk: &Desk) -> Result<Answer, Fa
             &create::ingredients_of(&drawn.view, url.clone(), None, &settings)
         ),
     );
-    let page = sheet_of(&drawn.view, &url, &settings);
-    let aside = sheet.map(|sheet| sheet.write(&page.html())).unwrap_or_default();
-    Ok(Answer { aside, ..Answer::new(text, with_url(&drawn.json, &url)) })
+    let mut answer = Answer::new(text, with_url(&drawn.json, &url));
+    if let Some(sheet) = sheet {
+        sheet.write(&sheet_of(&drawn.view, &url, &settings).html(), &mut answer);
+    }
+    Ok(answer)
 }
 
 /// Ends it.
@@ -145,7 +147,7 @@ pub(super) async fn add_to(
                 members.insert("directory_link_url".to_owned(), url.as_str().into());
             }
             if let Some(sheet) = sheet {
-                answer.aside = sheet.write(&sheet_of(&drawn.view, &url, settings).html());
+                sheet.write(&sheet_of(&drawn.view, &url, settings).html(), &mut answer);
             }
         }
         Err(failure) => {
