@@ -68,7 +68,9 @@ export class Look {
 async function defects(page) {
     const found = await page.evaluate(() => {
         const { scrollWidth, clientWidth } = document.documentElement;
-        return scrollWidth > clientWidth ? [`the page is ${scrollWidth} pixels wide, the window ${clientWidth}`] : [];
+        const found = [...document.images].filter((one) => one.naturalWidth === 0).map((one) => `no picture: ${one.src}`);
+        if (scrollWidth > clientWidth) found.push(`the page is ${scrollWidth} pixels wide, the window ${clientWidth}`);
+        return found;
     });
     // Style sheets are not fetched a second time by axe-core: the page's policy forbids it.
     const { violations } = await page.evaluate(() => window.axe.run({ preload: false, resultTypes: ['violations'] }));

@@ -25,6 +25,10 @@ await journey(async ({ outside, row, opens }) => {
 
     await row('an officer is told what is missing before she proposes a waiver', async () => {
         await anna.goes(`registrations/${id}/waive`);
+        await anna.sees('No profile that this registration may use takes waivers');
+    });
+    await anna.looks('proposing a waiver');
+    await row('and beside the fields what she has to mend', async () => {
         await anna.fills('Names, an entry a line', 'press.plant.browser.test');
         await anna.fills('It ends on', 'soon');
         await anna.fills('Reason', 'The controllers have no way out of the plant');
