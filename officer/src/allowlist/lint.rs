@@ -13,6 +13,8 @@ use super::{Entry, List, Match};
 /// Networks with fewer bits than these in common are more than one site has.
 const WIDE_BITS_V4: u8 = 16;
 const WIDE_BITS_V6: u8 = 48;
+/// Most entries of each list that are looked at; the contract takes no more.
+const ENTRIES_MAX: usize = 1_000;
 /// What an accented name looks like in the list.
 const A_LABEL: &str = "xn--";
 
@@ -29,13 +31,14 @@ pub(crate) fn lint(list: &List, realm: Option<&AllowedIdentifiers>) -> Vec<Strin
     if list.rules.is_none() {
         found.push("Every name is allowed that the client can prove control of.".to_owned());
     }
-    let looked: Vec<Looked<'_>> = list.rules.iter().flatten().map(Looked::at).collect();
+    let looked: Vec<Looked<'_>> = list.rules.iter().flatten().take(ENTRIES_MAX).map(Looked::at).collect();
     let excluding = List { rules: None, exclude: list.exclude.clone() }.judged();
     for (index, one) in looked.iter().enumerate() {
         let entry = one.entry;
         // Of two that cover each other the later one changes nothing.
         let cover = looked.iter().enumerate().find(|(at, other)| {
-            *at != index && one.is_within(&other.alone) && (*at < index || !other.is_within(&one.alone))
+            let covers = other.entry.may_cover(one.entry) && one.is_within(&other.alone);
+            *at != index && covers && (*at < index || !other.is_within(&one.alone))
         });
         if let Some((_, other)) = cover {
             found.push(format!("{entry} changes nothing: {} covers it.", other.entry));
@@ -51,7 +54,7 @@ pub(crate) fn lint(list: &List, realm: Option<&AllowedIdentifiers>) -> Vec<Strin
     }
     let listed = List { rules: list.rules.clone(), exclude: Vec::new() }.judged();
     let whole = list.judged();
-    for entry in &list.exclude {
+    for entry in list.exclude.iter().take(ENTRIES_MAX) {
         if Looked::at(entry).is_outside(&listed) {
             found.push(format!("Without excluding {entry} it would not be allowed either."));
         }
@@ -92,6 +95,16 @@ impl List {
 }
 
 impl Entry {
+    /// False if a look at the texts tells that it does not cover the other one; a long list has a million pairs.
+    fn may_cover(&self, other: &Self) -> bool {
+        let is_wide = match self.matches {
+            Match::Suffix => other.value.ends_with(&self.value),
+            Match::Cidr => true,
+            Match::Exact | Match::Wildcard => self.value == other.value,
+        };
+        self.kind == other.kind && is_wide
+    }
+
     /// Names at the edges of what it covers.
     fn edges(&self) -> Vec<Identifier> {
         let name = &self.value;
@@ -209,6 +222,15 @@ mod tests {
         ] {
             assert_eq!(found(allow, exclude), [""; 0], "{allow} except {exclude}");
         }
+    }
+
+    #[test]
+    fn a_list_as_long_as_there_can_be_is_looked_at_too() {
+        let entries: Vec<String> = (0..1_000).map(|n| format!("exact:host{n}.a.test")).collect();
+        let all = format!("{} suffix:host7.a.test", entries.join(" "));
+        assert_eq!(found(&all, ""), [""; 0], "the last one is more than there can be");
+        let long = all.replacen("exact:host0.a.test ", "", 1);
+        assert_eq!(found(&long, ""), ["exact:host7.a.test changes nothing: suffix:host7.a.test covers it."]);
     }
 
     #[test]
