@@ -1,15 +1,21 @@
 //! Many registrations from files of other products, interrupted and resumed.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
-use tests::{binaries, wait_for};
+use tests::{binaries, random::Random, wait_for};
 
 use super::{bound, text};
 use crate::world;
 
-/// Enough that the program is still at it when it is killed.
-const MANY: usize = 400;
+/// Enough that the program is still at it when it is killed; `ACME_GATEWAY_TESTS_IMPORT_LINES=10000` takes some minutes.
+const MANY: usize = 1000;
 
 fn file(name: &str, contents: &str) -> PathBuf {
     let path = world().site().dir.join(name);
@@ -86,43 +92,63 @@ fn a_wrong_line_stops_an_import_unless_it_is_left_out() {
 
 #[test]
 fn an_import_that_is_killed_goes_on_without_duplicates() {
+    let many = env::var("ACME_GATEWAY_TESTS_IMPORT_LINES").ok().and_then(|text| text.parse().ok()).unwrap_or(MANY);
     let desk = world().desk("officer");
-    let rows: String = (0..MANY).map(|n| format!("imp-many-{n},many imported,host-{n}.import.test\n")).collect();
+    let rows: String = (0..many).map(|n| format!("imp-many-{n},many imported,host-{n}.import.test\n")).collect();
     let path = file("many.csv", &format!("kid,owner,names\n{rows}"));
     let secrets = world().site().dir.join("many-secrets.csv");
-    let arguments = [
-        "registrations",
-        "import",
-        path.to_str().unwrap(),
-        "--from",
-        "nexus",
-        "--apply",
-        "--secrets",
-        secrets.to_str().unwrap(),
-    ];
-    let mut command = Command::new(binaries::officer());
-    let _ = command.arg("--config").arg(world().site().dir.join("desk-of-officer.toml")).args(arguments);
-    let mut running = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-    let lines = || fs::read_to_string(&secrets).map(|text| text.lines().count()).unwrap_or(0);
-    wait_for("some keys", std::time::Duration::from_secs(60), || (lines() > 20).then_some(()));
-    running.kill().unwrap();
-    let _ = running.wait().unwrap();
-    let written = lines();
-    assert!(written < MANY, "it was killed in the middle");
+    let path = path.to_str().unwrap();
+    let shown = Instant::now();
+    let plan = desk.json(&["registrations", "import", path, "--from", "nexus"]);
+    assert_eq!(
+        (counted(&plan, "create"), &plan["applied"]),
+        (many, &json!(false)),
+        "nothing is done before it is asked for"
+    );
+    let shown = shown.elapsed();
+    let apply = ["registrations", "import", path, "--from", "nexus", "--apply", "--secrets", secrets.to_str().unwrap()];
 
-    let done = desk.json(&arguments);
-    assert!(counted(&done, "same") >= written - 2, "{written} keys were written before");
-    let list = desk.json(&["registrations", "list", "--owner", "many imported", "--limit", "100000"]);
+    let keys = || fs::read_to_string(&secrets).map(|text| text.lines().count().saturating_sub(1)).unwrap_or(0);
+    let mut random = Random::of(0x1a9_0127, &[]);
+    let mut killed_at = Vec::new();
+    let applied = Instant::now();
+    for third in 0..3_u64 {
+        let share = u64::try_from(many).unwrap() / 3;
+        let least = usize::try_from(random.between(share * third + 1..=share * (third + 1) - share / 4)).unwrap();
+        let mut command = Command::new(binaries::officer());
+        let _ = command.arg("--config").arg(world().site().dir.join("desk-of-officer.toml")).args(apply);
+        let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for("some keys", Duration::from_secs(600), || (keys() > least).then_some(()));
+        running.kill().unwrap();
+        let _ = running.wait().unwrap();
+        killed_at.push(keys());
+    }
+    assert!(killed_at.iter().all(|written| *written < many), "it was killed in the middle: {killed_at:?}");
+
+    let ran = desk.run(&[&apply[..], &["--json"]].concat());
+    let applied = applied.elapsed();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let done: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(counted(&done, "same") >= killed_at[2] - 2, "what was there stays: {killed_at:?}");
+    assert!(ran.stderr.contains(&format!("{many} of {many} lines")), "progress is told: {}", ran.stderr);
+    let list = desk.json(&["registrations", "list", "--owner", "many imported", "--limit", "1000000"]);
     let ids: BTreeSet<&str> = list["items"].as_array().unwrap().iter().map(|one| text(one, "/eab/kid")).collect();
-    assert_eq!((ids.len(), list["items"].as_array().unwrap().len()), (MANY, MANY));
-    let keys = fs::read_to_string(&secrets).unwrap();
-    let whole: BTreeSet<&str> = keys
-        .lines()
-        .skip(1)
-        .filter(|line| line.split(',').count() == 3)
-        .filter_map(|line| line.split(',').next())
-        .collect();
-    assert_eq!(whole.len(), MANY, "each has a key that somebody can read");
+    assert_eq!((ids.len(), list["items"].as_array().unwrap().len()), (many, many));
+    let written = fs::read_to_string(&secrets).unwrap();
+    let whole =
+        written.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>()).filter(|cells| cells.len() == 3);
+    // Where a line was cut off, or its key drawn again, the last one counts.
+    let secret_of: BTreeMap<&str, &str> = whole.map(|cells| (cells[0], cells[1])).collect();
+    assert_eq!(secret_of.len(), many, "each has a key that somebody can read");
+    for at in killed_at.iter().flat_map(|at| [at - 1, *at, at + 1]) {
+        let kid = format!("imp-many-{}", at.min(many - 1));
+        let _ = bound(&json!({"eab": {"kid": kid, "hmac_key": secret_of[kid.as_str()]}}));
+    }
+    println!(
+        "{many} lines: shown in {} ms; killed with {killed_at:?} keys; all there after {} ms",
+        shown.as_millis(),
+        applied.as_millis()
+    );
 }
 
 #[test]

@@ -31,8 +31,9 @@ use crate::{
 const FILE_OCTETS_MAX: u64 = 64 * 1024 * 1024;
 /// Most registrations of a realm that a file is compared with or written from.
 const REGISTRATIONS_MAX: usize = 1_000_000;
-/// Progress is told after so many lines.
+/// Progress is told after so many lines, and on a terminal after so many.
 const TELL_EVERY: usize = 500;
+const REWRITE_EVERY: usize = 10;
 /// Most lines of a kind that are shown to people; programs get all.
 const SHOWN_MAX: usize = 20;
 
@@ -99,9 +100,9 @@ pub(super) async fn import(arguments: Arguments, desk: &Desk) -> Result<Answer, 
 
 /// Carries out the plan, line by line; how many keys were written.
 async fn apply(cm: &Cm, items: &[Item], mut keys: Keys) -> Result<usize, Failure> {
-    let tell = std::io::stderr().is_terminal() || items.len() > TELL_EVERY;
+    let mut progress = Progress::new(items.len());
     let mut written = 0;
-    for (number, item) in items.iter().enumerate() {
+    for item in items {
         match &item.action {
             Action::Create(request) => {
                 keys.append(&cm.preregister(request).await?)?;
@@ -119,11 +120,43 @@ async fn apply(cm: &Cm, items: &[Item], mut keys: Keys) -> Result<usize, Failure
             }
             Action::Same(_) | Action::Differs(_) | Action::Wrong(_) => {}
         }
-        if tell && number % TELL_EVERY == TELL_EVERY - 1 {
-            let _ = writeln!(std::io::stderr(), "{} of {} lines", number + 1, items.len());
+        progress.step(&mut std::io::stderr(), written);
+    }
+    progress.end(&mut std::io::stderr());
+    Ok(written)
+}
+
+/// Says on standard error how far an import is: on a terminal in one line that is written over, else in a line now and then.
+/// Nothing of an import that is over at once.
+struct Progress {
+    lines: usize,
+    done: usize,
+    is_terminal: bool,
+}
+
+impl Progress {
+    fn new(lines: usize) -> Self {
+        Self { lines, done: 0, is_terminal: std::io::stderr().is_terminal() }
+    }
+
+    /// One line is done. That nobody can read it is no reason to stop.
+    fn step(&mut self, out: &mut dyn std::io::Write, keys: usize) {
+        self.done += 1;
+        let every = if self.is_terminal { REWRITE_EVERY } else { TELL_EVERY };
+        if self.done.is_multiple_of(every) || (self.done == self.lines && self.lines > every) {
+            let (before, after) = if self.is_terminal { ("\r", "") } else { ("", "\n") };
+            let percent = self.done.saturating_mul(100) / self.lines.max(1);
+            let told = format!("{} of {} lines, {keys} keys ({percent} %)", self.done, self.lines);
+            let _ = write!(out, "{before}{told}{after}").and_then(|()| out.flush());
         }
     }
-    Ok(written)
+
+    /// What follows begins on a line of its own.
+    fn end(&self, out: &mut dyn std::io::Write) {
+        if self.is_terminal && self.lines > REWRITE_EVERY {
+            let _ = writeln!(out);
+        }
+    }
 }
 
 /// The file of new keys, and whose are in it.
@@ -328,6 +361,23 @@ mod tests {
         fs::write(&path, "something else").unwrap();
         assert_eq!(Keys::open(&path).err().unwrap().exit_code(), 3);
         fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn progress_is_a_line_now_and_then_or_one_that_is_written_over() {
+        let told = |lines: usize, is_terminal: bool| {
+            let (mut progress, mut out) = (Progress { lines, done: 0, is_terminal }, Vec::new());
+            (0..lines).for_each(|line| progress.step(&mut out, line));
+            progress.end(&mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            told(1001, false),
+            "500 of 1001 lines, 499 keys (49 %)\n1000 of 1001 lines, 999 keys (99 %)\n1001 of 1001 lines, 1000 keys (100 %)\n"
+        );
+        assert_eq!(told(500, false), "500 of 500 lines, 499 keys (100 %)\n");
+        assert_eq!((told(9, false), told(9, true)), (String::new(), String::new()));
+        assert_eq!(told(11, true), "\r10 of 11 lines, 9 keys (90 %)\r11 of 11 lines, 10 keys (100 %)\n");
     }
 
     #[test]
