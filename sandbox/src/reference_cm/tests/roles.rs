@@ -10,7 +10,9 @@ use super::world::{World, method_of};
 #[tokio::test]
 async fn every_role_is_let_in_or_not_as_the_table_says() {
     let world = World::start().await;
+    println!("| {:<26} | {} |", "operation", Role::ALL.map(Role::name).join(" | "));
     for (method, path, operation, _) in ROUTES {
+        let mut words = Vec::new();
         let path = path
             .replace("{realm}", "open")
             .replace("{issuer}", "issuing-1")
@@ -35,7 +37,9 @@ async fn every_role_is_let_in_or_not_as_the_table_says() {
                 role.name(),
                 reply.text
             );
+            words.push(if let_in { "enters" } else { "refused" });
         }
+        println!("| {:<26} | {} |", operation.name(), words.join(" | "));
     }
 }
 
@@ -46,7 +50,7 @@ async fn every_answer_has_its_request_id_and_the_version_of_the_api() {
         (Method::GET, "/info", 200),
         (Method::GET, "/realms/nowhere", 403),
         (Method::GET, "/nowhere", 404),
-        (Method::DELETE, "/info", 404),
+        (Method::DELETE, "/info", 405),
     ] {
         let reply = world.try_send(Role::Gateway, method, path, &[], None).await.unwrap().expect(status);
         assert_eq!(reply.header("cm-api-version"), Some("1.4"));
