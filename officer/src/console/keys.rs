@@ -147,11 +147,14 @@ async fn made<'a>(
     })
 }
 
+/// What a refusal says beside what the CM lacks; on a page nobody has asked for anything yet.
+const NOTHING_DONE: &str = "; nothing was done";
+
 /// What the CM lacks, in a sentence.
 fn missing(offered: Result<(), Failure>) -> Result<Option<String>, Failure> {
     match offered {
         Ok(()) => Ok(None),
-        Err(Failure::Refused(refusal)) => Ok(Some(shown(&refusal.detail))),
+        Err(Failure::Refused(refusal)) => Ok(Some(shown(refusal.detail.trim_end_matches(NOTHING_DONE)))),
         Err(failure) => Err(failure),
     }
 }
@@ -179,5 +182,40 @@ fn read(found: Option<Result<String, String>>, field: &'static str, mistakes: &m
             mistakes.add(field, shown(&reason));
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Refusal;
+
+    #[test]
+    fn what_the_cm_lacks_is_a_sentence_on_the_page_and_a_cm_that_is_away_is_a_failure() {
+        let refusal = Refusal {
+            code: "capability-missing".to_owned(),
+            detail: "this CM has no rebinding; nothing was done".to_owned(),
+            status: 501,
+            request_id: None,
+            cure: None,
+        };
+        let lacks = missing(Err(Failure::Refused(Box::new(refusal))));
+        assert_eq!(lacks, Ok(Some("this CM has no rebinding".to_owned())));
+        assert_eq!(missing(Ok(())), Ok(None));
+        assert_eq!(missing(Err(Failure::Unanswered("away".to_owned()))).unwrap_err().exit_code(), 4);
+    }
+
+    #[test]
+    fn spans_and_times_are_read_and_their_mistakes_said_beside_them() {
+        let form = Fields::parse("overlap=7d&until=2027-01-01&link_overlap=a+week&link_until=soon");
+        let mut mistakes = Mistakes::default();
+        assert_eq!(span(&form, "overlap", &mut mistakes).as_deref(), Some("P7D"));
+        assert_eq!(time(&form, "until", &mut mistakes).as_deref(), Some("2027-01-01T00:00:00Z"));
+        assert_eq!((span(&form, "none", &mut mistakes), time(&form, "none", &mut mistakes)), (None, None));
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        assert_eq!(span(&form, "link_overlap", &mut mistakes), None);
+        assert_eq!(time(&form, "link_until", &mut mistakes), None);
+        assert!(mistakes.of("link_overlap").unwrap().contains("7d"), "{mistakes:?}");
+        assert!(mistakes.of("link_until").unwrap().contains("2026-12-04"), "{mistakes:?}");
     }
 }

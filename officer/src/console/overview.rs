@@ -12,6 +12,7 @@ use super::{
     answer::{self, Frame},
     certificates,
     table::{Cell, Found, Table},
+    waivers,
 };
 use crate::{
     cli::{
@@ -41,14 +42,16 @@ struct Page<'a> {
 
 /// The page. What the CM does not show to this role is said where it would stand.
 pub(super) async fn page(console: &Console) -> Result<HttpResponse, Failure> {
-    let (waiting, failing, ending, missed, suspended) = tokio::join!(
+    let proposed = waivers::table(console, "Proposed waivers of challenges", None, Some("proposed"));
+    let (waiting, proposed, failing, ending, missed, suspended) = tokio::join!(
         Box::pin(waiting(console)),
+        Box::pin(proposed),
         Box::pin(failing(console)),
         Box::pin(ending(console)),
         Box::pin(missed(console)),
         Box::pin(suspended(console)),
     );
-    let tables = vec![
+    let mut tables = vec![
         Table::of(
             "Waiting for approval",
             &["Request", "Names", "Profile", "Registration", "Owner", "Created by", "Received"],
@@ -85,6 +88,10 @@ pub(super) async fn page(console: &Console) -> Result<HttpResponse, Failure> {
         )
         .leading("registrations?status=suspended", "All that are suspended"),
     ];
+    // Few registration authorities have waivers, so no section says that none is proposed.
+    if let Some(proposed) = proposed.filter(|table| !table.rows.is_empty() || table.failure.is_some()) {
+        tables.insert(1, proposed);
+    }
     Ok(answer::page(&Page { frame: Frame::new(console, "", "Overview"), tables }))
 }
 

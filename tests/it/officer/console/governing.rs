@@ -178,6 +178,7 @@ fn an_approver_decides_waivers_and_their_proposer_cannot() {
     let mut approver = Console::open("approver", "waivers-approver");
     let waits = approver.text("approvals");
     assert!(waits.contains(&first) && waits.contains("a request from 192.0.2.0/24"), "{waits}");
+    assert!(approver.text("").contains(&format!("/{page}\"")), "the overview does not lead to it");
     let html = approver.text(&page);
     assert!(html.contains("exact:a.waived.console.test") && html.contains("no &#60;port&#62; 80"), "{html}");
     let answer = approver.submit(&page, &format!("{page}/approve"), &[]).expect(303);
