@@ -75,23 +75,30 @@ fn a_suspension_in_openbao_takes_effect_within_two_seconds() {
 
 #[test]
 fn kill_9_of_openbao_while_clients_finalize_leaves_each_order_one_certificate() {
-    const ORDERS: usize = 12;
+    const ORDERS: usize = 24;
     let (_world, mut bao, gateway) = worlds();
     let client = gateway.account();
     let names: Vec<String> = (0..ORDERS).map(|n| format!("kill{n}.bao.test")).collect();
     let orders: Vec<_> = names.iter().map(|name| client.ready_order(&[name])).collect();
-    std::thread::scope(|scope| {
-        for (name, order) in names.iter().zip(&orders) {
-            let client = client.twin();
+    let (answered, answers) = std::sync::mpsc::channel();
+    let processing: usize = std::thread::scope(|scope| {
+        let finalize = |(name, order)| {
+            let (client, answered): (Client, _) = (client.twin(), answered.clone());
             scope.spawn(move || {
+                let name: &String = name;
                 let csr = Csr::for_names(&[name]).text(&Key::p256());
-                let _ = client.finalize(order, &csr).expect(200);
-            });
-        }
-        wait_for("the first certificate", Duration::from_secs(20), || (!bao.serials("open").is_empty()).then_some(()));
+                let answer = client.finalize(order, &csr).expect(200).json();
+                let _ = answered.send(());
+                usize::from(answer["status"] == "processing")
+            })
+        };
+        let threads: Vec<_> = names.iter().zip(&orders).map(finalize).collect();
+        answers.recv_timeout(Duration::from_secs(20)).expect("an answer");
         bao.kill();
         bao.restart();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
+    assert!(processing > 0, "it was killed at a moment that proves nothing");
     for order in &orders {
         let _valid = client.wait(order, "valid");
     }

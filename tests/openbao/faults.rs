@@ -15,7 +15,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_between_sign_and_answer_leaves_one_certificate_an_order() {
-    const ORDERS: usize = 30;
+    const ORDERS: usize = 60;
     let mut bao = fresh();
     bao.prepare("open", "open", &[]);
     let cm = gateway(&bao);
@@ -23,17 +23,17 @@ async fn kill_9_between_sign_and_answer_leaves_one_certificate_an_order() {
     let asked: Vec<_> = (0..ORDERS).map(|n| Asking::of(&id, &[&format!("kill{n}.example.com")])).collect();
     let asked = std::sync::Arc::new(asked);
     let mut racers = tokio::task::JoinSet::new();
+    let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
     for n in 0..ORDERS {
-        let (cm, asked) = (cm.clone(), asked.clone());
-        racers.spawn(async move { submit(&cm, &asked[n]).await });
+        let (cm, asked, answered) = (cm.clone(), asked.clone(), answered.clone());
+        racers.spawn(async move {
+            let outcome = submit(&cm, &asked[n]).await;
+            let _ = answered.send(());
+            outcome
+        });
     }
-    // Once some are signed, while others are on their way.
-    let first_signed = async {
-        while bao.serials("open").is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(Duration::from_secs(20), first_signed).await.unwrap();
+    // Once one is answered, while others are on their way.
+    timeout(Duration::from_secs(20), answers.recv()).await.unwrap().unwrap();
     bao.kill();
     bao.restart();
     let signed = bao.serials("open").len();
@@ -81,6 +81,10 @@ async fn a_dead_token_is_got_anew_once_and_a_denied_path_is_told() {
     let registration = Person::new().register(&cm).await.registration;
     let _ = bao.root(&["write", "-f", "-format=json", "sys/leases/revoke-prefix/auth/cert/login"], None);
     assert_eq!(cm.registration(&realm("open"), &registration.id).await.unwrap(), Some(registration));
+    let unfit = cm.check_identity(&[realm("open"), realm("foreign")]).await;
+    assert!(unfit.is_err() && cm.unfit().is_some_and(|why| why.contains("realm foreign")), "{unfit:?}");
+    cm.check_identity(&[realm("open")]).await.unwrap();
+    assert_eq!(cm.unfit(), None);
     let denied = cm.registration(&realm("foreign"), &"reg_1".parse().unwrap()).await;
     assert!(matches!(denied, Err(CmError::Internal { outcome: Outcome::NotSent, .. })), "{denied:?}");
 }
@@ -129,4 +133,47 @@ async fn renewed_credentials_come_into_use_and_bad_ones_do_not() {
     assert_eq!(cm.registration(&realm("open"), &registration.id).await.unwrap(), Some(registration));
     let officer = gateway_as(&SHARED, "officer", |_| ());
     assert!(officer.reload().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_or_sealed_openbao_is_not_waited_for_and_its_return_is_told() {
+    let mut bao = fresh();
+    bao.prepare("open", "open", &[]);
+    let (cm, open) = (gateway(&bao), realm("open"));
+    let registration = Person::new().register(&cm).await.registration;
+    let look = async || cm.registration(&open, &registration.id).await;
+    let is_away = |it: &Result<_, CmError>| matches!(it, Err(CmError::Unavailable { .. }));
+    let _ = bao.root(&["write", "-f", "-format=json", "sys/seal"], None);
+    assert!(matches!(cm.ready().await, Err(CmError::Unavailable { .. })));
+    tests_wait(async || {
+        let asked = Instant::now();
+        let outcome = look().await;
+        assert!(is_away(&outcome), "{outcome:?}");
+        (asked.elapsed() < Duration::from_millis(50)).then_some(())
+    })
+    .await;
+    bao.kill();
+    let asking = Asking::of(&registration.id, &["away.example.com"]);
+    let outcome = submit(&cm, &asking).await;
+    assert!(matches!(outcome, Err(CmError::Unavailable { outcome: Outcome::NotSent, .. })), "{outcome:?}");
+    bao.restart();
+    let back = async {
+        let _found = tests_wait(async || look().await.ok()).await;
+        cm.reconnected().await;
+    };
+    timeout(Duration::from_secs(30), back).await.unwrap();
+    let _issued = certificate(submit(&cm, &asking).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_live_a_second_are_renewed_and_got_anew_and_nobody_notices() {
+    let bao = fresh();
+    bao.prepare("open", "open", &["--token-ttl", "1s", "--token-max-ttl", "3s"]);
+    let (cm, open) = (gateway(&bao), realm("open"));
+    let registration = Person::new().register(&cm).await.registration;
+    let (began, mut looks) = (Instant::now(), tokio::time::interval(Duration::from_millis(100)));
+    while began.elapsed() < Duration::from_secs(7) {
+        looks.tick().await;
+        assert_eq!(cm.registration(&open, &registration.id).await.unwrap().as_ref(), Some(&registration));
+    }
 }

@@ -7,7 +7,10 @@
 
 use std::time::Duration;
 
-use acme::problem::{Problem, ProblemKind};
+use acme::{
+    ids::RealmName,
+    problem::{Problem, ProblemKind},
+};
 
 use crate::{CallOutcome, CmError, Outcome, observation::word, rest::circuit::Sign};
 use tokio::time::Instant;
@@ -107,6 +110,17 @@ impl Failure {
 
     pub(super) const fn not_asked(instead: Instead, retry_after: Option<Duration>) -> Self {
         Self::Away { instead, outcome: Outcome::NotSent, retry_after }
+    }
+
+    /// A refusal, with the realm that it is about, for whoever sets it up.
+    pub(super) fn of_realm(self, realm: &RealmName) -> Self {
+        match self {
+            Self::Refused { status, errors } => Self::Refused {
+                status,
+                errors: format!("realm {realm}: {}; prepare it with deploy/openbao/prepare", errors.trim()),
+            },
+            other @ (Self::Busy { .. } | Self::Away { .. } | Self::Stranger | Self::Broken(_)) => other,
+        }
     }
 
     /// There is no such thing.

@@ -94,13 +94,12 @@ pub(super) async fn submit(
             issued(key, certificate, &wanted.csr_sha256())
         }
         Err(failure) => {
-            let error = failure.into_sign_error();
-            if matches!(error, CmError::Refused(_)) {
-                // Nothing was signed: the next one need not wait to be sure.
+            if failure.outcome() == Outcome::NotSent {
+                // Certainly nothing was signed: the next one need not wait to be sure.
                 let refused = Request { state: State::Refused, ..intent };
                 let _best_effort = bao.update(realm, place, &refused, version + 1).await;
             }
-            Err(error)
+            Err(failure.into_sign_error())
         }
     }
 }

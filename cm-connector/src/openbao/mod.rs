@@ -21,7 +21,7 @@ use self::{client::Client, token::Tokens};
 use crate::{
     Capability, Certificate, CertificateManager, CertificateRequest, CmError, Delivery, Identity, Issuer,
     NewRegistration, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
-    rest::{self, SetupError, tls},
+    rest::{self, SetupError, standing::Standing, tls},
 };
 
 mod account;
@@ -53,6 +53,7 @@ pub use settings::{Settings, is_path};
 pub struct OpenBaoCertificateManager {
     settings: Arc<Settings>,
     client: Arc<Client>,
+    standing: Arc<Standing>,
     /// Whether a registration may have a name: OpenBao signs any, so it is asked before.
     allows: Allows,
 }
@@ -66,7 +67,7 @@ impl OpenBaoCertificateManager {
         let base_urls = settings::base_urls(&settings.addresses)?;
         let tokens = Tokens::new(&settings.login_mount, &settings.login_role);
         let client = Client::new(base_urls, tls::client_config(&files(&settings))?, tokens)?;
-        Ok(Self { settings: Arc::new(settings), client: Arc::new(client), allows })
+        Ok(Self { settings: Arc::new(settings), client: Arc::new(client), standing: Arc::default(), allows })
     }
 
     /// Reads the files again and changes to new connections and a new token, after OpenBao has let us log in with
@@ -95,11 +96,17 @@ fn files(settings: &Settings) -> rest::Settings {
 #[async_trait]
 impl CertificateManager for OpenBaoCertificateManager {
     async fn check_identity(&self, realms: &[RealmName]) -> Result<Identity, CmError> {
-        service::check_identity(self, realms).await
+        let identity = service::check_identity(self, realms).await;
+        self.standing.heard(&identity);
+        identity
     }
 
     fn offers(&self, capability: Capability) -> bool {
         service::offers(capability)
+    }
+
+    fn unfit(&self) -> Option<String> {
+        self.standing.unfit()
     }
 
     async fn reconnected(&self) {

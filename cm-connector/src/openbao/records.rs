@@ -222,7 +222,7 @@ pub enum State {
     Intent,
     /// There is a certificate.
     Issued,
-    /// OpenBao would not sign it. It may be tried again, and its order may have another request.
+    /// It was certainly not signed: OpenBao refused, or was not reached. It may be tried again, and its order may have another request.
     Refused,
     /// It was withdrawn; nothing is signed for it any more.
     Cancelled,

@@ -83,7 +83,7 @@ impl OpenBaoCertificateManager {
         let found = self.record::<Realm>(realm, Place::Realm).await?;
         found.map(|stored| stored.value).ok_or_else(|| Failure::Refused {
             status: 404,
-            errors: format!("realm {realm} has no record `realm`; prepare it with deploy/openbao/prepare"),
+            errors: format!("realm {realm} has no record of what it is"),
         })
     }
 }

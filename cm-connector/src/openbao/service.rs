@@ -67,10 +67,7 @@ pub(super) async fn check_identity(bao: &OpenBaoCertificateManager, realms: &[Re
         let caller = bao.client.send(&Call::read("GET auth/token/lookup-self", path)).await?;
         // What cannot be read here could not be read for any client.
         for realm in realms {
-            let settings = bao.realm(realm).await?;
-            for profile in &settings.profiles {
-                let _readable = bao.role(realm, profile).await?;
-            }
+            check_realm(bao, realm).await.map_err(|failure| failure.of_realm(realm))?;
         }
         let text = |json: &Value, member: &str| json.pointer(member).and_then(Value::as_str).map(str::to_owned);
         Ok(Identity {
@@ -84,6 +81,14 @@ pub(super) async fn check_identity(bao: &OpenBaoCertificateManager, realms: &[Re
     };
     let identity: Result<Identity, Failure> = identity.await;
     identity.map_err(Failure::into_error)
+}
+
+async fn check_realm(bao: &OpenBaoCertificateManager, realm: &RealmName) -> Result<(), Failure> {
+    let settings = bao.realm(realm).await?;
+    for profile in &settings.profiles {
+        let _readable = bao.role(realm, profile).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn ready(bao: &OpenBaoCertificateManager) -> Result<(), CmError> {

@@ -54,7 +54,7 @@ mod registration;
 mod scripted;
 mod service;
 mod settings;
-mod standing;
+pub(crate) mod standing;
 mod template;
 #[cfg(test)]
 mod tests;

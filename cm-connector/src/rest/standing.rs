@@ -10,7 +10,7 @@ use crate::{Capability, CmError, Identity};
 
 /// Its last words. Before the first it is believed to be as the gateway needs it.
 #[derive(Debug, Default)]
-pub(super) struct Standing(Mutex<State>);
+pub(crate) struct Standing(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -20,7 +20,7 @@ struct State {
 
 impl Standing {
     /// What came of asking. While the CM is away its last words hold.
-    pub(super) fn heard(&self, asked: &Result<Identity, CmError>) {
+    pub(crate) fn heard(&self, asked: &Result<Identity, CmError>) {
         let mut state = self.state();
         match asked {
             Ok(identity) => {
@@ -40,7 +40,7 @@ impl Standing {
         self.state().capabilities.as_ref().is_some_and(|known| known.contains(capability.as_str()))
     }
 
-    pub(super) fn unfit(&self) -> Option<String> {
+    pub(crate) fn unfit(&self) -> Option<String> {
         self.state().unfit.clone()
     }
 
