@@ -175,6 +175,16 @@ async fn what_the_cm_offers_is_read_again_when_it_has_changed() {
     until(async || gateway.app.catalogue.offer(&realm()).unwrap().profiles.is_empty()).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn every_registration_is_forgotten_when_its_realm_has_changed() {
+    let (gateway, _feed) = following().await;
+    let known = gateway.registration();
+    gateway.app.registrations.remember(&realm(), known.clone());
+    gateway.cm.feed.tell(Event::Offer);
+    gateway.cm.feed.tell(Event::Realm);
+    until(async || !gateway.app.registrations.remembers(&realm(), &known.id)).await;
+}
+
 #[test]
 fn pauses_grow_to_half_a_minute_and_are_never_nothing() {
     let most: Vec<u128> = (1..=10).map(|failed| pause(failed, 1.0).as_millis()).collect();
