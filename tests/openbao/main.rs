@@ -10,6 +10,7 @@
 
 mod accounts;
 mod certificates;
+mod cluster;
 mod end_to_end;
 mod faults;
 mod issuance;
@@ -42,11 +43,15 @@ static SHARED: LazyLock<OpenBao> = LazyLock::new(|| {
 
 /// One of a test's own.
 fn fresh() -> OpenBao {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let dir: PathBuf = std::env::temp_dir().join(format!("acme-gateway-openbao-{}-{count}", std::process::id()));
+    let dir = fresh_folder();
     let pki = throwaway_pki(&dir);
     OpenBao::start(&dir, &pki)
+}
+
+fn fresh_folder() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("acme-gateway-openbao-{}-{count}", std::process::id()))
 }
 
 /// A gateway at this OpenBao.

@@ -48,15 +48,7 @@ impl OpenBao {
     /// It does not get ready; the text has the end of its log.
     #[must_use]
     pub fn start(dir: &Path, pki: &Path) -> Self {
-        let [api, cluster] = free_ports();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, api));
-        fs::create_dir_all(dir.join("data")).unwrap();
-        fs::write(dir.join("seal.key"), [7; 32]).unwrap();
-        fs::write(dir.join("server.hcl"), server(dir, pki, address, cluster)).unwrap();
-        let program = program();
-        let process = serve(dir, &program);
-        let mut bao =
-            Self { dir: dir.to_owned(), pki: pki.to_owned(), program, address, process, root_token: String::new() };
+        let mut bao = Self::node(dir, pki, None);
         wait_for("an answer of OpenBao", ACTIVE_WITHIN, || {
             bao.process.check_alive();
             bao.ask(&["operator", "init", "-status"], None).err().filter(|said| said.contains("not initialized"))
@@ -66,6 +58,37 @@ impl OpenBao {
         bao.root_token = initialised["root_token"].as_str().expect("init answers a token").to_owned();
         bao.wait_until_active();
         bao
+    }
+
+    /// Another node of the same cluster, which stands by.
+    ///
+    /// # Panics
+    /// It does not get ready; the text has the end of its log.
+    #[must_use]
+    pub fn join(&self, dir: &Path) -> Self {
+        let mut bao = Self::node(dir, &self.pki, Some(&self.url()));
+        bao.root_token.clone_from(&self.root_token);
+        bao.wait_until_active();
+        // Until it has a vote, the others cannot do without the leader.
+        let own = bao.address.to_string();
+        wait_for("a vote for the new node", ACTIVE_WITHIN, || {
+            let peers = self.said(&["operator", "raft", "list-peers", "-format=json"], None).ok()?;
+            let peers = peers.pointer("/data/config/servers")?.as_array()?.clone();
+            peers.iter().any(|peer| peer["node_id"] == own.as_str() && peer["voter"] == true).then_some(())
+        });
+        bao
+    }
+
+    fn node(dir: &Path, pki: &Path, leader: Option<&str>) -> Self {
+        let [api, cluster] = free_ports();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, api));
+        fs::create_dir_all(dir.join("data")).unwrap();
+        fs::write(dir.join("seal.key"), [7; 32]).unwrap();
+        let join = leader.map(|leader| join(leader, pki)).unwrap_or_default();
+        fs::write(dir.join("server.hcl"), server(dir, pki, address, cluster, &join)).unwrap();
+        let program = program();
+        let process = serve(dir, &program);
+        Self { dir: dir.to_owned(), pki: pki.to_owned(), program, address, process, root_token: String::new() }
     }
 
     /// Prepares a realm as an operator does, with the issuing CA of the throwaway PKI.
@@ -254,7 +277,7 @@ fn serve(dir: &Path, program: &Path) -> Process {
 }
 
 /// Raft, TLS, client certificates required; the clients CA is the throwaway PKI's.
-fn server(dir: &Path, pki: &Path, address: SocketAddr, cluster: u16) -> String {
+fn server(dir: &Path, pki: &Path, address: SocketAddr, cluster: u16, join: &str) -> String {
     let (dir, pki) = (dir.display(), pki.display());
     format!(
         r#"api_addr = "https://{address}"
@@ -262,9 +285,9 @@ cluster_addr = "https://127.0.0.1:{cluster}"
 ui = false
 storage "raft" {{
   path = "{dir}/data"
-  node_id = "node1"
+  node_id = "{address}"
   performance_multiplier = 1
-}}
+{join}}}
 seal "static" {{
   current_key_id = "1"
   current_key = "file://{dir}/seal.key"
@@ -278,6 +301,20 @@ listener "tcp" {{
   tls_require_and_verify_client_cert = true
   max_request_duration = "30s"
 }}
+"#
+    )
+}
+
+/// How a node finds the others.
+fn join(leader: &str, pki: &Path) -> String {
+    let pki = pki.display();
+    format!(
+        r#"  retry_join {{
+    leader_api_addr = "{leader}"
+    leader_ca_cert_file = "{pki}/infra-ca.pem"
+    leader_client_cert_file = "{pki}/officer.pem"
+    leader_client_key_file = "{pki}/officer.key"
+  }}
 "#
     )
 }

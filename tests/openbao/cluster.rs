@@ -1,0 +1,71 @@
+//! Several nodes: standbys that are behind, and a leader that dies.
+
+use std::time::Duration;
+
+use cm_connector::{CertificateManager, CmError, openbao::OpenBaoCertificateManager};
+use tests::openbao::OpenBao;
+
+use crate::{
+    fresh, fresh_folder, gateway_as,
+    issuance::{certificate, submit, tests_wait},
+    person::{Asking, Person},
+    realm,
+};
+
+/// Three nodes; the first one leads.
+fn cluster() -> [OpenBao; 3] {
+    let leader = fresh();
+    leader.prepare("open", "open", &[]);
+    let standbys = [fresh_folder(), fresh_folder()].map(|dir| leader.join(&dir));
+    let [second, third] = standbys;
+    [leader, second, third]
+}
+
+/// A gateway that knows these nodes, in this order.
+fn gateway_at(nodes: &[&OpenBao]) -> OpenBaoCertificateManager {
+    gateway_as(nodes[0], "gateway", |settings| settings.addresses = nodes.iter().map(|node| node.url()).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_shows_what_was_just_written_and_a_dead_leader_costs_seconds_and_no_second_certificate() {
+    const ROUNDS: usize = 60;
+    let [mut leader, second, third] = cluster();
+    let (cm, open) = (gateway_at(&[&second]), realm("open"));
+    for round in 0..ROUNDS {
+        let registered = Person::new().register(&cm).await;
+        assert!(registered.created, "round {round}");
+        let found = cm.registration(&open, &registered.registration.id).await.unwrap();
+        assert_eq!(found, Some(registered.registration), "round {round}");
+    }
+
+    let cm = gateway_at(&[&leader, &second, &third]);
+    let id = Person::new().register(&cm).await.registration.id;
+    let asked: Vec<_> = (0..30).map(|n| Asking::of(&id, &[&format!("leader{n}.example.com")])).collect();
+    let asked = std::sync::Arc::new(asked);
+    let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let mut racers = tokio::task::JoinSet::new();
+    for n in 0..asked.len() {
+        let (cm, asked, answered) = (cm.clone(), asked.clone(), answered.clone());
+        racers.spawn(async move {
+            let outcome = submit(&cm, &asked[n]).await;
+            let _ = answered.send(());
+            outcome
+        });
+    }
+    tokio::time::timeout(Duration::from_secs(20), answers.recv()).await.unwrap().unwrap();
+    leader.kill();
+    let _outcomes = racers.join_all().await;
+    for asking in asked.iter() {
+        let _issued = tests_wait(async || match cm.request_by_key(&open, &asking.key).await {
+            Ok(Some(state)) => Some(certificate(Ok(state))),
+            Ok(None) => match submit(&cm, asking).await {
+                Err(CmError::Unavailable { .. }) => None,
+                other => Some(certificate(other)),
+            },
+            Err(CmError::Unavailable { .. }) => None,
+            Err(other) => panic!("{other:?}"),
+        })
+        .await;
+    }
+    assert_eq!(second.serials("open").len(), asked.len());
+}
