@@ -58,3 +58,15 @@ fn what_is_written_once_stays() {
         }
     }
 }
+
+#[test]
+fn preparing_a_realm_again_changes_nothing_that_an_officer_wrote_and_takes_no_realm_away() {
+    let realm = || SHARED.root(&["read", "-format=json", "acme/registered/cm/data/realm"], None)["data"].clone();
+    let before = realm();
+    SHARED.prepare("registered", "both", &["--allow", "example.org"]);
+    assert_eq!(realm(), before);
+    for name in ["open", "registered"] {
+        asked("gateway", &format!("acme/{name}/cm/data/realm"), None).unwrap();
+        asked("officer", &format!("acme/{name}/cm/data/realm"), None).unwrap();
+    }
+}

@@ -36,6 +36,8 @@ use crate::{
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// The same for a sign, which waits for its turn at a busy CA.
 const SIGN_MAX: Duration = Duration::from_secs(28);
+/// How late a sign may be sent: by the time that it was written down, others judge when it must have ended.
+pub(super) const SIGN_SENT_WITHIN: Duration = Duration::from_secs(3);
 /// Longest time of all attempts of a read and of a write.
 const READ_TOTAL: Duration = Duration::from_secs(10);
 const WRITE_TOTAL: Duration = Duration::from_secs(20);
@@ -58,6 +60,8 @@ pub(super) struct Call {
     lane: Lane,
     answer_max: Duration,
     total: Duration,
+    /// How late its last attempt may begin.
+    sent_within: Duration,
     /// Whether it may be sent again when nobody knows what came of it.
     repeatable: bool,
 }
@@ -73,19 +77,22 @@ impl Call {
             lane: Lane::Rest,
             answer_max: ANSWER_MAX,
             total: READ_TOTAL,
+            sent_within: READ_TOTAL,
             repeatable: true,
         }
     }
 
     /// A write that does no harm when it is repeated: its check-and-set fails, or it says the same again.
     pub(super) fn write(operation: &'static str, path: String, body: Value) -> Self {
-        Self { method: Method::POST, body: Some(body), total: WRITE_TOTAL, ..Self::read(operation, path) }
+        let (total, sent_within) = (WRITE_TOTAL, WRITE_TOTAL);
+        Self { method: Method::POST, body: Some(body), total, sent_within, ..Self::read(operation, path) }
     }
 
     /// A sign: each one that arrives issues another certificate.
     pub(super) fn sign(operation: &'static str, path: String, body: Value) -> Self {
         let write = Self::write(operation, path, body);
-        Self { answer_max: SIGN_MAX, total: SIGN_MAX, repeatable: false, ..write }
+        let (total, sent_within) = (SIGN_MAX, SIGN_SENT_WITHIN);
+        Self { answer_max: SIGN_MAX, total, sent_within, repeatable: false, ..write }
     }
 
     /// By another share of what OpenBao is asked at a time.
@@ -128,13 +135,14 @@ impl Client {
 
     /// Makes a call, and repeats it within its time if that can help and do no harm.
     pub(super) async fn send(&self, call: &Call) -> Result<Value, Failure> {
-        let ends = Instant::now() + call.total;
+        let began = Instant::now();
+        let (ends, sent_by) = (began + call.total, began + call.sent_within);
         let trace_id = observation::trace_id();
         let (mut earlier, mut failed, mut logged_in_anew) = (Outcome::NotSent, 0_u32, false);
         loop {
             self.pass_circuit(ends).await.map_err(|failure| failure.after(earlier))?;
             let told = Attempt::begin(call.operation.to_owned(), failed.saturating_add(1), trace_id);
-            let failure = match self.attempt(call, told, ends).await {
+            let failure = match self.attempt(call, told, (sent_by, ends)).await {
                 Ok(answer) => return Ok(answer),
                 Err((failure, Some(token))) if failure.is_denied() && !logged_in_anew => {
                     match self.is_dead(&token, ends).await {
@@ -156,7 +164,7 @@ impl Client {
             let outcome = failure.outcome();
             let wait = deadline::wait(failed, failure.retry_after(), rand::random());
             let may_repeat = failure.may_pass() && (call.repeatable || outcome == Outcome::NotSent);
-            if !may_repeat || failed >= ATTEMPTS_MAX || Instant::now() + wait >= ends {
+            if !may_repeat || failed >= ATTEMPTS_MAX || Instant::now() + wait >= sent_by {
                 return Err(failure.after(earlier));
             }
             earlier = earlier.and(outcome);
@@ -221,8 +229,13 @@ impl Client {
         Ok(Health { json: raw.json, works })
     }
 
-    async fn attempt(&self, call: &Call, told: Attempt, ends: Instant) -> Result<Value, (Failure, Option<Token>)> {
-        let _place = match self.lanes.enter(call.lane, ends).await {
+    async fn attempt(
+        &self,
+        call: &Call,
+        told: Attempt,
+        (sent_by, ends): (Instant, Instant),
+    ) -> Result<Value, (Failure, Option<Token>)> {
+        let _place = match self.lanes.enter(call.lane, sent_by).await {
             Ok(place) => place,
             Err(Full { retry_after }) => {
                 told.end(CallOutcome::QueueFull);
@@ -240,6 +253,11 @@ impl Client {
                 return Err((failure, None));
             }
         };
+        // The token may have taken its time.
+        if Instant::now() > sent_by {
+            told.end(CallOutcome::QueueFull);
+            return Err((Failure::not_asked(Instead::QueueFull, None), None));
+        }
         let question = Question {
             method: call.method.clone(),
             path: &call.path,

@@ -13,7 +13,12 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{OpenBaoCertificateManager, client::Call, failure::Failure, records::Realm};
+use super::{
+    OpenBaoCertificateManager,
+    client::{Call, SIGN_SENT_WITHIN},
+    failure::Failure,
+    records::Realm,
+};
 use crate::{Capability, CmError, Identity, Issuer, Outcome, rest::door};
 
 /// What this adapter can do with OpenBao, in the words of the contract. What is not among them is not asked for:
@@ -21,8 +26,9 @@ use crate::{Capability, CmError, Identity, Issuer, Outcome, rest::door};
 /// `rebind`, `directory-links` and `waivers`.
 const CAPABILITIES: [&str; 6] =
     ["registrations", "eab-verify", "bind-atomic", "idempotency", "renewal-info", "delivery"];
-/// For the clocks of client and server, on top of OpenBao's own limit.
+/// On top of OpenBao's own limit: for whole seconds, and a sign is sent a little later than it is written down.
 const MARGIN: Duration = Duration::from_secs(5);
+const _: () = assert!(SIGN_SENT_WITHIN.as_secs() + 1 < MARGIN.as_secs());
 
 /// A role of a realm's CA, as far as it says what certificates are like.
 #[derive(Debug, PartialEq, Eq)]
