@@ -383,6 +383,8 @@ impl Gateway {
             (before.ops.to_string(), site.ops.to_string()),
             (old("store"), new("store")),
             (old("seal.key"), new("seal.key")),
+            // What is believed for longer than a suspension may take is the gateway's to shorten.
+            (String::from("registration_cache_secs = 1"), String::from("registration_cache_secs = 60")),
             (format!("url = {cm:?}"), format!("url = {:?}\nkind = \"openbao\"", bao.url())),
         ] {
             assert!(settings.contains(&was), "the settings have no {was}");
