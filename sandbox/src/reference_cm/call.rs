@@ -80,6 +80,10 @@ impl Call {
         if !given.is_some_and(|given| given.eq_ignore_ascii_case(expected)) {
             return Err(Problem::new(Code::Malformed, format!("the body must be {expected}")));
         }
+        // A derived type takes a list of its members in their order as well, which no schema has.
+        if self.body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::new(Code::Malformed, "the body must be a JSON object"));
+        }
         serde_json::from_slice(&self.body)
             .map_err(|error| Problem::new(Code::Malformed, error.to_string().replace('"', "'")))
     }

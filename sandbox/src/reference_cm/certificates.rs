@@ -299,6 +299,7 @@ pub(crate) fn find_certificates(cm: &ReferenceCm, call: &Call) -> Result<Answer,
     const FREE: &[&str] =
         &["parent", "identifier", "status", "issuedAfter", "notAfterBefore", "revokedAfter", "profile"];
     call.only_query(&[KEYS, FREE].concat())?;
+    paging::only_status(call, &["good", "revoked", "hold", "expired"])?;
     let (realm, _) = cm.realm(call)?;
     let by_key = ["orderRef", "serial", "sha256", "spkiSha256"].iter().any(|name| call.query(name).is_some());
     if !by_key || FREE.iter().any(|name| call.query(name).is_some()) {

@@ -22,6 +22,23 @@ pub(crate) fn limit(call: &Call) -> Result<usize, Problem> {
     }
 }
 
+/// What a list that always fits one page takes of a page: nothing but `limit` and `cursor`, and these only if they are good.
+pub(crate) fn check(call: &Call) -> Result<(), Problem> {
+    call.only_query(&["limit", "cursor"])?;
+    limit(call)?;
+    start(call).map(drop)
+}
+
+/// Refuses a status that there is none of: nothing would be found, and nobody would know why.
+pub(crate) fn only_status(call: &Call, known: &[&str]) -> Result<(), Problem> {
+    match call.query("status") {
+        Some(status) if !known.contains(&status) => {
+            Err(Problem::new(Code::Malformed, format!("status must be one of {}", known.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Where the page begins: behind this key, or at the start.
 pub(crate) fn start(call: &Call) -> Result<String, Problem> {
     let Some(cursor) = call.query("cursor") else {

@@ -93,6 +93,7 @@ codes! {
     CapabilityMissing => "capability-missing", 501, false, "Not offered by this CM";
     CursorExpired => "cursor-expired", 410, false, "Cursor expired";
     TooLarge => "malformed", 413, false, "Request too large";
+    MethodNotAllowed => "malformed", 405, false, "Method not known here";
 }
 
 /// What a limit or a refusal is about (member `scope`).

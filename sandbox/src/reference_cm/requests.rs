@@ -333,6 +333,10 @@ pub(crate) fn get_request(cm: &ReferenceCm, call: &Call) -> Result<Answer, Probl
 /// `GET …/certificate-requests?idempotencyKey=` or `?orderRef=` or `?status=`
 pub(crate) fn find_requests(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
     call.only_query(&["idempotencyKey", "orderRef", "status", "limit", "cursor"])?;
+    paging::only_status(
+        call,
+        &["processing", "pending-approval", "issued", "rejected", "cancelled", "expired", "failed"],
+    )?;
     let (realm, _) = cm.realm(call)?;
     let limit = paging::limit(call)?;
     let after = paging::start(call)?;

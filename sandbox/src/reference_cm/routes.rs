@@ -112,10 +112,10 @@ pub(crate) fn router(cm: Arc<ReferenceCm>) -> Router {
         };
         router = router.route(&format!("/cm/v1{path}"), on(*method, enter));
     }
-    let lost = |detail: &'static str| {
-        move || async move { finish(&new_id("", Moment::now()), Err(Problem::new(Code::NotFound, detail))) }
+    let lost = |code: Code, detail: &'static str| {
+        move || async move { finish(&new_id("", Moment::now()), Err(Problem::new(code, detail))) }
     };
     router
-        .fallback(lost("there is nothing at this path"))
-        .method_not_allowed_fallback(lost("this path does not know this method"))
+        .fallback(lost(Code::NotFound, "there is nothing at this path"))
+        .method_not_allowed_fallback(lost(Code::MethodNotAllowed, "this path does not know this method"))
 }

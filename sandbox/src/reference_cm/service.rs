@@ -14,6 +14,7 @@ use super::configuration::is_retired;
 use super::events::KEPT_DAYS;
 use super::ids::hex;
 use super::limits::{BODY_OCTETS_MAX, IDENTIFIERS_MAX, WAIT_SECS_MAX};
+use super::paging;
 use super::problem::{Code, Problem};
 use super::settings::{Profile, Proofs};
 
@@ -132,7 +133,7 @@ fn issuer(cm: &ReferenceCm, call: &Call) -> Value {
 
 /// `GET /issuers`
 pub(crate) fn list_issuers(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
-    call.only_query(&["limit", "cursor"])?;
+    paging::check(call)?;
     Ok(Answer::page(vec![issuer(cm, call)], None))
 }
 
@@ -181,7 +182,7 @@ pub(crate) fn get_realm(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem
 
 /// `GET …/profiles`
 pub(crate) fn list_profiles(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
-    call.only_query(&["limit", "cursor"])?;
+    paging::check(call)?;
     let (_, realm) = cm.realm(call)?;
     cm.database.read(|tx| {
         let mut items = Vec::new();

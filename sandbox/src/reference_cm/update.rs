@@ -44,15 +44,20 @@ const BY_OFFICER: &[&str] = &["allowedIdentifiers", "allowedProfiles", "maxValid
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct GatewayPatch {
+    #[serde(default, deserialize_with = "irremovable")]
     contacts: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "irremovable")]
     terms_of_service_agreed_at: Option<Moment>,
+    #[serde(default, deserialize_with = "irremovable")]
     proof: Option<Proof>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct OfficerPatch {
+    #[serde(default, deserialize_with = "irremovable")]
     allowed_identifiers: Option<AllowedIdentifiers>,
+    #[serde(default, deserialize_with = "irremovable")]
     allowed_profiles: Option<Vec<String>>,
     #[serde(default, deserialize_with = "present")]
     max_validity: Option<Option<Span>>,
@@ -60,6 +65,7 @@ struct OfficerPatch {
     owner: Option<Option<String>>,
     #[serde(default, deserialize_with = "present")]
     comment: Option<Option<String>>,
+    #[serde(default, deserialize_with = "irremovable")]
     eab: Option<EabPatch>,
 }
 
@@ -70,7 +76,17 @@ struct EabPatch {
     not_before: Option<Option<Moment>>,
     #[serde(default, deserialize_with = "present")]
     not_after: Option<Option<Moment>>,
+    #[serde(default, deserialize_with = "irremovable")]
     max_bindings: Option<u32>,
+}
+
+/// For members that cannot be removed: null would ask for that, and must not be taken for nothing.
+fn irremovable<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Tells an absent member (keep) from null (remove), as RFC 7396 does.
@@ -235,6 +251,9 @@ pub(crate) fn read_registration(cm: &ReferenceCm, call: &Call) -> Result<Answer,
 /// `GET …/registrations`: by key or kid for everybody, by other members for those who may search.
 pub(crate) fn find_registrations(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
     call.only_query(&["key", "eabKid", "status", "owner", "identifier", "parent", "limit", "cursor"])?;
+    paging::only_status(call, &["pending", "active", "suspended", "deactivated", "revoked"])?;
+    // Said here for look-ups too, which need neither.
+    let (limit, after) = (paging::limit(call)?, paging::start(call)?);
     let (realm_name, _) = cm.realm(call)?;
     match (call.query("key"), call.query("eabKid")) {
         (Some(_), Some(_)) => Err(Problem::new(Code::Malformed, "look up by key or by eabKid, not both")),
@@ -248,7 +267,7 @@ pub(crate) fn find_registrations(cm: &ReferenceCm, call: &Call) -> Result<Answer
         }),
         (None, None) => {
             call.require(Right::SearchRegistrations)?;
-            search(cm, call, realm_name)
+            search(cm, call, realm_name, limit, &after)
         }
     }
 }
@@ -266,9 +285,7 @@ fn one_or_none(
     Ok(Answer::page(items, None))
 }
 
-fn search(cm: &ReferenceCm, call: &Call, realm: &str) -> Result<Answer, Problem> {
-    let limit = paging::limit(call)?;
-    let after = paging::start(call)?;
+fn search(cm: &ReferenceCm, call: &Call, realm: &str, limit: usize, after: &str) -> Result<Answer, Problem> {
     let identifier = call.query("identifier").map(read_identifier).transpose()?;
     cm.database.read(|tx| {
         let mut statement = tx.prepare(

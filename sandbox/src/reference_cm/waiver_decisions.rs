@@ -154,10 +154,7 @@ pub(crate) fn list_waivers_of_registration(cm: &ReferenceCm, call: &Call) -> Res
 pub(crate) fn list_waivers(cm: &ReferenceCm, call: &Call) -> Result<Answer, Problem> {
     must_be_offered(cm)?;
     call.only_query(&["status", "id", "limit", "cursor"])?;
-    let known = ["proposed", "approved", "rejected", "withdrawn"];
-    if call.query("status").is_some_and(|status| !known.contains(&status)) {
-        return Err(Problem::malformed("status", "proposed, approved, rejected or withdrawn"));
-    }
+    paging::only_status(call, &["proposed", "approved", "rejected", "withdrawn"])?;
     let (realm, _) = cm.realm(call)?;
     cm.database.read(|tx| page(call, tx, realm, None))
 }

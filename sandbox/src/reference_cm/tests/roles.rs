@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::super::identity::Role;
 use super::super::routes::ROUTES;
-use super::world::{World, method_of};
+use super::world::{World, method_of, preregister};
 
 #[tokio::test]
 async fn every_role_is_let_in_or_not_as_the_table_says() {
@@ -93,4 +93,41 @@ async fn bodies_that_are_too_large_or_not_json_are_refused() {
         let reply = world.try_send(Role::Gateway, Method::POST, path, &headers, Some(body.to_owned())).await.unwrap();
         assert_eq!(reply.refusal(), (400, "malformed"), "{body}");
     }
+}
+
+#[tokio::test]
+async fn methods_pages_statuses_and_bodies_that_there_are_none_of_are_refused() {
+    let world = World::start().await;
+    for method in [Method::TRACE, Method::OPTIONS, Method::DELETE] {
+        let reply = world.try_send(Role::Officer, method, "/realms/open/registrations", &[], None).await.unwrap();
+        assert_eq!((reply.refusal(), reply.header("allow")), ((405, "malformed"), Some("GET,HEAD,POST")));
+    }
+    let realm = "/realms/registered";
+    for path in ["/issuers", "/realms/registered/profiles", "/realms/registered/registrations"] {
+        for query in ["limit=501", "limit=0", "cursor=x"] {
+            let reply = world.get(Role::Officer, &format!("{path}?{query}")).await;
+            assert_eq!(reply.refusal(), (400, "malformed"), "{path} {query}");
+        }
+    }
+    let looked_up = world.get(Role::Officer, &format!("{realm}/registrations?key=x&limit=501")).await;
+    assert_eq!(looked_up.refusal(), (400, "malformed"));
+    for list in ["registrations", "certificate-requests", "certificates", "waivers"] {
+        let reply = world.get(Role::Officer, &format!("{realm}/{list}?status=lost")).await;
+        assert_eq!(reply.refusal(), (400, "malformed"), "{list}");
+        assert!(reply.body["detail"].as_str().unwrap().starts_with("status must be one of "), "{}", reply.text);
+    }
+    let registration = preregister(&world, "kid-a", json!({})).await;
+    let path = format!("{realm}/registrations/{}", registration["id"].as_str().unwrap());
+    let list = world.post_at(Role::Officer, &format!("{path}/eab"), 1, &json!([null, null, false, null])).await;
+    assert_eq!(list.refusal(), (400, "malformed"));
+    for patch in [
+        json!({"allowedIdentifiers": null}),
+        json!({"allowedProfiles": null}),
+        json!({"eab": null}),
+        json!({"eab": {"maxBindings": null}}),
+    ] {
+        assert_eq!(world.patch(Role::Officer, &path, 1, &patch).await.refusal(), (400, "malformed"), "{patch}");
+    }
+    let removed = world.patch(Role::Officer, &path, 1, &json!({"owner": null, "maxValidity": null})).await.expect(200);
+    assert_eq!(removed.body.get("owner"), None);
 }
