@@ -189,6 +189,15 @@ impl Officer {
         found.pointer("/items/0/status").and_then(Value::as_str).expect("the order has a request").to_owned()
     }
 
+    /// What the CM has at a path of the realm.
+    ///
+    /// # Panics
+    /// The CM refuses.
+    #[must_use]
+    pub fn read(&self, path: &str) -> Value {
+        self.ask("GET", path, &[], None).expect(200).json()
+    }
+
     fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Response {
         self.ask_as("officer", method, path, headers, body)
     }

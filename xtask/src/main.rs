@@ -5,6 +5,7 @@
 mod browser;
 mod chaos;
 mod clients;
+mod contract;
 mod damage;
 mod fuzz;
 mod interrupt;
@@ -46,6 +47,11 @@ enum Verb {
         /// Only the journeys whose names have one of these words, such as `printer`
         journeys: Vec<String>,
     },
+    /// Hold the contract with the CM, as a file, against its examples and against the reference CM
+    Contract {
+        /// Only the roles whose names have one of these words, such as `officer`
+        roles: Vec<String>,
+    },
     /// Kill the gateway and the CM at random moments under load, and look whether anything was lost
     Chaos(chaos::Options),
     /// Cut the power of a disk under load, and look whether anything that was acknowledged was lost; needs root
@@ -66,6 +72,7 @@ fn main() -> ExitCode {
         Verb::Test | Verb::Ci => test_command::run(),
         Verb::Clients { lanes } => clients::run(&lanes),
         Verb::Browser { journeys } => browser::run(&journeys),
+        Verb::Contract { roles } => contract::run(&roles),
         Verb::Chaos(options) => chaos::run(&options),
         Verb::Power(options) => power::run(&options),
         Verb::Damage(options) => damage::run(&options),

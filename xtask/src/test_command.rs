@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    browser, clients,
+    browser, clients, contract,
     output::say,
     packages::{self, Needs},
     registries,
@@ -34,7 +34,7 @@ struct Step {
     work: Work,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { name: "format", work: Work::Cargo(&["fmt", "--all", "--", "--check"]) },
     Step { name: "lints", work: Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]) },
     Step { name: "documentation", work: Work::Documentation(&["doc", "--workspace", "--no-deps"]) },
@@ -42,6 +42,7 @@ const STEPS: [Step; 8] = [
     Step { name: "programs", work: Work::Cargo(&clients::BUILD) },
     // Most tests wait rather than compute, so more of them than processors run at a time.
     Step { name: "tests", work: Work::Cargo(&["test", "--workspace", "--no-fail-fast", "--", "--test-threads=8"]) },
+    Step { name: "contract", work: Work::Cargo(&contract::RUN) },
     Step { name: "browser", work: Work::Cargo(&browser::RUN) },
     Step { name: "real clients", work: Work::Cargo(&clients::RUN) },
 ];
@@ -78,6 +79,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     registries::ensure_clients()?;
     registries::ensure_browser()?;
     registries::ensure_openbao()?;
+    registries::ensure_contract()?;
     let mut done = Vec::new();
     for step in &STEPS {
         headline(step.name);
@@ -145,6 +147,7 @@ fn repeat(work: &Work) -> String {
     let cargo = |arguments: &[&str]| format!("cargo {}", arguments.join(" "));
     match work {
         Work::Cargo(arguments) if *arguments == browser::RUN => "cargo xtask browser".to_owned(),
+        Work::Cargo(arguments) if *arguments == contract::RUN => "cargo xtask contract".to_owned(),
         Work::Cargo(arguments) if *arguments == clients::RUN => "cargo xtask clients".to_owned(),
         Work::Cargo(arguments) => cargo(arguments),
         Work::Documentation(arguments) => format!("RUSTDOCFLAGS='-D warnings' {}", cargo(arguments)),
@@ -247,6 +250,7 @@ mod tests {
         assert!(repeats.contains(&"cargo xtask tidy".to_owned()));
         assert!(repeats.contains(&"cargo xtask browser".to_owned()));
         assert!(repeats.contains(&"cargo xtask clients".to_owned()));
+        assert!(repeats.contains(&"cargo xtask contract".to_owned()));
         assert!(repeats.contains(&"RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps".to_owned()));
     }
 }
