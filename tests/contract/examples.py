@@ -1,5 +1,6 @@
 """Whether docs/cm-api.yaml is a valid OpenAPI document, and whether every example of the contract keeps to it: those in the
-file, those in docs/cm-rest-api.md, and the copies of these that the connector and the sandbox test with.
+file, those in docs/cm-rest-api.md, and the copies of these that the connector and the sandbox test with. And whether the
+file has the operations and problem codes that the document and the reference CM have, no more and no less.
 
 In the document a JSON block is named by `<!-- schema: NAME -->` right before it, or `<!-- schema-of-previous: NAME -->` after it.
 Prints a line for each thing that was looked at; the exit code is 1 if one of them is wrong.
@@ -17,7 +18,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 ROOT = pathlib.Path(sys.argv[1])
 FILE, DOCUMENT = ROOT / "docs/cm-api.yaml", ROOT / "docs/cm-rest-api.md"
 CONNECTOR = ROOT / "cm-connector/src/rest/examples"
-SANDBOX = ROOT / "sandbox/src/reference_cm/vectors.json"
+REFERENCE_CM = ROOT / "sandbox/src/reference_cm"
+SANDBOX = REFERENCE_CM / "vectors.json"
 failed = 0
 
 
@@ -66,12 +68,55 @@ def own_examples(place, node):
             yield from own_examples(f"{place}/{at}", value)
 
 
+def compare(ours, theirs, whose):
+    """What one of two sets has and the other has not."""
+    yield from (f"only in docs/cm-api.yaml: {one}" for one in sorted(ours - theirs))
+    yield from (f"only in {whose}: {one}" for one in sorted(theirs - ours))
+
+
+def operations_of_file(api):
+    for path, item in api["paths"].items():
+        for method in item.keys() & {"get", "post", "patch", "delete", "put"}:
+            yield f"{method.upper()} {path} {item[method]['operationId']}"
+
+
+def operations_of_reference_cm():
+    routes = (REFERENCE_CM / "routes.rs").read_text()
+    for method, path, name in re.findall(r'\(\s*([A-Z]+),\s*"([^"]+)",\s*Op::(\w+),', routes):
+        yield f"{method} {path} {name[0].lower()}{name[1:]}"
+
+
+def codes_of_file(api):
+    for name, schema in api["components"]["schemas"].items():
+        if name.startswith("Problem") and "allOf" in schema:
+            own = schema["allOf"][1]["properties"]
+            yield from (f"{own['status']['const']} {code}" for code in own["code"]["enum"])
+
+
+def codes_of_reference_cm():
+    table = (REFERENCE_CM / "problem.rs").read_text()
+    for code, status in re.findall(r'=> "([a-z-]+)", (\d{3}), (?:true|false),', table):
+        # A method that a path does not have is the answer of no operation.
+        if status != "405":
+            yield f"{status} {code}"
+
+
+def codes_of_document(text):
+    """The first column of the table of section 5; a code that begins with `-` goes on with the one before."""
+    for row in re.findall(r"^\| (`.*?) \|", text[text.index("## 5 ") : text.index("## 6 ")], re.M):
+        stem = ""
+        for code in re.findall(r"`([a-z-]+)`", row.split("`scope:")[0]):
+            stem = stem.split("-")[0] + code if code.startswith("-") else code
+            yield stem
+
+
 api = yaml.safe_load(FILE.read_text())
 say("docs/cm-api.yaml is an OpenAPI 3.1 document", (error.message for error in OpenAPIV31SpecValidator(api).iter_errors()))
 for place, schema, example in own_examples("", api):
     say(f"docs/cm-api.yaml: example {place}", mistakes_of(api, schema, example))
 
-blocks = list(named_blocks(DOCUMENT.read_text()))
+text = DOCUMENT.read_text()
+blocks = list(named_blocks(text))
 for line, name, example in blocks:
     missing = [] if name in api["components"]["schemas"] else ["it names no schema of docs/cm-api.yaml"]
     say(f"docs/cm-rest-api.md:{line}: {name}", missing or mistakes_of(api, by_name(name), example))
@@ -82,4 +127,15 @@ for path in sorted(CONNECTOR.glob("*.json")):
     say(path.relative_to(ROOT), [] if json.loads(path.read_text()) in examples else differs)
 for name, vector in json.loads(SANDBOX.read_text()).items():
     say(f"{SANDBOX.relative_to(ROOT)}: {name}", [] if vector in examples else differs)
+
+whose = "the routes of the reference CM"
+say("docs/cm-api.yaml: operations", compare(set(operations_of_file(api)), set(operations_of_reference_cm()), whose))
+codes = set(codes_of_file(api))
+# The reference CM can always be written to.
+lacking = {"503 read-only"}
+say("docs/cm-api.yaml: problem codes", compare(codes - lacking, set(codes_of_reference_cm()), "the reference CM"))
+named = {code.split()[1] for code in codes}
+say("docs/cm-rest-api.md: problem codes", compare(named, set(codes_of_document(text)), "section 5"))
+listed = set(api["components"]["schemas"]["ProblemCode"]["enum"])
+say("docs/cm-api.yaml: problem codes by status", compare(named, listed, "ProblemCode"))
 sys.exit(bool(failed))
