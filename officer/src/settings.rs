@@ -23,6 +23,8 @@ const CM_API: &str = "/cm/v1";
 pub(crate) struct Settings {
     /// The CM, and how both sides prove who they are.
     pub(crate) cm: cm_connector::rest::Settings,
+    /// What to know beside if that is an OpenBao.
+    pub(crate) openbao: Option<cm_connector::openbao::Settings>,
     /// The realm that all commands are about.
     pub(crate) realm: RealmName,
     /// The directory that clients are told to use.
@@ -42,11 +44,41 @@ struct SettingsIn {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CmIn {
+    #[serde(default)]
+    kind: Kind,
     url: Option<String>,
     ca_file: Option<PathBuf>,
     certificate_file: Option<PathBuf>,
     key_file: Option<PathBuf>,
     realm: Option<String>,
+    openbao: Option<OpenBaoIn>,
+}
+
+/// What kind of CM it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    /// One with the CM REST API.
+    #[default]
+    Rest,
+    /// An OpenBao.
+    OpenBao,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct OpenBaoIn {
+    more_urls: Vec<String>,
+    mount: String,
+    login_mount: String,
+    login_role: String,
+}
+
+impl Default for OpenBaoIn {
+    fn default() -> Self {
+        let [mount, login_mount, login_role] = ["acme", "cert", "acme-officer"].map(str::to_owned);
+        Self { more_urls: Vec::new(), mount, login_mount, login_role }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -91,23 +123,61 @@ impl Settings {
         if !url.starts_with("https://") {
             return Err("cm.url must begin with https://, such as https://cm.example.net:9443".into());
         }
+        let base_url = match cm.kind {
+            Kind::Rest => format!("{url}{CM_API}"),
+            Kind::OpenBao => url.to_owned(),
+        };
         let realm = required(cm.realm, "cm.realm", "tls")?;
         let directory_url = settings.acme.directory_url;
         if directory_url.as_ref().is_some_and(|url| !url.starts_with("https://")) {
             return Err("acme.directory_url must begin with https://".into());
         }
+        let connection = cm_connector::rest::Settings {
+            base_url,
+            ca_file: folder.join(required(cm.ca_file, "cm.ca_file", "cm-ca.pem")?),
+            certificate_file: folder.join(required(cm.certificate_file, "cm.certificate_file", "officer.pem")?),
+            key_file: folder.join(required(cm.key_file, "cm.key_file", "officer.key")?),
+        };
+        let openbao = match cm.kind {
+            Kind::OpenBao => Some(openbao(cm.openbao.unwrap_or_default(), &connection)?),
+            Kind::Rest if cm.openbao.is_some() => {
+                return Err("cm.openbao counts for OpenBao only: set cm.kind to openbao, or take the table away".into());
+            }
+            Kind::Rest => None,
+        };
         Ok(Self {
-            cm: cm_connector::rest::Settings {
-                base_url: format!("{url}{CM_API}"),
-                ca_file: folder.join(required(cm.ca_file, "cm.ca_file", "cm-ca.pem")?),
-                certificate_file: folder.join(required(cm.certificate_file, "cm.certificate_file", "officer.pem")?),
-                key_file: folder.join(required(cm.key_file, "cm.key_file", "officer.key")?),
-            },
+            cm: connection,
+            openbao,
             realm: realm.parse().map_err(|reason| format!("cm.realm {reason}"))?,
             directory_url,
             acme_ca_file: settings.acme.ca_file.map(|file| folder.join(file)),
         })
     }
+}
+
+fn openbao(
+    own: OpenBaoIn,
+    connection: &cm_connector::rest::Settings,
+) -> Result<cm_connector::openbao::Settings, String> {
+    let paths = [("mount", &own.mount), ("login_mount", &own.login_mount), ("login_role", &own.login_role)];
+    if let Some((name, _)) = paths.iter().find(|(_, path)| !cm_connector::openbao::is_path(path)) {
+        return Err(format!("cm.openbao.{name} is made of letters, digits, - _ and ., between slashes"));
+    }
+    let addresses: Vec<String> = std::iter::once(connection.base_url.clone()).chain(own.more_urls).collect();
+    if addresses.iter().any(|url| !url.starts_with("https://")) {
+        return Err("cm.openbao.more_urls must begin with https://, such as https://bao-2.example.net:8200".into());
+    }
+    Ok(cm_connector::openbao::Settings {
+        addresses,
+        ca_file: connection.ca_file.clone(),
+        certificate_file: connection.certificate_file.clone(),
+        key_file: connection.key_file.clone(),
+        login_mount: own.login_mount,
+        login_role: own.login_role,
+        mount: own.mount,
+        // Officers sign nothing.
+        request_duration_max: std::time::Duration::ZERO,
+    })
 }
 
 fn required<T>(value: Option<T>, setting: &str, example: &str) -> Result<T, String> {
@@ -174,8 +244,10 @@ mod tests {
             ("realm = \"tls\"", "realm = \"a b\"", "cm.realm must be 1 to 64"),
             ("key_file", "keyfile", "unknown field `keyfile`"),
             ("directory_url = \"https", "directory_url = \"http", "acme.directory_url must begin"),
-            ("realm = \"tls\"", "realm = 7", "line 15: "),
+            ("realm = \"tls\"", "realm = 7", "line 17: "),
             ("[cm]", "[cmm]", "unknown field `cmm`"),
+            ("kind = \"rest\"", "kind = \"vault\"", "unknown variant `vault`"),
+            ("# [cm.openbao]", "[cm.openbao]", "cm.openbao counts for OpenBao only"),
         ];
         for (old, new, expected) in table {
             assert!(EXAMPLE.contains(old), "{old}");
@@ -183,6 +255,22 @@ mod tests {
             assert!(reason.contains(expected), "{new}: {reason}");
         }
         assert!(parse("").unwrap_err().contains("[cm] is missing"));
+    }
+
+    #[test]
+    fn an_openbao_needs_no_more_than_its_kind_and_may_have_its_own_places() {
+        let text = EXAMPLE.replace("kind = \"rest\"", "kind = \"openbao\"");
+        let least = parse(&text).unwrap().openbao.unwrap();
+        assert_eq!((least.mount.as_str(), least.login_role.as_str()), ("acme", "acme-officer"));
+        assert_eq!(least.addresses, ["https://cm.example.net:9443"]);
+        assert_eq!(parse(EXAMPLE).unwrap().openbao, None);
+        let own = text.replace("# [cm.openbao]", "[cm.openbao]");
+        let role = own.replace("# login_role = \"acme-officer\"", "login_role = \"acme-auditor\"");
+        assert_eq!(parse(&role).unwrap().openbao.unwrap().login_role, "acme-auditor");
+        for wrong in ["mount = \"/acme\"", "login_role = \"\"", "more_urls = [\"http://bao-2:8200\"]"] {
+            let reason = parse(&own.replace("[cm.openbao]", &format!("[cm.openbao]\n{wrong}"))).unwrap_err();
+            assert!(reason.contains("cm.openbao."), "{wrong}: {reason}");
+        }
     }
 
     #[test]

@@ -70,3 +70,37 @@ fn preparing_a_realm_again_changes_nothing_that_an_officer_wrote_and_takes_no_re
         asked("officer", &format!("acme/{name}/cm/data/realm"), None).unwrap();
     }
 }
+
+#[test]
+fn an_auditor_reads_and_changes_nothing() {
+    let _secret = SHARED.preregister("registered", "audited", &json!({}));
+    let record = |version: u64| json!({"options": {"cas": version}, "data": {"status": "active"}});
+    let (first, second, nothing) = (record(0), record(1), json!({}));
+    let table: [(&str, &Value); 10] = [
+        ("cm/data/prereg/audited", &second),
+        ("cm/data/prereg/new", &first),
+        ("cm/data/hold/reg_audited", &first),
+        ("cm/data/realm", &second),
+        ("cm/data/acct/reg_audited", &first),
+        ("cm/data/cert/43-40", &first),
+        ("cm/metadata/prereg/audited", &nothing),
+        ("eab/keys/audited/rotate", &nothing),
+        ("pki/revoke", &nothing),
+        ("pki/sign/tls-server", &nothing),
+    ];
+    for (path, body) in table {
+        assert!(is_denied(asked("auditor", &format!("acme/registered/{path}"), Some(body))), "{path}");
+    }
+    assert!(is_denied(asked("auditor", "acme/registered/eab/export/hmac-key/audited", None)), "a key");
+    asked("auditor", "acme/registered/cm/data/prereg/audited", None).unwrap();
+}
+
+#[test]
+fn an_officer_cannot_take_a_gateways_or_an_auditors_part() {
+    for role in ["acme-gateway", "acme-auditor"] {
+        let login = json!({"name": role});
+        let refused = SHARED.as_holder("", "auth/cert/login", Some(&login));
+        assert!(refused.is_err_and(|said| said.contains("Code: 400")), "{role}");
+    }
+    SHARED.as_holder("", "auth/cert/login", Some(&json!({"name": "acme-officer"}))).unwrap();
+}

@@ -8,7 +8,11 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{binaries, site::Site};
+use crate::{
+    binaries,
+    openbao::{MOUNT, OpenBao},
+    site::Site,
+};
 
 /// The program with a settings file.
 pub struct Desk {
@@ -47,6 +51,26 @@ impl Desk {
         let fresh = site.dir.join(format!("desk-of-{certificate}-{:?}.new", std::thread::current().id()));
         fs::write(&fresh, text).unwrap();
         fs::rename(&fresh, &config).unwrap();
+        Self { config }
+    }
+
+    /// The desk of the person with this certificate at an OpenBao, in this realm.
+    ///
+    /// # Panics
+    /// The settings cannot be written.
+    #[must_use]
+    pub fn at_openbao(dir: &Path, bao: &OpenBao, certificate: &str, realm: &str) -> Self {
+        let config = dir.join(format!("desk-of-{certificate}-at-openbao.toml"));
+        let pki = |file: &str| format!("{:?}", bao.pki().join(file));
+        let text = format!(
+            "[cm]\nkind = \"openbao\"\nurl = {:?}\nca_file = {}\ncertificate_file = {}\nkey_file = {}\nrealm = {realm:?}\n\
+             [cm.openbao]\nmount = {MOUNT:?}\nlogin_role = \"acme-{certificate}\"\n",
+            bao.url(),
+            pki("infra-ca.pem"),
+            pki(&format!("{certificate}.pem")),
+            pki(&format!("{certificate}.key")),
+        );
+        fs::write(&config, text).unwrap();
         Self { config }
     }
 

@@ -23,7 +23,7 @@ use super::{
 use crate::{CmError, NewRegistration, Outcome, Registered};
 
 /// Most uses of a pre-registration: each new one looks at those before it.
-const BINDINGS_MAX: u32 = 1000;
+pub(super) const BINDINGS_MAX: u32 = 1000;
 /// How often one that lost the race for a number tries the next.
 const RACES_MAX: u32 = 32;
 

@@ -150,6 +150,18 @@ impl Mounts {
         format!("{}/cm/metadata/bind/{}?list=true", self.below, kid.as_str())
     }
 
+    /// The path that lists the records of a kind, such as `prereg`.
+    #[must_use]
+    pub fn records(&self, kind: &str) -> String {
+        format!("{}/cm/metadata/{kind}/?list=true", self.below)
+    }
+
+    /// A path of the realm's external account keys, such as `keys/kid-1`.
+    #[must_use]
+    pub fn transit(&self, rest: &str) -> String {
+        format!("{}/eab/{rest}", self.below)
+    }
+
     /// The path that verifies a MAC by HMAC-SHA256.
     #[must_use]
     pub fn verify(&self, kid: &Kid) -> String {

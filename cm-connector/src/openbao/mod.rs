@@ -35,6 +35,7 @@ mod external_account;
 mod failure;
 mod issuance;
 mod layout;
+pub mod officer;
 mod order;
 mod records;
 mod registration;

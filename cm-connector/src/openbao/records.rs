@@ -87,6 +87,21 @@ pub struct PreRegistration {
     /// Who made it.
     #[serde(default)]
     pub officer: Option<String>,
+    /// When it was made.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
+    /// Since when the secret is the one that it is.
+    #[serde(default)]
+    pub secret_set_at: Option<Timestamp>,
+    /// Why it has its status.
+    #[serde(default)]
+    pub status_reason: Option<String>,
+    /// Who gave it.
+    #[serde(default)]
+    pub status_by: Option<String>,
+    /// When.
+    #[serde(default)]
+    pub status_at: Option<Timestamp>,
 }
 
 fn first_version() -> Vec<u32> {

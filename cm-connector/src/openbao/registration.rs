@@ -127,7 +127,7 @@ fn effective(
 }
 
 /// The strictest of some words; an unknown one is `suspended`.
-fn strictest<'a>(words: &[Option<&'a str>]) -> &'a str {
+pub(super) fn strictest<'a>(words: &[Option<&'a str>]) -> &'a str {
     const BY_STRICTNESS: [&str; 4] = ["active", "suspended", "deactivated", "revoked"];
     let strictness = |word: &str| BY_STRICTNESS.iter().position(|known| *known == word).unwrap_or(1);
     let most = words.iter().flatten().map(|word| strictness(word)).max().unwrap_or(1);

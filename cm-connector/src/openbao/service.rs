@@ -24,7 +24,7 @@ use crate::{Capability, CmError, Identity, Issuer, Outcome, rest::door};
 /// What this adapter can do with OpenBao, in the words of the contract. What is not among them is not asked for:
 /// `approvals`, `revocation-reasons`, `events`, `proofs`, `audit`, `alternate-chains`, `search-spki`, `eab-overlap`,
 /// `rebind`, `directory-links` and `waivers`.
-const CAPABILITIES: [&str; 6] =
+pub(super) const CAPABILITIES: [&str; 6] =
     ["registrations", "eab-verify", "bind-atomic", "idempotency", "renewal-info", "delivery"];
 /// On top of OpenBao's own limit: for whole seconds, and a sign is sent a little later than it is written down.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -201,18 +201,27 @@ impl Role {
     }
 }
 
-/// A role as a profile, by way of the contract's form; `None`, with a warning, for one that cannot be one.
-fn profile(realm: &RealmName, name: &ProfileName, role: &Role, settings: &Realm) -> Option<Profile> {
+/// A role as a profile in the contract's form.
+pub(super) fn described(
+    realm: &RealmName,
+    name: &ProfileName,
+    role: &Role,
+    settings: &Realm,
+) -> Result<Value, Failure> {
     let types = if role.ip { json!(["dns", "ip"]) } else { json!(["dns"]) };
-    let json = json!({
+    Ok(json!({
         "name": name, "description": "", "status": "active", "default": *name == settings.default_profile,
-        "issuer": issuer_name(realm, role.issuer.as_str()).ok()?, "identifierTypes": types,
+        "issuer": issuer_name(realm, role.issuer.as_str())?, "identifierTypes": types,
         "wildcards": role.wildcards, "keyTypes": role.key_types(),
         "validity": {"max": role.longest_secs().map(|secs| format!("PT{secs}S")), "clientMayChoose": true},
         "approval": {"mode": "auto"}, "mustStaple": "never",
         "validation": if settings.validation.is_null() { json!({}) } else { settings.validation.clone() },
-    });
-    match door::profile(json) {
+    }))
+}
+
+/// A role as a profile; `None`, with a warning, for one that cannot be one.
+fn profile(realm: &RealmName, name: &ProfileName, role: &Role, settings: &Realm) -> Option<Profile> {
+    match door::profile(described(realm, name, role, settings).ok()?) {
         Ok(profile) => profile,
         Err(error) => {
             tracing::warn!(%realm, role = %name, %error, "a profile of the realm is left out");
@@ -233,7 +242,7 @@ fn realm_and_issuer(name: &IssuerName) -> Option<(RealmName, &str)> {
     Some((realm.parse().ok()?, issuer))
 }
 
-fn time_of(health: &Value) -> Result<Timestamp, Failure> {
+pub(super) fn time_of(health: &Value) -> Result<Timestamp, Failure> {
     let seconds = health.get("server_time_utc").and_then(Value::as_i64);
     seconds.map(Timestamp::from_unix_secs).ok_or_else(|| Failure::Broken(String::from("sys/health tells no time")))
 }

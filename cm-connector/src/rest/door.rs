@@ -64,6 +64,14 @@ pub fn profile(json: Value) -> Result<Option<Profile>, NotUnderstood> {
     read::<ProfileIn>(json).and_then(ProfileIn::convert).map_err(|broken| NotUnderstood(broken.to_string()))
 }
 
+/// A span such as `P90D`: the subset of ISO 8601 that the contract names.
+///
+/// # Errors
+/// [`NotUnderstood`] if it is none.
+pub fn duration(text: &str) -> Result<std::time::Duration, NotUnderstood> {
+    wire::duration(text).map_err(|broken| NotUnderstood(broken.to_string()))
+}
+
 /// A list of allowed identifiers; what is not understood allows nothing.
 #[must_use]
 pub fn allowed_identifiers(json: Value) -> AllowedIdentifiers {

@@ -79,7 +79,7 @@ impl Desk {
     /// [`Failure::File`] names the setting and the fix.
     pub(crate) fn open(&self) -> Result<(Settings, Cm), Failure> {
         let settings = Settings::load(self.config.clone())?;
-        let cm = Cm::new(&settings.cm, settings.realm.clone())?;
+        let cm = Cm::new(&settings)?;
         Ok((settings, cm))
     }
 

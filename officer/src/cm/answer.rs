@@ -2,7 +2,7 @@
 
 use reqwest::{
     StatusCode,
-    header::{CONTENT_TYPE, HeaderMap},
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -66,6 +66,14 @@ impl Raw {
             body.extend_from_slice(&chunk);
         }
         Ok(Self { status, headers, body })
+    }
+
+    /// What stands in for a CM's answer.
+    pub(super) fn of(answer: cm_connector::openbao::officer::Answer) -> Result<Self, Failure> {
+        let broken = || Failure::Broken(format!("{} is no HTTP status", answer.status));
+        let status = StatusCode::from_u16(answer.status).map_err(|_| broken())?;
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(answer.content_type))]);
+        Ok(Self { status, headers, body: answer.body.into_bytes() })
     }
 
     /// An answer of the CM that is no refusal.

@@ -1,4 +1,5 @@
-//! The officer's side of the CM REST API (CM contract sections 3 to 5), over mutual TLS.
+//! The officer's side of the CM REST API (CM contract sections 3 to 5): over mutual TLS, or with an OpenBao in place of
+//! a CM that has this API, answered by [`cm_connector::openbao::officer`].
 //!
 //! One call at a time and nothing kept: no circuit and no lanes as in the gateway, for a person
 //! waits in front of it. Trust, TLS and the reading of registrations are the gateway's own, by
@@ -14,8 +15,12 @@ pub(crate) mod waiver;
 
 use std::time::Duration;
 
-use acme::{ids::RealmName, time::Timestamp};
-use cm_connector::rest::{Settings, door};
+use acme::{identifier::Identifier, ids::RealmName, registration::AllowedIdentifiers, time::Timestamp};
+use cm_connector::{
+    openbao::officer::{OfficerDesk, Request},
+    rest::door,
+};
+use policies::identifier::{Verdict, allowed};
 use reqwest::{
     Method,
     header::{ACCEPT, CONTENT_TYPE, IF_MATCH, USER_AGENT},
@@ -23,7 +28,10 @@ use reqwest::{
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use crate::error::{Failure, Refusal};
+use crate::{
+    error::{Failure, Refusal},
+    settings::Settings,
+};
 use answer::Raw;
 pub(crate) use answer::chain_of;
 
@@ -42,9 +50,24 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 /// The CM, as one officer reaches it.
 #[derive(Debug)]
 pub(crate) struct Cm {
+    reach: Reach,
+    realm: RealmName,
+}
+
+/// Who answers.
+#[derive(Debug)]
+enum Reach {
+    /// A CM with the API.
+    Rest(Rest),
+    /// An OpenBao, through its adapter.
+    OpenBao(Box<OfficerDesk>),
+}
+
+/// A CM over mutual TLS.
+#[derive(Debug)]
+struct Rest {
     http: reqwest::Client,
     base_url: String,
-    realm: RealmName,
 }
 
 /// One call.
@@ -75,10 +98,13 @@ impl Cm {
     ///
     /// # Errors
     /// [`Failure::File`] names the setting that does not do.
-    pub(crate) fn new(settings: &Settings, realm: RealmName) -> Result<Self, Failure> {
-        let (http, base_url) =
-            door::http_client(settings).map_err(|error| Failure::File(format!("the settings under [cm]: {error}")))?;
-        Ok(Self { http, base_url, realm })
+    pub(crate) fn new(settings: &Settings) -> Result<Self, Failure> {
+        let reach = match &settings.openbao {
+            None => door::http_client(&settings.cm).map(|(http, base_url)| Reach::Rest(Rest { http, base_url })),
+            Some(openbao) => OfficerDesk::new(openbao.clone(), allows).map(|desk| Reach::OpenBao(Box::new(desk))),
+        };
+        let reach = reach.map_err(|error| Failure::File(format!("the settings under [cm]: {error}")))?;
+        Ok(Self { reach, realm: settings.realm.clone() })
     }
 
     /// The realm that everything is about.
@@ -171,7 +197,11 @@ impl Cm {
     async fn send(&self, call: &Call) -> Result<Raw, Failure> {
         let mut waits = WAITS.iter();
         loop {
-            let failure = match self.attempt(call).await.and_then(Raw::judged) {
+            let answer = match &self.reach {
+                Reach::Rest(rest) => rest.attempt(call).await,
+                Reach::OpenBao(desk) => Box::pin(call.asked_of(desk)).await,
+            };
+            let failure = match answer.and_then(Raw::judged) {
                 Ok(raw) => return Ok(raw),
                 Err(failure) => failure,
             };
@@ -181,7 +211,9 @@ impl Cm {
             }
         }
     }
+}
 
+impl Rest {
     async fn attempt(&self, call: &Call) -> Result<Raw, Failure> {
         let unanswered = |reason: String| Failure::Unanswered(format!("{reason}{}", call.what_is_not_known()));
         let mut url = reqwest::Url::parse(&format!("{}{}", self.base_url, call.path))
@@ -246,6 +278,25 @@ impl Call {
         self
     }
 
+    async fn asked_of(&self, desk: &OfficerDesk) -> Result<Raw, Failure> {
+        let header = |wanted: &str| {
+            let found = self.headers.iter().find(|(name, _)| name.as_str() == wanted);
+            found.map(|(_, value)| value.as_str())
+        };
+        let answer = desk
+            .answer(&Request {
+                method: self.method.as_str(),
+                path: &self.path,
+                query: &self.query,
+                accept: self.accept,
+                if_match: header("if-match").and_then(|version| version.trim_matches('"').parse().ok()),
+                idempotency_key: header("idempotency-key"),
+                body: self.body.as_ref().map(|(_, text)| text.as_str()),
+            })
+            .await;
+        Raw::of(answer)
+    }
+
     fn what_is_not_known(&self) -> &'static str {
         if self.method == Method::GET {
             ""
@@ -253,4 +304,9 @@ impl Call {
             "; whether it did what was asked is not known: look before you repeat"
         }
     }
+}
+
+/// Whether a list allows a name, as the gateway reads it.
+fn allows(identifier: &Identifier, list: &AllowedIdentifiers) -> bool {
+    matches!(allowed(identifier, list), Verdict::Allowed { .. })
 }

@@ -3,6 +3,7 @@
 mod agreement;
 mod approvals;
 mod auditor;
+mod both;
 mod certificates;
 mod console;
 mod effective_policy;

@@ -106,7 +106,7 @@ where
 }
 
 /// Takes a duration such as `P90D` or `P1DT12H`: the subset of ISO 8601 that section 10 names.
-fn duration(text: &str) -> Result<Duration, Broken> {
+pub(in crate::rest) fn duration(text: &str) -> Result<Duration, Broken> {
     let broken = || Broken(format!("{} is not a duration such as P90D", acme::problem::shown(text)));
     let rest = text.strip_prefix('P').ok_or_else(broken)?;
     let (days, clock) = rest.split_once('T').unwrap_or((rest, ""));
