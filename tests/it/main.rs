@@ -26,6 +26,7 @@ mod directory;
 mod directory_link;
 mod disk_full;
 mod dns_drafts;
+mod doctor;
 mod drain;
 mod events;
 mod external_account;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check_config;
+mod doctor;
 mod order;
 mod profile;
 mod serve;
@@ -38,6 +39,18 @@ enum Command {
         /// The settings.
         #[arg(long, default_value = "/etc/acme-gateway/gateway.toml")]
         config: PathBuf,
+    },
+    /// Look at everything that the gateway depends on: what is wrong, what it breaks, what mends it.
+    Doctor {
+        /// The settings.
+        #[arg(long, default_value = "/etc/acme-gateway/gateway.toml")]
+        config: PathBuf,
+        /// Everything, for programs.
+        #[arg(long)]
+        json: bool,
+        /// Exit with 1 if there are warnings and nothing is wrong.
+        #[arg(long)]
+        strict: bool,
     },
     /// What happened to an order, and why.
     #[command(subcommand)]
@@ -113,14 +126,19 @@ pub(crate) fn run() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Serve { config } => serve::run(&config),
         Command::CheckConfig { config } => check_config::run(&config),
+        Command::Doctor { config, json, strict } => return exit(doctor::run(&config, json, strict)),
         Command::Order(Order::Show { reference, running, json }) => order::show(&running, reference, json),
         Command::Profile(Profile::List { running, json }) => profile::list(&running, json),
         Command::Profile(Profile::Resume { realm, profile, running }) => {
             profile::resume(&running, &realm, profile.as_deref())
         }
     };
+    exit(outcome.map(|()| ExitCode::SUCCESS))
+}
+
+fn exit(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("acme-gateway: {error:#}");
             ExitCode::FAILURE

@@ -26,16 +26,16 @@ use tests::world::World;
 const DAY_SECS: i64 = 86_400;
 
 /// A certificate and its key.
-pub(super) struct Identity {
-    pub(super) certificate: X509,
-    pub(super) key: PKey<Private>,
+pub(crate) struct Identity {
+    pub(crate) certificate: X509,
+    pub(crate) key: PKey<Private>,
     /// When it expires, in seconds since 1970.
-    pub(super) expires: i64,
+    pub(crate) expires: i64,
 }
 
 /// Who it is for.
 #[derive(Clone, Copy)]
-pub(super) enum For {
+pub(crate) enum For {
     Clients,
     Cm,
 }
@@ -53,29 +53,29 @@ fn now() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
 }
 
-pub(super) fn ec_key() -> PKey<Private> {
+pub(crate) fn ec_key() -> PKey<Private> {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
 }
 
-pub(super) fn rsa_key() -> PKey<Private> {
+pub(crate) fn rsa_key() -> PKey<Private> {
     PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap()
 }
 
 impl Identity {
     /// By the authority of the sandbox that its readers trust; valid from an hour ago for so many days.
-    pub(super) fn new(world: &World, whom: For, key: PKey<Private>, days: i64) -> Self {
+    pub(crate) fn new(world: &World, whom: For, key: PKey<Private>, days: i64) -> Self {
         Self::by(world, whom.authority(), whom, key, days)
     }
 
     /// By this authority of the sandbox.
-    pub(super) fn by(world: &World, authority: &str, whom: For, key: PKey<Private>, days: i64) -> Self {
+    pub(crate) fn by(world: &World, authority: &str, whom: For, key: PKey<Private>, days: i64) -> Self {
         let expires = now() + days * DAY_SECS;
         Self::between(world, authority, whom, key, (now().min(expires) - 3600, expires))
     }
 
     /// One that was renewed a year ago, or should have been.
-    pub(super) fn old(world: &World, whom: For, days_left: i64) -> Self {
+    pub(crate) fn old(world: &World, whom: For, days_left: i64) -> Self {
         const YEAR_DAYS: i64 = 365;
         let expires = now() + days_left * DAY_SECS;
         Self::between(world, whom.authority(), whom, ec_key(), (expires - YEAR_DAYS * DAY_SECS, expires))
@@ -112,23 +112,23 @@ impl Identity {
         Self { certificate: certificate.build(), key, expires }
     }
 
-    pub(super) fn certificate_pem(&self) -> Vec<u8> {
+    pub(crate) fn certificate_pem(&self) -> Vec<u8> {
         self.certificate.to_pem().unwrap()
     }
 
-    pub(super) fn key_pem(&self) -> Vec<u8> {
+    pub(crate) fn key_pem(&self) -> Vec<u8> {
         self.key.private_key_to_pem_pkcs8().unwrap()
     }
 
     /// Puts both into their files, each in one step, as careful tools do.
-    pub(super) fn put(&self, certificate: &Path, key: &Path) {
+    pub(crate) fn put(&self, certificate: &Path, key: &Path) {
         replace(certificate, &self.certificate_pem(), 0o644);
         replace(key, &self.key_pem(), 0o600);
     }
 }
 
 /// Puts another file in the place of this one.
-pub(super) fn replace(path: &Path, octets: &[u8], mode: u32) {
+pub(crate) fn replace(path: &Path, octets: &[u8], mode: u32) {
     let fresh = path.with_extension("fresh");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&fresh).unwrap();
     std::io::Write::write_all(&mut file, octets).unwrap();
@@ -137,7 +137,7 @@ pub(super) fn replace(path: &Path, octets: &[u8], mode: u32) {
 }
 
 /// The certificate that the gateway shows to a client that verifies RSA signatures only, or that knows everything.
-pub(super) fn shown(world: &World, rsa_only: bool) -> Option<X509> {
+pub(crate) fn shown(world: &World, rsa_only: bool) -> Option<X509> {
     let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
     connector.set_ca_file(world.site().pki("acme-ca.pem")).unwrap();
     if rsa_only {

@@ -1,7 +1,7 @@
 //! What comes into use without a restart: renewed certificates when their files change, settings on SIGHUP; and what
 //! cannot be used changes nothing.
 
-mod identity;
+pub(crate) mod identity;
 
 use std::{
     fs,

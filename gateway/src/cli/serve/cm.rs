@@ -21,7 +21,7 @@ const BELIEVED_WITHOUT_EVENTS: Duration = Duration::from_secs(1);
 
 /// The adapter that the settings name.
 #[derive(Clone)]
-pub(super) enum Cm {
+pub(in crate::cli) enum Cm {
     Rest(RestCertificateManager),
     OpenBao(OpenBaoCertificateManager),
 }
@@ -31,7 +31,7 @@ impl Cm {
     ///
     /// # Errors
     /// [`SetupError`] names the setting that does not do.
-    pub(super) fn new(settings: &settings::Cm) -> Result<Self, SetupError> {
+    pub(in crate::cli) fn new(settings: &settings::Cm) -> Result<Self, SetupError> {
         let (ca_file, certificate_file) = (settings.ca_file.clone(), settings.certificate_file.clone());
         let key_file = settings.key_file.clone();
         match settings.kind {
@@ -57,7 +57,7 @@ impl Cm {
         }
     }
 
-    pub(super) fn adapter(&self) -> Arc<dyn CertificateManager> {
+    pub(in crate::cli) fn adapter(&self) -> Arc<dyn CertificateManager> {
         match self {
             Self::Rest(cm) => Arc::new(cm.clone()),
             Self::OpenBao(cm) => Arc::new(cm.clone()),

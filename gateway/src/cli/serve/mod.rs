@@ -2,7 +2,7 @@
 //!
 //! Read it from top to bottom: it is the only place that knows all parts.
 
-mod cm;
+pub(super) mod cm;
 mod expiry;
 mod reload;
 mod validator;

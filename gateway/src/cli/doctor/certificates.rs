@@ -1,0 +1,114 @@
+//! How long the gateway's own certificates and its anchors last, and whether they belong to their keys.
+
+use std::time::Duration;
+
+use acme::{certificate::Validity, time::Timestamp};
+use openssl::x509::{X509, X509NameRef};
+
+use super::finding::Finding;
+use crate::{
+    cli::tls::{self, Identity},
+    server_certificate,
+    settings::Settings,
+};
+
+const CHECK: &str = "certificates";
+const DAY: Duration = Duration::from_secs(86_400);
+/// Certificates of ours are told of this long before their end, or at an eighth of their life.
+const SOON: Duration = Duration::from_secs(30 * 86_400);
+/// Anchors take longer to exchange.
+const ANCHOR_SOON: Duration = Duration::from_secs(90 * 86_400);
+
+pub(super) fn check(settings: &Settings, now: Timestamp) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if server_certificate::is_awaited(settings) {
+        findings.push(Finding::warn(
+            CHECK,
+            "server_certificate: the CM has not issued the gateway's own certificate yet",
+            "clients see a certificate that nobody vouches for",
+            "see the log of serve for what its order waits for",
+        ));
+    } else {
+        findings.push(identity("server", &tls::server_identity(settings), now));
+    }
+    findings.extend(tls::rsa_identity(settings).map(|pair| identity("server, RSA", &pair, now)));
+    findings.push(identity("identity at the CM", &tls::cm_identity(&settings.cm), now));
+    findings.extend(anchors(settings, now));
+    findings
+}
+
+fn identity(name: &str, identity: &Identity<'_>, now: Timestamp) -> Finding {
+    let file = identity.certificate.display();
+    let validity = match identity.validity() {
+        Ok(validity) => validity,
+        Err(error) => {
+            let mend = format!("put the certificate into {file} and its key into {}", identity.key.display());
+            return Finding::wrong(CHECK, format!("{name}: {error:#}"), "serve does not start", mend);
+        }
+    };
+    let Validity { not_before, not_after } = validity;
+    let renew = format!("put a renewed certificate into {file}; it comes into use within seconds");
+    let breaks = if identity.name == tls::CM { "the CM refuses every call" } else { "clients refuse to connect" };
+    if not_after < now {
+        return Finding::wrong(CHECK, format!("{name}: {file} expired at {not_after}"), breaks, renew);
+    }
+    if now < not_before {
+        let what = format!("{name}: {file} is not valid before {not_before}, and it is {now} here");
+        return Finding::wrong(CHECK, what, breaks, "timedatectl status; set the clock right if it is wrong");
+    }
+    let left = not_after.since(now);
+    let what = format!("{name}: {file} is good until {not_after} ({} days)", left.as_secs() / DAY.as_secs());
+    if left <= SOON.min(not_after.since(not_before) / 8) {
+        return Finding::warn(CHECK, what, format!("then {breaks}"), renew);
+    }
+    Finding::fine(CHECK, what)
+}
+
+fn anchors(settings: &Settings, now: Timestamp) -> Vec<Finding> {
+    let file = &settings.cm.issuer_roots_file;
+    let anchors = match tls::anchors(file) {
+        Ok(anchors) => anchors,
+        Err(error) => {
+            let mend = format!("put the roots of your CA in PEM into {}", file.display());
+            return vec![Finding::wrong(CHECK, format!("{error:#}"), "serve does not start", mend)];
+        }
+    };
+    let mut findings = Vec::new();
+    for anchor in &anchors {
+        let Some(Validity { not_after, .. }) = Validity::of(anchor) else { continue };
+        let what = |word: &str| format!("cm.issuer_roots_file: {} {word} {not_after}", subject(anchor));
+        let breaks = "certificates that chain to it are withheld from clients";
+        let mend = format!("add the root that replaces it to {}", file.display());
+        if not_after < now {
+            findings.push(Finding::wrong(CHECK, what("expired at"), breaks, mend));
+        } else if not_after.since(now) < ANCHOR_SOON {
+            findings.push(Finding::warn(CHECK, what("ends at"), breaks, mend));
+        }
+    }
+    if findings.is_empty() {
+        findings
+            .push(Finding::fine(CHECK, format!("cm.issuer_roots_file: {} roots, none near its end", anchors.len())));
+    }
+    findings
+}
+
+/// Whose certificate this is, for people.
+pub(super) fn subject(der: &[u8]) -> String {
+    X509::from_der(der).map_or_else(|_| String::from("no certificate"), |parsed| name(parsed.subject_name()))
+}
+
+/// Who signed it, for people.
+pub(super) fn issuer(der: &[u8]) -> String {
+    X509::from_der(der).map_or_else(|_| String::from("nobody"), |parsed| name(parsed.issuer_name()))
+}
+
+fn name(name: &X509NameRef) -> String {
+    let entries = name.entries().filter_map(|entry| {
+        Some(format!(
+            "{}={}",
+            entry.object().nid().short_name().ok()?,
+            String::from_utf8_lossy(entry.data().as_slice())
+        ))
+    });
+    acme::problem::shown(&entries.collect::<Vec<_>>().join(", ")).to_string()
+}

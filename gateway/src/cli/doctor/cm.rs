@@ -1,0 +1,252 @@
+//! The CM: whether it is reached and takes us for what we are, what it can do, and how its clock goes.
+
+use std::time::Duration;
+
+use acme::{ids::RealmName, time::Timestamp};
+use cm_connector::{CertificateManager, CmError, Identity};
+use rustls::{
+    AlertDescription, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+use tokio::time::timeout;
+
+use super::{
+    LOOK_MAX,
+    certificates::{issuer, subject},
+    finding::Finding,
+    offer,
+    probe::{self, Broken, Manner, Probed, chain_of},
+};
+use crate::{
+    app::Endpoint,
+    cli::serve::cm::Cm,
+    clock,
+    settings::{CmKind, Settings},
+};
+
+const CONNECTION: &str = "cm-connection";
+const IDENTITY: &str = "cm-identity";
+const CAPABILITIES: &str = "cm-capabilities";
+const HEALTH: &str = "cm-health";
+const CLOCK: &str = "clock";
+
+const AWAY: &str = "newAccount, keyChange and revokeCert answer 503, and orders wait";
+/// From when on a difference of the clocks is a warning, and from when on it is wrong (as `workers::cm_watch`).
+const CLOCK_WARN: Duration = Duration::from_secs(60);
+const CLOCK_WRONG: Duration = Duration::from_secs(300);
+
+/// What a CM may lack, and what is lost without it (CM contract section 3).
+const OPTIONAL: [(&str, &str); 6] = [
+    ("events", "what an officer changes takes effect only after cm.registration_cache_secs"),
+    ("renewal-info", "the directory has no renewalInfo, and clients renew when they like"),
+    ("delivery", "the CM does not hear which certificates failed the gateway's checks"),
+    ("waivers", "clients that can prove nothing get no certificate"),
+    ("directory-links", "clients without external account binding cannot be registered beforehand"),
+    ("realm-policy", "names that the CM will refuse are refused late, after they were proven"),
+];
+
+/// All about the CM, one after the other: each rests on the one before it.
+pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for url in settings.cm.urls() {
+        findings.push(match timeout(LOOK_MAX, connection(settings, url)).await {
+            Ok(finding) => finding,
+            Err(_) => Finding::wrong(
+                CONNECTION,
+                format!("{url} has not answered within {} seconds", LOOK_MAX.as_secs()),
+                AWAY,
+                format!("see whether a firewall drops it: curl -v --connect-timeout 5 {url}"),
+            ),
+        });
+    }
+    let (cm, endpoints) = match (Cm::new(&settings.cm), Endpoint::all(settings)) {
+        (Ok(cm), Ok(endpoints)) => (cm.adapter(), endpoints),
+        (Err(error), _) => {
+            findings.push(Finding::not_looked_at(IDENTITY, format!("the CM cannot be asked: cm.{error}")));
+            return findings;
+        }
+        (_, Err(error)) => {
+            findings.push(Finding::not_looked_at(IDENTITY, format!("the endpoints are not in order: {error:#}")));
+            return findings;
+        }
+    };
+    let realms: Vec<_> = endpoints.values().map(|endpoint| endpoint.realm.clone()).collect();
+    let asked = clock::now();
+    match timeout(LOOK_MAX, cm.check_identity(&realms)).await {
+        Ok(Ok(identity)) => {
+            findings.push(Finding::fine(
+                IDENTITY,
+                format!("{} ({}) knows us as {} in all realms", settings.cm.url, identity.product, identity.name),
+            ));
+            findings.push(clocks(identity.time, asked, clock::now()));
+            findings.extend(capabilities(&identity));
+        }
+        Ok(Err(error)) => {
+            findings.push(not_known(settings, &error));
+            findings.push(Finding::not_looked_at(CLOCK, "the CM did not say what time it has"));
+            // It answers, so the rest can be looked at.
+            if matches!(error, CmError::Unavailable { .. } | CmError::RateLimited { .. }) {
+                return findings;
+            }
+        }
+        Err(_) => {
+            findings.push(Finding::not_looked_at(IDENTITY, "the CM took too long"));
+            return findings;
+        }
+    }
+    findings.push(health(cm.as_ref()).await);
+    findings.extend(offer::check(settings, cm.as_ref(), &endpoints).await);
+    findings
+}
+
+/// Whether it can be reached, and if not, who refused whom.
+async fn connection(settings: &Settings, url: &str) -> Finding {
+    let cm = &settings.cm;
+    let path = match cm.kind {
+        CmKind::Rest => "/cm/v1/whoami",
+        CmKind::OpenBao => "/v1/sys/health",
+    };
+    let probed = match manner(settings) {
+        Ok(manner) => probe::ask(&format!("{}{path}", url.trim_end_matches('/')), manner).await,
+        Err(error) => return Finding::not_looked_at(CONNECTION, format!("{error:#}")),
+    };
+    let Probed { shown, outcome } = probed;
+    let signer = shown.last().map_or_else(|| String::from("nobody"), |last| issuer(last));
+    match outcome {
+        Ok(response) if response.status.is_success() || cm.kind == CmKind::OpenBao => {
+            Finding::fine(CONNECTION, format!("{url} answers over mutual TLS (certificate by {signer})"))
+        }
+        Ok(response) => Finding::wrong(
+            CONNECTION,
+            format!("{url} answers {path} with status {}", response.status.as_u16()),
+            AWAY,
+            match response.status.as_u16() {
+                401 | 403 => "register the identity of cm.certificate_file as a gateway at the CM".to_owned(),
+                503 => "wait until the CM is ready, and see its own log".to_owned(),
+                _ => format!("set cm.url to the CM itself; a proxy or something else may answer: curl -v {url}"),
+            },
+        ),
+        Err(Broken::Name(error)) => Finding::wrong(
+            CONNECTION,
+            format!("the name in {url} has no address: {error}"),
+            AWAY,
+            "set cm.url to a name that resolves, or add it to the DNS of this host",
+        ),
+        Err(Broken::Connection(address, error)) => Finding::wrong(
+            CONNECTION,
+            format!("{address} of {url} takes no connections: {error}"),
+            AWAY,
+            "start the CM, set cm.url to where it listens, or open the firewall",
+        ),
+        Err(Broken::RefusedByUs(error)) => Finding::wrong(
+            CONNECTION,
+            format!("we refuse the CM's certificate, which {signer} signed: {error}"),
+            AWAY,
+            format!(
+                "if {signer} is the CA of your CM, put its certificate into {}; if the name is wrong, set cm.url to a name in the certificate",
+                cm.ca_file.display()
+            ),
+        ),
+        Err(Broken::RefusedByThem(alert)) => refused_by_them(settings, url, alert),
+        Err(Broken::Handshake(error)) => Finding::wrong(
+            CONNECTION,
+            format!("no TLS with {url}: {}", chain_of(&error)),
+            AWAY,
+            "set cm.url to the CM's port for TLS",
+        ),
+        Err(Broken::NoAnswer(reason) | Broken::Unfit(reason)) => {
+            Finding::wrong(CONNECTION, format!("{url} does not answer: {reason}"), AWAY, "see the CM's own log")
+        }
+    }
+}
+
+/// TLS 1.3 tells of a refused client certificate only after the handshake; here it is told apart from other ends.
+fn refused_by_them(settings: &Settings, url: &str, alert: AlertDescription) -> Finding {
+    let file = settings.cm.certificate_file.display();
+    let ours = CertificateDer::pem_file_iter(&settings.cm.certificate_file).ok().and_then(|mut all| all.next()?.ok());
+    let ours = ours.map_or_else(String::new, |ours| format!("{}, by {}", subject(&ours), issuer(&ours)));
+    Finding::wrong(
+        CONNECTION,
+        format!("{url} refuses our certificate in {file} ({ours}): alert {alert:?}"),
+        AWAY,
+        format!("put a certificate by the CM's CA for clients, with URI name urn:cm:gateway:<name>, into {file}"),
+    )
+}
+
+pub(super) fn manner(settings: &Settings) -> anyhow::Result<Manner> {
+    let cm = &settings.cm;
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_file_iter(&cm.ca_file)? {
+        roots.add(root?)?;
+    }
+    let chain = CertificateDer::pem_file_iter(&cm.certificate_file)?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(&cm.key_file)?;
+    Ok(Manner { trust: Some(roots), identity: Some((chain, key)) })
+}
+
+/// It answers, and does not take us for a gateway of these realms.
+fn not_known(settings: &Settings, error: &CmError) -> Finding {
+    match error {
+        CmError::Unavailable { .. } | CmError::RateLimited { .. } => {
+            Finding::not_looked_at(IDENTITY, format!("{error}: see {CONNECTION}"))
+        }
+        CmError::Refused(_)
+        | CmError::EvidenceRefused(_)
+        | CmError::BindingRefused(_)
+        | CmError::KeyInUse { .. }
+        | CmError::AlreadyRevoked
+        | CmError::AlreadyIssued(_)
+        | CmError::Internal { .. } => Finding::wrong(
+            IDENTITY,
+            error.to_string(),
+            "serve does not start; one that runs alarms, and issues nothing",
+            format!(
+                "give this gateway the role and the realms at the CM, or correct cm.certificate_file ({}) or endpoints.*.realm",
+                settings.cm.certificate_file.display()
+            ),
+        ),
+    }
+}
+
+fn capabilities(identity: &Identity) -> Vec<Finding> {
+    let missing = OPTIONAL.iter().filter(|(capability, _)| !identity.capabilities.contains(*capability));
+    let mut findings: Vec<_> = missing
+        .map(|(capability, lost)| {
+            let mend = "none here: it is a matter of the CM's release or settings";
+            Finding::warn(CAPABILITIES, format!("the CM lacks {capability}"), *lost, mend)
+        })
+        .collect();
+    if findings.is_empty() {
+        findings.push(Finding::fine(CAPABILITIES, "the CM can do everything that the gateway makes use of"));
+    }
+    findings
+}
+
+async fn health(cm: &dyn CertificateManager) -> Finding {
+    match timeout(LOOK_MAX, cm.ready()).await {
+        Ok(Ok(())) => Finding::fine(HEALTH, "the CM says that it is ready"),
+        Ok(Err(error)) => Finding::wrong(HEALTH, format!("the CM is not ready: {error}"), AWAY, "see the CM's own log"),
+        Err(_) => Finding::wrong(HEALTH, "the CM does not say whether it is ready", AWAY, "see the CM's own log"),
+    }
+}
+
+/// What the way of question and answer explains is no difference.
+fn clocks(theirs: Timestamp, asked: Timestamp, answered: Timestamp) -> Finding {
+    let difference = theirs.since(answered).max(asked.since(theirs));
+    let word = if theirs < asked { "behind" } else { "ahead of" };
+    let what = format!("the CM's clock is {} seconds {word} ours", difference.as_secs());
+    let breaks = "the CM refuses proofs as of another time, and its certificates are held or withheld";
+    let mend = "compare this host and the CM with NTP: chronyc tracking, or timedatectl set-ntp true";
+    if difference > CLOCK_WRONG {
+        Finding::wrong(CLOCK, what, breaks, mend)
+    } else if difference > CLOCK_WARN {
+        Finding::warn(CLOCK, what, breaks, mend)
+    } else {
+        Finding::fine(CLOCK, "the CM's clock and ours agree")
+    }
+}
+
+/// For messages about one realm.
+pub(super) fn of_realm(realm: &RealmName) -> String {
+    format!("realm {realm}")
+}

@@ -1,0 +1,223 @@
+//! The store's folder and who has it. The database itself is not opened: that is for `serve`, which may have to move a
+//! damaged one aside.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use super::finding::Finding;
+use crate::settings::Settings;
+
+const CHECK: &str = "store";
+const MIB: u64 = 1024 * 1024;
+/// Beside the ballast, for some days of orders.
+const SPACE_WARN_MIB: u64 = 1024;
+const SPACE_WRONG_MIB: u64 = 64;
+/// Each order waits for some of these.
+const SYNC_WARN: Duration = Duration::from_millis(100);
+/// File systems that lose what was synced, and those whose locks and syncs cannot be relied on.
+const FORGETFUL: [&str; 2] = ["tmpfs", "ramfs"];
+const REMOTE: [&str; 6] = ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs"];
+
+pub(super) fn check(settings: &Settings) -> Vec<Finding> {
+    let dir = &settings.store.dir;
+    let mut findings = Vec::new();
+    let Some(there) = nearest(dir) else {
+        return vec![Finding::not_looked_at(CHECK, format!("{} is in no folder that can be seen", dir.display()))];
+    };
+    if there != *dir {
+        findings.push(Finding::fine(CHECK, format!("{} is made at the first start", dir.display())));
+    }
+    match holder(settings) {
+        Some((pid, name)) if name == "acme-gateway" => {
+            let what = format!("a gateway (process {pid}) has it open; what is in it was not looked at");
+            findings.push(Finding::fine(CHECK, what));
+        }
+        Some((pid, name)) => findings.push(Finding::wrong(
+            CHECK,
+            format!("process {pid} ({name}) holds {}/lock", dir.display()),
+            "serve does not start",
+            format!("see what it is: ps -fp {pid}"),
+        )),
+        None => {}
+    }
+    findings.push(sync(&there));
+    findings.extend(kind(&there));
+    findings.push(space(&there, settings.store.ballast_mib));
+    findings.extend(damaged(dir));
+    findings
+}
+
+/// The process that holds the store, by the system's list of locks, for taking the lock oneself would be in the way
+/// of a gateway that starts now; and its name.
+pub(super) fn holder(settings: &Settings) -> Option<(u32, String)> {
+    let inode = fs::metadata(settings.store.dir.join("lock")).ok()?.ino();
+    let pid = holder_in(&fs::read_to_string("/proc/locks").ok()?, inode)?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some((pid, name.trim().to_owned()))
+}
+
+fn holder_in(locks: &str, inode: u64) -> Option<u32> {
+    let inode = inode.to_string();
+    locks.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let [kind, _, mode, pid, file] = [words.next()?, words.next()?, words.next()?, words.next()?, words.next()?];
+        let is_it = kind == "FLOCK" && mode == "WRITE" && file.rsplit(':').next() == Some(inode.as_str());
+        if is_it { pid.parse().ok() } else { None }
+    })
+}
+
+/// The folder itself, or the one in which it will be made.
+fn nearest(dir: &Path) -> Option<PathBuf> {
+    dir.ancestors().find(|folder| folder.is_dir()).map(Path::to_owned)
+}
+
+/// Writes a small file beside the store's own, makes it durable and deletes it.
+fn sync(folder: &Path) -> Finding {
+    let path = folder.join(format!("doctor-{}.probe", std::process::id()));
+    let begun = Instant::now();
+    let written = (|| -> io::Result<()> {
+        let mut file = File::create_new(&path)?;
+        file.write_all(&[0; 4096])?;
+        file.sync_all()?;
+        File::open(folder)?.sync_all()
+    })();
+    let took = begun.elapsed();
+    let _absent = fs::remove_file(&path);
+    match written {
+        Err(error) => Finding::wrong(
+            CHECK,
+            format!("{} cannot be written to: {error}", folder.display()),
+            "nothing can be stored: newOrder answers 503, or serve does not start",
+            mend_of(folder, error.kind()),
+        ),
+        Ok(()) if took > SYNC_WARN => Finding::warn(
+            CHECK,
+            format!("making 4 KiB durable in {} took {} ms", folder.display(), took.as_millis()),
+            "every order waits so long several times",
+            "put store.dir on a faster disk",
+        ),
+        Ok(()) => {
+            Finding::fine(CHECK, format!("making 4 KiB durable in {} took {} ms", folder.display(), took.as_millis()))
+        }
+    }
+}
+
+fn mend_of(folder: &Path, kind: io::ErrorKind) -> String {
+    let folder = folder.display();
+    let mends = [
+        (
+            io::ErrorKind::PermissionDenied,
+            format!("run serve as its owner, or as root: chown USER {folder}; chmod 700 {folder}"),
+        ),
+        (io::ErrorKind::StorageFull, format!("make space: du -sh {folder}")),
+        (io::ErrorKind::ReadOnlyFilesystem, format!("mount -o remount,rw $(findmnt -no TARGET -T {folder})")),
+    ];
+    let mend = mends.into_iter().find(|(known, _)| *known == kind);
+    mend.map_or_else(|| format!("see the disk below {folder}: dmesg"), |(_, mend)| mend)
+}
+
+fn kind(folder: &Path) -> Option<Finding> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let folder = folder.canonicalize().ok()?;
+    let kind = kind_in(&mounts, &folder)?;
+    let mend = "set store.dir to a folder on a local disk";
+    if FORGETFUL.contains(&kind) {
+        let what = format!("{} is on {kind}, which is gone after a reboot", folder.display());
+        let breaks = "orders in flight and unconfirmed revocations are lost with a reboot";
+        return Some(Finding::wrong(CHECK, what, breaks, mend));
+    }
+    if REMOTE.contains(&kind) {
+        let what = format!("{} is on {kind}, a file system of another host", folder.display());
+        return Some(Finding::wrong(
+            CHECK,
+            what,
+            "what was acknowledged can be lost, and two gateways may open it",
+            mend,
+        ));
+    }
+    Some(Finding::fine(CHECK, format!("it is on {kind}")))
+}
+
+/// The kind of the file system that a folder is on (proc(5), mountinfo).
+fn kind_in<'a>(mounts: &'a str, folder: &Path) -> Option<&'a str> {
+    let mount = |line: &'a str| {
+        let point = line.split(' ').nth(4)?.replace("\\040", " ");
+        let kind = line.split_once(" - ")?.1.split(' ').next()?;
+        folder.starts_with(&point).then_some((point.len(), kind))
+    };
+    // Of two at one place the later one is seen.
+    mounts.lines().filter_map(mount).max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
+}
+
+/// The system tells its free space to programs in C only; `df` is everywhere.
+fn space(folder: &Path, ballast_mib: u32) -> Finding {
+    let output = Command::new("df").arg("-Pk").arg("--").arg(folder).output();
+    let Some(mib) = output.ok().and_then(|output| available_mib(&String::from_utf8_lossy(&output.stdout))) else {
+        return Finding::not_looked_at(CHECK, "free space: df cannot be asked");
+    };
+    let (what, mend) =
+        (format!("{mib} MiB are free for {}", folder.display()), format!("make space: du -sh {}/*", folder.display()));
+    let needed = SPACE_WRONG_MIB + u64::from(ballast_mib);
+    if mib < needed {
+        Finding::wrong(CHECK, what, "newOrder answers 503 when it is full", mend)
+    } else if mib < SPACE_WARN_MIB {
+        Finding::warn(CHECK, what, "newOrder answers 503 when it is full", mend)
+    } else {
+        Finding::fine(CHECK, what)
+    }
+}
+
+fn available_mib(df: &str) -> Option<u64> {
+    let kib: u64 = df.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
+    Some(kib / (MIB / 1024))
+}
+
+/// Databases that were moved aside wait for somebody to look at them.
+fn damaged(dir: &Path) -> Vec<Finding> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let aside = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("sled.damaged-"));
+    aside
+        .map(|entry| {
+            let path = entry.path();
+            Finding::warn(
+                CHECK,
+                format!("{} was moved aside: it was damaged, or sealed with another key", path.display()),
+                "orders, stops of profiles and unconfirmed revocations in it are not known any more",
+                format!("look whether a profile was stopped or a revocation waited (OPERATIONS, A damaged store), then: rm -r {}", path.display()),
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_of_a_lock_is_found_by_the_file() {
+        let locks = "1: POSIX  ADVISORY  WRITE 11 08:01:77 0 EOF\n2: FLOCK  ADVISORY  READ 12 08:01:77 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 13 08:01:78 0 EOF\n4: FLOCK  ADVISORY  WRITE 14 08:01:77 0 EOF\n";
+        assert_eq!((holder_in(locks, 77), holder_in(locks, 78), holder_in(locks, 7)), (Some(14), Some(13), None));
+    }
+
+    #[test]
+    fn the_file_system_is_that_of_the_longest_mount_point() {
+        let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n23 22 0:20 / /run rw - tmpfs tmpfs rw\n\
+                      24 22 0:21 / /my\\040data rw master:1 - nfs4 host:/ rw\n";
+        for (folder, kind) in [("/var/lib", "ext4"), ("/run/a", "tmpfs"), ("/runner", "ext4"), ("/my data/a", "nfs4")] {
+            assert_eq!(kind_in(mounts, Path::new(folder)), Some(kind), "{folder}");
+        }
+    }
+
+    #[test]
+    fn free_space_is_the_fourth_word_of_the_second_line() {
+        let df = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/a 4000 1 3072 1% /\n";
+        assert_eq!((available_mib(df), available_mib("")), (Some(3), None));
+    }
+}

@@ -1,0 +1,147 @@
+//! What is on the gateway's own host.
+
+use std::{fs, net::UdpSocket, os::unix::fs::PermissionsExt as _, thread};
+
+use super::{CLOSED_PORT, assert_found, assert_mended, good, obey, pki, settings, with};
+use crate::{
+    reload::identity::{For, Identity},
+    world,
+};
+
+#[test]
+fn a_misspelt_setting_is_found() {
+    let world = world();
+    let file = settings(world, "misspelt", &with(world, "body_timeout_secs", "body_timeout_seconds"));
+    let what = ["body_timeout_seconds"];
+    let _ = assert_found(&file, "a misspelt setting", ("configuration", "wrong"), &what, "check-config");
+    fs::write(&file, good(world)).unwrap();
+    assert_eq!(super::visit(&file).code, Some(0));
+}
+
+#[test]
+fn networks_that_leave_nothing_to_dial_are_found() {
+    let world = world();
+    let nothing = with(world, "danger_allow_loopback = true", "public_addresses = false");
+    let file = settings(world, "dial", &nothing);
+    let found = ("configuration", "wrong");
+    let _ =
+        assert_found(&file, "no address may be dialled", found, &["nothing may be dialled"], "validation.allow = [");
+    fs::write(
+        &file,
+        nothing.replace("public_addresses = false", "public_addresses = false\nallow = [\"10.20.0.0/16\"]"),
+    )
+    .unwrap();
+    assert_eq!(super::visit(&file).code, Some(0));
+}
+
+#[test]
+fn a_key_that_others_can_read_is_found_and_its_mend_mends_it() {
+    let world = world();
+    let key = world.site().dir.join("doctor-readable.key");
+    fs::copy(world.site().pki("gateway.key"), &key).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let file = settings(world, "readable", &with(world, &pki(world, "gateway.key"), &format!("{key:?}")));
+    let what = ["cm.key_file", "0644"];
+    obey(&assert_found(&file, "a key that others can read", ("files", "wrong"), &what, "chmod 600"));
+    assert_mended(&file, "files");
+}
+
+#[test]
+fn a_key_of_another_certificate_is_found() {
+    let world = world();
+    let file = settings(world, "pair", &with(world, &pki(world, "acme-server.key"), &pki(world, "officer.key")));
+    let what = ["do not belong together"];
+    let _ = assert_found(&file, "a key of another certificate", ("certificates", "wrong"), &what, "its key into");
+    fs::write(&file, good(world)).unwrap();
+    assert_mended(&file, "certificates");
+}
+
+#[test]
+fn a_resolver_that_is_not_there_is_found() {
+    let world = world();
+    let resolvers = |address: &str| {
+        with(world, &format!("resolvers = [\"{}\"]", world.site().dns), &format!("resolvers = [{address:?}]"))
+    };
+    let file = settings(world, "resolver", &resolvers(&format!("127.0.0.1:{CLOSED_PORT}")));
+    let _ = assert_found(
+        &file,
+        "no resolver at this address",
+        ("resolvers", "wrong"),
+        &["cannot be asked"],
+        "validation.resolvers",
+    );
+    fs::write(&file, good(world)).unwrap();
+    assert_mended(&file, "resolvers");
+}
+
+#[test]
+fn a_resolver_that_answers_servfail_is_found() {
+    let world = world();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut octets = [0; 512];
+        while let Ok((length, peer)) = socket.recv_from(&mut octets) {
+            // An answer: SERVFAIL.
+            (octets[2], octets[3]) = (0x81, 0x82);
+            let _ = socket.send_to(&octets[..length], peer);
+        }
+    });
+    let text = with(world, &format!("resolvers = [\"{}\"]", world.site().dns), &format!("resolvers = [\"{address}\"]"));
+    let file = settings(world, "servfail", &text);
+    let _ = assert_found(&file, "a resolver that fails", ("resolvers", "wrong"), &["SERVFAIL"], "validation.resolvers");
+    fs::write(&file, good(world)).unwrap();
+    assert_mended(&file, "resolvers");
+}
+
+#[test]
+fn an_external_url_where_nobody_listens_is_found() {
+    let world = world();
+    let text = with(world, &world.site().external_url, &format!("https://localhost:{CLOSED_PORT}"));
+    let file = settings(world, "url", &text);
+    let what = ["nobody takes connections"];
+    let _ =
+        assert_found(&file, "server.external_url has a wrong port", ("external-url", "wrong"), &what, "server.listen");
+    fs::write(&file, good(world)).unwrap();
+    assert_mended(&file, "external-url");
+}
+
+#[test]
+fn a_store_that_is_gone_after_a_reboot_and_ports_that_are_taken_are_found() {
+    let world = world();
+    let store = world.site().dir.join("gateway/store");
+    let text = with(world, &format!("dir = {store:?}"), "dir = \"/dev/shm/acme-gateway-doctor\"");
+    let file = settings(world, "tmpfs", &text);
+    let _ = assert_found(&file, "store.dir is on tmpfs", ("store", "wrong"), &["tmpfs"], "set store.dir");
+    // No gateway has that store, and yet somebody listens.
+    let _ = assert_found(&file, "a port is taken", ("ports", "wrong"), &["server.listen"], "ss -ltnp");
+    fs::write(&file, good(world)).unwrap();
+    assert_mended(&file, "store");
+}
+
+#[test]
+fn a_store_that_was_moved_aside_is_found_and_its_mend_mends_it() {
+    let world = crate::fragile_world();
+    let aside = world.site().dir.join("gateway/store/sled.damaged-1");
+    fs::create_dir(&aside).unwrap();
+    let file = settings(&world, "aside", &good(&world));
+    let mend = assert_found(&file, "a damaged store", ("store", "warn"), &["sled.damaged-1"], "rm -r");
+    obey(mend.split_once("then: ").unwrap().1);
+    assert!(!aside.exists());
+    assert_mended(&file, "store");
+}
+
+#[test]
+fn a_certificate_that_expires_soon_is_a_warning_and_one_that_has_expired_is_wrong() {
+    let world = world();
+    let [certificate, key] = ["doctor-old.pem", "doctor-old.key"].map(|name| world.site().dir.join(name));
+    let text = with(world, &pki(world, "gateway.pem"), &format!("{certificate:?}"));
+    let file = settings(world, "old", &text.replace(&pki(world, "gateway.key"), &format!("{key:?}")));
+    for (days_left, severity, what) in [(10, "warn", "is good until"), (-1, "wrong", "expired at")] {
+        Identity::old(world, For::Cm, days_left).put(&certificate, &key);
+        let misconfiguration = format!("the identity at the CM ends in {days_left} days");
+        let _ = assert_found(&file, &misconfiguration, ("certificates", severity), &[what], "renewed certificate");
+    }
+    Identity::old(world, For::Cm, 300).put(&certificate, &key);
+    assert_mended(&file, "certificates");
+}
