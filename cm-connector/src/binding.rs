@@ -6,9 +6,6 @@ use acme::secret::Secret;
 
 use crate::Jws;
 
-/// Characters of a token: 32 octets in base64url.
-const TOKEN_CHARACTERS: usize = 43;
-
 /// How newAccount names the pre-registration that it wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Binding {
@@ -28,13 +25,16 @@ pub struct DirectoryToken(Secret<String>);
 pub struct NoDirectoryToken;
 
 impl DirectoryToken {
+    /// How many characters it has: 32 octets in base64url.
+    pub const CHARACTERS: usize = 43;
+
     /// Takes the segment of a path.
     ///
     /// # Errors
     /// [`NoDirectoryToken`] if no CM can have drawn it.
     pub fn parse(text: &str) -> Result<Self, NoDirectoryToken> {
         let is_base64url = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
-        if text.len() == TOKEN_CHARACTERS && text.bytes().all(is_base64url) {
+        if text.len() == Self::CHARACTERS && text.bytes().all(is_base64url) {
             Ok(Self(Secret::new(text.to_owned())))
         } else {
             Err(NoDirectoryToken)

@@ -108,18 +108,19 @@ fn created(status: StatusCode, headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A path without the secret of a directory link (CM contract section 4.3): neither where a link has it, however the
-/// path is spelt, nor anywhere else a text that can be one.
+/// path is spelt, nor anywhere else a text that can hold one. Handles of certificates, which are longer, are shown.
 fn without_secret(path: &str) -> Cow<'_, str> {
     let not_base64url = |character: char| !(character.is_ascii_alphanumeric() || matches!(character, '-' | '_'));
-    let mut is_below_r = false;
+    let mut above = "";
     let mut hides = false;
     let shown = path.split('/').map(|segment| {
         if segment.is_empty() {
             return segment;
         }
-        let can_be_one = || segment.split(not_base64url).any(|part| DirectoryToken::parse(part).is_ok());
-        let is_secret = std::mem::take(&mut is_below_r) || can_be_one();
-        is_below_r = ["r", "%72", "%52"].iter().any(|r| segment.eq_ignore_ascii_case(r));
+        let can_hold_one = || segment.split(not_base64url).any(|run| run.len() >= DirectoryToken::CHARACTERS);
+        let is_below_r = ["r", "%72", "%52"].iter().any(|r| above.eq_ignore_ascii_case(r));
+        let is_secret = is_below_r || above != "cert" && can_hold_one();
+        above = segment;
         hides |= is_secret;
         if is_secret { "(link)" } else { segment }
     });
@@ -142,9 +143,11 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_stands_around_a_secret_does_not_show_it(
-            before in "[!-~]{0,20}(/r|/R|/%72)?", after in "[!-~]{0,20}", token in "[A-Za-z0-9_-]{43}",
+            before in "[!-~]{0,20}(/r|/R|/%72)?", between in "(/|/r/|r%2F|%2f|[A-Za-z0-9_-]{1,3})", after in "[!-~]{0,20}",
+            token in "[A-Za-z0-9_-]{43}",
         ) {
-            for path in [format!("{before}/{token}/{after}"), format!("{before}/r/{token}{after}")] {
+            prop_assume!(!before.ends_with("cert"));
+            for path in [format!("{before}{between}{token}/{after}"), format!("{before}{between}{token}{after}")] {
                 prop_assert!(!without_secret(&path).contains(&token), "{path}");
             }
         }
@@ -161,6 +164,9 @@ mod tests {
             (format!("/proxy/acme/tls/R/{token}%20"), "/proxy/acme/tls/R/(link)"),
             (format!("/acme/tls/{token}"), "/acme/tls/(link)"),
             (format!("/acme/tls/r?{token}"), "/acme/tls/(link)"),
+            (format!("/acme/tls/r%2F{token}/directory"), "/acme/tls/(link)/directory"),
+            (format!("/acme/tls/{token}x/directory"), "/acme/tls/(link)/directory"),
+            (format!("/acme/tls/cert/{token}{token}"), &format!("/acme/tls/cert/{token}{token}")),
             (String::from("/acme/tls/r/short/directory"), "/acme/tls/r/(link)/directory"),
             (String::from("/acme/tls/order/01KANM7R4F/finalize"), "/acme/tls/order/01KANM7R4F/finalize"),
             (String::from("/acme/r/directory"), "/acme/r/(link)"),

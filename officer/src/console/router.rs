@@ -31,7 +31,8 @@ async fn pass(request: &HttpRequest, body: &[u8], console: &Console) -> Result<H
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     session.check_host(header(header::HOST))?;
     let is_get = request.method() == Method::GET;
-    if let (true, Some(entered)) = (is_get, session.enter(request.path())) {
+    // Looking at the link by HEAD, as some programs do with links that they are sent, must not use it up.
+    if is_get && let Some(entered) = session.enter(request.path()) {
         return Ok(answer::enter(console, entered?));
     }
     // Strangers are told why they see nothing on a page too. What it looks like tells nothing.

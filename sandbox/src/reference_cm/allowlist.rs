@@ -126,7 +126,8 @@ pub(crate) fn waivable(rules: Vec<Rule>) -> Result<Vec<Rule>, (String, &'static 
     if rules.is_empty() || rules.len() > WAIVED_RULES_MAX {
         return Err((String::new(), "1 to 20 rules"));
     }
-    let rules = normalize(rules, "", false)?;
+    // Public suffixes are refused below, without the advice that lists of registrations get.
+    let rules = normalize(rules, "", true)?;
     match rules.iter().position(|rule| !rule.is_waivable()) {
         Some(index) => {
             Err((format!("/{index}"), "covers too much for a waiver: a public suffix, or too large a block"))

@@ -121,6 +121,10 @@ fn the_link_lets_in_one_browser_and_once() {
     let console = Console::start("officer", "link");
     let wrong = format!("{}/enter/{}", console.at, "0".repeat(32));
     let _ = console.send("GET", &wrong, &[], None).expect(403);
+    // Programs that look at links before their people do must not use this one up.
+    for method in ["HEAD", "POST"] {
+        let _ = console.send(method, &console.link, &[], None).expect(403);
+    }
     let entered = console.send("GET", &console.link, &[], None).expect(200);
     let cookie = entered.header("set-cookie").unwrap();
     for part in ["HttpOnly", "SameSite=Strict", &format!("Path={}", console.at)] {
