@@ -26,9 +26,21 @@ pub(crate) struct Change {
     pub(crate) after: Option<Value>,
 }
 
-/// Records an effect.
+/// Records an effect, by the name of its operation.
 pub(crate) fn effect(tx: &Transaction<'_>, call: &Call, subject: &str, change: Change) -> Result<(), Problem> {
+    effect_named(tx, call, call.operation.name(), subject, change)
+}
+
+/// Records an effect of an operation that has several, by this name.
+pub(crate) fn effect_named(
+    tx: &Transaction<'_>,
+    call: &Call,
+    action: &str,
+    subject: &str,
+    change: Change,
+) -> Result<(), Problem> {
     let mut entry = entry_of(call, "done");
+    entry.insert("action".to_owned(), json!(action));
     entry.insert("subject".to_owned(), json!(subject));
     if let Some(before) = change.before {
         entry.insert("before".to_owned(), before);

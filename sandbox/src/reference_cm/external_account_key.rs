@@ -150,15 +150,11 @@ fn rebind(tx: &Transaction<'_>, call: &Call, registration: &mut Registration, wi
     let (kind, version) = ("registration.status", Some(registration.version));
     let data = json!({"status": registration.status.name()});
     events::emit(tx, call.now, &registration.realm, kind, &registration.id, version, &data)?;
-    audit::effect(
-        tx,
-        call,
-        &registration.id,
-        Change {
-            before: Some(json!({"status": status.name(), "thumbprint": thumbprint})),
-            after: Some(json!({"status": registration.status.name(), "thumbprint": null, "reason": wish.reason})),
-        },
-    )
+    let after = json!({"status": registration.status.name(), "thumbprint": null, "withdrawnThumbprint": thumbprint,
+                       "reason": wish.reason});
+    let change =
+        Change { before: Some(json!({"status": status.name(), "thumbprint": thumbprint})), after: Some(after) };
+    audit::effect_named(tx, call, "rebindRegistration", &registration.id, change)
 }
 
 fn set_end(registration: &mut Registration, not_after: Option<Moment>) -> Result<(), Problem> {

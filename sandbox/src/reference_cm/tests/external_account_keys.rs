@@ -84,6 +84,12 @@ async fn a_rebinding_takes_the_key_away_and_the_next_client_has_the_same_registr
     let told = format!("{REALM}/events?after={}", feed["next"].as_str().unwrap());
     let event = world.get(Role::Gateway, &told).await.expect(200).body["items"][0].clone();
     assert_eq!((&event["type"], &event["data"]["status"]), (&json!("registration.status"), &json!("pending")));
+    let path = format!("/audit?action=rebindRegistration&subject={}", made["id"].as_str().unwrap());
+    let trail = world.get(Role::Auditor, &path).await.expect(200).body;
+    let withdrawn = &anew["previousKeys"][0]["thumbprint"];
+    assert_eq!(trail["items"].as_array().unwrap().len(), 1, "{trail}");
+    assert_eq!(&trail["items"][0]["before"]["thumbprint"], withdrawn);
+    assert_eq!(&trail["items"][0]["after"]["withdrawnThumbprint"], withdrawn);
 
     let refused = world.post_once(Role::Gateway, &requests, &lost.request(&Order::of(&["b.example.test"]))).await;
     assert_eq!(refused.refusal(), (403, "registration-not-active"));
