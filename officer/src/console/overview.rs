@@ -30,6 +30,9 @@ const ROWS_MAX: usize = 50;
 const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// Refusals since then are shown.
 const LATELY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// What the CM does not know, and so this page does not.
+const UNTOLD: &str = "What the gateway refuses by itself, such as names that are not allowed and registrations that are suspended, \
+    never reaches the CM and is not counted here. For one order, look under Orders.";
 /// Most certificates, requests or entries that are looked at for this page.
 const LOOKED_AT_MAX: usize = 5_000;
 
@@ -60,11 +63,12 @@ pub(super) async fn page(console: &Console) -> Result<HttpResponse, Failure> {
         )
         .leading("approvals", "All that waits"),
         Table::of(
-            "Refused within 7 days, by rule",
+            "Refused by the CM within 7 days, by rule",
             &["Rule", "How often", "Latest", "Registration", "Why the latest"],
-            "Nothing was refused within 7 days.",
+            "The CM refused nothing to clients within 7 days.",
             failing,
         )
+        .noting(UNTOLD)
         .leading("reports/refused", "Every refusal"),
         Table::of(
             "Renewals that should have come and did not",

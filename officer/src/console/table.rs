@@ -1,6 +1,9 @@
 //! A table of a page: the first column names the row, and cells may lead somewhere.
 
-use crate::{error::Failure, output::shown};
+use crate::{
+    error::Failure,
+    output::{cell, shown},
+};
 
 /// A table, or why there is none.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub(super) struct Table {
     /// What is said instead of a table without rows.
     pub(super) empty: &'static str,
     pub(super) failure: Option<String>,
+    /// What it cannot show, whether it has rows or not.
+    pub(super) note: Option<&'static str>,
     /// Where more of it is: a path below that of the session, and what that is called.
     pub(super) further: Option<(String, &'static str)>,
 }
@@ -31,7 +36,7 @@ pub(super) struct Cell {
 impl Cell {
     /// Only a text.
     pub(super) fn plain(text: &str) -> Self {
-        Self { text: shown(text), to: None }
+        Self { text: cell(text), to: None }
     }
 
     /// A text that leads to the page that it stands on.
@@ -52,7 +57,21 @@ impl Table {
             Ok((rows, is_complete)) => (rows, is_complete, None),
             Err(failure) => (Vec::new(), true, Some(failure.to_string())),
         };
-        Self { caption, headings: headings.to_vec(), rows, has_more: !is_complete, empty, failure, further: None }
+        Self {
+            caption,
+            headings: headings.to_vec(),
+            rows,
+            has_more: !is_complete,
+            empty,
+            failure,
+            note: None,
+            further: None,
+        }
+    }
+
+    /// The same with a sentence about what it cannot show.
+    pub(super) fn noting(self, note: &'static str) -> Self {
+        Self { note: Some(note), ..self }
     }
 
     /// What stands above the cells of this column.

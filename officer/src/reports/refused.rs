@@ -10,9 +10,12 @@ use crate::error::Failure;
 pub(crate) const REFUSED: [&str; 3] = ["rejected", "expired", "failed"];
 /// The outcome of an audit entry about a refusal.
 const OUTCOME: &str = "refused";
+/// Who calls on behalf of clients. What people are refused are their own mistakes: the audit trail has them.
+const CLIENTS_ROLE: &str = "gateway";
 /// What the CM does not know.
-const NOTE: &str = "What the gateway refuses by itself never reaches the CM, so it is not in this report: \
-    the gateway's own audit log has it, and orders show REF for one order.";
+const NOTE: &str = "What the gateway refuses by itself, such as names that are not allowed (identifier.not-listed) and \
+    registrations that are suspended, never reaches the CM, so it is not in this report: the gateway's own audit log has it, \
+    and orders show REF for one order.";
 
 struct Refusal {
     at: Timestamp,
@@ -34,7 +37,7 @@ pub(crate) fn refused(
     for request in requests {
         refusals.push(of_request(request)?);
     }
-    for entry in audit.into_iter().flatten().filter(|entry| text(entry, "/outcome") == OUTCOME) {
+    for entry in audit.into_iter().flatten().filter(|entry| is_refusal_of_client(entry)) {
         refusals.push(of_audit(entry)?);
     }
     refusals.retain(|refusal| refusal.at >= from && refusal.at < to);
@@ -57,6 +60,10 @@ pub(crate) fn refused(
         totals: totals.into_iter().map(|(rule, number)| (format!("rule {rule}"), number)).collect(),
         notes,
     })
+}
+
+fn is_refusal_of_client(entry: &Value) -> bool {
+    text(entry, "/outcome") == OUTCOME && text(entry, "/role") == CLIENTS_ROLE
 }
 
 fn rule_of(refusal: &Refusal) -> &str {
@@ -111,9 +118,11 @@ mod tests {
             json!({"id": "req_3", "status": "failed", "receivedAt": "2026-10-31T23:59:59Z"}),
         ];
         let audit = [
-            json!({"time": "2026-11-02T00:00:00Z", "actor": "urn:cm:gateway:g", "action": "requestCertificate",
+            json!({"time": "2026-11-02T00:00:00Z", "actor": "urn:cm:gateway:g", "role": "gateway", "action": "requestCertificate",
                    "outcome": "refused", "problem": {"code": "identifier-not-allowed", "detail": "d"}}),
-            json!({"time": "2026-11-02T00:00:01Z", "outcome": "done"}),
+            json!({"time": "2026-11-02T00:00:01Z", "role": "gateway", "outcome": "done"}),
+            json!({"time": "2026-11-02T00:00:02Z", "actor": "urn:cm:officer:o", "role": "officer", "action": "createRegistration",
+                   "outcome": "refused", "problem": {"code": "malformed", "detail": "a mistake in typing"}}),
         ];
         let (from, to) = (at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z"));
         let report = refused(&requests, Some(&audit), from, to, to).unwrap();

@@ -12,6 +12,10 @@ fn items(report: &Value) -> &Vec<Value> {
     report["items"].as_array().unwrap_or_else(|| panic!("no items in {report}"))
 }
 
+fn is_by(role: &str, item: &Value) -> bool {
+    text(item, "/actor").starts_with(&format!("urn:cm:{role}:"))
+}
+
 fn of<'a>(report: &'a Value, column: &str, value: &str) -> Vec<&'a Value> {
     items(report).iter().filter(|item| item[column] == value).collect()
 }
@@ -86,6 +90,9 @@ fn refusals_are_told_by_rule_and_an_auditor_is_told_more() {
     let _ = client.wait(&order, "invalid");
     let by_auditor = ["registrations", "create", "--owner", "o", "--allow", "suffix:refused.report.test"];
     assert_eq!(world().desk("auditor").run(&by_auditor).code, 5);
+    let mut stranger = world().client("registered");
+    let binding = stranger.binding("nobody-knows-this-kid", &[7; 32]);
+    let _ = stranger.register(&json!({"externalAccountBinding": binding})).expect(403);
 
     let told = world().desk("officer").json(&["report", "refused"]);
     let rejected = of(&told, "subject", &request);
@@ -96,8 +103,10 @@ fn refusals_are_told_by_rule_and_an_auditor_is_told_more() {
 
     let told = world().desk("auditor").json(&["report", "refused"]);
     assert_eq!(of(&told, "subject", &request).len(), 1);
-    let forbidden = of(&told, "rule", "forbidden");
-    assert!(forbidden.iter().any(|item| text(item, "/actor").starts_with("urn:cm:auditor:")), "{told}");
+    assert!(!of(&told, "action", "bindRegistration").is_empty(), "{told}");
+    let by_people = |item: &Value| ["officer", "approver", "auditor"].iter().any(|role| is_by(role, item));
+    assert!(!items(&told).iter().any(by_people), "what people are refused is in the trail, not here: {told}");
+    assert!(told["notes"].to_string().contains("identifier.not-listed"), "{told}");
     assert!(!told["notes"].to_string().contains("auditors only"), "{told}");
 }
 
@@ -140,6 +149,19 @@ fn who_could_have_a_name_is_answered_for_the_past_to_auditors_and_to_nobody_else
     let csv = officer.run(&[&who[..], &["--on", &moment, "--format", "csv"]].concat());
     assert!(csv.code == 0 && !csv.stdout.contains(id), "{csv:?}");
     assert!(csv.stderr.contains("NOT ANSWERED FOR THE TIME"), "{csv:?}");
+}
+
+#[test]
+fn a_registration_that_waits_for_its_client_again_could_since_it_waits() {
+    let registration = created(&["--allow", "suffix:rebound.report.test"]);
+    let (id, name, desk) = (text(&registration, "/id"), "www.rebound.report.test", world().desk("officer"));
+    let _ = bound(&registration);
+    let _ = next_second();
+    let rebound = desk.json(&["registrations", "rebind", id, "--reason", "disk died"]);
+    let told = desk.json(&["report", "who-could", name]);
+    let can = of(&told, "registration", id);
+    assert_eq!(can.len(), 1, "{told}");
+    assert_eq!((text(can[0], "/status"), text(can[0], "/since")), ("pending", text(&rebound, "/status_at")));
 }
 
 #[test]

@@ -34,9 +34,10 @@ fn the_overview_tells_refusals_by_rule_and_where_to_look() {
     let _ = approver.json(&["approvals", "reject", text(request, "/id"), "--reason", "nobody looked"]);
     let _ = client.wait(&order, "invalid");
     let shown = console.text("");
-    let refused = section(&shown, "Refused within 7 days, by rule");
+    let refused = section(&shown, "Refused by the CM within 7 days, by rule");
     assert!(refused.contains("request-rejected") && refused.contains("/reports/refused\""), "{refused}");
     assert!(refused.contains("/registrations/reg_"), "{refused}");
+    assert!(refused.contains("What the gateway refuses by itself"), "{refused}");
 }
 
 #[test]
