@@ -29,15 +29,20 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// `realm` is the realm as the CM describes it. With a CA file nothing else is trusted, without one
+    /// `realm` is the realm as the CM describes it. A CM that does not know its gateways, as OpenBao, leaves it to
+    /// `directory_url` of our own settings where they are. With a CA file nothing else is trusted, without one
     /// what this computer trusts.
     ///
     /// # Errors
     /// [`Failure::File`] names the setting that does not do, [`Failure::Usage`] what the CM lacks.
-    pub(crate) fn new(ca_file: Option<&Path>, realm: &Value) -> Result<Self, Failure> {
-        let bases = bases_of(realm);
+    pub(crate) fn new(ca_file: Option<&Path>, realm: &Value, directory_url: Option<&str>) -> Result<Self, Failure> {
+        let mut bases = bases_of(realm);
         if bases.is_empty() {
-            let reason = "the CM names no acmeBaseUrls for this realm, so nobody knows where its gateway is";
+            bases.extend(directory_url.and_then(|url| url.strip_suffix("/directory")).map(str::to_owned));
+        }
+        if bases.is_empty() {
+            let reason = "the CM names no acmeBaseUrls for this realm, so nobody knows where its gateway is; give \
+                          directory_url under [acme] in the settings";
             return Err(Failure::Usage(reason.to_owned()));
         }
         // Fails if the process has a provider already, which does as well.
@@ -184,8 +189,12 @@ mod tests {
     fn directories_are_where_the_realm_says_and_never_in_the_clear() {
         let realm = json!({"acmeBaseUrls": ["https://a.test/acme/tls/", "http://b.test/acme/tls", 7]});
         assert_eq!(bases_of(&realm), ["https://a.test/acme/tls"]);
-        let refused = Gateway::new(None, &json!({"acmeBaseUrls": []})).unwrap_err();
+        let silent = json!({"acmeBaseUrls": []});
+        let refused = Gateway::new(None, &silent, None).unwrap_err();
         assert!(refused.to_string().contains("acmeBaseUrls"), "{refused}");
+        let own = Some("https://c.test/acme/tls/directory");
+        assert_eq!(Gateway::new(None, &silent, own).unwrap().bases, ["https://c.test/acme/tls"]);
+        assert_eq!(Gateway::new(None, &realm, own).unwrap().bases, ["https://a.test/acme/tls"], "the CM's word counts");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod cluster;
 mod end_to_end;
 mod faults;
 mod issuance;
+mod officer;
 mod person;
 mod rights;
 

@@ -74,6 +74,19 @@ impl Desk {
         Self { config }
     }
 
+    /// The same with a directory that clients are told to use, and the CA of its server.
+    ///
+    /// # Panics
+    /// The settings cannot be written.
+    #[must_use]
+    pub fn telling(&self, directory_url: &str, ca_file: &Path) -> Self {
+        let text = fs::read_to_string(&self.config).unwrap();
+        let config = self.config.with_extension("telling.toml");
+        fs::write(&config, format!("{text}\n[acme]\ndirectory_url = {directory_url:?}\nca_file = {ca_file:?}\n"))
+            .unwrap();
+        Self { config }
+    }
+
     /// The same with a CA that clients of the gateway are told to trust.
     ///
     /// # Panics

@@ -47,7 +47,8 @@ pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure
 /// # Errors
 /// [`Failure::NotFound`] if neither side knows it; why the gateway could not be asked if the CM has nothing.
 pub(crate) async fn look_up(text: &str, settings: &Settings, cm: &Cm) -> Result<Told, Failure> {
-    let gateway = Gateway::new(settings.acme_ca_file.as_deref(), &cm.realm_settings().await?)?;
+    let gateway =
+        Gateway::new(settings.acme_ca_file.as_deref(), &cm.realm_settings().await?, settings.directory_url.as_deref())?;
     let reference = gateway.reference(text)?;
     let requests = cm.requests_of_order(reference.as_str()).await?;
     match gateway.transcript(&reference).await {

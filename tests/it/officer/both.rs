@@ -32,7 +32,7 @@ struct Side<'a> {
 
 type Journey = fn(&Side<'_>);
 
-const JOURNEYS: [(&str, Journey); 9] = [
+const JOURNEYS: [(&str, Journey); 10] = [
     ("register, bind, order inside the list only", create),
     ("find, show, explain", look),
     ("narrow a list: shown first, then in force", update),
@@ -40,6 +40,7 @@ const JOURNEYS: [(&str, Journey); 9] = [
     ("exchange a secret", rotate),
     ("one key for many, and their parent", many),
     ("certificates: find, show, revoke, end with the registration", certificates),
+    ("what happened to an order", order),
     ("import, again, export", import),
     ("reports, and what an auditor may not", look_and_no_more),
 ];
@@ -88,17 +89,18 @@ fn officers_do_the_same_at_the_reference_cm_and_at_openbao() {
     bao.prepare("registered", "preregistered", &[]);
     let gateway = Gateway::start(world, &bao);
     let at_openbao = |certificate: &str| Desk::at_openbao(&dir, &bao, certificate, "registered");
+    let acme_ca = world.site().pki("acme-ca.pem");
     let sides = [
         Side {
             name: "reference",
-            officer: world.desk("officer"),
+            officer: world.desk("officer").trusting(&acme_ca),
             auditor: world.desk("auditor"),
             client: &|| world.client("registered"),
             dir: dir.clone(),
         },
         Side {
             name: "openbao",
-            officer: at_openbao("officer"),
+            officer: at_openbao("officer").telling(&gateway.client("registered").url("directory"), &acme_ca),
             auditor: at_openbao("auditor"),
             client: &|| gateway.client("registered"),
             dir: dir.clone(),
@@ -315,6 +317,20 @@ fn certificates(side: &Side<'_>) {
     let list = side.officer.json(&["certificates", "list", "--registration", id]);
     let statuses: Vec<_> = list["items"].as_array().unwrap().iter().map(|one| text(one, "/status")).collect();
     assert_eq!(statuses, ["revoked", "revoked"]);
+}
+
+fn order(side: &Side<'_>) {
+    let registration = side.created(&["--allow", "suffix:order.both.test"]);
+    let client = side.bound(&registration);
+    let issued = client.issue(&["www.order.both.test"]);
+    let shown = side.officer.json(&["orders", "show", issued.order_url.rsplit('/').next().unwrap()]);
+    assert_eq!(text(&shown, "/transcript/status"), "valid");
+    assert_eq!(text(&shown, "/requests/0/status"), "issued");
+    assert_eq!(text(&shown, "/requests/0/registration"), text(&registration, "/id"));
+    let refused = client.new_order(&["www.elsewhere.test"]);
+    let _ = refused.assert_refused(403, "rejectedIdentifier");
+    let shown = side.officer.json(&["orders", "show", refused.json()["instance"].as_str().unwrap()]);
+    assert!(shown["transcript"].to_string().contains("identifier.not-listed"), "{shown}");
 }
 
 fn import(side: &Side<'_>) {
