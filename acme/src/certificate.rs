@@ -5,6 +5,7 @@
 //! asked for. That its serial was not seen before (second half of V8) is for the caller, who
 //! remembers.
 
+mod authority;
 mod id;
 mod path;
 mod pem;
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 use x509_parser::{certificate::X509Certificate, extensions::KeyUsage, prelude::FromDer, x509::X509Version};
 
 pub use self::{
+    authority::{Names, require_anchored},
     id::{CertificateId, NotACertificateId},
     validity::Validity,
 };

@@ -36,7 +36,7 @@ fn a_certificate_of_ours_that_the_cm_refuses_after_the_handshake_is_found() {
     let text = with(world, &pki(world, "gateway.pem"), &pki(world, "acme-server.pem"));
     let text = text.replace(&pki(world, "gateway.key"), &pki(world, "acme-server.key"));
     let file = settings(world, "cm-identity", &text);
-    let what = ["refuses our certificate", "ACME sandbox web CA", "alert"];
+    let what = ["refuses our certificate", "ACME sandbox web CA", "after the handshake: alert"];
     let _ = assert_found(
         &file,
         "our certificate is by a CA that the CM does not trust",

@@ -2,6 +2,9 @@
 
 use std::{fs, net::UdpSocket, os::unix::fs::PermissionsExt as _, thread};
 
+use serde_json::json;
+use tests::{csr::Csr, key::Key};
+
 use super::{CLOSED_PORT, assert_found, assert_mended, good, obey, pki, settings, with};
 use crate::{
     reload::identity::{For, Identity},
@@ -144,4 +147,33 @@ fn a_certificate_that_expires_soon_is_a_warning_and_one_that_has_expired_is_wron
     }
     Identity::old(world, For::Cm, 300).put(&certificate, &key);
     assert_mended(&file, "certificates");
+}
+
+#[test]
+fn a_profile_that_is_stopped_is_found_and_its_mend_mends_it() {
+    let world = crate::fragile_world();
+    let client = world.account();
+    let order = client.ready_order(&["bad.doctor.test"]);
+    world.set_fault("requestCertificate", &json!({"kind": "wrong-key"}));
+    let _ = client.finalize(&order, &Csr::for_names(&["bad.doctor.test"]).text(&Key::p256())).expect(200);
+    let _ = client.wait(&order, "invalid");
+    let file = settings(&world, "stopped", &good(&world));
+    let what = ["profile tls-server of realm open is stopped"];
+    let mend = assert_found(&file, "a profile is stopped", ("running-gateway", "wrong"), &what, "profile resume");
+    let command = mend.split_once("in order: acme-gateway ").unwrap().1;
+    let _ = world.command(&command.split(' ').collect::<Vec<_>>()).unwrap();
+    assert_mended(&file, "running-gateway");
+}
+
+#[test]
+fn a_listener_of_somebody_else_is_found() {
+    let world = world();
+    // The CM's listener stands for one that has nothing to do with us.
+    let cm = world.facts()["cm"].as_str().unwrap();
+    let file = settings(world, "stranger", &with(world, &world.site().external_url, cm));
+    let found = ("external-url", "warn");
+    let _ =
+        assert_found(&file, "somebody else listens at server.external_url", found, &["is not the one in"], "reload");
+    fs::write(&file, good(world)).unwrap();
+    assert_mended(&file, "external-url");
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use acme::{certificate::Validity, time::Timestamp};
-use openssl::x509::{X509, X509NameRef};
+use acme::{
+    certificate::{Names, Validity},
+    problem::shown,
+    time::Timestamp,
+};
 
 use super::finding::Finding;
 use crate::{
@@ -94,21 +97,10 @@ fn anchors(settings: &Settings, now: Timestamp) -> Vec<Finding> {
 
 /// Whose certificate this is, for people.
 pub(super) fn subject(der: &[u8]) -> String {
-    X509::from_der(der).map_or_else(|_| String::from("no certificate"), |parsed| name(parsed.subject_name()))
+    Names::of(der).map_or_else(|| String::from("no certificate"), |names| shown(&names.subject).to_string())
 }
 
 /// Who signed it, for people.
 pub(super) fn issuer(der: &[u8]) -> String {
-    X509::from_der(der).map_or_else(|_| String::from("nobody"), |parsed| name(parsed.issuer_name()))
-}
-
-fn name(name: &X509NameRef) -> String {
-    let entries = name.entries().filter_map(|entry| {
-        Some(format!(
-            "{}={}",
-            entry.object().nid().short_name().ok()?,
-            String::from_utf8_lossy(entry.data().as_slice())
-        ))
-    });
-    acme::problem::shown(&entries.collect::<Vec<_>>().join(", ")).to_string()
+    Names::of(der).map_or_else(|| String::from("nobody"), |names| shown(&names.issuer).to_string())
 }

@@ -147,7 +147,16 @@ async fn connection(settings: &Settings, url: &str) -> Finding {
                 cm.ca_file.display()
             ),
         ),
-        Err(Broken::RefusedByThem(alert)) => refused_by_them(settings, url, alert),
+        Err(Broken::RefusedAfterwards(alert)) => refused_us(settings, url, "after the handshake", alert),
+        Err(Broken::RefusedByThem(alert)) if is_about_certificates(alert) => {
+            refused_us(settings, url, "in the handshake", alert)
+        }
+        Err(Broken::RefusedByThem(alert)) => Finding::wrong(
+            CONNECTION,
+            format!("{url} ends the TLS handshake: alert {alert:?}"),
+            AWAY,
+            "let the CM speak TLS 1.2 or 1.3 with common cipher suites, and see its own log",
+        ),
         Err(Broken::Handshake(error)) => Finding::wrong(
             CONNECTION,
             format!("no TLS with {url}: {}", chain_of(&error)),
@@ -160,14 +169,29 @@ async fn connection(settings: &Settings, url: &str) -> Finding {
     }
 }
 
+/// As TLS 1.2 tells of a refused client certificate (RFC 5246 section 7.2.2). Of others nothing is said of ours.
+fn is_about_certificates(alert: AlertDescription) -> bool {
+    [
+        AlertDescription::BadCertificate,
+        AlertDescription::UnsupportedCertificate,
+        AlertDescription::CertificateRevoked,
+        AlertDescription::CertificateExpired,
+        AlertDescription::CertificateUnknown,
+        AlertDescription::CertificateRequired,
+        AlertDescription::UnknownCA,
+        AlertDescription::AccessDenied,
+    ]
+    .contains(&alert)
+}
+
 /// TLS 1.3 tells of a refused client certificate only after the handshake; here it is told apart from other ends.
-fn refused_by_them(settings: &Settings, url: &str, alert: AlertDescription) -> Finding {
+fn refused_us(settings: &Settings, url: &str, when: &str, alert: AlertDescription) -> Finding {
     let file = settings.cm.certificate_file.display();
     let ours = CertificateDer::pem_file_iter(&settings.cm.certificate_file).ok().and_then(|mut all| all.next()?.ok());
     let ours = ours.map_or_else(String::new, |ours| format!("{}, by {}", subject(&ours), issuer(&ours)));
     Finding::wrong(
         CONNECTION,
-        format!("{url} refuses our certificate in {file} ({ours}): alert {alert:?}"),
+        format!("{url} refuses our certificate in {file} ({ours}) {when}: alert {alert:?}"),
         AWAY,
         format!("put a certificate by the CM's CA for clients, with URI name urn:cm:gateway:<name>, into {file}"),
     )

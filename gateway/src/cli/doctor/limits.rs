@@ -2,16 +2,15 @@
 
 use std::{fs, io, net::TcpListener};
 
-use super::finding::Finding;
+use super::{finding::Finding, running::Running};
 use crate::settings::Settings;
 
 const OPEN_FILES: &str = "open-files";
 const PORTS: &str = "ports";
 
-/// `running` is the process of a gateway with this store.
-pub(super) fn check(settings: &Settings, running: Option<u32>) -> Vec<Finding> {
-    let mut findings = vec![open_files(settings, running)];
-    if running.is_some() {
+pub(super) fn check(settings: &Settings, running: &Running) -> Vec<Finding> {
+    let mut findings = vec![open_files(settings, running.process)];
+    if running.is_there() {
         findings.push(Finding::not_looked_at(PORTS, "a gateway runs and has them; see external-url"));
     } else {
         findings.extend(ports(settings));

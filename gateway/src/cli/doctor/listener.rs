@@ -65,7 +65,7 @@ pub(super) async fn check(settings: &Settings, is_running: bool, now: Timestamp)
             breaks,
             "compare server.listen with this address, and see the firewall: ss -ltnp",
         ),
-        Err(Broken::RefusedByThem(alert)) => Finding::wrong(
+        Err(Broken::RefusedByThem(alert) | Broken::RefusedAfterwards(alert)) => Finding::wrong(
             CHECK,
             format!("{url} refuses TLS: alert {alert:?}"),
             breaks,

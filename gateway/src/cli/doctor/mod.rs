@@ -20,7 +20,10 @@ use std::{future::Future, path::Path, process::ExitCode, sync::Arc, time::Durati
 
 use tokio::time::timeout;
 
-use self::finding::{Finding, Report};
+use self::{
+    finding::{Finding, Report},
+    running::Running,
+};
 use crate::{clock, settings::Settings};
 
 /// One look takes no longer.
@@ -53,20 +56,24 @@ pub(super) fn run(config: &Path, json: bool, strict: bool) -> anyhow::Result<Exi
 
 async fn look(settings: Settings, config: &Path) -> Report {
     let (settings, now) = (Arc::new(settings), clock::now());
-    let running = store::holder(&settings).filter(|(_, name)| name == "acme-gateway").map(|(pid, _)| pid);
-    let mut findings = configuration::check(&settings, config);
-    let local = |name, look: fn(&Settings, Option<u32>) -> Vec<Finding>| {
+    let running = {
         let settings = Arc::clone(&settings);
-        blocking(name, move || look(&settings, running))
+        let found = async { tokio::task::spawn_blocking(move || Running::find(&settings)).await };
+        timeout(LOOK_MAX, found).await.ok().and_then(Result::ok).unwrap_or_else(Running::unknown)
+    };
+    let mut findings = configuration::check(&settings, config);
+    let local = |name, look: fn(&Settings, &Running) -> Vec<Finding>| {
+        let (settings, running) = (Arc::clone(&settings), running.clone());
+        blocking(name, move || look(&settings, &running))
     };
     let parts = tokio::join!(
         local("files", |settings, _| files::check(settings)),
         local("certificates", |settings, _| certificates::check(settings, clock::now())),
         local("store", |settings, _| store::check(settings)),
         local("limits", limits::check),
-        local("running-gateway", running::check),
+        local("running-gateway", |_, running| running::check(running)),
         within("resolvers", LOOK_MAX, resolvers::check(&settings)),
-        within("external-url", LOOK_MAX, listener::check(&settings, running.is_some(), now)),
+        within("external-url", LOOK_MAX, listener::check(&settings, running.is_there(), now)),
         within("cm", CM_MAX, cm::check(&settings)),
     );
     let (files, certificates, store, limits, running, resolvers, listener, cm) = parts;

@@ -8,20 +8,19 @@ use std::{
 };
 
 use acme::{
+    certificate::require_anchored,
     ids::{EndpointName, IssuerName},
     profile::Profile,
+    time::Timestamp,
 };
+use anyhow::Context as _;
 use cm_connector::CertificateManager;
-use openssl::{
-    stack::Stack,
-    x509::{X509, X509StoreContext, store::X509StoreBuilder},
-};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
     LOOK_MAX,
-    certificates::subject,
     cm::{manner, of_realm},
     finding::Finding,
     probe,
@@ -146,7 +145,7 @@ async fn issuer(settings: &Settings, cm: &dyn CertificateManager, name: &IssuerN
         return findings;
     }
     findings.push(match timeout(LOOK_MAX, default_chain(settings, name)).await {
-        Ok(Ok(chain)) => match reaches_anchor(settings, &chain) {
+        Ok(Ok(chain)) => match reaches_anchor(settings, &chain, now) {
             Ok(()) => Finding::fine(CHAINS, format!("issuer {name} chains to a root in cm.issuer_roots_file")),
             Err(error) => {
                 let highest =
@@ -169,7 +168,7 @@ async fn issuer(settings: &Settings, cm: &dyn CertificateManager, name: &IssuerN
 }
 
 /// The issuer's certificate and those above it, as the CM says (CM contract section 4.2).
-async fn default_chain(settings: &Settings, name: &IssuerName) -> anyhow::Result<Vec<Vec<u8>>> {
+async fn default_chain(settings: &Settings, name: &IssuerName) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let base = settings.cm.url.trim_end_matches('/');
     let said: Value = serde_json::from_slice(&fetch(settings, &format!("{base}/cm/v1/issuers/{name}")).await?)?;
     let chains = said.get("chains").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -178,9 +177,9 @@ async fn default_chain(settings: &Settings, name: &IssuerName) -> anyhow::Result
     // Nobody else than the CM is asked.
     let Some(path) = path.filter(|path| path.starts_with("/cm/v1/")) else { anyhow::bail!("the CM names none") };
     let pem = fetch(settings, &format!("{base}{path}")).await?;
-    let chain = X509::stack_from_pem(&pem)?;
+    let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>()?;
     anyhow::ensure!(!chain.is_empty(), "the CM sends none");
-    Ok(chain.iter().map(|one| one.to_der()).collect::<Result<_, _>>()?)
+    Ok(chain)
 }
 
 async fn fetch(settings: &Settings, url: &str) -> anyhow::Result<Vec<u8>> {
@@ -191,23 +190,9 @@ async fn fetch(settings: &Settings, url: &str) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-fn reaches_anchor(settings: &Settings, chain: &[Vec<u8>]) -> anyhow::Result<()> {
-    let mut roots = X509StoreBuilder::new()?;
-    for anchor in tls::anchors(&settings.cm.issuer_roots_file)? {
-        roots.add_cert(X509::from_der(&anchor)?)?;
-    }
-    let Some((first, above)) = chain.split_first() else { anyhow::bail!("the chain is empty") };
-    let mut between = Stack::new()?;
-    for one in above {
-        between.push(X509::from_der(one)?)?;
-    }
-    let mut context = X509StoreContext::new()?;
-    let issuing = X509::from_der(first)?;
-    let verdict = context.init(&roots.build(), &issuing, &between, |context| {
-        Ok(if context.verify_cert()? { None } else { Some(context.error().error_string().to_owned()) })
-    })?;
-    match verdict {
-        None => Ok(()),
-        Some(reason) => anyhow::bail!("{}: {reason}", subject(first)),
-    }
+/// By the rule that issued certificates are held to.
+fn reaches_anchor(settings: &Settings, chain: &[CertificateDer<'_>], now: Timestamp) -> anyhow::Result<()> {
+    let anchors = tls::anchors(&settings.cm.issuer_roots_file)?;
+    let (first, above) = chain.split_first().context("the chain is empty")?;
+    require_anchored(first, above, &anchors, now).map_err(|failed| anyhow::anyhow!(failed.detail))
 }

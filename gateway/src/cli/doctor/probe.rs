@@ -65,8 +65,10 @@ pub(super) enum Broken {
     Connection(SocketAddr, io::Error),
     /// We do not accept the certificate of the other side.
     RefusedByUs(rustls::Error),
-    /// The other side refused us in the handshake, or right after it, as TLS 1.3 does with client certificates.
+    /// The other side sent an alert in the handshake.
     RefusedByThem(rustls::AlertDescription),
+    /// It sent one after the handshake, as TLS 1.3 does about client certificates.
+    RefusedAfterwards(rustls::AlertDescription),
     /// Something else in the handshake.
     Handshake(io::Error),
     /// After the handshake there was no answer in HTTP.
@@ -113,10 +115,11 @@ async fn exchange(
     config.alpn_protocols = vec![ALPN.to_vec()];
     let name = ServerName::try_from(host.to_owned()).map_err(|error| unfit(&error))?;
     let socket = connect(host, uri.port_u16().unwrap_or(HTTPS)).await?;
-    let refused = |error: &(dyn Error + 'static)| alert(error).map(Broken::RefusedByThem);
     let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await;
-    let stream = stream.map_err(|error| refused(&error).unwrap_or(Broken::Handshake(error)))?;
-    let no_answer = |error: hyper::Error| refused(&error).unwrap_or_else(|| Broken::NoAnswer(chain_of(&error)));
+    let stream = stream.map_err(|error| alert(&error).map_or(Broken::Handshake(error), Broken::RefusedByThem))?;
+    let no_answer = |error: hyper::Error| {
+        alert(&error).map_or_else(|| Broken::NoAnswer(chain_of(&error)), Broken::RefusedAfterwards)
+    };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(no_answer)?;
     // Ends with its one request.
     tokio::spawn(connection);

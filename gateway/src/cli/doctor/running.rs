@@ -2,28 +2,54 @@
 
 use serde_json::Value;
 
-use super::finding::Finding;
+use super::{finding::Finding, store};
 use crate::{
     admin::{self, Request},
     settings::Settings,
 };
 
 const CHECK: &str = "running-gateway";
+/// What its process is called.
+pub(super) const PROGRAM: &str = "acme-gateway";
 
-pub(super) fn check(settings: &Settings, running: Option<u32>) -> Vec<Finding> {
-    let socket = admin::socket(settings);
-    if !socket.exists() && running.is_none() {
-        return vec![Finding::not_looked_at(CHECK, "none runs with this store")];
+/// What is known of it before anything else is looked at.
+#[derive(Debug, Clone)]
+pub(super) struct Running {
+    /// Its process, if the system shows who holds the store.
+    pub(super) process: Option<u32>,
+    /// What it answers at its socket, or why it does not.
+    answer: Result<Value, String>,
+}
+
+impl Running {
+    /// Finds and asks it.
+    pub(super) fn find(settings: &Settings) -> Self {
+        let holder = store::holder(settings).filter(|(_, name)| name == PROGRAM);
+        let answer = admin::ask(&admin::socket(settings), &Request::ProfileList {});
+        Self { process: holder.map(|(process, _)| process), answer: answer.map_err(|error| format!("{error:#}")) }
     }
-    let answer = match admin::ask(&socket, &Request::ProfileList {}) {
+
+    /// One that cannot be told.
+    pub(super) fn unknown() -> Self {
+        Self { process: None, answer: Err(String::from("it was not found out in time")) }
+    }
+
+    /// Whether there is one. Processes of other containers are not seen, but their sockets may be.
+    pub(super) fn is_there(&self) -> bool {
+        self.process.is_some() || self.answer.is_ok()
+    }
+}
+
+pub(super) fn check(running: &Running) -> Vec<Finding> {
+    let answer = match &running.answer {
         Ok(answer) => answer,
-        Err(error) if running.is_none() => {
-            return vec![Finding::not_looked_at(CHECK, format!("none runs with this store: {error:#}"))];
+        Err(error) if !running.is_there() => {
+            return vec![Finding::not_looked_at(CHECK, format!("none runs with this store: {error}"))];
         }
         Err(error) => {
             return vec![Finding::wrong(
                 CHECK,
-                format!("{error:#}"),
+                error,
                 "acme-gateway order and acme-gateway profile cannot ask it",
                 "run this as the gateway's user or root; after a change of ops.admin_socket: systemctl restart acme-gateway",
             )];

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::finding::Finding;
+use super::{finding::Finding, running::PROGRAM};
 use crate::settings::Settings;
 
 const CHECK: &str = "store";
@@ -34,7 +34,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
         findings.push(Finding::fine(CHECK, format!("{} is made at the first start", dir.display())));
     }
     match holder(settings) {
-        Some((pid, name)) if name == "acme-gateway" => {
+        Some((pid, name)) if name == PROGRAM => {
             let what = format!("a gateway (process {pid}) has it open; what is in it was not looked at");
             findings.push(Finding::fine(CHECK, what));
         }
