@@ -1,5 +1,6 @@
 //! What a command answers: text for people, JSON for programs, and tables.
 
+use acme::time::Timestamp;
 use serde_json::{Map, Value};
 
 /// Longest text of others that is shown in one line, in characters.
@@ -29,6 +30,15 @@ impl Answer {
     pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
         Self { text: text.into(), json, aside: String::new(), exit_code: 0 }
     }
+
+    /// The JSON, with what stands aside for people under `warnings`, a sentence a line, if there is such.
+    pub(crate) fn for_programs(self) -> Value {
+        let mut json = self.json;
+        if let (Some(members), false) = (json.as_object_mut(), self.aside.is_empty()) {
+            members.insert("warnings".to_owned(), self.aside.lines().collect());
+        }
+        json
+    }
 }
 
 /// The CM's JSON with the names of its members in the one spelling of this program's output:
@@ -53,7 +63,8 @@ fn renamed(value: &Value, rename: &impl Fn(&str) -> String) -> Value {
     }
 }
 
-fn to_snake(name: &str) -> String {
+/// `hmacKey` is `hmac_key`.
+pub(crate) fn to_snake(name: &str) -> String {
     let mut out = String::new();
     let mut after_lower = false;
     for c in name.chars() {
@@ -89,7 +100,7 @@ pub(crate) fn shown(text: &str) -> String {
 /// Rows under headings, in columns as wide as they need to be. Texts of others are shown without
 /// anything that a terminal would obey.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|text| cell(text)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(headings.get(column).map(|heading| heading.chars().count())).max().unwrap_or(0)
@@ -101,6 +112,19 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut lines = vec![line(&mut headings.iter().copied())];
     lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
     lines.join("\n")
+}
+
+/// `1 certificate`, `2 certificates`.
+pub(crate) fn numbered(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// A cell of a table: as [`shown`], and a time to the second, for some of the CM's are finer than others.
+pub(crate) fn cell(text: &str) -> String {
+    match text.parse::<Timestamp>() {
+        Ok(time) => time.to_string(),
+        Err(_) => shown(text),
+    }
 }
 
 /// Names and values under each other; a value of several lines is indented as a block.
@@ -121,6 +145,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn programs_are_warned_too() {
+        let answer = || Answer::new("done", json!({"id": "a"}));
+        assert_eq!(answer().for_programs(), json!({"id": "a"}));
+        let warned = Answer { aside: "first\nsecond".to_owned(), ..answer() };
+        assert_eq!(warned.for_programs(), json!({"id": "a", "warnings": ["first", "second"]}));
+    }
 
     #[test]
     fn members_have_one_spelling() {
@@ -150,6 +182,16 @@ mod tests {
         assert_eq!(lines.first().unwrap(), &"ID     OWNER");
         assert_eq!(lines.get(1).unwrap(), &"reg_1  a");
         assert_eq!(lines.get(2).unwrap(), &"r      ?[31mB\u{fc}ro");
+    }
+
+    #[test]
+    fn one_is_singular_and_times_are_whole_seconds() {
+        let told = [0, 1, 2].map(|number| numbered(number, "key"));
+        assert_eq!(told, ["0 keys", "1 key", "2 keys"]);
+        assert_eq!(cell("2026-11-22T00:40:12.123Z"), "2026-11-22T00:40:12Z");
+        for other in ["2026-11-22T00:40:12Z", "2026-11-22", "", "a.1Z", "t0"] {
+            assert_eq!(cell(other), other);
+        }
     }
 
     #[test]

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::{Desk, when};
 use crate::{
+    allowlist,
     cm::Cm,
     error::Failure,
-    output::{Answer, snake_case, table},
+    output::{self, Answer, snake_case, table},
 };
 
 /// What to look for; all of it must fit.
@@ -66,9 +67,37 @@ pub(crate) fn row(entry: &Value) -> Vec<String> {
     let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let detail = match entry.get("problem") {
         Some(_) => format!("{}: {}", text("/problem/code"), text("/problem/detail")),
-        None => entry.get("after").map(Value::to_string).unwrap_or_default(),
+        None => entry.get("after").map(words).unwrap_or_default(),
     };
     vec![text("/time"), text("/actor"), text("/action"), text("/outcome"), text("/subject"), detail]
+}
+
+/// What was changed to what, for people: `status: suspended; allowed profiles: none`.
+fn words(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(", "),
+        Value::Object(_) if allowlist::List::of(value).is_some() => allowlist::lines(value).replace('\n', ", "),
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| match value {
+                Value::Object(_) if allowlist::List::of(value).is_none() => {
+                    format!("{} ({})", spaced(name), words(value))
+                }
+                _ => format!("{}: {}", spaced(name), words(value)),
+            };
+            members.iter().map(member).collect::<Vec<_>>().join("; ")
+        }
+    }
+}
+
+/// `allowedProfiles` is `allowed profiles`.
+fn spaced(name: &str) -> String {
+    output::to_snake(name).replace('_', " ")
 }
 
 #[cfg(test)]
@@ -78,8 +107,21 @@ mod tests {
     #[test]
     fn a_row_tells_what_changed_or_why_not() {
         let done = json!({"time": "t", "actor": "a", "action": "x", "outcome": "done", "subject": "s", "after": {"status": "suspended"}});
-        assert_eq!(row(&done), ["t", "a", "x", "done", "s", r#"{"status":"suspended"}"#]);
+        assert_eq!(row(&done), ["t", "a", "x", "done", "s", "status: suspended"]);
         let refused = json!({"time": "t", "outcome": "refused", "problem": {"code": "forbidden", "detail": "no"}});
         assert_eq!(row(&refused), ["t", "", "", "refused", "", "forbidden: no"]);
+    }
+
+    #[test]
+    fn what_changed_is_told_in_words() {
+        let after = json!({
+            "allowedIdentifiers": {"mode": "listed", "rules": [{"type": "dns", "match": "suffix", "value": "a.test"}]},
+            "allowedProfiles": [], "eab": {"maxBindings": 7}, "maxValidity": null, "withCertificates": true,
+        });
+        assert_eq!(
+            words(&after),
+            "allowed identifiers: suffix:a.test; allowed profiles: none; eab (max bindings: 7); max validity: none; \
+             with certificates: yes"
+        );
     }
 }

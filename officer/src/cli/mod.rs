@@ -12,9 +12,9 @@ pub(crate) mod report;
 pub(crate) mod waivers;
 pub(crate) mod when;
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, io, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{cm::Cm, error::Failure, output::Answer, settings::Settings};
 
@@ -25,7 +25,7 @@ pub(crate) struct CommandLine {
     /// Settings; config/officer.toml is an example. Without it the variable ACME_OFFICER_CONFIG counts
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Print JSON for programs, also about failures (on standard error)
+    /// Print JSON for programs, also about failures (on standard error); help and version stay text
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -33,7 +33,8 @@ pub(crate) struct CommandLine {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 done, 1 the answer is no or the CM breaks its contract, 2 wrong command line, \
-    3 settings or files, 4 the CM did not answer, 5 the CM refused, 6 not found, 7 changed meanwhile";
+    3 settings or files, 4 the CM did not answer, 5 the CM refused, 6 not found, 7 changed meanwhile\n\n\
+    Shell completions and manual pages: acme-officer manual completions bash, acme-officer manual pages FOLDER";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -94,7 +95,14 @@ impl Desk {
 
 /// Runs the command line to its end.
 pub(crate) fn run() -> ExitCode {
-    let line = CommandLine::parse();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let line = match CommandLine::try_parse_from(&words) {
+        Ok(line) => line,
+        Err(error) => match mistake(&error).filter(|_| is_json_wanted(&words)) {
+            Some(failure) => return failed(&failure, true),
+            None => error.exit(),
+        },
+    };
     let answer = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -102,19 +110,44 @@ pub(crate) fn run() -> ExitCode {
         .and_then(|runtime| runtime.block_on(Box::pin(carry_out(line.command, Desk { config: line.config }))));
     match answer {
         Ok(answer) => {
-            if !line.json {
+            let exit_code = ExitCode::from(answer.exit_code);
+            if line.json {
+                print(&mut io::stdout(), &pretty(&answer.for_programs()));
+            } else {
                 print(&mut io::stderr(), &answer.aside);
+                print(&mut io::stdout(), &answer.text);
             }
-            let text = if line.json { pretty(&answer.json) } else { answer.text };
-            print(&mut io::stdout(), &text);
-            ExitCode::from(answer.exit_code)
+            exit_code
         }
-        Err(failure) => {
-            let text = if line.json { failure.json().to_string() } else { format!("acme-officer: {failure}") };
-            print(&mut io::stderr(), &text);
-            ExitCode::from(failure.exit_code())
-        }
+        Err(failure) => failed(&failure, line.json),
     }
+}
+
+fn failed(failure: &Failure, json: bool) -> ExitCode {
+    let text = if json { failure.json().to_string() } else { format!("acme-officer: {failure}") };
+    print(&mut io::stderr(), &text);
+    ExitCode::from(failure.exit_code())
+}
+
+/// What is wrong with the command line, in one line. Nothing if help or the version was asked for.
+fn mistake(error: &clap::Error) -> Option<Failure> {
+    let sentence = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return None,
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command was named; see --help".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
+            let told = end.and_then(|end| text.get(..end)).unwrap_or(&text);
+            let told = told.strip_prefix("error: ").unwrap_or(told);
+            told.split_whitespace().collect::<Vec<_>>().join(" ")
+        }
+    };
+    Some(Failure::Usage(sentence))
+}
+
+/// Whether `--json` is among the words, as far as a command line that makes no sense can be read.
+fn is_json_wanted(words: &[OsString]) -> bool {
+    words.iter().skip(1).take_while(|word| *word != "--").any(|word| word == "--json")
 }
 
 async fn carry_out(command: Command, desk: Desk) -> Result<Answer, Failure> {
@@ -156,5 +189,33 @@ mod tests {
         assert!(AFTER_HELP.contains("7 changed meanwhile"));
         let help = CommandLine::command().render_long_help().to_string();
         assert!(help.contains(crate::settings::ENVIRONMENT), "{help}");
+        assert!(help.contains("manual completions"), "{help}");
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_told_in_one_line_and_help_is_none() {
+        let told = |words: &str| {
+            let error = CommandLine::try_parse_from(words.split(' ')).unwrap_err();
+            mistake(&error).map(|failure| (failure.exit_code(), failure.to_string()))
+        };
+        for (words, part) in [
+            ("acme-officer", "no command was named"),
+            ("acme-officer registrations", "no command was named"),
+            ("acme-officer registrations show", "<ID>"),
+            ("acme-officer registrations lost", "unrecognized subcommand 'lost'"),
+            ("acme-officer registrations update r --max-validity x", "x is no span; write 7d"),
+        ] {
+            let (code, sentence) = told(words).unwrap();
+            assert!(code == 2 && sentence.contains(part), "{words}: {sentence}");
+            assert!(!sentence.contains('\n') && !sentence.contains("Usage:"), "{words}: {sentence}");
+        }
+        assert_eq!((told("acme-officer --help"), told("acme-officer report --version")), (None, None));
+    }
+
+    #[test]
+    fn json_is_wanted_where_it_is_an_option() {
+        let wanted = |words: &str| is_json_wanted(&words.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(wanted("acme-officer registrations lost --json") && wanted("acme-officer --json"));
+        assert!(!wanted("--json registrations") && !wanted("acme-officer explain -- --json"));
     }
 }
