@@ -54,12 +54,15 @@ pub(crate) fn stretches(registration: &Value, entries: &[&Value]) -> Result<Vec<
             changes.push((time(at)?, at, before.clone()));
         }
     }
-    for at in bound(registration) {
+    for (at, before) in known_changes(registration) {
         let at_second = time(at)?;
-        let is_told = changes.iter().any(|(time, _, before)| *time == at_second && before.contains_key("status"));
+        let status = before.map(|before| ("status".to_owned(), before.into()));
+        let is_told = changes.iter().any(|(time, _, told): &(_, _, Map<String, Value>)| {
+            *time == at_second && (status.is_none() || told.contains_key("status"))
+        });
         if at_second > created && !is_told {
             let place = changes.partition_point(|(time, ..)| *time < at_second);
-            changes.insert(place, (at_second, at, Map::from_iter([("status".to_owned(), "pending".into())])));
+            changes.insert(place, (at_second, at, Map::from_iter(status)));
         }
     }
     let mut state = registration.clone();
@@ -74,20 +77,26 @@ pub(crate) fn stretches(registration: &Value, entries: &[&Value]) -> Result<Vec<
     Ok(stretches)
 }
 
-/// When a client bound its key: the first time, and after each time that a key was taken away. Until then it was
-/// `pending`, whether or not the trail tells what binding changed. A key that followed another at once was changed by its
-/// client.
-fn bound(registration: &Value) -> Vec<&str> {
+/// When the status changed as far as the registration itself says, whether or not the trail tells of it, and what the
+/// status was before if that is known. Until a client bound its key, and from when it was taken away until the next one
+/// was bound, it was `pending`; a key that followed another at once was changed by its client. The status that it has now
+/// it has had since `statusAt`, which comes last.
+fn known_changes(registration: &Value) -> Vec<(&str, Option<&'static str>)> {
     let previous = registration.get("previousKeys").and_then(Value::as_array).into_iter().flatten();
     let mut keys: Vec<_> = previous.map(|key| (text(key, "from"), text(key, "to"))).collect();
-    keys.extend(registration.get("key").map(|key| (text(key, "since"), None)));
-    let mut taken_away_at = None;
-    let mut times = Vec::new();
+    keys.extend(registration.get("key").filter(|key| key.is_object()).map(|key| (text(key, "since"), None)));
+    let mut changes = Vec::new();
+    let mut bound_until = None;
     for (number, (from, to)) in keys.into_iter().enumerate() {
-        times.extend(from.filter(|from| number == 0 || taken_away_at.is_some_and(|at| at != *from)));
-        taken_away_at = to;
+        if number == 0 || bound_until.is_some_and(|at| Some(at) != from) {
+            changes.extend(bound_until.map(|at| (at, Some("active"))));
+            changes.extend(from.map(|at| (at, Some("pending"))));
+        }
+        bound_until = to;
     }
-    times
+    changes.extend(bound_until.map(|at| (at, Some("active"))));
+    changes.extend(text(registration, "statusAt").map(|at| (at, None)));
+    changes
 }
 
 fn text<'a>(json: &'a Value, member: &str) -> Option<&'a str> {
@@ -164,6 +173,26 @@ mod tests {
         let states = stretches(&now, &[&taken_away]).unwrap();
         let words: Vec<_> = states.iter().map(|one| (one.from, one.json["status"].as_str().unwrap())).collect();
         assert_eq!(words, [(at(12), "active"), (at(8), "pending"), (at(2), "active"), (at(1), "pending")]);
+    }
+
+    #[test]
+    fn it_is_as_it_is_since_its_status_was_last_changed() {
+        let rebound = json!({
+            "id": "reg_1", "status": "pending", "createdAt": at(1), "key": null, "statusAt": at(8),
+            "previousKeys": [{"from": at(2), "to": at(8)}],
+        });
+        let words = |registration: &Value, entries: &[&Value]| {
+            let states = stretches(registration, entries).unwrap();
+            states.iter().map(|one| (one.from, one.json["status"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+        };
+        let expected =
+            [(at(8), "pending"), (at(2), "active"), (at(1), "pending")].map(|(at, word)| (at, word.to_owned()));
+        assert_eq!(words(&rebound, &[]), expected);
+        assert_eq!(words(&rebound, &[&entry(8, json!({"status": "active"}))]), expected);
+        let resumed = json!({"status": "active", "createdAt": at(1), "key": {"since": at(2)}, "statusAt": at(9)});
+        assert_eq!(words(&resumed, &[]).first().unwrap(), &(at(9), "active".to_owned()));
+        let held = entry(9, json!({"status": "suspended"}));
+        assert_eq!(words(&resumed, &[&held]).get(1).unwrap(), &(at(2), "suspended".to_owned()));
     }
 
     #[test]
