@@ -1,7 +1,7 @@
 //! A CSV file with a registration a line. Columns are known by their headings, whatever their order
 //! and however other products spell them.
 
-use super::Dialect;
+use super::{Dialect, terms::Cells};
 
 /// Most lines of a file.
 const ROWS_MAX: usize = 100_000;
@@ -27,6 +27,10 @@ pub(crate) struct Row {
     /// What is excluded; only our own files have it.
     pub(crate) exclude: Vec<String>,
     pub(crate) profiles: Vec<String>,
+    /// How its key binds, and how long its certificates are valid; only our own files say it.
+    pub(crate) terms: Cells,
+    /// What became of it; only our own files say it.
+    pub(crate) status: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +41,17 @@ enum Column {
     Names,
     Exclude,
     Profiles,
+    MaxValidity,
+    Usage,
+    MaxBindings,
+    ValidFrom,
+    Until,
+    Algorithms,
+    Status,
 }
 
-/// The column that a heading names, spelled in any way.
-fn column(heading: &str) -> Option<Column> {
+/// The column that a heading names, spelled in any way. What others mean by a status or a use is their own.
+fn column(heading: &str, dialect: Dialect) -> Option<Column> {
     let plain: String = heading.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     match plain.as_str() {
         "eabkid" | "kid" | "keyid" | "username" => Some(Column::KeyId),
@@ -61,6 +72,14 @@ fn column(heading: &str) -> Option<Column> {
         "profile" | "profiles" | "profileid" | "certificateprofile" | "certificateprofilename" | "tokenprocedure" => {
             Some(Column::Profiles)
         }
+        _ if dialect != Dialect::Own => None,
+        "maxvalidity" => Some(Column::MaxValidity),
+        "use" => Some(Column::Usage),
+        "maxbindings" => Some(Column::MaxBindings),
+        "validfrom" => Some(Column::ValidFrom),
+        "until" => Some(Column::Until),
+        "algorithms" => Some(Column::Algorithms),
+        "status" => Some(Column::Status),
         _ => None,
     }
 }
@@ -73,7 +92,7 @@ pub(crate) fn read(text: &str, dialect: Dialect) -> Result<Contents, String> {
     let mut reader =
         csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.trim_start_matches('\u{feff}').as_bytes());
     let headings = reader.headers().map_err(|error| error.to_string())?.clone();
-    let columns: Vec<Option<Column>> = headings.iter().map(column).collect();
+    let columns: Vec<Option<Column>> = headings.iter().map(|heading| column(heading, dialect)).collect();
     for (needed, name) in [(Column::KeyId, "eab_kid"), (Column::Names, "allowed_domainlist")] {
         match columns.iter().filter(|column| **column == Some(needed)).count() {
             1 => {}
@@ -99,6 +118,15 @@ pub(crate) fn read(text: &str, dialect: Dialect) -> Result<Contents, String> {
             names: dialect.split(cell(Column::Names)),
             exclude: Dialect::Own.split(cell(Column::Exclude)),
             profiles: Dialect::Ejbca.split(cell(Column::Profiles)),
+            terms: Cells {
+                max_validity: cell(Column::MaxValidity).to_owned(),
+                usage: cell(Column::Usage).to_owned(),
+                max_bindings: cell(Column::MaxBindings).to_owned(),
+                valid_from: cell(Column::ValidFrom).to_owned(),
+                until: cell(Column::Until).to_owned(),
+                algorithms: Dialect::Ejbca.split(cell(Column::Algorithms)),
+            },
+            status: cell(Column::Status).to_owned(),
         });
     }
     let ignored = headings.iter().zip(&columns).filter(|(_, column)| column.is_none());

@@ -8,8 +8,10 @@ mod dialect;
 mod file;
 mod lint;
 mod plan;
+mod terms;
 
 pub(crate) use dialect::Dialect;
 pub(crate) use file::{Row, read};
 pub(crate) use lint::{Difference, differences};
 pub(crate) use plan::{Action, Existing, Item, Options, plan};
+pub(crate) use terms::Terms;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use acme::ids::RegistrationId;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Dialect, Difference, Row, differences};
+use super::{Dialect, Difference, Row, Terms, differences};
 use crate::allowlist::{Entry, List};
 
 /// Longest id of an external account key, in characters (CM contract section 10).
@@ -21,6 +21,8 @@ pub(crate) struct Options {
     pub(crate) allow_any: bool,
     /// Public suffixes are meant.
     pub(crate) allow_public_suffix: bool,
+    /// Lines of registrations that were suspended, revoked or deactivated are meant to begin anew.
+    pub(crate) with_ended: bool,
     /// Change registrations that are otherwise than the file says.
     pub(crate) update: bool,
 }
@@ -31,6 +33,7 @@ pub(crate) struct Existing {
     pub(crate) id: RegistrationId,
     pub(crate) allowed_identifiers: Value,
     pub(crate) allowed_profiles: Vec<String>,
+    pub(crate) terms: Terms,
     /// No client has bound its key, so nobody misses the key it could bind with.
     pub(crate) is_unbound: bool,
 }
@@ -68,9 +71,13 @@ pub(crate) fn plan(rows: &[Row], existing: &BTreeMap<String, Existing>, options:
             let again = !seen.insert(row.key_id.as_str());
             let (action, differences) = match checked(row, options, again) {
                 Err(wrong) => (Action::Wrong(wrong), Vec::new()),
-                Ok(list) => {
+                Ok((list, terms)) => {
                     let differences = differences(options.dialect, &row.names, &list);
-                    (action(row, &list, existing.get(&row.key_id), options), differences)
+                    let action = match existing.get(&row.key_id) {
+                        None => created(row, &list, &terms, options),
+                        Some(there) => compared(row, &list, &terms, there, options),
+                    };
+                    (action.unwrap_or_else(Action::Wrong), differences)
                 }
             };
             Item { line: row.line, key_id: row.key_id.clone(), action, differences }
@@ -78,7 +85,7 @@ pub(crate) fn plan(rows: &[Row], existing: &BTreeMap<String, Existing>, options:
         .collect()
 }
 
-fn checked(row: &Row, options: &Options, again: bool) -> Result<List, Vec<String>> {
+fn checked(row: &Row, options: &Options, again: bool) -> Result<(List, Terms), Vec<String>> {
     let mut wrong = Vec::new();
     let plain = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'_' | b'-');
     let length = row.key_id.len();
@@ -110,25 +117,42 @@ fn checked(row: &Row, options: &Options, again: bool) -> Result<List, Vec<String
     let guarded = list.rules.iter().flatten().filter(|entry| entry.is_public_suffix() && !options.allow_public_suffix);
     wrong.extend(guarded.map(|entry| format!("{entry} is a public suffix; give --allow-public-suffix if it is meant")));
     list.rules = list.rules.map(|rules| rules.into_iter().map(Entry::meaning_public_suffix).collect());
-    if wrong.is_empty() { Ok(list) } else { Err(wrong) }
+    let terms = row.terms.terms().unwrap_or_else(|reasons| {
+        wrong.extend(reasons);
+        Terms::default()
+    });
+    if wrong.is_empty() { Ok((list, terms)) } else { Err(wrong) }
 }
 
-fn action(row: &Row, list: &List, existing: Option<&Existing>, options: &Options) -> Action {
-    let Some(existing) = existing else {
-        return Action::Create(request(row, list, options));
-    };
-    let mut patch = Map::new();
+fn created(row: &Row, list: &List, terms: &Terms, options: &Options) -> Result<Action, Vec<String>> {
+    if !["", "pending", "active"].contains(&row.status.as_str()) && !options.with_ended {
+        return Err(vec![format!(
+            "it was {} where it comes from, and would begin anew here; leave it out, or give --with-ended if that is meant",
+            row.status
+        )]);
+    }
+    Ok(Action::Create(request(row, list, terms, options)))
+}
+
+fn compared(
+    row: &Row,
+    list: &List,
+    terms: &Terms,
+    existing: &Existing,
+    options: &Options,
+) -> Result<Action, Vec<String>> {
+    let mut patch = terms.patch(&existing.terms)?;
     if !List::of(&existing.allowed_identifiers).is_some_and(|now| is_same(&now, list)) {
         patch.insert("allowedIdentifiers".to_owned(), list.to_json());
     }
     if !row.profiles.is_empty() && existing.allowed_profiles != row.profiles {
         patch.insert("allowedProfiles".to_owned(), json!(row.profiles));
     }
-    match (patch.is_empty(), options.update) {
+    Ok(match (patch.is_empty(), options.update) {
         (true, _) => Action::Same(existing.clone()),
         (false, true) => Action::Update(existing.id.clone(), Value::Object(patch)),
         (false, false) => Action::Differs(existing.id.clone()),
-    }
+    })
 }
 
 /// Whether two lists say the same, in whatever order.
@@ -144,17 +168,19 @@ fn is_same(one: &List, other: &List) -> bool {
     rules && equal(&one.exclude, &other.exclude)
 }
 
-fn request(row: &Row, list: &List, options: &Options) -> Value {
+fn request(row: &Row, list: &List, terms: &Terms, options: &Options) -> Value {
     let owner = if row.owner.is_empty() { options.owner.clone().unwrap_or_default() } else { row.owner.clone() };
     let mut request = json!({
         "mode": "preregistered",
-        "eab": {"kid": row.key_id, "use": "once"},
+        "eab": terms.eab(&row.key_id),
         "allowedIdentifiers": list.to_json(),
         "allowedProfiles": row.profiles,
         "owner": owner,
     });
-    if let (Some(members), false) = (request.as_object_mut(), row.comment.is_empty()) {
-        members.insert("comment".to_owned(), json!(row.comment));
+    if let Some(members) = request.as_object_mut() {
+        let comment = (!row.comment.is_empty()).then(|| row.comment.clone());
+        let more = [("comment", comment), ("maxValidity", terms.max_validity.clone())];
+        members.extend(more.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))));
     }
     request
 }
@@ -164,7 +190,7 @@ mod tests {
     use super::{super::read, *};
 
     fn options(dialect: Dialect) -> Options {
-        Options { dialect, owner: None, allow_any: false, allow_public_suffix: false, update: false }
+        Options { dialect, owner: None, allow_any: false, allow_public_suffix: false, with_ended: false, update: false }
     }
 
     fn existing(rules: Value) -> BTreeMap<String, Existing> {
@@ -172,6 +198,7 @@ mod tests {
             id: "reg_1".parse().unwrap(),
             allowed_identifiers: json!({"mode": "listed", "rules": rules, "exclude": []}),
             allowed_profiles: Vec::new(),
+            terms: Terms { usage: Some("once".to_owned()), ..Terms::default() },
             is_unbound: true,
         };
         BTreeMap::from([("kid-1".to_owned(), existing)])
@@ -224,6 +251,39 @@ mod tests {
         let items = planned("kid,owner,names\nkid-1,o,\n", &BTreeMap::new(), &meant);
         let Action::Create(request) = &items[0].action else { panic!("{items:?}") };
         assert_eq!(request["allowedIdentifiers"], json!({"mode": "any"}));
+    }
+
+    #[test]
+    fn what_ended_does_not_begin_anew_unless_that_is_said() {
+        let own = options(Dialect::Own);
+        let text = |status: &str| format!("kid,owner,allow,status\nkid-1,o,exact:a.test,{status}\n");
+        for status in ["", "pending", "active"] {
+            let items = planned(&text(status), &BTreeMap::new(), &own);
+            assert!(matches!(items[0].action, Action::Create(_)), "{status}: {items:?}");
+        }
+        for status in ["suspended", "revoked", "deactivated"] {
+            let items = planned(&text(status), &BTreeMap::new(), &own);
+            let Action::Wrong(reasons) = &items[0].action else { panic!("{items:?}") };
+            assert!(reasons.concat().contains(&format!("it was {status}")), "{reasons:?}");
+            let meant = Options { with_ended: true, ..own.clone() };
+            assert!(matches!(planned(&text(status), &BTreeMap::new(), &meant)[0].action, Action::Create(_)));
+            let there = existing(json!([{"type": "dns", "match": "exact", "value": "a.test"}]));
+            assert!(matches!(planned(&text(status), &there, &own)[0].action, Action::Same(_)), "it stays as it is");
+        }
+    }
+
+    #[test]
+    fn how_a_key_binds_is_compared_and_what_cannot_be_changed_is_told() {
+        let text = |cells: &str| format!("kid,owner,allow,use,until,max_validity\nkid-1,o,exact:a.test,{cells}\n");
+        let there = existing(json!([{"type": "dns", "match": "exact", "value": "a.test"}]));
+        let own = options(Dialect::Own);
+        assert!(matches!(planned(&text("once,,"), &there, &own)[0].action, Action::Same(_)));
+        assert!(matches!(planned(&text("once,2027-01-01,"), &there, &own)[0].action, Action::Differs(_)));
+        let update = Options { update: true, ..own.clone() };
+        let items = planned(&text("once,,P7D"), &there, &update);
+        let Action::Update(_, patch) = &items[0].action else { panic!("{items:?}") };
+        assert_eq!(patch, &json!({"maxValidity": "P7D"}));
+        assert!(matches!(planned(&text("multi,,"), &there, &update)[0].action, Action::Wrong(_)));
     }
 
     #[test]

@@ -193,3 +193,85 @@ fn what_is_exported_is_taken_back_as_it_is() {
     let shown = desk.text(&["registrations", "show", "exported-1"]);
     assert!(shown.contains("cidr:192.0.2.0/25"), "{shown}");
 }
+
+/// What `export` says of a key id, by heading.
+fn exported(key_id: &str) -> BTreeMap<String, String> {
+    let export = world().desk("officer").text(&["registrations", "export"]);
+    let line = export.lines().find(|line| line.starts_with(&format!("{key_id},"))).expect("it is exported");
+    let cells = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let (heading, line) = (cells(export.lines().next().unwrap()), cells(line));
+    assert_eq!(heading.len(), line.len(), "no cell of these tests has a comma in it");
+    heading.into_iter().zip(line).collect()
+}
+
+/// A file with this one line.
+fn written(name: &str, cells: &BTreeMap<String, String>) -> PathBuf {
+    let join = |cells: Vec<&str>| cells.join(",");
+    let (heading, line) = cells.iter().map(|(heading, cell)| (heading.as_str(), cell.as_str())).unzip();
+    file(name, &format!("{}\n{}\n", join(heading), join(line)))
+}
+
+#[test]
+fn nothing_is_widened_by_export_and_import() {
+    let desk = world().desk("officer");
+    let _ = desk.json(&[
+        "registrations",
+        "create",
+        "--key-id",
+        "round-trip-1",
+        "--owner",
+        "round trip",
+        "--comment",
+        "ticket 7",
+        "--allow",
+        "suffix:trip.import.test",
+        "--exclude",
+        "exact:vpn.trip.import.test",
+        "--profile",
+        "tls-server",
+        "--max-validity",
+        "P30D",
+        "--use",
+        "multi",
+        "--max-bindings",
+        "5",
+        "--valid-from",
+        "2026-01-01",
+        "--until",
+        "2037-01-01",
+        "--algorithm",
+        "HS384",
+    ]);
+    let mut cells = exported("round-trip-1");
+    assert!(cells.values().all(|cell| !cell.is_empty()), "all of it is there: {cells:?}");
+    let of_key =
+        ["max_validity", "use", "max_bindings", "valid_from", "until", "algorithms"].map(|one| cells[one].as_str());
+    assert_eq!(of_key, ["P30D", "multi", "5", "2026-01-01T00:00:00Z", "2037-01-01T00:00:00Z", "HS384"]);
+    let key = |n: usize| ("eab_kid".to_owned(), format!("round-trip-{n}"));
+    cells.extend([key(2)]);
+    let secrets = world().site().dir.join("trip-secrets.csv");
+    let apply = |path: &PathBuf, more: &[&str]| {
+        let words = ["registrations", "import", path.to_str().unwrap(), "--apply", "--secrets"];
+        desk.run(&[&words[..], &[secrets.to_str().unwrap(), "--json"], more].concat())
+    };
+    let ran = apply(&written("trip.csv", &cells), &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let again = exported("round-trip-2");
+    assert_ne!(cells.insert("registration".to_owned(), again["registration"].clone()).unwrap(), again["registration"]);
+    assert_eq!(again, cells);
+
+    // One that was ended does not begin anew with a fresh key.
+    let _ = desk.json(&["registrations", "suspend", &again["registration"], "--reason", "left the company"]);
+    let mut suspended = exported("round-trip-2");
+    let same = apply(&written("same.csv", &suspended), &[]);
+    assert_eq!(counted(&serde_json::from_str(&same.stdout).unwrap(), "same"), 1, "it stays as it is: {same:?}");
+    suspended.extend([key(3)]);
+    let path = written("suspended.csv", &suspended);
+    let refused = apply(&path, &[]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(refused.stderr.contains("it was suspended") && refused.stderr.contains("--with-ended"), "{refused:?}");
+    assert_eq!(desk.run(&["registrations", "show", "round-trip-3"]).code, 6, "nothing was done");
+    let meant = apply(&path, &["--with-ended"]);
+    assert_eq!(meant.code, 0, "{meant:?}");
+    assert_eq!(exported("round-trip-3")["status"], "pending");
+}

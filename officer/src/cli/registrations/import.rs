@@ -1,4 +1,4 @@
-//! `registrations import` and `export`: many registrations from and to a CSV file.
+//! `registrations import`: many registrations from a CSV file.
 //!
 //! An import shows what it would do and does it with `--apply` only. It can be interrupted at any
 //! moment and run again: a key id is registered once, and each new key is on disk, in the file of
@@ -16,21 +16,20 @@ use serde_json::{Value, json};
 
 use super::Desk;
 use crate::{
-    allowlist::{Entry, List},
     cm::{
         Cm,
         external_account_key::Wish,
         registration::{Registration, Search, View},
     },
     error::Failure,
-    import::{Action, Dialect, Existing, Item, Options, plan, read},
+    import::{Action, Dialect, Existing, Item, Options, Terms, plan, read},
     output::{Answer, shown},
 };
 
 /// Largest file, in octets.
 const FILE_OCTETS_MAX: u64 = 64 * 1024 * 1024;
 /// Most registrations of a realm that a file is compared with or written from.
-const REGISTRATIONS_MAX: usize = 1_000_000;
+pub(super) const REGISTRATIONS_MAX: usize = 1_000_000;
 /// Progress is told after so many lines, and on a terminal after so many.
 const TELL_EVERY: usize = 500;
 const REWRITE_EVERY: usize = 10;
@@ -60,6 +59,9 @@ pub(crate) struct Arguments {
     /// Take suffixes such as com or co.uk, below which anybody can have names
     #[arg(long)]
     allow_public_suffix: bool,
+    /// Take the lines of an export whose registration was suspended, revoked or deactivated; they begin anew
+    #[arg(long)]
+    with_ended: bool,
     /// Change registrations that are there and otherwise than the file says
     #[arg(long)]
     update: bool,
@@ -79,6 +81,7 @@ pub(super) async fn import(arguments: Arguments, desk: &Desk) -> Result<Answer, 
         owner: arguments.owner,
         allow_any: arguments.allow_any,
         allow_public_suffix: arguments.allow_public_suffix,
+        with_ended: arguments.with_ended,
         update: arguments.update,
     };
     let items = plan(&contents.rows, &existing(&cm).await?, &options);
@@ -208,7 +211,7 @@ impl Keys {
 }
 
 /// A line of CSV.
-fn line_of(cells: &[&str]) -> Result<Vec<u8>, Failure> {
+pub(super) fn line_of(cells: &[&str]) -> Result<Vec<u8>, Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(cells).map_err(|error| Failure::Broken(error.to_string()))?;
     writer.into_inner().map_err(|error| Failure::Broken(error.to_string()))
@@ -228,6 +231,7 @@ async fn existing(cm: &Cm) -> Result<BTreeMap<String, Existing>, Failure> {
     let mut existing = BTreeMap::new();
     for json in list.items {
         let view = Registration::of(json)?.view;
+        let terms = terms(&view);
         let Some(eab) = view.eab else { continue };
         let id = view.id.parse().map_err(|reason| Failure::Broken(format!("a registration's id {reason}")))?;
         let is_unbound = view.key.is_none() && eab.bindings == 0 && view.status == "pending";
@@ -235,11 +239,26 @@ async fn existing(cm: &Cm) -> Result<BTreeMap<String, Existing>, Failure> {
             id,
             allowed_identifiers: view.allowed_identifiers,
             allowed_profiles: view.allowed_profiles,
+            terms,
             is_unbound,
         };
         let _ = existing.insert(eab.kid, there);
     }
     Ok(existing)
+}
+
+/// How its key binds, and how long its certificates are valid.
+fn terms(view: &View) -> Terms {
+    let time = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+    let of_key = view.eab.as_ref().map(|eab| Terms {
+        max_validity: None,
+        usage: Some(eab.usage.clone()),
+        max_bindings: eab.max_bindings.filter(|_| eab.usage == "multi"),
+        not_before: time(&eab.not_before),
+        not_after: time(&eab.not_after),
+        algorithms: eab.algorithms.clone(),
+    });
+    Terms { max_validity: view.max_validity.clone(), ..of_key.unwrap_or_default() }
 }
 
 const fn word(action: &Action) -> &'static str {
@@ -306,32 +325,6 @@ fn json_of(items: &[Item], ignored: &[String], applied: bool) -> Value {
     json!({"applied": applied, "items": items.iter().map(item).collect::<Vec<_>>(), "ignored_columns": ignored})
 }
 
-/// All registrations of officers as CSV, as import takes it. Keys are not in it.
-pub(super) async fn export(desk: &Desk) -> Result<Answer, Failure> {
-    let list = desk.cm()?.registrations(Search::default(), REGISTRATIONS_MAX).await?;
-    let mut text = line_of(&["eab_kid", "owner", "allow", "exclude", "profile", "comment", "registration", "status"])?;
-    let mut count = 0_usize;
-    for json in list.items {
-        let view = Registration::of(json)?.view;
-        let Some(eab) = &view.eab else { continue };
-        let Some(allowed) = List::of(&view.allowed_identifiers) else {
-            return Err(Failure::Broken(format!(
-                "the list of {} is not understood, so it cannot be exported",
-                view.id
-            )));
-        };
-        let words = |entries: &[Entry]| entries.iter().map(Entry::to_string).collect::<Vec<_>>().join(" ");
-        let owner = view.owner.as_deref().unwrap_or_default();
-        let comment = view.comment.as_deref().unwrap_or_default();
-        let rules = allowed.rules.as_deref().map(words).unwrap_or_default();
-        let (exclude, profiles) = (words(&allowed.exclude), view.allowed_profiles.join(" "));
-        text.extend(line_of(&[&eab.kid, owner, &rules, &exclude, &profiles, comment, &view.id, &view.status])?);
-        count += 1;
-    }
-    let text = String::from_utf8_lossy(&text).into_owned();
-    Ok(Answer::new(text.clone(), json!({"count": count, "csv": text})))
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -388,6 +381,7 @@ mod tests {
             owner: None,
             allow_any: false,
             allow_public_suffix: false,
+            with_ended: false,
             update: false,
         };
         let items = plan(&contents.rows, &BTreeMap::new(), &options);

@@ -3,6 +3,7 @@
 pub(crate) mod create;
 pub(crate) mod directory_link;
 pub(crate) mod effect;
+mod export;
 mod import;
 mod key;
 pub(crate) mod show;
@@ -93,7 +94,7 @@ pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure
         Command::Link(arguments) => directory_link::link(*arguments, desk).await,
         Command::Unlink { id } => directory_link::unlink(&id, desk).await,
         Command::Import(arguments) => import::import(*arguments, desk).await,
-        Command::Export => import::export(desk).await,
+        Command::Export => export::export(desk).await,
         Command::RotateSecret(arguments) => key::rotate(*arguments, desk).await,
         Command::Rebind(arguments) => key::rebind(*arguments, desk).await,
     }
