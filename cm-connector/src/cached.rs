@@ -19,7 +19,7 @@ use tokio::{sync::OnceCell, time::Instant};
 
 use crate::{CertificateManager, CmError};
 
-/// Invalidations that answers on their way are compared with.
+/// Changes that answers on their way are compared with.
 const INVALIDATED_MAX: usize = 256;
 
 /// How long registrations are kept, and how many.
@@ -64,9 +64,9 @@ struct State {
     /// What all entries weigh.
     octets: usize,
     /// Counts what was invalidated: an answer that was asked for before that may be older than it.
-    invalidations: u64,
-    /// What was invalidated last, with its number.
-    invalidated: VecDeque<(u64, RegistrationId)>,
+    now: Epoch,
+    /// What was invalidated last, and when.
+    invalidated: VecDeque<(Epoch, Invalidated)>,
     next_turn: u64,
     /// Realms whose registrations are believed for this long only.
     age_limits: HashMap<RealmName, Duration>,
@@ -94,9 +94,35 @@ impl Wanted {
     }
 }
 
+/// A place in the order of what was invalidated: what was said of a registration since then is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(u64);
+
+/// What the CM has said to be otherwise.
+enum Invalidated {
+    /// A registration, from this version on, if it said which.
+    Registration(RegistrationId, Option<u64>),
+    /// What a realm allows to all of its registrations.
+    Realm(RealmName),
+}
+
+impl Invalidated {
+    /// Whether an answer may lack this change. One that says nothing of its parent's version may rest on any.
+    fn concerns(&self, realm: &RealmName, registration: &Registration) -> bool {
+        match self {
+            Self::Registration(id, version) => {
+                let is_of_parent = registration.parent.as_ref().is_some_and(|parent| parent.id == *id);
+                let lacks = version.is_none_or(|version| registration.version < version);
+                is_of_parent || (registration.id == *id && lacks)
+            }
+            Self::Realm(changed) => changed == realm,
+        }
+    }
+}
+
 type Found = Result<Option<Arc<Registration>>, CmError>;
-/// One question to the CM, shared by all who ask it at the same time.
-type Flight = Arc<OnceCell<Found>>;
+/// One question to the CM and when it was asked, shared by all who ask it at the same time.
+type Flight = Arc<OnceCell<(Epoch, Found)>>;
 
 impl CachedRegistrations {
     /// A cache with nothing in it.
@@ -134,38 +160,46 @@ impl CachedRegistrations {
         self.state().recent(&Wanted::Key(realm.clone(), *key), Duration::MAX).is_some()
     }
 
-    /// Remembers what the CM has just answered to a write.
-    pub fn remember(&self, realm: &RealmName, registration: Registration) {
+    /// Now, to be handed to [`Self::remember`] with the answer to a write that begins after this.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.state().now
+    }
+
+    /// Remembers what the CM has answered to a write, unless something else has changed since the moment before that
+    /// write: an officer may have suspended what the answer, late on its way, calls active.
+    pub fn remember(&self, realm: &RealmName, registration: Registration, before: Epoch) {
         let now = Instant::now();
         let mut state = self.state();
         // A read that began before the write must not overwrite it.
         state.ground_flights_of(&registration.id);
-        state.insert(realm, Arc::new(registration), now, &self.limits);
+        if !state.may_be_older(realm, &registration, before, state.now) {
+            state.insert(realm, Arc::new(registration), now, &self.limits);
+        }
     }
 
     /// Forgets a registration and its children: the next question goes to the CM. So does every question that is
     /// asked from now on, even if an older one is still under way.
     pub fn invalidate(&self, id: &RegistrationId) {
         let mut state = self.state();
-        state.ground_flights_of(id);
-        state.note_invalidation(id);
         state.remove(id);
-        let children = state.children.remove(id).unwrap_or_default();
-        children.iter().for_each(|child| state.remove(child));
+        state.note_change_of(id, None);
     }
 
-    /// The same, unless what is remembered is this version or a later one.
+    /// The same, but the registration itself stays if what is remembered is this version or a later one.
     pub fn invalidate_before(&self, id: &RegistrationId, version: u64) {
-        let knows = |entry: &Entry| entry.registration.version >= version;
-        if !self.state().entries.get(id).is_some_and(knows) {
-            self.invalidate(id);
+        let mut state = self.state();
+        if state.entries.get(id).is_some_and(|entry| entry.registration.version < version) {
+            state.remove(id);
         }
+        state.note_change_of(id, Some(version));
     }
 
     /// Forgets every registration of a realm.
     pub fn forget_all(&self, realm: &RealmName) {
         let mut state = self.state();
         state.flights.retain(|wanted, _| wanted.realm() != realm);
+        state.note(Invalidated::Realm(realm.clone()));
         let ids: Vec<_> =
             state.entries.iter().filter(|(_, entry)| entry.realm == *realm).map(|(id, _)| id.clone()).collect();
         ids.iter().for_each(|id| state.remove(id));
@@ -182,42 +216,55 @@ impl CachedRegistrations {
     }
 
     async fn find(&self, wanted: Wanted) -> Found {
-        let flight = {
-            let mut state = self.state();
-            if let Some(fresh) = state.fresh(&wanted, self.limits.fresh) {
-                return Ok(Some(fresh));
+        let asked = self.epoch();
+        loop {
+            let flight = {
+                let mut state = self.state();
+                if let Some(fresh) = state.fresh(&wanted, self.limits.fresh) {
+                    return Ok(Some(fresh));
+                }
+                Arc::clone(state.flights.entry(wanted.clone()).or_default())
+            };
+            let boarded = Boarded { cache: self, wanted: &wanted, flight };
+            // If the one who asks goes away, one of those who wait asks instead.
+            let (began, found) = boarded.flight.get_or_init(|| self.ask(&wanted, &boarded.flight)).await.clone();
+            drop(boarded);
+            match found {
+                // Whoever boards after a change gets no answer from before it. The next flight begins after this one.
+                Ok(Some(found)) if self.state().may_be_older(wanted.realm(), &found, began, asked) => {}
+                Err(error @ CmError::Unavailable { .. }) => {
+                    let stale = self.state().recent(&wanted, self.limits.stale_if_unavailable);
+                    return stale.map_or(Err(error), |registration| Ok(Some(registration)));
+                }
+                found => return found,
             }
-            Arc::clone(state.flights.entry(wanted.clone()).or_default())
-        };
-        let boarded = Boarded { cache: self, wanted: &wanted, flight };
-        // If the one who asks goes away, one of those who wait asks instead.
-        let found = boarded.flight.get_or_init(|| self.ask(&wanted, &boarded.flight)).await.clone();
-        drop(boarded);
-        let Err(error @ CmError::Unavailable { .. }) = found else { return found };
-        let stale = self.state().recent(&wanted, self.limits.stale_if_unavailable);
-        stale.map_or(Err(error), |registration| Ok(Some(registration)))
+        }
     }
 
-    async fn ask(&self, wanted: &Wanted, flight: &Flight) -> Found {
-        let asked_at = self.state().invalidations;
-        let (realm, answer) = match wanted {
-            Wanted::Id(realm, id) => (realm, self.certificate_manager.registration(realm, id).await),
-            Wanted::Key(realm, key) => (realm, self.certificate_manager.registration_by_key(realm, key).await),
+    async fn ask(&self, wanted: &Wanted, flight: &Flight) -> (Epoch, Found) {
+        let began = self.epoch();
+        let realm = wanted.realm();
+        let answer = match wanted {
+            Wanted::Id(_, id) => self.certificate_manager.registration(realm, id).await,
+            Wanted::Key(_, key) => self.certificate_manager.registration_by_key(realm, key).await,
         };
-        let found = answer?.map(Arc::new);
+        let found = answer.map(|found| found.map(Arc::new));
         let mut state = self.state();
         if state.is_current(wanted, flight) {
             match &found {
-                Some(registration) if state.may_be_older(registration, asked_at) => {}
-                Some(registration) => state.insert(realm, Arc::clone(registration), Instant::now(), &self.limits),
-                None => {
+                Ok(Some(registration)) if state.may_be_older(realm, registration, began, state.now) => {}
+                Ok(Some(registration)) => {
+                    state.insert(realm, Arc::clone(registration), Instant::now(), &self.limits);
+                }
+                Ok(None) => {
                     if let Some(id) = state.id_of(wanted).cloned() {
                         state.remove(&id);
                     }
                 }
+                Err(_) => {}
             }
         }
-        Ok(found)
+        (began, found)
     }
 
     /// A panic elsewhere leaves a cache behind that is incomplete at worst.
@@ -273,23 +320,28 @@ impl State {
         self.flights.get(wanted).is_some_and(|current| Arc::ptr_eq(current, flight))
     }
 
-    /// Remembers that this was invalidated. Only answers on their way have to know, and they are not long on it.
-    fn note_invalidation(&mut self, id: &RegistrationId) {
-        self.invalidations = self.invalidations.wrapping_add(1);
+    /// What is said of a registration is said of its children.
+    fn note_change_of(&mut self, id: &RegistrationId, version: Option<u64>) {
+        self.ground_flights_of(id);
+        self.note(Invalidated::Registration(id.clone(), version));
+        let children = self.children.remove(id).unwrap_or_default();
+        children.iter().for_each(|child| self.remove(child));
+    }
+
+    /// Only answers on their way have to know what was invalidated, and they are not long on it.
+    fn note(&mut self, invalidated: Invalidated) {
+        self.now = Epoch(self.now.0.saturating_add(1));
         if self.invalidated.len() == INVALIDATED_MAX {
             self.invalidated.pop_front();
         }
-        self.invalidated.push_back((self.invalidations, id.clone()));
+        self.invalidated.push_back((self.now, invalidated));
     }
 
-    /// Whether the parent of what was asked for was invalidated meanwhile; the answer may rest on it as it was before.
-    fn may_be_older(&self, registration: &Registration, asked_at: u64) -> bool {
-        let Some(parent) = &registration.parent else { return false };
-        let meanwhile = self.invalidations.wrapping_sub(asked_at);
-        let is_it = |(number, id): &(u64, RegistrationId)| {
-            number.wrapping_sub(asked_at).wrapping_sub(1) < meanwhile && *id == parent.id
-        };
-        meanwhile > INVALIDATED_MAX as u64 || self.invalidated.iter().any(is_it)
+    /// Whether what was asked for at one moment may lack a change that was known at the other.
+    fn may_be_older(&self, realm: &RealmName, registration: &Registration, asked: Epoch, known: Epoch) -> bool {
+        let is_lost = self.now.0.saturating_sub(asked.0) > INVALIDATED_MAX as u64;
+        let mut meanwhile = self.invalidated.iter().filter(|(at, _)| *at > asked && *at <= known);
+        asked < known && (is_lost || meanwhile.any(|(_, change)| change.concerns(realm, registration)))
     }
 
     fn insert(&mut self, realm: &RealmName, registration: Arc<Registration>, now: Instant, limits: &Limits) {

@@ -272,7 +272,7 @@ async fn an_invalidated_registration_is_read_again() {
 async fn what_the_cm_answered_to_a_write_is_remembered() {
     let cm = FakeCm::new(Err(DOWN));
     let cache = cache(&cm);
-    cache.remember(&realm(), registration("a"));
+    cache.remember(&realm(), registration("a"), cache.epoch());
     assert_eq!(cache.registration_by_key(&realm(), &key("a").thumbprint()).await, found("a"));
     assert_eq!(cm.questions(), 0);
 }
@@ -283,7 +283,7 @@ async fn the_registration_read_longest_ago_makes_room() {
     let limits = Limits { entries_max: 2, ..Limits::default() };
     let cache = CachedRegistrations::new(Arc::clone(&cm) as Arc<dyn CertificateManager>, limits);
     for text in ["a", "b", "a", "c"] {
-        cache.remember(&realm(), registration(text));
+        cache.remember(&realm(), registration(text), cache.epoch());
     }
     assert_eq!(cache.registration(&realm(), &id("b")).await, Err(DOWN));
     assert_eq!(cache.registration_by_key(&realm(), &key("b").thumbprint()).await, Err(DOWN));
@@ -362,7 +362,7 @@ async fn an_answer_from_before_an_invalidation_is_not_remembered() {
 async fn what_happens_to_one_registration_does_not_keep_another_out_of_the_cache() {
     for happens in [
         (|cache| cache.invalidate(&id("b"))) as fn(&CachedRegistrations),
-        |cache| cache.remember(&realm(), registration("b")),
+        |cache| cache.remember(&realm(), registration("b"), cache.epoch()),
         |cache| cache.forget_all(&"other".parse().unwrap()),
     ] {
         let cm = FakeCm::new(found("a"));
@@ -411,7 +411,7 @@ async fn what_changes_a_parent_changes_its_children() {
     let cm = FakeCm::new(Err(DOWN));
     let cache = cache(&cm);
     for (text, parent) in [("a", "p"), ("b", "p"), ("c", "q")] {
-        cache.remember(&realm(), child(text, parent));
+        cache.remember(&realm(), child(text, parent), cache.epoch());
     }
     cache.invalidate_before(&id("p"), 9);
     let remembered = ["a", "b", "c"].map(|text| cache.remembers(&realm(), &id(text)));
@@ -453,7 +453,7 @@ async fn large_registrations_make_room_by_their_weight() {
     let limits = Limits { octets_max: weight * 2 + 1, ..Limits::default() };
     let cache = CachedRegistrations::new(Arc::clone(&cm) as Arc<dyn CertificateManager>, limits);
     for text in ["a", "b", "c"] {
-        cache.remember(&realm(), large(text));
+        cache.remember(&realm(), large(text), cache.epoch());
     }
     let remembered = ["a", "b", "c"].map(|text| cache.remembers(&realm(), &id(text)));
     assert_eq!(remembered, [false, true, true]);
@@ -466,7 +466,7 @@ async fn questions_about_what_does_not_exist_leave_nothing_behind_and_push_nothi
     cm.answers.add_permits(10_000);
     let limits = Limits { entries_max: 2, ..Limits::default() };
     let cache = CachedRegistrations::new(Arc::clone(&cm) as Arc<dyn CertificateManager>, limits);
-    cache.remember(&realm(), registration("a"));
+    cache.remember(&realm(), registration("a"), cache.epoch());
     let octets = cache.state().octets;
     for number in 0..2000_u32 {
         let made_up = id(&format!("reg-{number}"));
@@ -478,4 +478,89 @@ async fn questions_about_what_does_not_exist_leave_nothing_behind_and_push_nothi
     let state = cache.state();
     let sizes = (state.entries.len(), state.by_key.len(), state.by_age.len(), state.flights.len(), state.octets);
     assert_eq!(sizes, (1, 1, 1, 0, octets));
+}
+
+/// What a CM of this version says of a registration with this key.
+fn of_version(version: u64, status: RegistrationStatus, key: Option<AccountKeyRecord>) -> Registration {
+    Registration { version, status, key, ..child("a", "p") }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_a_write_that_a_later_change_has_overtaken_is_not_remembered() {
+    let bound = registration("a").key;
+    let written = of_version(5, RegistrationStatus::Active, bound.clone());
+    for (changed, now) in [
+        ("suspended", of_version(6, RegistrationStatus::Suspended, bound.clone())),
+        ("its key withdrawn", of_version(6, RegistrationStatus::Pending, None)),
+    ] {
+        for overtakes in [
+            (|cache| cache.invalidate_before(&id("a"), 6)) as fn(&CachedRegistrations),
+            |cache| cache.invalidate(&id("a")),
+            |cache| cache.invalidate_before(&id("p"), 1),
+            |cache| cache.forget_all(&realm()),
+            |cache| (0..=INVALIDATED_MAX).for_each(|_| cache.invalidate(&id("other"))),
+        ] {
+            let cm = FakeCm::new(Ok(Some(Arc::new(now.clone()))));
+            let cache = cache(&cm);
+            let before = cache.epoch();
+            overtakes(&cache);
+            cache.remember(&realm(), written.clone(), before);
+            let read = cache.registration(&realm(), &id("a")).await.unwrap().unwrap();
+            assert_eq!(*read, now, "{changed}");
+            let by_old_key = cache.state().by_key.contains_key(&(realm(), key("a").thumbprint()));
+            assert_eq!(by_old_key, now.key.is_some(), "{changed}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_event_of_a_write_does_not_keep_its_own_answer_out_of_the_cache() {
+    let cm = FakeCm::new(Err(DOWN));
+    let cache = cache(&cm);
+    let before = cache.epoch();
+    cache.invalidate_before(&id("a"), 5);
+    cache.invalidate(&id("other"));
+    cache.forget_all(&"other".parse().unwrap());
+    cache.remember(&realm(), of_version(5, RegistrationStatus::Active, None), before);
+    assert!(cache.remembers(&realm(), &id("a")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_are_forgotten_though_the_change_of_their_parent_is_known_already() {
+    let cm = FakeCm::new(Err(DOWN));
+    let cache = cache(&cm);
+    let parent = Registration { version: 9, ..registration("p") };
+    cache.remember(&realm(), child("a", "p"), cache.epoch());
+    cache.remember(&realm(), parent, cache.epoch());
+    let before = cache.epoch();
+    cache.invalidate_before(&id("p"), 9);
+    assert_eq!(["p", "a"].map(|text| cache.remembers(&realm(), &id(text))), [true, false]);
+    cache.remember(&realm(), child("a", "p"), before);
+    assert!(!cache.remembers(&realm(), &id("a")), "it was read under the policy of before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_who_asks_after_a_change_is_answered_from_before_it() {
+    for changed in ["a", "p"] {
+        let cm = FakeCm::new(Ok(Some(Arc::new(child("a", "p")))));
+        cm.answers.forget_permits(1000);
+        let cache = Arc::new(cache(&cm));
+        let ask = || {
+            let cache = Arc::clone(&cache);
+            tokio::spawn(async move { cache.registration(&realm(), &id("a")).await })
+        };
+        let early = ask();
+        while cm.questions() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let suspended = Registration { status: RegistrationStatus::Suspended, ..child("a", "p") };
+        cm.answers(Ok(Some(Arc::new(suspended.clone()))));
+        cache.invalidate(&id(changed));
+        let late = ask();
+        tokio::task::yield_now().await;
+        cm.answers.add_permits(3);
+        assert_eq!(early.await.unwrap().unwrap().unwrap().status, RegistrationStatus::Active);
+        assert_eq!(*late.await.unwrap().unwrap().unwrap(), suspended, "{changed}");
+        assert_eq!(cm.questions(), 2);
+    }
 }

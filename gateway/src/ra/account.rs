@@ -12,7 +12,9 @@ use acme::{
     registration::{Registration, RegistrationStatus},
     time::Timestamp,
 };
-use cm_connector::{Binding, Client, CmError, DirectoryToken, NewRegistration, Proof, RegistrationUpdate};
+use cm_connector::{
+    Binding, Client, CmError, DirectoryToken, NewRegistration, Proof, RegistrationUpdate, cached::Epoch,
+};
 use serde_json::Value;
 
 use super::{Error, Refusal};
@@ -169,6 +171,7 @@ async fn register(
     bound_by: Option<String>,
     now: Timestamp,
 ) -> Result<Account, Error> {
+    let before = app.registrations.epoch();
     let answer = match endpoint.mode {
         Mode::Open => app.cm.create_registration(&endpoint.realm, new).await,
         Mode::Registered => app.cm.bind_registration(&endpoint.realm, new).await,
@@ -191,7 +194,7 @@ async fn register(
         answer => answer?,
     };
     let registration = Arc::new(registered.registration);
-    app.registrations.remember(&endpoint.realm, Registration::clone(&registration));
+    app.registrations.remember(&endpoint.realm, Registration::clone(&registration), before);
     if !registered.created {
         return existing(endpoint, registration);
     }
@@ -304,8 +307,9 @@ pub(crate) async fn update(
     policies::registration::may_order(registration.status)?;
     check_contacts(update.contacts.as_deref().unwrap_or_default())
         .map_err(|error| Problem::new(error.kind(), error.to_string()))?;
+    let before = app.registrations.epoch();
     let answer = app.cm.update_registration(&endpoint.realm, registration, &update, request.proof).await;
-    let updated = remember(app, endpoint, registration, answer)?;
+    let updated = remember(app, endpoint, registration, before, answer)?;
     if let Some(terms_of_service) = endpoint.terms_of_service.as_deref().filter(|_| agrees) {
         let (endpoint, account, client) = (&endpoint.name, &registration.id, request.client.ip);
         let event = Event::AccountAgreed { endpoint, account, terms_of_service, client };
@@ -322,8 +326,9 @@ pub(crate) async fn deactivate(
     proof: &Proof,
     now: Timestamp,
 ) -> Result<Registration, Error> {
+    let before = app.registrations.epoch();
     let answer = app.cm.deactivate(&endpoint.realm, registration, proof).await;
-    let ended = remember(app, endpoint, registration, answer)?;
+    let ended = remember(app, endpoint, registration, before, answer)?;
     if ended.status != RegistrationStatus::Deactivated {
         return Err(Error::internal(anyhow::anyhow!("the CM did not deactivate registration {}", registration.id)));
     }
@@ -332,16 +337,17 @@ pub(crate) async fn deactivate(
     Ok(ended)
 }
 
-/// Believes what the CM answered to a change. If it was not done, or nobody knows, what was believed
+/// Believes what the CM answered to a change, unless more has changed since the moment before it was asked. If it was not done, or nobody knows, what was believed
 /// before is not any more: the CM is asked. A refusal is put as the endpoint's clients want to read it.
 pub(super) fn remember(
     app: &App,
     endpoint: &Endpoint,
     registration: &Registration,
+    before: Epoch,
     answer: Result<Registration, CmError>,
 ) -> Result<Registration, CmError> {
     match &answer {
-        Ok(changed) => app.registrations.remember(&endpoint.realm, changed.clone()),
+        Ok(changed) => app.registrations.remember(&endpoint.realm, changed.clone(), before),
         Err(_) => app.registrations.invalidate(&registration.id),
     }
     let Err(CmError::Refused(problem)) = answer else { return answer };

@@ -48,8 +48,9 @@ pub(crate) async fn change_key(
     policies::registration::may_order(registration.status)?;
     policies::key::check_account_key(request.new_key)
         .map_err(|weakness| Problem::new(ProblemKind::BadPublicKey, weakness.to_string()))?;
+    let before = app.registrations.epoch();
     let answer = app.cm.change_key(&endpoint.realm, registration, request.new_key, request.proof).await;
-    let changed = match account::remember(app, endpoint, registration, answer) {
+    let changed = match account::remember(app, endpoint, registration, before, answer) {
         Ok(changed) => changed,
         Err(CmError::KeyInUse { registration: Some(owner) }) => return Ok(KeyChanged::InUse(owner)),
         Err(CmError::KeyInUse { registration: None }) => {

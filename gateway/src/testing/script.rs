@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     AnswerLost(Moment),
     /// There is never an answer, and the work was done or not.
     Hangs(Moment),
+    /// The work is done, and this happens before the answer arrives.
+    Overtaken(Box<dyn FnOnce() + Send>),
     /// This answer, and no work.
     Answers(CmError),
     /// A defect of ours.

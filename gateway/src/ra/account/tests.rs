@@ -426,3 +426,47 @@ fn an_agreement_counts_from_the_change_on_and_the_change_from_its_time_on() {
     assert!(!is_current(None, 1000) && !is_current(Some(999), 1000));
     assert!(is_current(Some(1000), 1000) && is_current(Some(1001), 5000));
 }
+
+/// An officer changes a registration while the answer to its client's own update is on its way, and the event of that
+/// arrives first.
+async fn overtaken(officer: impl Fn(&mut Registration) + Send + 'static) -> (Gateway, Registration) {
+    let gateway = Gateway::new().await;
+    let (registration, endpoint) = (gateway.registration(), gateway.endpoint("open"));
+    let (cm, app, id) = (gateway.cm.clone(), gateway.app.clone(), registration.id.clone());
+    let happens = move || {
+        cm.change(&id, |found| {
+            found.version = 6;
+            officer(found);
+        });
+        app.registrations.invalidate_before(&id, 6);
+    };
+    gateway.cm.next(Operation::UpdateRegistration, Fault::Overtaken(Box::new(happens)));
+    let (client, proof) = (testing::client(), testing::proof());
+    let contacts = Some(vec![String::from("mailto:ops@example.org")]);
+    let request = Update { contacts, terms_of_service_agreed: false, client: &client, proof: &proof };
+    let told = update(&gateway.app, &endpoint, &registration, request, clock::now()).await.unwrap();
+    assert_eq!(told.status, RegistrationStatus::Active, "that is how it was answered");
+    (gateway, registration)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspension_that_overtakes_the_answer_to_an_update_counts() {
+    let (gateway, registration) = overtaken(|found| found.status = RegistrationStatus::Suspended).await;
+    let realm = &gateway.endpoint("open").realm;
+    let read = gateway.app.registrations.registration(realm, &registration.id).await.unwrap().unwrap();
+    assert_eq!(read.status, RegistrationStatus::Suspended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_withdrawn_before_the_answer_to_an_update_is_nobodys() {
+    let (gateway, registration) = overtaken(|found| {
+        found.status = RegistrationStatus::Pending;
+        found.key = None;
+    })
+    .await;
+    let (realm, app) = (&gateway.endpoint("open").realm, &gateway.app);
+    let thumbprint = registration.key.as_ref().unwrap().thumbprint;
+    assert!(!app.registrations.remembers_key(realm, &thumbprint));
+    assert_eq!(app.registrations.registration_by_key(realm, &thumbprint).await, Ok(None));
+    assert_eq!(app.registrations.registration(realm, &registration.id).await.unwrap().unwrap().key, None);
+}

@@ -279,6 +279,11 @@ impl ScriptedCm {
                 self.hung.notify_one();
                 std::future::pending().await
             }
+            Some(Fault::Overtaken(happens)) => {
+                let answer = work(self, &mut self.state());
+                happens();
+                answer
+            }
             Some(Fault::Answers(error)) => Err(error),
             Some(Fault::Panics) => panic!("the script says so"),
         }

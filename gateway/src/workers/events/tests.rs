@@ -179,7 +179,7 @@ async fn what_the_cm_offers_is_read_again_when_it_has_changed() {
 async fn every_registration_is_forgotten_when_its_realm_has_changed() {
     let (gateway, _feed) = following().await;
     let known = gateway.registration();
-    gateway.app.registrations.remember(&realm(), known.clone());
+    gateway.app.registrations.remember(&realm(), known.clone(), gateway.app.registrations.epoch());
     gateway.cm.feed.tell(Event::Offer);
     gateway.cm.feed.tell(Event::Realm);
     until(async || !gateway.app.registrations.remembers(&realm(), &known.id)).await;
