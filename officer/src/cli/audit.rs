@@ -84,11 +84,10 @@ fn words(value: &Value) -> String {
         Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(", "),
         Value::Object(_) if allowlist::List::of(value).is_some() => allowlist::lines(value).replace('\n', ", "),
         Value::Object(members) => {
-            let member = |(name, value): (&String, &Value)| match value {
-                Value::Object(_) if allowlist::List::of(value).is_none() => {
-                    format!("{} ({})", spaced(name), words(value))
-                }
-                _ => format!("{}: {}", spaced(name), words(value)),
+            let member = |(name, value): (&String, &Value)| {
+                let (name, told) = (spaced(name), words(value));
+                let is_inner = value.is_object() && allowlist::List::of(value).is_none();
+                if is_inner { format!("{name} ({told})") } else { format!("{name}: {told}") }
             };
             members.iter().map(member).collect::<Vec<_>>().join("; ")
         }

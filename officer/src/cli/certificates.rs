@@ -3,7 +3,7 @@
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Desk, when};
+use super::{Desk, registrations::show, when};
 use crate::{
     cm::{
         Cm,
@@ -43,10 +43,10 @@ pub(crate) enum Command {
 /// What a list is narrowed by; all of it must fit.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Search {
-    /// Of this registration
+    /// Of this registration, reg_... or key id
     #[arg(long, value_name = "ID")]
     pub(crate) registration: Option<String>,
-    /// Of the registrations that came from this one
+    /// Of the registrations that came from this one, reg_... or key id
     #[arg(long, value_name = "ID", conflicts_with = "registration")]
     pub(crate) parent: Option<String>,
     /// For this DNS name, wildcard name or address
@@ -161,8 +161,10 @@ pub(crate) fn query(search: Search) -> Vec<(&'static str, String)> {
 }
 
 async fn list(search: Search, desk: &Desk) -> Result<Answer, Failure> {
-    let limit = search.limit;
-    let list = desk.cm()?.certificates(query(search), limit).await?;
+    let (cm, limit) = (desk.cm()?, search.limit);
+    let registration = show::found_id(search.registration, &cm).await?;
+    let parent = show::found_id(search.parent, &cm).await?;
+    let list = cm.certificates(query(Search { registration, parent, ..search }), limit).await?;
     let certificates = list.items.iter().cloned().map(Certificate::of).collect::<Result<Vec<_>, _>>()?;
     let mut text = match certificates.as_slice() {
         [] => "no certificate fits".to_owned(),

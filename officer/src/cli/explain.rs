@@ -6,7 +6,7 @@ use acme::{csr::Csr, identifier::Identifier, ids::ProfileName, profile::Profile,
 use cm_connector::rest::door;
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::{Desk, registrations::show};
 use crate::{
     cm::Cm,
     error::Failure,
@@ -20,7 +20,8 @@ const FILE_OCTETS_MAX: u64 = 1024 * 1024;
 /// What is asked.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The registration (not with --registration) and the name: a DNS name, a wildcard name or an address
+    /// The registration, reg_... or the id of its external account key (not with --registration), and the name: a DNS
+    /// name, a wildcard name or an address
     #[arg(num_args = 1..=2, required = true, value_names = ["REGISTRATION", "NAME"])]
     about: Vec<String>,
     /// For this profile; without it the one that an order gets that names none
@@ -51,7 +52,10 @@ pub(crate) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Fai
         }
     };
     let facts = match (id, &arguments.registration) {
-        (Some(id), _) => from_cm(id, &desk.cm()?).await?,
+        (Some(id), _) => {
+            let cm = desk.cm()?;
+            from_cm(&show::find(id, &cm).await?.view.id, &cm).await?
+        }
         (None, Some(file)) => from_file(file)?,
         (None, None) => return Err(Failure::Usage("name a registration".to_owned())),
     };

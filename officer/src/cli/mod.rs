@@ -131,18 +131,18 @@ fn failed(failure: &Failure, json: bool) -> ExitCode {
 
 /// What is wrong with the command line, in one line. Nothing if help or the version was asked for.
 fn mistake(error: &clap::Error) -> Option<Failure> {
-    let sentence = match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return None,
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command was named; see --help".to_owned(),
-        _ => {
-            let text = error.to_string();
-            let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
-            let told = end.and_then(|end| text.get(..end)).unwrap_or(&text);
-            let told = told.strip_prefix("error: ").unwrap_or(told);
-            told.split_whitespace().collect::<Vec<_>>().join(" ")
-        }
-    };
-    Some(Failure::Usage(sentence))
+    let kind = error.kind();
+    if matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return None;
+    }
+    if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Some(Failure::Usage("no command was named; see --help".to_owned()));
+    }
+    let text = error.to_string();
+    let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
+    let told = end.and_then(|end| text.get(..end)).unwrap_or(&text);
+    let told = told.strip_prefix("error: ").unwrap_or(told);
+    Some(Failure::Usage(told.split_whitespace().collect::<Vec<_>>().join(" ")))
 }
 
 /// Whether `--json` is among the words, as far as a command line that makes no sense can be read.

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use cm_connector::rest::door;
 use serde_json::Value;
 
-use super::{Desk, explain, when};
+use super::{Desk, explain, registrations::show, when};
 use crate::{
     cm::{Cm, List, registration::Search},
     error::Failure,
@@ -47,7 +47,7 @@ pub(crate) enum What {
     Issued {
         #[command(flatten)]
         span: Span,
-        /// To this registration
+        /// To this registration, reg_... or key id
         #[arg(long, value_name = "ID")]
         registration: Option<String>,
         /// By this profile
@@ -59,7 +59,7 @@ pub(crate) enum What {
         /// Within so many days
         #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = days())]
         within: u32,
-        /// Of this registration
+        /// Of this registration, reg_... or key id
         #[arg(long, value_name = "ID")]
         registration: Option<String>,
     },
@@ -153,10 +153,14 @@ impl Sources<'_> {
         match what {
             What::Issued { span, registration, profile } => {
                 let (from, to) = span.bounds(now)?;
+                let registration = show::found_id(registration, self.cm).await?;
                 let query = vec![("registration", registration), ("profile", profile)];
                 Ok(certificates::issued(self.issued_from(from, query).await?, from, to, now))
             }
-            What::Expiring { within, registration } => self.expiring(now, now.plus(DAY * within), registration).await,
+            What::Expiring { within, registration } => {
+                let registration = show::found_id(registration, self.cm).await?;
+                self.expiring(now, now.plus(DAY * within), registration).await
+            }
             What::Refused { span } => {
                 let (from, to) = span.bounds(now)?;
                 self.refused(now, from, to).await

@@ -32,7 +32,7 @@ pub(crate) enum Command {
         /// With this status
         #[arg(long, value_name = "STATUS", value_parser = ["proposed", "approved", "rejected", "withdrawn"])]
         status: Option<String>,
-        /// Of this registration
+        /// Of this registration, reg_... or key id
         #[arg(long, value_name = "REGISTRATION")]
         registration: Option<String>,
         /// Most waivers to show
@@ -72,6 +72,7 @@ pub(crate) enum Command {
 
 /// A proposal.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("evidence").required(true).multiple(true))]
 pub(crate) struct Proposing {
     /// The registration, reg_..., or the id of its external account key
     registration: String,
@@ -79,11 +80,11 @@ pub(crate) struct Proposing {
     #[arg(long = "name", value_name = "ENTRY", required = true)]
     names: Vec<Entry>,
     /// Evidence: the request comes from this network; several: from one of them
-    #[arg(long = "address", value_name = "CIDR", required_unless_present = "client_certificates")]
+    #[arg(long = "address", value_name = "CIDR", group = "evidence")]
     addresses: Vec<AddressBlock>,
     /// Evidence: the client proves in the TLS handshake that it holds the key of this certificate (PEM or DER), or of
     /// the public key with this SHA-256 digest; several: of one of them
-    #[arg(long = "client-certificate", value_name = "FILE|SHA256")]
+    #[arg(long = "client-certificate", value_name = "FILE|SHA256", group = "evidence")]
     client_certificates: Vec<String>,
     /// When it ends by itself, at most 398 days ahead
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
@@ -108,6 +109,7 @@ pub(crate) async fn run(command: Command, desk: &Desk) -> Result<Answer, Failure
 }
 
 async fn propose(proposing: Proposing, cm: &Cm) -> Result<Answer, Failure> {
+    when::must_be_ahead("--until", Some(proposing.until), cm).await?;
     let mut client_certificates = Vec::new();
     for text in &proposing.client_certificates {
         client_certificates.push(key(text)?.to_string());
@@ -154,10 +156,7 @@ pub(crate) async fn counts_for_some_profile(cm: &Cm, allowed: &[String]) -> Resu
 }
 
 async fn list(cm: &Cm, registration: Option<String>, status: Option<String>, limit: usize) -> Result<Answer, Failure> {
-    let registration = match registration {
-        None => None,
-        Some(id) => Some(registrations::show::find(&id, cm).await?.view.id),
-    };
+    let registration = registrations::show::found_id(registration, cm).await?;
     let list = cm.waivers(registration.as_deref(), status.as_deref(), limit).await?;
     let now = cm.time().await?;
     let waivers = list.items.iter().map(View::of).collect::<Result<Vec<_>, _>>()?;

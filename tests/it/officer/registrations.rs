@@ -191,9 +191,101 @@ fn registrations_are_found_by_owner_status_and_name() {
 }
 
 #[test]
+fn every_command_takes_the_id_of_the_key_for_that_of_the_registration() {
+    let registration = created(&["--allow", "suffix:named.officer.test"]);
+    let (desk, id, key_id) = (world().desk("officer"), text(&registration, "/id"), text(&registration, "/eab/kid"));
+    let name = "www.named.officer.test";
+    assert_eq!(text(&desk.json(&["explain", key_id, name]), "/registration"), id);
+    assert_eq!(text(&desk.json(&["registrations", "update", key_id, "--comment", "by its key"]), "/id"), id);
+    let _ = bound(&registration).issue(&[name]);
+    let certificates = desk.json(&["certificates", "list", "--registration", key_id]);
+    assert_eq!(text(&certificates, "/items/0/registration"), id);
+    assert_eq!(desk.json(&["report", "issued", "--registration", key_id])["total"], 1);
+    assert_eq!(desk.json(&["registrations", "list", "--parent", key_id])["items"], json!([]));
+    for (words, status) in [
+        (&["suspend", key_id, "--reason", "r"][..], "suspended"),
+        (&["resume", key_id], "active"),
+        (&["rebind", key_id, "--reason", "r"], "pending"),
+        (&["revoke", key_id, "--reason", "r"], "revoked"),
+    ] {
+        let done = desk.json(&[&["registrations"][..], words].concat());
+        assert_eq!((text(&done, "/id"), text(&done, "/status")), (id, status), "{words:?}");
+    }
+    let shown = desk.text(&["registrations", "revoke", key_id, "--reason", "r", "--with-certificates"]);
+    assert!(shown.contains(&format!("{id} and 1 certificate would be revoked")), "{shown}");
+}
+
+#[test]
+fn a_longest_validity_is_written_as_any_other_span() {
+    let registration = created(&["--allow", "suffix:spans.officer.test", "--max-validity", "12h"]);
+    assert_eq!(text(&registration, "/max_validity"), "PT12H");
+    let (desk, id) = (world().desk("officer"), text(&registration, "/id"));
+    for (span, told) in [("30d", json!("P30D")), ("P7D", json!("P7D")), ("", json!(null))] {
+        let changed = desk.json(&["registrations", "update", id, "--max-validity", span]);
+        assert_eq!(changed["registration"]["max_validity"], told, "{span:?}");
+    }
+    for command in [&["update", id][..], &["create", "--owner", "o", "--allow", "suffix:spans.officer.test"]] {
+        let ran = desk.run(&[&["registrations"][..], command, &["--max-validity", "30 days"]].concat());
+        assert!(ran.code == 2 && ran.stderr.contains("30 days is no span; write 7d"), "{ran:?}");
+    }
+}
+
+#[test]
+fn nothing_is_to_end_before_it_begins() {
+    let registration = created(&["--allow", "suffix:over.officer.test"]);
+    let (desk, id) = (world().desk("officer"), text(&registration, "/id"));
+    for command in [
+        &["create", "--owner", "o", "--allow", "suffix:over.officer.test"][..],
+        &["update", id],
+        &["link", id],
+        &["rotate-secret", id],
+        &["rebind", id, "--reason", "r"],
+    ] {
+        let ran = desk.run(&[&["registrations"][..], command, &["--until", "2020-01-01"]].concat());
+        assert_eq!(ran.code, 2, "{command:?}: {ran:?}");
+        assert!(ran.stderr.contains("--until 2020-01-01T00:00:00Z is over: the CM's clock says 2"), "{ran:?}");
+    }
+    let after = desk.json(&["registrations", "show", id]);
+    assert_eq!(after["version"], registration["version"], "nothing was done");
+}
+
+#[test]
+fn what_is_printed_for_programs_is_json_also_of_a_wrong_command_line() {
+    let desk = world().desk("officer");
+    for (words, part) in [
+        (&["registrations", "create", "--owner", "o", "--json"][..], "--allow-any"),
+        (&["--json", "registrations"], "no command was named"),
+        (&["registrations", "lost", "--json"], "'lost'"),
+    ] {
+        let ran = desk.run(words);
+        let told: serde_json::Value =
+            serde_json::from_str(&ran.stderr).unwrap_or_else(|_| panic!("{words:?}: {ran:?}"));
+        assert_eq!((ran.code, &told["error"]["exit_code"], ran.stderr.lines().count()), (2, &json!(2), 1), "{ran:?}");
+        assert_eq!(text(&told, "/error/code"), "usage");
+        assert!(text(&told, "/error/detail").contains(part), "{ran:?}");
+    }
+    let help = desk.text(&["registrations", "--help", "--json"]);
+    assert!(help.contains("Usage:"), "{help}");
+}
+
+#[test]
+fn what_was_made_is_printed_in_the_order_of_what_is_shown() {
+    let desk = world().desk("officer");
+    let made =
+        desk.text(&["registrations", "create", "--owner", "o", "--allow", "suffix:sorted.officer.test", "--json"]);
+    let id = serde_json::from_str::<serde_json::Value>(&made).unwrap()["id"].as_str().unwrap().to_owned();
+    let members = |text: &str| {
+        let names = text.lines().filter_map(|line| line.strip_prefix("  \"")).filter_map(|line| line.split('"').next());
+        names.filter(|name| *name != "directory_url").map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(members(&made), members(&desk.text(&["registrations", "show", &id, "--json"])));
+}
+
+#[test]
 fn mistakes_are_told_apart_by_the_exit_code() {
     let desk = world().desk("officer");
-    let table: [(&[&str], i32, &str); 7] = [
+    let table: [(&[&str], i32, &str); 8] = [
+        (&["registrations", "create", "--owner", "o"], 2, "--allow-any"),
         (&["registrations", "list", "--status", "gone"], 2, "suspended"),
         (&["registrations", "create", "--owner", "o", "--allow", "suffix:com"], 2, "public suffix"),
         (&["registrations", "create", "--owner", "o", "--allow", "example.test"], 2, "suffix:NAME"),

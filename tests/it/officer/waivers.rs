@@ -17,13 +17,14 @@ fn until() -> String {
 }
 
 /// Proposes with the program; answers what it printed for programs.
-fn proposed(world: &World, registration: &str, more: &[&str]) -> Value {
+pub(super) fn proposed(world: &World, registration: &str, more: &[&str]) -> Value {
     let until = until();
     let arguments = ["waivers", "propose", registration, "--until", &until, "--reason", "cannot open port 80"];
     world.desk("officer").json(&[&arguments, more].concat())
 }
 
-const BY_ADDRESS: [&str; 4] = ["--name", "suffix:printers.waivers.test,no-wildcards", "--address", "192.0.2.9/24"];
+pub(super) const BY_ADDRESS: [&str; 4] =
+    ["--name", "suffix:printers.waivers.test,no-wildcards", "--address", "192.0.2.9/24"];
 
 #[test]
 fn an_officer_proposes_an_approver_approves_and_everybody_sees_it() {
@@ -31,6 +32,7 @@ fn an_officer_proposes_an_approver_approves_and_everybody_sees_it() {
     let (id, officer, approver) = (text(&registration, "/id"), world().desk("officer"), world().desk("approver"));
     let waiver = proposed(world(), id, &BY_ADDRESS);
     assert_eq!((text(&waiver, "/status"), text(&waiver, "/proposed_by")), ("proposed", "urn:cm:officer:anna"));
+    assert!(text(&waiver, "/warnings/0").contains("takes waivers"), "{waiver}");
     assert_eq!(waiver["evidence"], json!({"addresses": ["192.0.2.0/24"], "client_certificates": []}));
     let waiver = text(&waiver, "/id");
     let waiting = approver.text(&["waivers", "list", "--status", "proposed", "--registration", id]);
@@ -121,7 +123,7 @@ fn what_a_waiver_cannot_be_is_refused_with_what_to_do() {
     let why = ["--reason", "cannot open port 80"];
     let missing = world().site().dir.join("missing.pem").display().to_string();
     let unreadable = world().site().pki("infra-ca.key").display().to_string();
-    let table: [(Vec<&str>, i32, &str); 12] = [
+    let table: [(Vec<&str>, i32, &str); 13] = [
         ([&name[..], &time, &why].concat(), 2, "--address"),
         ([&address[..], &time, &why].concat(), 2, "--name"),
         ([&name[..], &address, &why].concat(), 2, "--until"),
@@ -132,7 +134,8 @@ fn what_a_waiver_cannot_be_is_refused_with_what_to_do() {
         ([&name[..], &["--client-certificate", &missing], &time, &why].concat(), 3, "64 hexadecimal digits"),
         ([&name[..], &["--client-certificate", &unreadable], &time, &why].concat(), 3, "public key that can be read"),
         ([&name[..], &address, &["--until", "2099-01-01"], &why].concat(), 5, "398 days"),
-        ([&name[..], &address, &["--until", "2026-01-01"], &why].concat(), 5, "over"),
+        ([&name[..], &address, &["--until", "2026-01-01"], &why].concat(), 2, "--until 2026-01-01T00:00:00Z is over"),
+        ([&name[..], &time, &why].concat(), 2, "--client-certificate"),
         ([&["--name", "suffix:co.uk"][..], &address, &time, &why].concat(), 5, "public suffix"),
     ];
     for (arguments, code, part) in table {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Desk, directory_link, guard_public_suffixes, show};
 use crate::{
-    allowlist::{Entry, List},
+    allowlist::{Entry, List, example::Example},
     cli::when,
     cm::{
         Cm,
@@ -24,15 +24,16 @@ use crate::{
 
 /// What to register.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("list").required(true))]
 pub(crate) struct Arguments {
     /// Whose it is: a team, a machine, a ticket's requester
     #[arg(long, value_name = "TEXT")]
     pub(crate) owner: String,
     /// A name that may be asked for: suffix:NAME, suffix:NAME,no-wildcards, exact:NAME, wildcard:*.NAME, ip:ADDRESS, cidr:NETWORK
-    #[arg(long, value_name = "ENTRY", required_unless_present = "allow_any")]
+    #[arg(long, value_name = "ENTRY", group = "list")]
     pub(crate) allow: Vec<Entry>,
     /// Allow every name that the client can prove control of
-    #[arg(long, conflicts_with = "allow")]
+    #[arg(long, group = "list")]
     pub(crate) allow_any: bool,
     /// A name that is refused all the same, in the same form
     #[arg(long, value_name = "ENTRY")]
@@ -43,8 +44,8 @@ pub(crate) struct Arguments {
     /// A profile that may be asked for; without it the realm's default profile
     #[arg(long, value_name = "PROFILE")]
     pub(crate) profile: Vec<String>,
-    /// Longest validity of a certificate, such as P90D
-    #[arg(long, value_name = "SPAN")]
+    /// Longest validity of a certificate, such as 90d or 12h
+    #[arg(long, value_name = "SPAN", value_parser = when::span)]
     pub(crate) max_validity: Option<String>,
     /// Free text, such as a ticket
     #[arg(long, value_name = "TEXT")]
@@ -115,9 +116,10 @@ impl Algorithm {
 pub(super) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Failure> {
     let key_id = arguments.key_id.clone().unwrap_or_else(drawn_key_id);
     let (clients, sheet) = (arguments.recipes.clients.clone(), arguments.recipes.sheet.clone());
-    let with_link = arguments.link;
+    let (with_link, not_after) = (arguments.link, arguments.not_after);
     let body = body(arguments, &key_id)?;
     let (settings, cm) = desk.open()?;
+    when::must_be_ahead("--until", not_after, &cm).await?;
     if with_link {
         cm.must_offer_directory_links().await?;
     }
@@ -252,16 +254,22 @@ pub(crate) fn ingredients(
     let (Some(eab), Some(secret)) = (&view.eab, &view.eab_secret) else {
         return Err(Failure::Broken(format!("the CM gave no external account key with {}", view.id)));
     };
-    let key = Key { id: eab.kid.clone(), hmac: secret.hmac_key.clone() };
+    let key = Key { id: eab.kid.clone(), hmac: secret.hmac_key.clone(), algorithm: algorithm(&eab.algorithms) };
     let directory_url = directory_url.unwrap_or_else(|| "DIRECTORY-URL".to_owned());
     Ok((ingredients_of(view, directory_url, Some(key.clone()), settings), key))
 }
 
 /// The same for a directory URL, with or without a key.
 pub(super) fn ingredients_of(view: &View, directory_url: String, key: Option<Key>, settings: &Settings) -> Ingredients {
-    let name = example(&view.allowed_identifiers);
+    let example = Example::of(&view.allowed_identifiers);
     let ca_file = settings.acme_ca_file.as_ref().map(|file| file.display().to_string());
-    Ingredients { directory_url, key, name, ca_file }
+    Ingredients { directory_url, key, example, ca_file, http_01_port: settings.http_01_port }
+}
+
+/// The MAC to use a key with: the one that every client knows, if it may be.
+fn algorithm(allowed: &[String]) -> String {
+    let other = allowed.first().filter(|_| allowed.iter().all(|name| name != recipes::USUAL));
+    other.map_or(recipes::USUAL, String::as_str).to_owned()
 }
 
 /// The clients whose recipes are shown: all, if none is named.
@@ -273,7 +281,8 @@ pub(super) const fn wanted(clients: &[Client]) -> &[Client] {
 fn with_key(json: &Value, hmac_key: &str, directory_url: Option<String>) -> Value {
     let mut json = snake_case(json);
     if let Some(members) = json.as_object_mut() {
-        members.remove("eab_secret");
+        // The others stay where they are.
+        members.retain(|name, _| name != "eab_secret");
         members.insert("directory_url".to_owned(), directory_url.map_or(Value::Null, Value::from));
     }
     if let Some(eab) = json.get_mut("eab").and_then(Value::as_object_mut) {
@@ -286,12 +295,6 @@ fn with_key(json: &Value, hmac_key: &str, directory_url: Option<String>) -> Valu
 fn directory_url(realm: &Value) -> Option<String> {
     let base = realm.pointer("/acmeBaseUrls/0")?.as_str()?;
     Some(format!("{}/directory", base.trim_end_matches('/')))
-}
-
-/// A name that the list allows.
-fn example(allowed: &Value) -> String {
-    let rules = List::of(allowed).and_then(|list| list.rules).unwrap_or_default();
-    rules.first().map_or_else(|| "NAME".to_owned(), Entry::example)
 }
 
 #[cfg(test)]
@@ -315,7 +318,7 @@ mod tests {
     fn what_is_written_becomes_the_contracts_request() {
         let body = body_of(
             "--owner print-room --allow suffix:a.test --allow cidr:192.0.2.0/24 --exclude exact:vpn.a.test \
-             --profile tls-server --max-validity P90D --comment t1 --valid-from 2026-11-20 --until 2026-12-04",
+             --profile tls-server --max-validity 90d --comment t1 --valid-from 2026-11-20 --until 2026-12-04",
         );
         let expected = json!({
             "mode": "preregistered",

@@ -42,6 +42,7 @@ pub(super) async fn link(arguments: Arguments, desk: &Desk) -> Result<Answer, Fa
     let (settings, cm) = desk.open()?;
     cm.must_offer_directory_links().await?;
     let before = show::find(&arguments.id, &cm).await?.view;
+    when::must_be_ahead("--until", arguments.until, &cm).await?;
     let sheet = arguments.recipes.sheet.as_deref().map(Reserved::new).transpose()?;
     let wish = Wish { overlap: arguments.overlap, not_after: arguments.until.map(|time| time.to_string()) };
     let drawn = cm.draw_directory_link(&before, &wish).await?;
@@ -114,7 +115,8 @@ pub(crate) fn told(url: &str) -> String {
 pub(crate) fn with_url(json: &Value, url: &str) -> Value {
     let mut json = snake_case(json);
     if let Some(members) = json.as_object_mut() {
-        members.remove("directory_token");
+        // The others stay where they are.
+        members.retain(|name, _| name != "directory_token");
         members.insert("directory_link_url".to_owned(), url.into());
     }
     json

@@ -52,7 +52,7 @@ pub(super) async fn rotate(arguments: Rotation, desk: &Desk) -> Result<Answer, F
             None => format!("{id} has a new external account key; the one before is dead"),
         }
     };
-    draw(&id, &wish, &recipes, title, desk).await
+    draw(&id, &wish, until, &recipes, title, desk).await
 }
 
 /// Takes the account key away and draws a new external account key.
@@ -70,12 +70,13 @@ pub(super) async fn rebind(arguments: Rebinding, desk: &Desk) -> Result<Answer, 
              The client needs a new account key: where it keeps one, remove it first{link}"
         )
     };
-    draw(&id, &wish, &recipes, title, desk).await
+    draw(&id, &wish, until, &recipes, title, desk).await
 }
 
 async fn draw(
     id: &str,
     wish: &Wish,
+    until: Option<Timestamp>,
     recipes: &create::Recipes,
     title: impl Fn(&View, &View) -> String,
     desk: &Desk,
@@ -83,6 +84,7 @@ async fn draw(
     let (settings, cm) = desk.open()?;
     cm.must_offer_new_key(wish).await?;
     let before = show::find(id, &cm).await?.view;
+    when::must_be_ahead("--until", until, &cm).await?;
     let sheet = recipes.sheet.as_deref().map(Reserved::new).transpose()?;
     let drawn = cm.draw_external_account_key(&before, wish).await?;
     create::shown(&title(&before, &drawn.view), &drawn, &recipes.clients, sheet, &settings, &cm).await

@@ -27,7 +27,7 @@ pub(crate) struct Search {
     /// Whose own list allows this name or address
     #[arg(long, value_name = "NAME")]
     identifier: Option<String>,
-    /// That came from this one: the accounts of a key that binds many
+    /// That came from this one, reg_... or key id: the accounts of a key that binds many
     #[arg(long, value_name = "ID")]
     parent: Option<String>,
     /// Most registrations to show
@@ -37,15 +37,15 @@ pub(crate) struct Search {
 
 /// The list.
 pub(super) async fn list(search: Search, desk: &Desk) -> Result<Answer, Failure> {
-    let limit = search.limit;
+    let (cm, limit) = (desk.cm()?, search.limit);
     let search = registration::Search {
         status: search.status,
         owner: search.owner,
         identifier: search.identifier,
         key_id: None,
-        parent: search.parent,
+        parent: found_id(search.parent, &cm).await?,
     };
-    let list = desk.cm()?.registrations(search, limit).await?;
+    let list = cm.registrations(search, limit).await?;
     let registrations = list.items.iter().cloned().map(Registration::of).collect::<Result<Vec<_>, _>>()?;
     let mut text = match registrations.as_slice() {
         [] => "no registration fits".to_owned(),
@@ -71,6 +71,14 @@ pub(crate) async fn find(id: &str, cm: &Cm) -> Result<Registration, Failure> {
     match cm.registration(id).await {
         Err(Failure::NotFound(reason)) => cm.registration_of_key_id(id).await?.ok_or(Failure::NotFound(reason)),
         other => other,
+    }
+}
+
+/// The id of a registration that a search is narrowed by, which is named as for [`find`].
+pub(crate) async fn found_id(named: Option<String>, cm: &Cm) -> Result<Option<String>, Failure> {
+    match named {
+        None => Ok(None),
+        Some(id) => Ok(Some(find(&id, cm).await?.view.id)),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::{Desk, show};
 use crate::{
     cm::certificate::Certificate,
     error::Failure,
-    output::{Answer, snake_case, table},
+    output::{Answer, numbered, snake_case, table},
 };
 
 /// Longest reason that the contract takes, in characters.
@@ -27,7 +27,9 @@ pub(crate) fn reason(text: &str) -> Result<String, String> {
 
 /// Sets a status.
 pub(super) async fn set(desk: &Desk, id: &str, status: &str, reason: Option<&str>) -> Result<Answer, Failure> {
-    let changed = desk.cm()?.set_status(id, status, reason, false).await?;
+    let cm = desk.cm()?;
+    let id = show::find(id, &cm).await?.view.id;
+    let changed = cm.set_status(&id, status, reason, false).await?;
     let text = format!("{} is {}", changed.view.id, changed.view.status);
     Ok(Answer::new(text, snake_case(&changed.json)))
 }
@@ -41,8 +43,8 @@ pub(super) async fn revoke_with_certificates(
     apply: bool,
 ) -> Result<Answer, Failure> {
     let cm = desk.cm()?;
-    let _ = cm.registration(id).await?;
-    let query = vec![("registration", id.to_owned()), ("status", "good".to_owned())];
+    let id = show::find(id, &cm).await?.view.id;
+    let query = vec![("registration", id.clone()), ("status", "good".to_owned())];
     let good = cm.certificates(query, LISTED_MAX).await?;
     let certificates = good.items.into_iter().map(Certificate::of).collect::<Result<Vec<_>, _>>()?;
     let rows: Vec<Vec<String>> =
@@ -50,15 +52,19 @@ pub(super) async fn revoke_with_certificates(
     let list: Vec<Value> = certificates.iter().map(|one| json!({"id": one.view.id, "names": one.names()})).collect();
     if !apply {
         let text = format!(
-            "{}\n{id} and {} certificates would be revoked, for good, and those of accounts that were bound by its \
+            "{}\n{id} and {} would be revoked, for good, and those of accounts that were bound by its \
              external account key. Nothing was done: give --apply to do it",
             table(&["CERTIFICATE", "UNTIL", "NAMES"], &rows),
-            rows.len()
+            numbered(rows.len(), "certificate")
         );
         return Ok(Answer::new(text, json!({"id": id, "applied": false, "certificates": list})));
     }
-    let changed = cm.set_status(id, "revoked", Some(reason), true).await?;
-    let text = format!("{id} is {}, and its {} certificates are revoked", changed.view.status, rows.len());
+    let changed = cm.set_status(&id, "revoked", Some(reason), true).await?;
+    let revoked = match rows.len() {
+        1 => "its certificate is revoked".to_owned(),
+        number => format!("its {number} certificates are revoked"),
+    };
+    let text = format!("{id} is {}, and {revoked}", changed.view.status);
     let json = json!({"id": id, "applied": true, "status": changed.view.status, "certificates": list});
     Ok(Answer::new(text, json))
 }

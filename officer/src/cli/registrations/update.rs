@@ -4,7 +4,7 @@
 use acme::time::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Desk, effect, guard_public_suffixes};
+use super::{Desk, effect, guard_public_suffixes, show};
 use crate::{
     allowlist::{self, Entry, List},
     cli::when,
@@ -16,9 +16,9 @@ use crate::{
 /// What to change.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The registration, reg_...
+    /// The registration, reg_...; or the id of its external account key
     id: String,
-    /// Whose it is
+    /// Whose it is; an empty one removes it
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
     /// Free text; an empty one removes it
@@ -51,8 +51,8 @@ pub(crate) struct Arguments {
     /// Allow the realm's default profile and no other
     #[arg(long)]
     default_profile: bool,
-    /// Longest validity of a certificate, such as P90D
-    #[arg(long, value_name = "SPAN")]
+    /// Longest validity of a certificate, such as 90d or 12h; an empty one removes it
+    #[arg(long, value_name = "SPAN", value_parser = when::span_or_nothing)]
     max_validity: Option<String>,
     /// The external account key binds from this time on
     #[arg(long = "valid-from", value_name = "TIME", value_parser = when::parse)]
@@ -71,8 +71,9 @@ pub(crate) struct Arguments {
 /// Changes it.
 pub(super) async fn run(arguments: Arguments, desk: &Desk) -> Result<Answer, Failure> {
     let cm = desk.cm()?;
-    let before = cm.registration(&arguments.id).await?;
-    let (id, dry_run) = (arguments.id.clone(), arguments.dry_run);
+    let before = show::find(&arguments.id, &cm).await?;
+    when::must_be_ahead("--until", arguments.not_after, &cm).await?;
+    let (id, dry_run) = (before.view.id.clone(), arguments.dry_run);
     let patch = patch(arguments, &before.view)?;
     let changes = changes(&before.json, &patch);
     if changes.is_empty() {
@@ -320,6 +321,11 @@ mod tests {
     fn only_what_is_named_is_changed() {
         assert_eq!(patch_of("--owner b", &before()).unwrap(), json!({"owner": "b"}));
         assert_eq!(patch_of("--max-bindings 7", &before()).unwrap(), json!({"eab": {"maxBindings": 7}}));
+        assert_eq!(patch_of("--max-validity 12h", &before()).unwrap(), json!({"maxValidity": "PT12H"}));
+        assert_eq!(
+            patch_of("--max-validity= --owner=", &before()).unwrap(),
+            json!({"maxValidity": null, "owner": null})
+        );
         let window = json!({"eab": {"notBefore": "2026-11-20T00:00:00Z", "notAfter": "2026-12-04T00:00:00Z"}});
         assert_eq!(patch_of("--valid-from 2026-11-20 --until 2026-12-04", &before()).unwrap(), window);
         assert_eq!(patch_of("--default-profile", &before()).unwrap(), json!({"allowedProfiles": []}));
