@@ -72,7 +72,7 @@ await journey(async ({ outside, row, opens }) => {
 
     await row('before the end she sees the certificates that can end with it', async () => {
         await anna.goes(`registrations/${id}`);
-        await anna.follows('End it for good');
+        await anna.follows('Revoke it for good');
         await anna.sees(NAME, 'cannot be taken back');
     });
     await anna.looks('ending');
@@ -80,7 +80,7 @@ await journey(async ({ outside, row, opens }) => {
         await anna.fills('Reason', 'The NAS was scrapped');
         await anna.ticks('Revoke the certificates above too');
         await anna.ticks('It is meant');
-        await anna.presses('End this registration');
+        await anna.presses('Revoke this registration');
         await anna.sees('The registration is revoked');
         await anna.goes(`certificates?registration=${id}&status=good`);
         await anna.sees('There is none.');

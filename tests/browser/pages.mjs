@@ -28,10 +28,9 @@ await journey(async ({ outside, row, opens }) => {
     await bert.looks('approvals, two wait');
     await row('an officer may not decide, and is told so', async () => {
         await anna.goes('approvals');
-        await anna.presses('Approve');
-        await anna.sees('another role');
+        await anna.sees('Approvers decide');
     });
-    await anna.looks('refused by the CM');
+    await anna.looks('approvals, for an officer');
     await row('an approver approves one and rejects the other', async () => {
         await bert.presses('Approve');
         await bert.sees('It is decided');

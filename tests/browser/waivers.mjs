@@ -48,8 +48,7 @@ await journey(async ({ outside, row, opens }) => {
     await bert.looks('approvals, waivers wait');
     await row('she who proposed it may not approve it', async () => {
         await anna.goes(`waivers/${one}`);
-        await anna.presses('Approve');
-        await anna.sees('This was not possible');
+        await anna.sees('It waits for an approver');
     });
     await row('the approver sees for whom and on which evidence', async () => {
         await bert.goes('approvals');

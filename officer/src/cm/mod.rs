@@ -117,6 +117,14 @@ impl Cm {
         self.read(self.of_realm("")).await
     }
 
+    /// The roles that the CM has this person in, in its words: `officer`, `approver`, `auditor`.
+    pub(crate) async fn roles(&self) -> Result<Vec<String>, Failure> {
+        let whoami = self.read("/whoami".to_owned()).await?;
+        let roles = whoami.get("roles").and_then(Value::as_array);
+        let roles = roles.ok_or_else(|| Failure::Broken("the CM does not say which roles one has".to_owned()))?;
+        Ok(roles.iter().filter_map(|role| role.as_str().map(str::to_owned)).collect())
+    }
+
     /// What time it is at the CM, whose times all others are compared with.
     pub(crate) async fn time(&self) -> Result<Timestamp, Failure> {
         let info = self.read("/info".to_owned()).await?;

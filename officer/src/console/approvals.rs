@@ -18,6 +18,8 @@ use crate::{
     output::shown,
 };
 
+/// Who decides, in the CM's words.
+const APPROVER: &str = "approver";
 /// Most requests of one page.
 const REQUESTS_MAX: usize = 50;
 
@@ -27,6 +29,8 @@ struct Page<'a> {
     frame: Frame<'a>,
     is_done: bool,
     mistakes: Mistakes,
+    /// Whether the CM lets this person decide, unless she created the registration.
+    may_decide: bool,
     waiting: Vec<Waiting>,
     has_more: bool,
     /// Proposed waivers, where the CM has them.
@@ -63,6 +67,7 @@ async fn made(console: &Console) -> Result<Page<'_>, Failure> {
         frame: Frame::new(console, "approvals", "Approvals"),
         is_done: false,
         mistakes: Mistakes::default(),
+        may_decide: console.cm.roles().await?.iter().any(|role| role == APPROVER),
         waiting: waiting.collect(),
         has_more: !list.complete,
         waivers: waivers::table(console, "Proposed waivers of challenges", None, Some("proposed")).await,

@@ -57,14 +57,14 @@ pub(super) async fn revoke(console: &Console, id: &str, form: &Fields) -> Result
 async fn made<'a>(console: &'a Console, view: &View, form: &'a Fields, mistakes: Mistakes) -> Page<'a> {
     let owner = view.owner.as_deref().map(|owner| format!(" of {}", shown(owner))).unwrap_or_default();
     Page {
-        frame: Frame::new(console, "registrations", format!("End the registration{owner}")),
+        frame: Frame::new(console, "registrations", format!("Revoke the registration{owner}")),
         id: view.id.clone(),
         version: view.version.to_string(),
         is_over: matches!(view.status.as_str(), "revoked" | "deactivated"),
         mistakes,
         form,
         table: Table::of(
-            "Certificates in force that can end with it",
+            "Certificates in force that can be revoked with it",
             &certificates::HEADINGS,
             "It has no certificate in force.",
             in_force(console, &view.id).await,

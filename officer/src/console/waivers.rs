@@ -36,6 +36,9 @@ struct Page<'a> {
     registration: String,
     status: String,
     is_done: bool,
+    /// What the CM lets this person do, if she is not the one who proposed it or created the registration.
+    may_decide: bool,
+    may_withdraw: bool,
     mistakes: Mistakes,
     facts: Vec<(&'static str, String)>,
 }
@@ -114,7 +117,12 @@ fn read<T: FromStr<Err: ToString>>(form: &Fields, field: &'static str, mistakes:
     for line in lines.take(LINES_MAX) {
         match line.parse() {
             Ok(one) => found.push(one),
-            Err(reason) => mistakes.add(field, format!("{}: {}", shown(line), shown(&T::Err::to_string(&reason)))),
+            Err(reason) => {
+                let (line, reason) = (shown(line), shown(&T::Err::to_string(&reason)));
+                // Some say by themselves what they are about.
+                let is_named = reason.starts_with(&line);
+                mistakes.add(field, if is_named { reason } else { format!("{line}: {reason}") });
+            }
         }
     }
     found
@@ -220,6 +228,8 @@ async fn found(console: &Console, id: &str) -> Result<View, Failure> {
 async fn made(console: &Console, waiver: View, mistakes: Mistakes) -> Result<Page<'_>, Failure> {
     let owner = console.cm.registration(&waiver.registration).await?.view.owner.unwrap_or_default();
     let standing = waiver.standing(console.cm.time().await?);
+    let roles = console.cm.roles().await?;
+    let has = |wanted: &str| roles.iter().any(|role| role == wanted);
     let lines = |text: &str| text.lines().map(shown).collect::<Vec<_>>().join("\n");
     let facts = waivers::facts(&waiver, &standing, &owner).into_iter().filter(|(_, value)| !value.is_empty());
     Ok(Page {
@@ -228,6 +238,8 @@ async fn made(console: &Console, waiver: View, mistakes: Mistakes) -> Result<Pag
         registration: waiver.registration.clone(),
         status: waiver.status.clone(),
         is_done: false,
+        may_decide: has("approver"),
+        may_withdraw: has("approver") || has("officer"),
         mistakes,
         facts: facts.map(|(name, value)| (name, lines(&value))).collect(),
     })

@@ -16,7 +16,7 @@ use crate::{registration::waiting_for_approval, world};
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// A console of one person, and what her browser knows.
-struct Console {
+pub(super) struct Console {
     process: Process,
     authority: String,
     /// The path that all pages lie below.
@@ -45,7 +45,7 @@ impl Console {
     }
 
     /// The same in a browser that came by the link.
-    fn open(person: &'static str, name: &str) -> Self {
+    pub(super) fn open(person: &'static str, name: &str) -> Self {
         Self::start(person, name).entered()
     }
 
@@ -84,7 +84,7 @@ impl Console {
     }
 
     /// Sends a form as a browser does that shows the page `from`.
-    fn submit(&mut self, from: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+    pub(super) fn submit(&mut self, from: &str, path: &str, fields: &[(&str, &str)]) -> Response {
         self.form_token = hidden(&self.text(from), "form_token");
         self.post(path, Some(&format!("http://{}", self.authority)), Some(&self.form_token), fields)
     }
@@ -286,14 +286,21 @@ fn an_approver_decides_on_the_page_and_the_client_reads_why() {
 }
 
 #[test]
-fn an_officer_who_is_no_approver_is_told_so_by_the_cm() {
+fn an_officer_who_is_no_approver_is_shown_no_way_to_decide_and_the_cm_refuses_her() {
     let (_client, order) = waiting_for_approval("undecided.console.test");
     let reference = order.url.rsplit('/').next().unwrap();
     let mut console = Console::open("officer", "no-approver");
     let waiting = world().desk("officer").json(&["approvals", "list"]);
     let waits = waiting["items"].as_array().unwrap().iter().find(|one| one["order_ref"] == reference);
-    let path = format!("approvals/{}/approve", text(waits.expect("the request waits"), "/id"));
-    let refused = console.submit("approvals", &path, &[]).expect(403);
+    let waits = waits.expect("the request waits");
+    let html = console.text("approvals");
+    assert!(html.contains("undecided.console.test") && html.contains("Approvers decide"), "{html}");
+    assert!(!html.contains("<legend>Approve") && !html.contains("<legend>Reject"), "{html}");
+    let html = Console::open("approver", "an-approver").text("approvals");
+    assert!(html.contains("<legend>Approve") && html.contains("<legend>Reject"), "{html}");
+    let path = format!("approvals/{}/approve", text(waits, "/id"));
+    let page = format!("registrations/{}", text(waits, "/registration"));
+    let refused = console.submit(&page, &path, &[]).expect(403);
     assert!(refused.text().contains("this needs another role"), "{refused:?}");
 }
 

@@ -48,7 +48,7 @@ fn a_registration_ends_with_the_certificates_that_are_shown_first() {
     let list = world().desk("officer").json(&["certificates", "list", "--registration", &id]);
     assert_eq!(text(&list, "/items/0/status"), "revoked");
     let _ = console.submit("registrations/new", &page, &meant).expect(409);
-    assert!(console.text(&page).contains("has ended") && !console.text(&page).contains("End this registration"));
+    assert!(console.text(&page).contains("is revoked or") && !console.text(&page).contains("Revoke this registration"));
 }
 
 #[test]
@@ -173,6 +173,8 @@ fn an_approver_decides_waivers_and_their_proposer_cannot() {
     let mut officer = Console::open("officer", "waivers-officer");
     let page = format!("waivers/{first}");
     assert!(officer.text(&format!("registrations/{id}")).contains(&format!("/{page}\"")));
+    let html = officer.text(&page);
+    assert!(!html.contains("<legend>Approve") && html.contains("It waits for an approver"), "{html}");
     let refused = officer.submit(&page, &format!("{page}/approve"), &[]).expect(403);
     assert!(refused.text().contains("another role or another person"), "{refused:?}");
     let mut approver = Console::open("approver", "waivers-approver");
