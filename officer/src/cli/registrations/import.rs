@@ -23,7 +23,7 @@ use crate::{
     },
     error::Failure,
     import::{Action, Dialect, Existing, Item, Options, Terms, plan, read},
-    output::{Answer, shown},
+    output::{Answer, numbered, shown},
 };
 
 /// Largest file, in octets.
@@ -97,7 +97,11 @@ pub(super) async fn import(arguments: Arguments, desk: &Desk) -> Result<Answer, 
         )));
     }
     let done = apply(&cm, &items, Keys::open(secrets)?).await?;
-    let text = format!("{told}\n{done} keys were written to {}", secrets.display());
+    let text = format!(
+        "{told}\n{} written to {}",
+        if done == 1 { "1 key was".to_owned() } else { format!("{done} keys were") },
+        secrets.display()
+    );
     Ok(Answer::new(text, json_of(&items, &contents.ignored, true)))
 }
 
@@ -149,7 +153,8 @@ impl Progress {
         if self.done.is_multiple_of(every) || (self.done == self.lines && self.lines > every) {
             let (before, after) = if self.is_terminal { ("\r", "") } else { ("", "\n") };
             let percent = self.done.saturating_mul(100) / self.lines.max(1);
-            let told = format!("{} of {} lines, {keys} keys ({percent} %)", self.done, self.lines);
+            let (lines, keys) = (numbered(self.lines, "line"), numbered(keys, "key"));
+            let told = format!("{} of {lines}, {keys} ({percent} %)", self.done);
             let _ = write!(out, "{before}{told}{after}").and_then(|()| out.flush());
         }
     }
@@ -305,7 +310,7 @@ fn told(items: &[Item], ignored: &[String]) -> String {
         lines.push(format!("columns that are not taken over: {names}. Old keys are not: the CM draws new ones"));
     }
     let counts = ["create", "update", "same", "differs", "wrong"].map(|kind| format!("{} {kind}", of(kind).count()));
-    lines.push(format!("{} lines: {}", items.len(), counts.join(", ")));
+    lines.push(format!("{}: {}", numbered(items.len(), "line"), counts.join(", ")));
     lines.join("\n")
 }
 

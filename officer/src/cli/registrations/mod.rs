@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Update(Box<update::Arguments>),
     /// Hold a registration: no orders, no certificates, until it is resumed
     Suspend {
-        /// The registration, reg_...
+        /// The registration, reg_...; or the id of its external account key
         id: String,
         /// Why: for the audit trail and for whoever looks at it
         #[arg(long, value_name = "TEXT", value_parser = status::reason)]
@@ -39,15 +39,15 @@ pub(crate) enum Command {
     },
     /// Let a suspended registration go on
     Resume {
-        /// The registration, reg_...
+        /// The registration, reg_...; or the id of its external account key
         id: String,
         /// Why
         #[arg(long, value_name = "TEXT", value_parser = status::reason)]
         reason: Option<String>,
     },
-    /// End a registration for good
+    /// Revoke a registration for good
     Revoke {
-        /// The registration, reg_...
+        /// The registration, reg_...; or the id of its external account key
         id: String,
         /// Why
         #[arg(long, value_name = "TEXT", value_parser = status::reason)]

@@ -215,6 +215,7 @@ fn a_waiver_is_proposed_once_however_often_its_form_is_sent() {
         assert!(html.contains(&format!("<a href=\"#{field}\">")), "no {field} in\n{html}");
     }
     assert!(html.contains("\nprinters</textarea>") && hidden(&html, "key") == key, "{html}");
+    assert!(html.contains("printers says not how it is meant") && !html.contains("printers: printers"), "{html}");
     let names = "suffix:proposed.console.test,no-wildcards";
     let right = [
         ("key", key.as_str()),
