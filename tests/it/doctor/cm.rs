@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::json;
+use tests::world::World;
 
 use super::{CLOSED_PORT, assert_found, assert_mended, good, pki, settings, with};
 use crate::{fragile_world, world};
@@ -71,7 +72,8 @@ fn a_realm_that_the_gateway_is_not_in_is_found() {
 
 #[test]
 fn a_proxy_that_answers_in_the_place_of_the_cm_is_found() {
-    let world = fragile_world();
+    // Its gateway remembers for a while what it met, so nobody else gets this world.
+    let world = World::start();
     let file = settings(&world, "proxy", &good(&world));
     world.set_faults("*", 1000, &json!({"kind": "html-page"}));
     let _ = assert_found(&file, "a proxy answers for the CM", CONNECTION, &["status 502"], "proxy");
@@ -81,7 +83,8 @@ fn a_proxy_that_answers_in_the_place_of_the_cm_is_found() {
 
 #[test]
 fn a_clock_that_differs_is_a_warning_and_from_five_minutes_on_wrong() {
-    let world = fragile_world();
+    // Its gateway remembers for a while what it met, so nobody else gets this world.
+    let world = World::start();
     let file = settings(&world, "clock", &good(&world));
     for (seconds, severity, what) in [(120, "warn", "ahead of ours"), (-400, "wrong", "behind ours")] {
         world.set_faults("*", 1000, &json!({"kind": "skewed-clock", "seconds": seconds}));
