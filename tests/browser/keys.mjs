@@ -1,33 +1,33 @@
-// How a client is introduced: by a directory URL, by a key that is exchanged, anew after it lost its own; and the end.
+// How a client is introduced: by a directory link, by a key that is exchanged, anew after it lost its own; and the end.
 
 import { expect, journey } from './journey.mjs';
 
 const NAME = 'n1.nas.browser.test';
 
-await journey(async ({ outside, row, opens }) => {
+await journey(async ({ outside, row, tried, opens }) => {
     const anna = await opens('officer');
     const words = ['registrations', 'create', '--owner', 'Storage, Sven', '--allow', 'suffix:nas.browser.test'];
     const { id } = await outside('command', { words });
     const keys = `registrations/${id}/key`;
     let url;
 
-    await row('a registration leads to its key and directory URL', async () => {
+    await row('a registration leads to its key and directory link', async () => {
         await anna.goes(`registrations/${id}`);
-        await anna.follows('Key and directory URL');
+        await anna.follows('Key and directory link');
         await anna.sees('It has none.');
     });
     await anna.looks('keys');
 
-    await row('she draws a directory URL for a device that knows no keys', async () => {
-        await anna.presses('Draw a directory URL');
-        url = await anna.fact('Directory URL');
+    await row('she draws a directory link for a device that knows no keys', async () => {
+        await anna.presses('Draw a directory link');
+        url = await anna.fact('Directory link');
         expect(/\/acme\/registered\/r\/[\w-]{22,}\/directory$/.test(url), url);
     });
-    await anna.looks('directory URL, shown once');
+    await anna.looks('directory link, shown once');
     await row('she prints the sheet for it', () =>
         anna.inANewTab('Open the sheet', async () => {
             await anna.sees('Keep this page like a key', url);
-            await anna.looks('sheet, directory URL', { print: true });
+            await anna.looks('sheet, directory link', { print: true });
         }));
     await row('certbot gets a certificate by the URL alone', () =>
         outside('a NAS gets a certificate', { name: NAME, url }));
@@ -36,14 +36,14 @@ await journey(async ({ outside, row, opens }) => {
         expect(!(await anna.page.content()).includes(url), 'the page shows it again');
     });
     await row('a time that is none is told beside its field', async () => {
-        await anna.fills('The URL before goes on for', 'a while');
-        await anna.presses('Draw a directory URL');
+        await anna.fills('The link before goes on for', 'a while');
+        await anna.presses('Draw a directory link');
         await anna.sees('please mend this first', 'a while');
     });
     await anna.looks('keys, a mistake');
     await row('she ends the URL, and it lets in nobody any more', async () => {
         await anna.goes(keys);
-        await anna.presses('End the directory URL');
+        await anna.presses('End the directory link');
         await anna.sees('Storage, Sven');
         await outside('a stranger is turned away', { name: 'n2.nas.browser.test', url });
     });
@@ -55,6 +55,19 @@ await journey(async ({ outside, row, opens }) => {
         await anna.sees('the one before goes on until');
     });
     await anna.looks('key, exchanged');
+
+    await row('the longest key that a client can be told is on one page too', async () => {
+        const longest = ['--algorithm', 'HS512', '--key-id', 'network-storage-of-the-second-floor-in-building-17-2026'];
+        const other = await outside('command', { words: [...words, ...longest] });
+        await anna.goes(`registrations/${other.id}/key`);
+        await anna.presses('Draw a new key');
+        expect((await anna.fact('HMAC key')).length === 86, 'the key has not 64 octets');
+    });
+    await tried('its sheet', () =>
+        anna.inANewTab('Open the sheet', async () => {
+            await anna.sees('Keep this page like a key', 'building-17-2026');
+            await anna.looks('sheet, the longest key', { print: true });
+        }));
 
     await row('the NAS lost its account key: she withdraws it, and within two seconds it is refused', async () => {
         await anna.goes(keys);

@@ -62,7 +62,7 @@ fn a_client_that_comes_by_a_link_gets_a_certificate_without_a_binding() {
     assert!(detail.contains("identifier.not-listed"), "{detail}");
     assert_eq!(client.revoke(&issued.leaf, 0).status, 200);
     let shown = world().desk("officer").text(&["registrations", "show", &id]);
-    assert!(shown.lines().any(|line| line.starts_with("binds by URL since 20")), "{shown}");
+    assert!(shown.lines().any(|line| line.starts_with("link         since 20")), "{shown}");
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_new_link_ends_the_one_before_or_lets_it_go_on_for_a_while() {
     assert_eq!(unlinked["directory_link"], Value::Null);
     let _ = register(world(), &third).1.assert_refused(403, "unauthorized");
     let told = world().desk("officer").text(&["registrations", "unlink", &id]);
-    assert!(told.contains("had no directory URL"), "{told}");
+    assert!(told.contains("had no directory link"), "{told}");
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn an_answer_that_is_lost_on_the_way_to_the_officer_says_what_became_of_the_link
     assert!(lost.stderr.contains("was drawn") && lost.stderr.contains("Draw another one"), "{lost:?}");
     world.set_fault("newDirectoryLink", &json!({"kind": "reset-before"}));
     let lost = world.desk("officer").run(&["registrations", "link", &registration.id]);
-    assert!(lost.code == 4 && lost.stderr.contains("No directory URL was drawn"), "{lost:?}");
+    assert!(lost.code == 4 && lost.stderr.contains("No directory link was drawn"), "{lost:?}");
     let url = another(&world, &registration.id, &[]);
     let _ = register(&world, &url).1.expect(201);
 }
@@ -282,7 +282,7 @@ fn a_key_that_was_drawn_is_shown_even_if_its_link_cannot_be() {
     world.set_fault("newDirectoryLink", &json!({"kind": "unavailable"}));
     let create = ["registrations", "create", "--owner", "o", "--allow", "suffix:half.linked.test", "--link"];
     let told = world.desk("officer").run(&create);
-    assert!(told.code == 4 && told.stderr.contains("is registered, but has no directory URL"), "{told:?}");
+    assert!(told.code == 4 && told.stderr.contains("is registered, but has no directory link"), "{told:?}");
     assert!(told.stdout.contains("HMAC key"), "{told:?}");
     world.set_fault("newDirectoryLink", &json!({"kind": "unavailable"}));
     let ran = world.desk("officer").run(&[&create[..], &["--json"]].concat());
@@ -343,6 +343,6 @@ fn a_cm_without_links_is_never_asked_for_one() {
     for command in [["registrations", "link", &id], ["registrations", "unlink", &id]] {
         let (asked, ran) = world.counting("newDirectoryLink", || world.desk("officer").run(&command));
         assert_eq!((asked, ran.code), (0, 5), "{ran:?}");
-        assert!(ran.stderr.contains("no directory URLs of registrations"), "{ran:?}");
+        assert!(ran.stderr.contains("no directory links of registrations"), "{ran:?}");
     }
 }

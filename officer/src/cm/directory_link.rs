@@ -67,7 +67,7 @@ impl Cm {
     /// # Errors
     /// [`Failure::Refused`] if it has none.
     pub(crate) async fn must_offer_directory_links(&self) -> Result<(), Failure> {
-        self.must_offer(CAPABILITY, "directory URLs of registrations").await
+        self.must_offer(CAPABILITY, "directory links of registrations").await
     }
 
     /// Draws a link for the version that was looked at. The answer is the only one that has its token. If the answer
@@ -95,10 +95,10 @@ impl Cm {
         let id = &before.id;
         Failure::Unanswered(match self.registration(id).await {
             Ok(now) if now.view.directory_link == before.directory_link => {
-                format!("{reason}. No directory URL was drawn: try again")
+                format!("{reason}. No directory link was drawn: try again")
             }
             Ok(_) => format!(
-                "{reason}. A directory URL was drawn for {id} and lost on the way, and nobody has it. Draw another one: \
+                "{reason}. A directory link was drawn for {id} and lost on the way, and nobody has it. Draw another one: \
                  registrations link {id}; that ends an overlap with one before"
             ),
             Err(_) => format!("{reason}. Before you try again, see since when there is one: registrations show {id}"),

@@ -1,4 +1,4 @@
-//! How the client of a registration is introduced: its external account key exchanged or drawn anew, its directory URL drawn
+//! How the client of a registration is introduced: its external account key exchanged or drawn anew, its directory link drawn
 //! and ended. Each form carries the version that the officer looked at, so that sending it again does nothing.
 
 use actix_web::{HttpResponse, http::StatusCode};
@@ -33,7 +33,7 @@ struct Page<'a> {
     form: &'a Fields,
     /// Its external account key in a sentence; nothing if it has none.
     binds: Option<String>,
-    /// Its directory URL in a sentence; nothing if it has none.
+    /// Its directory link in a sentence; nothing if it has none.
     link: Option<String>,
     /// What this CM cannot do, in a sentence each.
     no_overlap: Option<String>,
@@ -91,7 +91,7 @@ pub(super) async fn rebind(console: &Console, id: &str, form: &Fields) -> Result
     secret::page(console, format!("Bound anew{}", of_owner(&before)), done, &drawn, None).await
 }
 
-/// Draws a directory URL, and shows it.
+/// Draws a directory link, and shows it.
 pub(super) async fn draw_link(console: &Console, id: &str, form: &Fields) -> Result<HttpResponse, Failure> {
     let before = of_version(console, id, form).await?.view;
     let mut mistakes = Mistakes::default();
@@ -105,10 +105,10 @@ pub(super) async fn draw_link(console: &Console, id: &str, form: &Fields) -> Res
     console.cm.must_offer_directory_links().await?;
     let drawn = console.cm.draw_directory_link(&before, &wish).await?;
     let url = directory_link::url(&drawn.view, &console.settings, &console.cm).await?;
-    Ok(secret::link_page(console, format!("A directory URL{}", of_owner(&before)), &drawn.view, url))
+    Ok(secret::link_page(console, format!("A directory link{}", of_owner(&before)), &drawn.view, url))
 }
 
-/// Ends the directory URL.
+/// Ends the directory link.
 pub(super) async fn end_link(console: &Console, id: &str, form: &Fields) -> Result<HttpResponse, Failure> {
     let before = of_version(console, id, form).await?.view;
     console.cm.must_offer_directory_links().await?;
@@ -133,7 +133,7 @@ async fn made<'a>(
         not_after: None,
     };
     Ok(Page {
-        frame: Frame::new(console, "registrations", format!("Key and directory URL{}", of_owner(view))),
+        frame: Frame::new(console, "registrations", format!("Key and directory link{}", of_owner(view))),
         id: view.id.clone(),
         version: view.version.to_string(),
         status: view.status.clone(),

@@ -34,7 +34,7 @@ struct Page<'a> {
     directory_url: String,
     key_id: String,
     hmac_key: String,
-    /// A directory URL that was drawn with it, or why none could be.
+    /// A directory link that was drawn with it, or why none could be.
     link: Option<Result<String, String>>,
     /// Titles and texts.
     recipes: Vec<(&'static str, String)>,
@@ -64,7 +64,7 @@ pub(super) async fn page(
     }))
 }
 
-/// Draws a directory URL for a registration that was just made. Its key is shown only once, so a URL that could not be drawn
+/// Draws a directory link for a registration that was just made. Its key is shown only once, so a URL that could not be drawn
 /// is told beside it.
 pub(super) async fn linked(console: &Console, view: &View) -> Result<String, String> {
     let drawn = async {
@@ -84,14 +84,14 @@ struct LinkPage<'a> {
     previous_until: Option<String>,
 }
 
-/// A directory URL that was just drawn.
+/// A directory link that was just drawn.
 pub(super) fn link_page(console: &Console, title: String, view: &View, url: String) -> HttpResponse {
     let previous_until = view.directory_link.as_ref().and_then(|link| link.previous_until.as_deref()).map(shown);
     let frame = Frame::new(console, "registrations", title);
     answer::page(&LinkPage { frame, id: view.id.clone(), url, previous_until })
 }
 
-/// The sheet for the person at the machine, made from the key or the directory URL that the form brings.
+/// The sheet for the person at the machine, made from the key or the directory link that the form brings.
 pub(super) async fn sheet(console: &Console, id: &str, form: &Fields) -> Result<HttpResponse, Failure> {
     let mut view = console.cm.registration(id).await?.view;
     let sheet = match form.text("directory_url") {

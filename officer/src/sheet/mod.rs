@@ -92,7 +92,7 @@ impl Sheet {
         Some(Self::new(view, directory_url, key, window, ca_file))
     }
 
-    /// The sheet of a registration with a directory URL of its own, which binds until `not_after`.
+    /// The sheet of a registration with a directory link of its own, which binds until `not_after`.
     pub(crate) fn of_link(
         view: &View,
         directory_url: &str,

@@ -68,7 +68,7 @@ pub(crate) struct Arguments {
     /// A MAC that the key may be used with; HS256 if left out, which every client knows
     #[arg(long, value_enum)]
     pub(crate) algorithm: Vec<Algorithm>,
-    /// Draw a directory URL too, for a device without fields for the key; --sheet is then about the URL
+    /// Draw a directory link too, for a device without fields for the key; --sheet is then about the link
     #[arg(long)]
     pub(crate) link: bool,
     #[command(flatten)]
@@ -81,7 +81,7 @@ pub(crate) struct Recipes {
     /// Show recipes for these clients only
     #[arg(long = "recipe", value_enum, value_name = "CLIENT")]
     pub(super) clients: Vec<Client>,
-    /// Write a page for the person at the machine, to print: what to type, and a QR code of the directory URL
+    /// Write a page for the person at the machine, to print: what to type, and a QR code of where its client begins
     #[arg(long, value_name = "FILE")]
     pub(super) sheet: Option<PathBuf>,
 }
@@ -259,7 +259,7 @@ pub(crate) fn ingredients(
     Ok((ingredients_of(view, directory_url, Some(key.clone()), settings), key))
 }
 
-/// The same for a directory URL, with or without a key.
+/// The same for a directory link, with or without a key.
 pub(super) fn ingredients_of(view: &View, directory_url: String, key: Option<Key>, settings: &Settings) -> Ingredients {
     let example = Example::of(&view.allowed_identifiers);
     let ca_file = settings.acme_ca_file.as_ref().map(|file| file.display().to_string());

@@ -1,4 +1,4 @@
-//! `registrations link` and `unlink`: directory URLs that bind by themselves, for devices that have no fields for an
+//! `registrations link` and `unlink`: directory links that bind by themselves, for devices that have no fields for an
 //! external account key.
 
 use acme::time::Timestamp;
@@ -27,10 +27,10 @@ const DIRECTORY: &str = "/directory";
 pub(crate) struct Arguments {
     /// The registration, reg_...; or the id of its external account key
     id: String,
-    /// How long the URL before it goes on, such as 7d or 12h, 30d at most; without this it is dead at once
+    /// How long the link before it goes on, such as 7d or 12h, 30d at most; without this it is dead at once
     #[arg(long, value_name = "SPAN", value_parser = when::span)]
     overlap: Option<String>,
-    /// The URL binds until this time; accounts that were bound by it stay
+    /// The link binds until this time; accounts that were bound by it stay
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     until: Option<Timestamp>,
     #[command(flatten)]
@@ -50,7 +50,7 @@ pub(super) async fn link(arguments: Arguments, desk: &Desk) -> Result<Answer, Fa
     let previous = drawn.view.directory_link.as_ref().and_then(|link| link.previous_until.as_deref());
     let previous = previous.map(|until| format!("\nThe one before it goes on until {until}.")).unwrap_or_default();
     let text = format!(
-        "{} has a new directory URL.{previous}\n\n{}\n\nOn a computer it goes where the server goes:\n\n{}",
+        "{} has a new directory link.{previous}\n\n{}\n\nOn a computer it goes where the server goes:\n\n{}",
         drawn.view.id,
         told(&url),
         recipes::text(
@@ -73,8 +73,8 @@ pub(super) async fn unlink(id: &str, desk: &Desk) -> Result<Answer, Failure> {
     let removed = cm.remove_directory_link(&before).await?;
     let id = &removed.view.id;
     let text = match before.directory_link {
-        Some(_) => format!("No directory URL binds to {id} any more; accounts that were bound stay"),
-        None => format!("{id} had no directory URL"),
+        Some(_) => format!("No directory link binds to {id} any more; accounts that were bound stay"),
+        None => format!("{id} had no directory link"),
     };
     Ok(Answer::new(text, snake_case(&removed.json)))
 }
@@ -104,9 +104,9 @@ pub(crate) fn sheet_of(view: &View, url: &str, settings: &Settings) -> Sheet {
 /// What to do with it, for people.
 pub(crate) fn told(url: &str) -> String {
     format!(
-        "The directory URL. It is shown now and never again:\n  {url}\n\n\
+        "The directory link. It is shown now and never again:\n  {url}\n\n\
          On a printer, a NAS or a phone system, type it where the device asks for the ACME server, the ACME directory or\n\
-         the CA's URL. Leave key id and HMAC key (EAB) empty. Whoever knows the URL can bind an account to this\n\
+         the CA's URL. Leave key id and HMAC key (EAB) empty. Whoever knows the link can bind an account to this\n\
          registration: hand it on like a password."
     )
 }
@@ -157,7 +157,7 @@ pub(super) async fn add_to(
             if let (Some(members), Some(error)) = (answer.json.as_object_mut(), failure.json().get("error")) {
                 members.insert("directory_link_error".to_owned(), error.clone());
             }
-            answer.aside = format!("{id} is registered, but has no directory URL: {failure}");
+            answer.aside = format!("{id} is registered, but has no directory link: {failure}");
             answer.exit_code = failure.exit_code();
         }
     }

@@ -62,7 +62,7 @@ pub(super) async fn rebind(arguments: Rebinding, desk: &Desk) -> Result<Answer, 
     let title = |before: &View, now: &View| {
         let id = &now.id;
         let link = match before.directory_link {
-            Some(_) => format!("\nIts directory URL is dead too; draw another one with: registrations link {id}"),
+            Some(_) => format!("\nIts directory link is dead too; draw another one with: registrations link {id}"),
             None => String::new(),
         };
         format!(

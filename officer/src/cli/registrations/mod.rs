@@ -63,9 +63,9 @@ pub(crate) enum Command {
     RotateSecret(Box<key::Rotation>),
     /// Withdraw the account key of a client that lost it, and draw a new external account key for the same registration
     Rebind(Box<key::Rebinding>),
-    /// Draw a directory URL that binds by itself, for devices without fields for an external account key
+    /// Draw a directory link that binds by itself, for devices without fields for an external account key
     Link(Box<directory_link::Arguments>),
-    /// End the directory URL of a registration; bound accounts stay
+    /// End the directory link of a registration; bound accounts stay
     Unlink {
         /// The registration, reg_...; or the id of its external account key
         id: String,

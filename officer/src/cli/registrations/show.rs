@@ -132,7 +132,7 @@ pub(crate) fn facts(view: &View) -> Vec<(&'static str, String)> {
             },
         ),
         ("binds", view.eab.as_ref().map(binding).unwrap_or_default()),
-        ("binds by URL", view.directory_link.as_ref().map(link).unwrap_or_default()),
+        ("link", view.directory_link.as_ref().map(link).unwrap_or_default()),
         ("account key", key.unwrap_or_default()),
         ("contacts", view.contacts.join(", ")),
         ("parent", or_nothing(&view.parent)),
@@ -164,7 +164,7 @@ pub(crate) fn binding(eab: &Eab) -> String {
     format!("{number}{from}{until}\nkey id {}{since}{}", eab.kid, previous.unwrap_or_default())
 }
 
-/// The life of a directory URL in a sentence. The URL itself is known to nobody here.
+/// The life of a directory link in a sentence. The link itself is known to nobody here.
 pub(crate) fn link(link: &DirectoryLink) -> String {
     let until = link.not_after.as_deref().map(|time| format!(", until {time}")).unwrap_or_default();
     let previous = link.previous_until.as_deref().map(|time| format!("\nthe one before it until {time}"));
@@ -210,7 +210,7 @@ mod tests {
             "created      t0 by urn:cm:officer:anna",
             "binds        one account, bound so far: 0, until t9",
             "             key id kid-1",
-            "binds by URL since t3, until t8",
+            "link         since t3, until t8",
             "             the one before it until t5",
             "allows       suffix:a.test",
             "             except exact:b.a.test",

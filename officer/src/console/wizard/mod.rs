@@ -186,7 +186,7 @@ fn described(body: &serde_json::Value, draft: &Draft) -> Result<Vec<Fact>, Failu
         ("allows", allowlist::lines(&view.allowed_identifiers), Step::Names),
         ("profiles", profiles, Step::Key),
         ("validity", validity, Step::Key),
-        ("directory URL", link.to_owned(), Step::Key),
+        ("directory link", link.to_owned(), Step::Key),
         ("binds", view.eab.as_ref().map(show::binding).unwrap_or_default(), Step::Key),
     ];
     let lines = |text: &str| text.lines().map(shown).collect::<Vec<_>>().join("\n");

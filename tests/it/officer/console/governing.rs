@@ -1,4 +1,4 @@
-//! What an officer does with a registration on the pages: its key and directory URL, its end, its waivers.
+//! What an officer does with a registration on the pages: its key and directory link, its end, its waivers.
 
 use serde_json::{Value, json};
 
@@ -145,7 +145,7 @@ fn a_directory_url_is_drawn_shown_once_and_ended() {
     let _ = console.submit(&page, &link, &[("version", &version), ("link_until", "tomorrow")]).expect(400);
     let drawn = console.submit(&page, &link, &[("version", &version)]).expect(200);
     assert_eq!(drawn.header("cache-control"), Some("no-store"));
-    let url = fact(&drawn.text(), "Directory URL");
+    let url = fact(&drawn.text(), "Directory link");
     assert!(url.contains("/acme/registered/r/") && url.ends_with("/directory"), "{url}");
     let token = url.rsplit('/').nth(1).unwrap().to_owned();
     for path in [page.clone(), format!("registrations/{id}")] {

@@ -188,9 +188,9 @@ fn a_directory_url_is_drawn_with_the_key_if_it_is_asked_for() {
     let second = press(&mut console, &first, "next", &[("owner", "a label printer")]).expect(200).text();
     let third = press(&mut console, &second, "next", &[("allow", "exact:label.console.test")]).expect(200).text();
     let last = press(&mut console, &third, "next", &[("use", "once"), ("link", "yes")]).expect(200).text();
-    assert!(fact(&last, "directory URL").contains("of its own"), "{last}");
+    assert!(fact(&last, "directory link").contains("of its own"), "{last}");
     let html = press(&mut console, &last, "register", &[]).expect(200).text();
-    let url = fact(&html, "Directory URL");
+    let url = fact(&html, "Directory link");
     assert!(url.contains("/acme/registered/r/") && url.ends_with("/directory"), "{html}");
     let made = world().desk("officer").json(&["registrations", "show", fact(&html, "Key id")]);
     assert!(made["directory_link"].is_object(), "{made}");
