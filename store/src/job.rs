@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use acme::{
+    account_key::Thumbprint,
     caa::CaaEvidence,
     certificate::{CertificateId, FailedCheck},
     challenge::ChallengeKind,
@@ -57,6 +58,9 @@ pub enum Work {
         /// What the order's profile said when it was finalized; `None` in jobs of versions that did not keep it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         terms: Option<ProfileTerms>,
+        /// The account key that had signed finalize; `None` in jobs of versions that did not keep it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signed_by: Option<Thumbprint>,
         /// How far it has come.
         submission: Submission,
         /// What CAA records have said since the order was finalized.
@@ -205,8 +209,18 @@ impl Job {
         let id = Self::issuance_id(&order);
         let submission = Submission::NotSent;
         let caa = CaaLooks::default();
-        let work = Work::Issue { order, realm, idempotency_key, csr, request, terms, submission, caa };
+        let signed_by = None;
+        let work = Work::Issue { order, realm, idempotency_key, csr, request, terms, signed_by, submission, caa };
         Self { id, due_at, attempt: 0, work }
+    }
+
+    /// The issuance that a request signed by this account key has asked for; other jobs stay as they are.
+    #[must_use]
+    pub const fn signed_by(mut self, key: Thumbprint) -> Self {
+        if let Work::Issue { signed_by, .. } = &mut self.work {
+            *signed_by = Some(key);
+        }
+        self
     }
 
     /// The report that the answer to one request was taken.
@@ -321,6 +335,20 @@ mod tests {
         assert_eq!((caa.unanswered, caa.permitted.len()), (0, 3));
         caa.keep_some(Vec::new());
         assert_eq!((caa.unanswered, caa.permitted.len()), (1, 3));
+    }
+
+    #[test]
+    fn an_issuance_of_an_earlier_release_does_not_say_who_signed_it() {
+        let (order, realm) = (OrderId::parse("o").unwrap(), RealmName::parse("r").unwrap());
+        let key = IdempotencyKey::parse("k").unwrap();
+        let job = Job::issue(order, realm, key, vec![1], vec![2], None, Timestamp::from_unix_secs(1_800_000_000));
+        let earlier = serde_json::to_value(&job).unwrap();
+        assert!(!earlier.to_string().contains("signed_by"));
+        assert_eq!(serde_json::from_value::<Job>(earlier).unwrap(), job);
+        let signed = job.clone().signed_by("ahIyRbwOXzMFPMuEDVyIX3geBBhi9oEWKOEyg1TMZ4s".parse().unwrap());
+        assert_ne!(signed, job);
+        let kept = serde_json::to_vec(&signed).unwrap();
+        assert_eq!(serde_json::from_slice::<Job>(&kept).unwrap(), signed);
     }
 
     #[test]

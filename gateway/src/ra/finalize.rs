@@ -4,6 +4,7 @@
 //! sent under, before anything is sent. Everything after that can die and be done again.
 
 use acme::{
+    account_key::Thumbprint,
     authorization::Authorization,
     base64url,
     csr::Csr,
@@ -93,7 +94,7 @@ async fn judge(
         Finalize::Accepted(next) => *next,
     };
     let csr = Csr::parse(&request.csr_der).map_err(|error| Error::refused(ProblemKind::BadCsr, error.to_string()))?;
-    let terms = check(app, endpoint, registration, &stored.value, &csr, now)?;
+    let (terms, signed_by) = check(app, endpoint, registration, &stored.value, &csr, now)?;
     let shown = Shown { address: request.client.ip, client_certificate: request.client_certificate };
     let account = (&endpoint.realm, registration);
     waiver::check(app, account, (&stored.value, &facts), Some(&shown), told, now)?;
@@ -107,7 +108,8 @@ async fn judge(
         octets(app, &next, &facts, request)?,
         Some(terms),
         now,
-    );
+    )
+    .signed_by(signed_by);
     let mut commit = Commit::new();
     for authorization in &authorizations {
         commit.unchanged_authorization(authorization);
@@ -121,7 +123,7 @@ async fn judge(
 }
 
 /// Everything that may have changed since the order was made is judged again. Says what the certificate
-/// will be held to, whatever the CM offers by then.
+/// will be held to, whatever the CM offers by then, and which account key asks for it.
 fn check(
     app: &App,
     endpoint: &Endpoint,
@@ -129,7 +131,7 @@ fn check(
     order: &Order,
     csr: &Csr,
     now: Timestamp,
-) -> Result<ProfileTerms, Error> {
+) -> Result<(ProfileTerms, Thumbprint), Error> {
     // Whoever is suspended is told so whatever else there is to say.
     policies::registration::may_order(registration.status)?;
     let offer = app.catalogue.offer(&endpoint.realm)?;
@@ -140,7 +142,7 @@ fn check(
         return Err(Error::internal(anyhow::anyhow!("registration {} has no key", registration.id)));
     };
     policies::csr::check_csr(csr, &order.identifiers, profile, &account_key.key)?;
-    Ok(terms)
+    Ok((terms, account_key.thumbprint))
 }
 
 /// The exact octets that the CM will get.

@@ -44,7 +44,7 @@ pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::R
     if is_stopped(app, &issuance.realm, &issuance.order.value.profile).await? {
         return Ok(Clearance::NotNow(PutOff::ProfileStopped {}, STOPPED_PAUSE));
     }
-    if let Some(problem) = refused_meanwhile(app, &issuance.realm, &issuance.order.value).await {
+    if let Some(problem) = refused_meanwhile(app, issuance).await {
         return Ok(Clearance::Refused(problem));
     }
     let mut grounds = Grounds::of(app, &issuance.order.value).await?;
@@ -63,7 +63,10 @@ pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::R
             issuance.tale.add(Entry::CaaLooked { permitted: CaaLook::all(&looks), problem: None });
             issuance.caa.keep(looks);
             issuance.caa.unanswered = 0;
-            // The look took its time, and a proof may have been given up in it, or a waiver withdrawn.
+            // The look took its time: an officer may have acted in it, a proof may have been given up, or a waiver withdrawn.
+            if let Some(problem) = refused_meanwhile(app, issuance).await {
+                return Ok(Clearance::Refused(problem));
+            }
             grounds = Grounds::of(app, &issuance.order.value).await?;
             if let Some(problem) = grounds.gone(app, issuance).await {
                 return Ok(Clearance::Refused(problem));

@@ -18,6 +18,7 @@ mod tale;
 mod waiting;
 
 use acme::{
+    account_key::Thumbprint,
     ids::{IdempotencyKey, RealmName},
     order::{Order, Progress},
     time::Timestamp,
@@ -31,7 +32,7 @@ use self::{
     answer::{Asked, look_up, send},
     clearance::{Clearance, may_be_sent},
     ending::{fail, not_taken, over, refuse_evidence, withdraw},
-    standing::{given_up, signed_by_an_old_key},
+    standing::{given_up, key_changed_unseen},
     tale::Tale,
     waiting::{come_back, put_off, wait},
 };
@@ -47,6 +48,8 @@ struct Issuance {
     csr: Vec<u8>,
     octets: Vec<u8>,
     terms: Option<ProfileTerms>,
+    /// The account key that the octets rest on, if it was kept.
+    signed_by: Option<Thumbprint>,
     submission: Submission,
     caa: CaaLooks,
     /// What is told of this attempt.
@@ -55,8 +58,8 @@ struct Issuance {
 
 /// Takes the order one step further.
 pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
-    let Work::Issue { order, realm, idempotency_key, csr, request, terms, submission, caa } = job.value.work.clone()
-    else {
+    let work = job.value.work.clone();
+    let Work::Issue { order, realm, idempotency_key, csr, request, terms, signed_by, submission, caa } = work else {
         anyhow::bail!("not an issuance job");
     };
     let order = app.store.order(&order).await?;
@@ -71,6 +74,7 @@ pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
         csr,
         octets: request,
         terms,
+        signed_by,
         submission,
         caa,
         tale: Tale::default(),
@@ -111,7 +115,7 @@ pub(crate) async fn issue(app: &App, job: Stored<Job>) -> anyhow::Result<()> {
         (Err(CmError::Refused(problem)), Asked::Submitted) => fail(app, &issuance, problem).await,
         (Err(CmError::EvidenceRefused(problem)), Asked::Submitted) => refuse_evidence(app, &issuance, problem).await,
         (Err(error @ CmError::Internal { outcome: Outcome::NotSent, .. }), Asked::Submitted) => {
-            if let Some(problem) = signed_by_an_old_key(app, &issuance).await {
+            if let Some(problem) = key_changed_unseen(app, &issuance).await {
                 return fail(app, &issuance, problem).await;
             }
             tracing::error!(order = %issuance.order.value.id, %error, "ALARM: the CM does not take this gateway's request");
@@ -141,6 +145,7 @@ impl Issuance {
             csr: self.csr.clone(),
             request: self.octets.clone(),
             terms: self.terms.clone(),
+            signed_by: self.signed_by,
             submission,
             caa: self.caa.clone(),
         };

@@ -2,10 +2,9 @@
 
 use acme::{
     authorization::Authorization,
-    ids::RealmName,
-    order::{Order, Progress},
+    order::Order,
     problem::{Problem, ProblemKind},
-    registration::RegistrationStatus,
+    registration::{Registration, RegistrationStatus},
     time::Timestamp,
 };
 use policies::authority::{may_have, may_prove};
@@ -20,11 +19,17 @@ use crate::{
 };
 
 /// The registration may have been suspended, its list narrowed, its profile withdrawn or its certificates shortened
-/// since finalize. While the CM is away its last word holds: it judges again when the request arrives.
-pub(super) async fn refused_meanwhile(app: &App, realm: &RealmName, order: &Order) -> Option<Problem> {
+/// since finalize, or its key be another. While the CM is away its last word holds: it judges again when the request arrives.
+pub(super) async fn refused_meanwhile(app: &App, issuance: &Issuance) -> Option<Problem> {
+    let (realm, order) = (&issuance.realm, &issuance.order.value);
     let Some(registration) = app.registrations.registration(realm, &order.account).await.ok()? else {
         return Some(Problem::new(ProblemKind::AccountDoesNotExist, "this account does not exist any more"));
     };
+    if registration.status == RegistrationStatus::Active
+        && let Some(problem) = signed_by_an_old_key(issuance, &registration)
+    {
+        return Some(problem);
+    }
     // After a start nobody knows what is on offer until the CM was reached.
     let Ok(offer) = app.catalogue.offer(realm) else {
         return order.identifiers.iter().find_map(|name| may_prove(name, &registration, None).err());
@@ -33,18 +38,24 @@ pub(super) async fn refused_meanwhile(app: &App, realm: &RealmName, order: &Orde
     may_have(order, &registration, &offer.profiles, most, now).err()
 }
 
-/// The CM takes a request only on the word of the key that the account has when it arrives. One that
-/// was finalized before a key change and arrives after it is nobody's fault.
-pub(super) async fn signed_by_an_old_key(app: &App, issuance: &Issuance) -> Option<Problem> {
-    let Progress::Finalizing { since, .. } = issuance.order.value.progress else { return None };
-    let account = &issuance.order.value.account;
-    // It may have been changed by way of another node.
-    app.registrations.invalidate(account);
-    let registration = app.registrations.registration(&issuance.realm, account).await.ok()??;
-    let bound_since = registration.key.as_ref()?.since?;
+/// The CM takes a request only on the word of the key that the account has when it arrives (CM contract section 4.4).
+/// One that was finalized before a key change and arrives after it is nobody's fault; one that was finalized by a key
+/// which an officer has withdrawn since may be a thief's, and not every CM looks at proofs.
+fn signed_by_an_old_key(issuance: &Issuance, registration: &Registration) -> Option<Problem> {
+    let signed_by = issuance.signed_by?;
     let detail = "the key of the account was changed before the certificate authority had the request, which the \
                   old key had signed; create a new order";
-    (bound_since >= since).then(|| Problem::new(ProblemKind::Unauthorized, detail))
+    let is_bound = registration.key.as_ref().is_some_and(|key| key.thumbprint == signed_by);
+    (!is_bound).then(|| Problem::new(ProblemKind::Unauthorized, detail))
+}
+
+/// The same where the CM takes no request, and we may not have heard of a change of the key: it may have been made by
+/// way of another node.
+pub(super) async fn key_changed_unseen(app: &App, issuance: &Issuance) -> Option<Problem> {
+    let account = &issuance.order.value.account;
+    app.registrations.invalidate(account);
+    let registration = app.registrations.registration(&issuance.realm, account).await.ok()??;
+    signed_by_an_old_key(issuance, &registration)
 }
 
 /// What an order rests on, as it is now.

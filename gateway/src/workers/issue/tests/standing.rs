@@ -1,6 +1,6 @@
 //! What was given up, forbidden or withdrawn since finalize.
 
-use acme::registration::{AllowedIdentifiers, RegistrationStatus};
+use acme::registration::{AccountKeyRecord, AllowedIdentifiers, RegistrationStatus};
 
 use super::{super::ending::drop_proofs, *};
 
@@ -177,4 +177,44 @@ async fn what_was_given_up_while_the_cm_decides_is_withdrawn_there() {
     case.run().await;
     assert_eq!((case.status().await, case.count(Operation::Cancel)), (OrderStatus::Invalid, 1));
     assert_eq!(case.gateway.cm.certificates().len(), 0);
+}
+
+/// Binds another key than the one that has signed finalize, at this time by the CM's clock.
+fn bind_another_key(case: &Case, since: Option<Timestamp>) {
+    let key = crate::testing::new_key();
+    case.gateway.cm.change(&case.registration.id, |found| {
+        found.had_key = true;
+        found.key = Some(AccountKeyRecord { thumbprint: key.thumbprint(), key, since });
+    });
+    case.gateway.app.registrations.invalidate(&case.registration.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_withdrawn_key_has_signed_is_not_sent_whatever_the_clock_of_the_cm_says() {
+    for since in [None, Some(clock::now().minus(Duration::from_secs(3600))), Some(clock::now())] {
+        let unsent = Case::new().await;
+        let lost = Case::new().await;
+        lost.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::BeforeTheEffect));
+        lost.attempt().await.unwrap();
+        for (case, sent) in [(unsent, 0), (lost, 1)] {
+            bind_another_key(&case, since);
+            case.run().await;
+            assert_eq!((case.problem().await.kind, case.count(Operation::Submit)), (ProblemKind::Unauthorized, sent));
+            assert_eq!(case.gateway.cm.certificates(), []);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_cm_has_when_the_key_is_changed_goes_on() {
+    let waiting = Case::new().await;
+    waiting.gateway.cm.rule(Ruling::IssuedAfter(2));
+    let lost = Case::new().await;
+    lost.gateway.cm.next(Operation::Submit, Fault::AnswerLost(Moment::AfterTheEffect));
+    for case in [waiting, lost] {
+        case.attempt().await.unwrap();
+        bind_another_key(&case, Some(clock::now()));
+        case.run().await;
+        case.assert_issued_once().await;
+    }
 }
