@@ -6,6 +6,7 @@
 //! will be stored. Nothing is decided here: what a list means is in the policies, and the CM checks
 //! it again.
 
+pub(crate) mod example;
 pub(crate) mod lint;
 
 use std::{fmt, net::IpAddr, str::FromStr};
@@ -77,11 +78,6 @@ impl Entry {
     /// Whether both cover the same names.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Self { allow_public_suffix: false, ..self.clone() } == Self { allow_public_suffix: false, ..other.clone() }
-    }
-
-    /// A name that it covers, for an example.
-    pub(crate) fn example(&self) -> String {
-        self.value.split('/').next().unwrap_or_default().to_owned()
     }
 
     /// What it covers, for somebody who does not know our words.

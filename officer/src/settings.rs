@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    num::NonZeroU16,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -9,7 +10,7 @@ use std::{
 use acme::ids::RealmName;
 use serde::Deserialize;
 
-use crate::error::Failure;
+use crate::{error::Failure, recipes};
 
 /// The environment variable that stands in for `--config`.
 pub(crate) const ENVIRONMENT: &str = "ACME_OFFICER_CONFIG";
@@ -31,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) directory_url: Option<String>,
     /// What clients must be told to trust.
     pub(crate) acme_ca_file: Option<PathBuf>,
+    /// The port that the gateway asks clients at for http-01.
+    pub(crate) http_01_port: u16,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,6 +89,7 @@ impl Default for OpenBaoIn {
 struct AcmeIn {
     directory_url: Option<String>,
     ca_file: Option<PathBuf>,
+    http_01_port: Option<NonZeroU16>,
 }
 
 impl Settings {
@@ -151,6 +155,7 @@ impl Settings {
             realm: realm.parse().map_err(|reason| format!("cm.realm {reason}"))?,
             directory_url,
             acme_ca_file: settings.acme.ca_file.map(|file| folder.join(file)),
+            http_01_port: settings.acme.http_01_port.map_or(recipes::HTTP, NonZeroU16::get),
         })
     }
 }
@@ -246,6 +251,7 @@ mod tests {
             ("directory_url = \"https", "directory_url = \"http", "acme.directory_url must begin"),
             ("realm = \"tls\"", "realm = 7", "line 17: "),
             ("[cm]", "[cmm]", "unknown field `cmm`"),
+            ("http_01_port = 80", "http_01_port = 0", "nonzero"),
             ("kind = \"rest\"", "kind = \"vault\"", "unknown variant `vault`"),
             ("# [cm.openbao]", "[cm.openbao]", "cm.openbao counts for OpenBao only"),
         ];
@@ -271,6 +277,12 @@ mod tests {
             let reason = parse(&own.replace("[cm.openbao]", &format!("[cm.openbao]\n{wrong}"))).unwrap_err();
             assert!(reason.contains("cm.openbao."), "{wrong}: {reason}");
         }
+    }
+
+    #[test]
+    fn http_01_is_at_port_80_unless_another_one_is_said() {
+        assert_eq!(parse(&EXAMPLE.replace("http_01_port = 80", "")).unwrap().http_01_port, 80);
+        assert_eq!(parse(&EXAMPLE.replace("http_01_port = 80", "http_01_port = 5002")).unwrap().http_01_port, 5002);
     }
 
     #[test]
