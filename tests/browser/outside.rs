@@ -1,6 +1,6 @@
 //! What a journey needs and no browser does: consoles, the command line, the printer.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tests::{
@@ -19,6 +19,10 @@ use super::printer::Printer;
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// Until the gateway has noticed something that is not the subject.
 const SOON: Duration = Duration::from_secs(30);
+
+/// How long the certificates last whose next renewal is missed while the journey goes on.
+const FIRST_LIFE: Duration = Duration::from_secs(40);
+const LAST_LIFE: Duration = Duration::from_secs(300);
 
 /// The outside of a journey.
 pub(crate) struct Outside<'w> {
@@ -75,6 +79,7 @@ impl<'w> Outside<'w> {
             }
             "a request waits" => Ok(self.request_waits(text("name"))),
             "a client gets a certificate" => Ok(self.certificate(text("name"))),
+            "a client gets a certificate for a short time" => Ok(self.short_lived(text("name"))),
             "a client is refused" => Ok(self.refusal(text("name"))),
             other => Err(format!("nobody knows how to do this: {other}")),
         }
@@ -103,6 +108,26 @@ impl<'w> Outside<'w> {
         let order_url = client.issue(&[name]).order_url;
         let found = self.world.desk("officer").json(&["certificates", "list", "--registration", &id]);
         json!({"registration": id, "certificate": found.pointer("/items/0/id"), "order": order_url})
+    }
+
+    /// A certificate that was renewed early once, so that its next renewal is missed about a minute from now, and long before
+    /// its end. The answer names its registration.
+    fn short_lived(&self, name: &str) -> Value {
+        let (client, id) = self.world.registered_account_with(&json!({"owner": "Reception, Rita"}));
+        let issue = |life: Duration| {
+            let payload = json!({
+                "identifiers": [{"type": "dns", "value": name}], "notAfter": tests::time::ahead(life.as_secs()),
+            });
+            let response = client.post(&client.url("new-order"), &payload).expect(201);
+            let order = client.prove(&Order { url: response.location(), object: response.json() });
+            let _ = client.finalize(&order, &Csr::for_names(&[name]).text(&Key::p256())).expect(200);
+            let _ = client.wait(&order, "valid");
+        };
+        issue(FIRST_LIFE);
+        let first = Instant::now();
+        wait_for("the time of its renewal", SOON, || (first.elapsed() > FIRST_LIFE / 7).then_some(()));
+        issue(LAST_LIFE);
+        json!({"registration": id})
     }
 
     /// An order that is refused; the answer has the link that the client was told.

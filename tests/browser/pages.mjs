@@ -2,6 +2,11 @@
 
 import { expect, journey } from './journey.mjs';
 
+/** What nobody renews. */
+const SHORT = 'door.reception.browser.test';
+/** Until it is missed. */
+const PATIENCE_MS = 120_000;
+
 await journey(async ({ outside, row, opens }) => {
     const anna = await opens('officer');
     const bert = await opens('approver');
@@ -14,6 +19,7 @@ await journey(async ({ outside, row, opens }) => {
 
     const wait = await outside('a request waits', { name: 'till.shop.browser.test' });
     const other = await outside('a request waits', { name: 'other.shop.browser.test' });
+    await outside('a client gets a certificate for a short time', { name: SHORT });
     const issued = await outside('a client gets a certificate', { name: 'scanner.warehouse.browser.test' });
 
     await row('the overview shows what waits', async () => {
@@ -101,10 +107,20 @@ await journey(async ({ outside, row, opens }) => {
         await cleo.sees('another role');
     });
 
+    await row('a renewal that stays away is on the overview, and so is the end of the certificate', async () => {
+        const until = Date.now() + PATIENCE_MS;
+        const missed = anna.page.getByRole('region', { name: 'Renewals that should have come and did not' });
+        do await anna.goes('');
+        while ((await missed.getByText(SHORT).count()) === 0 && Date.now() < until);
+        expect((await missed.getByText(SHORT).count()) === 1, 'the radar does not tell of it');
+        const ending = anna.page.getByRole('region', { name: 'Ending within 14 days' });
+        expect((await ending.getByText(SHORT).count()) > 0, 'nothing ends');
+    });
+
     const reports = {
         Issued: 'scanner.warehouse.browser.test',
-        Expiring: 'Certificates in force that end soon',
-        'Missed renewals': 'Renewals that should have come',
+        Expiring: SHORT,
+        'Missed renewals': SHORT,
         Refused: 'Totals',
         Inactive: 'Registrations without activity',
     };
