@@ -1,6 +1,7 @@
 //! The event feed of the scripted Certificate Manager.
 
 use std::{
+    collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -23,6 +24,7 @@ struct State {
     /// Cursors before this place have expired.
     begins: usize,
     is_away: bool,
+    is_missing: bool,
     asked: usize,
 }
 
@@ -37,6 +39,17 @@ impl Feed {
     pub(crate) fn is_away(&self, is_away: bool) {
         self.state().is_away = is_away;
         self.changed.notify_waiters();
+    }
+
+    /// From now on it is a CM without a feed.
+    pub(crate) fn is_missing(&self) {
+        self.state().is_missing = true;
+    }
+
+    /// The capabilities that come with it.
+    pub(super) fn capabilities(&self) -> BTreeSet<String> {
+        let is_missing = self.state().is_missing;
+        ["events"].into_iter().filter(|_| !is_missing).map(String::from).collect()
     }
 
     /// Something happens, and what happened before now is told to nobody.

@@ -37,7 +37,7 @@ const CLOCK_WRONG: Duration = Duration::from_secs(300);
 
 /// What a CM may lack, and what is lost without it (CM contract section 3).
 const OPTIONAL: [(&str, &str); 6] = [
-    ("events", "what an officer changes takes effect only after cm.registration_cache_secs"),
+    ("events", "each registration in use is asked for every second, and what waits for a person every half a minute"),
     ("renewal-info", "the directory has no renewalInfo, and clients renew when they like"),
     ("delivery", "the CM does not hear which certificates failed the gateway's checks"),
     ("waivers", "clients that can prove nothing get no certificate"),

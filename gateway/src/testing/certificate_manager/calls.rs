@@ -39,7 +39,7 @@ impl CertificateManager for ScriptedCm {
                 roles: BTreeSet::from([String::from("gateway")]),
                 realms: realms.iter().cloned().collect(),
                 time: Timestamp::from_unix_secs(clock::now().unix_secs() + state.ahead_secs),
-                capabilities: BTreeSet::from([String::from("events")]),
+                capabilities: self.feed.capabilities(),
                 product: String::from("a scripted CM"),
             })
         })

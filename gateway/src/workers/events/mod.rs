@@ -24,10 +24,11 @@ const WAIT: Duration = Duration::from_secs(25);
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Longest pause after a failure (CM contract section 6, in the background); the dice halve it.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// From when on a feed that is gone makes us ask more often ourselves (CM contract section 8).
+/// How long a registration is believed while nobody tells what changes: an officer's word takes effect within two
+/// seconds. That is one question a registration in use and second at most, to a CM that answers.
+const BELIEVED_WITHOUT_FEED: Duration = Duration::from_secs(1);
+/// From when on a feed that is gone makes us look more often at what waits (CM contract section 8).
 const GONE: Duration = Duration::from_secs(120);
-/// How long a registration is believed then.
-const BELIEVED_WHEN_GONE: Duration = Duration::from_secs(10);
 /// How often a request that waits is looked at then.
 pub(super) const POLLED_WHEN_GONE: Duration = Duration::from_secs(30);
 /// Between two looks at what the CM can do, and at the realms of the settings.
@@ -68,6 +69,7 @@ fn realms(current: &Current) -> BTreeSet<RealmName> {
 async fn wait_for_capability(current: &Current) {
     let (mut failed, mut told) = (0_u32, false);
     loop {
+        believe_briefly(current);
         let realms: Vec<_> = realms(current).into_iter().collect();
         match current.app().cm.check_identity(&realms).await {
             Ok(identity) if identity.capabilities.contains(CAPABILITY) => return,
@@ -76,12 +78,14 @@ async fn wait_for_capability(current: &Current) {
                     current.app().cm_condition.feed_is_gone(&realm, true);
                 }
                 if !told {
-                    tracing::warn!(
-                        "the CM has no event feed: what officers change is seen when registrations are read again"
-                    );
+                    tracing::warn!("the CM has no event feed: each registration in use is asked for every second");
                     told = true;
                 }
-                tokio::time::sleep(CAPABILITY_EVERY).await;
+                let looked = Instant::now();
+                while looked.elapsed() < CAPABILITY_EVERY {
+                    tokio::time::sleep(REALMS_EVERY).await;
+                    believe_briefly(current);
+                }
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot ask the CM for its event feed");
@@ -92,10 +96,18 @@ async fn wait_for_capability(current: &Current) {
     }
 }
 
+/// Nobody follows any feed.
+fn believe_briefly(current: &Current) {
+    for realm in realms(current) {
+        current.app().registrations.limit_age(&realm, Some(BELIEVED_WITHOUT_FEED));
+    }
+}
+
 /// Follows the feed of one realm, for ever.
 async fn follow(current: Current, realm: RealmName) {
     let mut cursor: Option<EventCursor> = None;
     let (mut failed, mut heard) = (0_u32, Instant::now());
+    current.app().registrations.limit_age(&realm, Some(BELIEVED_WITHOUT_FEED));
     loop {
         let (app, asked) = (current.app(), Instant::now());
         // The first question only finds the place: what is remembered is not to be believed until then.
@@ -129,12 +141,10 @@ async fn follow(current: Current, realm: RealmName) {
             Err(error) => tracing::debug!(%realm, %error, "the CM's event feed is still away"),
         }
         failed = failed.saturating_add(1);
-        if heard.elapsed() > GONE {
-            app.registrations.limit_age(&realm, Some(BELIEVED_WHEN_GONE));
-            if app.cm_condition.feed_is_gone(&realm, true) {
-                tracing::warn!(%realm, "the CM's event feed is gone; what waits is looked at every half a minute");
-                look_again(&app, &realm, POLLED_WHEN_GONE).await;
-            }
+        app.registrations.limit_age(&realm, Some(BELIEVED_WITHOUT_FEED));
+        if heard.elapsed() > GONE && app.cm_condition.feed_is_gone(&realm, true) {
+            tracing::warn!(%realm, "the CM's event feed is gone; what waits is looked at every half a minute");
+            look_again(&app, &realm, POLLED_WHEN_GONE).await;
         }
         tokio::time::sleep(pause(failed, rand::random())).await;
     }

@@ -125,29 +125,63 @@ async fn after_a_gap_nothing_remembered_is_believed_and_every_order_that_waits_l
 #[tokio::test(start_paused = true)]
 async fn a_feed_that_was_away_goes_on_where_it_was() {
     let (gateway, _feed) = following().await;
-    let registration = gateway.registration();
-    assert_eq!(status_seen(&gateway, &registration).await, RegistrationStatus::Active);
+    let order = waiting(&gateway).await;
     gateway.cm.feed.is_away(true);
-    gateway.cm.change(&registration.id, |found| found.status = RegistrationStatus::Suspended);
-    gateway.cm.feed.tell(Event::Registration { id: registration.id.clone(), version: Some(2) });
+    gateway.cm.feed.tell(Event::CertificateRequest(order.clone()));
     tokio::time::sleep(Duration::from_secs(8)).await;
-    assert_eq!(status_seen(&gateway, &registration).await, RegistrationStatus::Active, "nobody could tell");
+    assert!(!is_due(&gateway, &Job::issuance_id(&order)).await, "nobody could tell");
     gateway.cm.feed.is_away(false);
-    until(async || status_seen(&gateway, &registration).await == RegistrationStatus::Suspended).await;
+    until(async || is_due(&gateway, &Job::issuance_id(&order)).await).await;
+}
+
+/// A registration that was read is suspended, and two seconds later it is.
+async fn suspend_and_see(gateway: &Gateway) {
+    let registration = gateway.registration();
+    assert_eq!(status_seen(gateway, &registration).await, RegistrationStatus::Active);
+    gateway.cm.change(&registration.id, |found| found.status = RegistrationStatus::Suspended);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(status_seen(gateway, &registration).await, RegistrationStatus::Suspended);
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_feed_is_gone_for_long_registrations_are_believed_for_ten_seconds() {
+async fn a_suspension_counts_within_two_seconds_while_the_feed_is_away_however_long() {
+    let (gateway, _feed) = following().await;
+    gateway.cm.feed.is_away(true);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    suspend_and_see(&gateway).await;
+    tokio::time::sleep(GONE + PAUSE_MAX + PAUSE_MAX).await;
+    suspend_and_see(&gateway).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspension_counts_within_two_seconds_where_there_is_no_feed() {
+    let gateway = Gateway::new().await;
+    gateway.cm.feed.is_missing();
+    let _following = Feed(tokio::spawn(follow_events(Current::from(gateway.app.clone()))));
+    until(async || gateway.app.cm_condition.is_without_feed(&realm())).await;
+    suspend_and_see(&gateway).await;
+    assert_eq!(gateway.cm.feed.asked(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_is_asked_for_once_a_second_at_most_while_the_feed_is_away() {
     let (gateway, _feed) = following().await;
     let registration = gateway.registration();
-    gateway.cm.feed.is_away(true);
-    tokio::time::sleep(GONE + PAUSE_MAX + PAUSE_MAX).await;
     let asked = || gateway.cm.calls(Operation::Registration).len();
+    gateway.cm.feed.is_away(true);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    for _ in 0..50 {
+        let _ = status_seen(&gateway, &registration).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(asked(), 3, "in two and a half seconds");
+    gateway.cm.feed.is_away(false);
+    tokio::time::sleep(PAUSE_MAX).await;
     let _ = status_seen(&gateway, &registration).await;
     let before = asked();
-    tokio::time::sleep(BELIEVED_WHEN_GONE + Duration::from_secs(1)).await;
+    tokio::time::sleep(WAIT).await;
     let _ = status_seen(&gateway, &registration).await;
-    assert_eq!(asked(), before + 1);
+    assert_eq!(asked(), before, "it is told what changes again");
 }
 
 #[tokio::test(start_paused = true)]
