@@ -105,8 +105,8 @@ pub(super) async fn sheet(console: &Console, id: &str, form: &Fields) -> Result<
             view.eab_secret = form.text("hmac_key").map(|key| EabSecret { hmac_key: key.to_owned() });
             let directory_url = where_clients_begin(&console.settings, &console.cm).await;
             let directory_url = directory_url.unwrap_or_else(|| "DIRECTORY-URL".to_owned());
-            let ca_file = console.settings.acme_ca_file.as_ref().map(|file| file.display().to_string());
-            let sheet = Sheet::of_key(&view, &directory_url, ca_file);
+            let ca = console.settings.acme_ca_file.as_deref().map(sheet::described);
+            let sheet = Sheet::of_key(&view, &directory_url, ca);
             sheet.ok_or_else(|| Failure::Usage("the form brought no key".to_owned()))?
         }
     };

@@ -3,6 +3,7 @@
 //! A page of its own: no scripts, nothing from elsewhere, black on white. It has a secret on it, so whoever shows or
 //! keeps it does so once, and with [`policy`] if it is served.
 
+mod authority;
 mod file;
 mod qr;
 mod typed;
@@ -18,6 +19,7 @@ use crate::{
     cm::registration::View,
     output::shown,
 };
+pub(crate) use authority::described;
 pub(crate) use file::Reserved;
 use qr::QrCode;
 use typed::Typed;
@@ -51,8 +53,8 @@ pub(crate) struct Sheet {
     pub(crate) not_after: Option<String>,
     /// The names that may be asked for; `None` if the CM's list is not understood.
     pub(crate) allowed: Option<List>,
-    /// A CA in PEM that the machine must be told to trust, if any.
-    pub(crate) ca_file: Option<String>,
+    /// The CA that the machine must be told to trust, if any, as [`described`].
+    pub(crate) ca: Option<String>,
     /// When it was drawn, by the CM's clock, RFC 3339.
     pub(crate) made_at: Option<String>,
 }
@@ -85,21 +87,16 @@ impl std::fmt::Debug for Secret {
 
 impl Sheet {
     /// The sheet of a registration whose key is in the answer; `None` if there is none.
-    pub(crate) fn of_key(view: &View, directory_url: &str, ca_file: Option<String>) -> Option<Self> {
+    pub(crate) fn of_key(view: &View, directory_url: &str, ca: Option<String>) -> Option<Self> {
         let (eab, secret) = (view.eab.as_ref()?, view.eab_secret.as_ref()?);
         let key = Secret::Key { id: eab.kid.clone(), hmac_key: secret.hmac_key.clone() };
         let window = (eab.not_before.clone(), eab.not_after.clone());
-        Some(Self::new(view, directory_url, key, window, ca_file))
+        Some(Self::new(view, directory_url, key, window, ca))
     }
 
     /// The sheet of a registration with a directory link of its own, which binds until `not_after`.
-    pub(crate) fn of_link(
-        view: &View,
-        directory_url: &str,
-        not_after: Option<String>,
-        ca_file: Option<String>,
-    ) -> Self {
-        Self::new(view, directory_url, Secret::Link, (None, not_after), ca_file)
+    pub(crate) fn of_link(view: &View, directory_url: &str, not_after: Option<String>, ca: Option<String>) -> Self {
+        Self::new(view, directory_url, Secret::Link, (None, not_after), ca)
     }
 
     fn new(
@@ -107,7 +104,7 @@ impl Sheet {
         directory_url: &str,
         secret: Secret,
         (not_before, not_after): (Option<String>, Option<String>),
-        ca_file: Option<String>,
+        ca: Option<String>,
     ) -> Self {
         let machines = view.eab.as_ref().map_or(Some(1), |eab| match eab.usage.as_str() {
             "multi" => eab.max_bindings.map(|most| most.saturating_sub(eab.bindings)),
@@ -123,7 +120,7 @@ impl Sheet {
             not_before,
             not_after,
             allowed: List::of(&view.allowed_identifiers),
-            ca_file,
+            ca,
             made_at: view.updated_at.clone(),
         }
     }
@@ -155,7 +152,7 @@ impl Sheet {
             allows,
             excludes,
             more,
-            ca_file: text(&self.ca_file),
+            ca: text(&self.ca),
             made_at: self.made_at.as_deref().map(time).unwrap_or_default(),
         };
         // Nothing of it can fail: there are texts and numbers.
@@ -233,7 +230,7 @@ struct Page {
     allows: Vec<String>,
     excludes: Vec<String>,
     more: usize,
-    ca_file: String,
+    ca: String,
     made_at: String,
 }
 

@@ -1,4 +1,6 @@
-//! Recipes that are shown with a new key: what stands in them can be asked for, with that key.
+//! Recipes that are shown with a new key: what stands in them can be asked for, with that key. And the sheet's word of the CA.
+
+use std::{fs, process::Command};
 
 use super::text;
 use crate::world;
@@ -42,4 +44,22 @@ fn a_recipe_says_the_mac_that_its_key_is_for() {
     let both = [&list[..], &["--algorithm", "HS256"]].concat();
     let (lego, _) = recipe("lego", &both);
     assert!(lego.contains("--hmac="), "every client has the usual one: {lego}");
+}
+
+#[test]
+fn the_sheet_says_how_to_recognize_the_ca() {
+    let site = world().site();
+    let ca = site.pki("infra-ca.pem");
+    let sheet = site.dir.join("sheet-with-a-ca.html");
+    let desk = world().desk("officer").trusting(&ca);
+    let words = ["registrations", "create", "--owner", "o", "--allow", "suffix:ca.recipe.test", "--sheet"];
+    let _ = desk.text(&[&words[..], &[sheet.to_str().unwrap()]].concat());
+    let page = fs::read_to_string(&sheet).unwrap();
+    let openssl = Command::new("openssl").args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(&ca).output();
+    let said = String::from_utf8(openssl.unwrap().stdout).unwrap();
+    let octets: Vec<&str> = said.trim().split_once('=').unwrap().1.split(':').collect();
+    let groups = octets.chunks(2).map(<[&str]>::concat).collect::<Vec<_>>().join(" ");
+    assert!(page.contains(&groups), "{groups}");
+    assert!(page.contains("the CA certificate that the officer gives you, O=ACME sandbox"), "{page}");
+    assert!(!page.contains("infra-ca.pem"), "nobody at the machine has the officer's files");
 }

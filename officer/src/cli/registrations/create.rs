@@ -19,7 +19,7 @@ use crate::{
     output::{Answer, snake_case},
     recipes::{self, Client, Ingredients, Key},
     settings::Settings,
-    sheet::{Reserved, Sheet},
+    sheet::{self, Reserved, Sheet},
 };
 
 /// What to register.
@@ -225,7 +225,7 @@ pub(super) async fn shown(
         ingredients.directory_url,
         recipes::text(wanted(clients), &ingredients),
     );
-    let page = Sheet::of_key(view, &ingredients.directory_url, ingredients.ca_file.clone());
+    let page = Sheet::of_key(view, &ingredients.directory_url, settings.acme_ca_file.as_deref().map(sheet::described));
     let mut answer = Answer::new(text, with_key(&registration.json, &key.hmac, directory_url));
     if let (Some(sheet), Some(page)) = (sheet, page) {
         sheet.write(&page.html(), &mut answer);

@@ -16,7 +16,7 @@ use crate::{
     output::{Answer, snake_case},
     recipes,
     settings::Settings,
-    sheet::{Reserved, Sheet},
+    sheet::{self, Reserved, Sheet},
 };
 
 /// What the last segment of a directory URL is.
@@ -97,8 +97,7 @@ pub(crate) async fn url(view: &View, settings: &Settings, cm: &Cm) -> Result<Str
 /// The page for the person at the machine.
 pub(crate) fn sheet_of(view: &View, url: &str, settings: &Settings) -> Sheet {
     let not_after = view.directory_link.as_ref().and_then(|link| link.not_after.clone());
-    let ca_file = settings.acme_ca_file.as_ref().map(|file| file.display().to_string());
-    Sheet::of_link(view, url, not_after, ca_file)
+    Sheet::of_link(view, url, not_after, settings.acme_ca_file.as_deref().map(sheet::described))
 }
 
 /// What to do with it, for people.
