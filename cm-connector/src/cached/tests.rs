@@ -564,3 +564,21 @@ async fn nobody_who_asks_after_a_change_is_answered_from_before_it() {
         assert_eq!(cm.questions(), 2);
     }
 }
+
+#[test]
+fn what_people_wrote_about_a_waiver_has_its_weight() {
+    let said = |reason: usize, proposed_by: usize, decided_by: usize| {
+        let waiver = acme::waiver::Waiver {
+            id: "wav_1".parse().unwrap(),
+            identifiers: Vec::new(),
+            evidence: acme::waiver::WaiverEvidence { addresses: Vec::new(), client_certificates: Vec::new() },
+            not_after: acme::time::Timestamp::from_unix_secs(1_800_000_000),
+            reason: "r".repeat(reason),
+            proposed_by: "p".repeat(proposed_by),
+            decided_by: "d".repeat(decided_by),
+        };
+        weight::octets(&Registration { waivers: vec![waiver], ..registration("a") })
+    };
+    let least = said(0, 0, 0);
+    assert_eq!([said(1000, 0, 0), said(0, 1000, 0), said(0, 0, 1000)], [least + 1000; 3]);
+}

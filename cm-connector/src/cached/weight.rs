@@ -16,7 +16,9 @@ pub(super) fn octets(registration: &Registration) -> usize {
     };
     let waived = registration.waivers.iter().flat_map(|waiver| {
         let evidence = waiver.evidence.addresses.len().saturating_add(waiver.evidence.client_certificates.len());
-        waiver.identifiers.iter().map(rule).chain(std::iter::once(EACH_OCTETS.saturating_mul(evidence + 4)))
+        let words = [&waiver.reason, &waiver.proposed_by, &waiver.decided_by].map(|words| text(words));
+        let fixed = EACH_OCTETS.saturating_mul(evidence.saturating_add(1));
+        waiver.identifiers.iter().map(rule).chain(words).chain([fixed])
     });
     let of_parent = registration.parent.iter().flat_map(|parent| &parent.allowed_profiles);
     let profiles = registration.allowed_profiles.iter().chain(of_parent).map(|name| text(name.as_str()));
