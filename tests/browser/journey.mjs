@@ -184,6 +184,13 @@ class Person {
         return this.page.locator(`dt:text-is("${name}") + dd`).innerText();
     }
 
+    /** Sees it without scrolling sideways. */
+    async isInSight(words) {
+        const { x, width } = await this.page.getByText(words).first().boundingBox();
+        const room = await this.page.locator('.wide').first().boundingBox();
+        expect(x >= room.x && x + width <= room.x + room.width, `${words} is outside of the table's window`);
+    }
+
     async seesNothingOf(words) {
         const text = await this.page.locator('main').innerText();
         expect(!text.includes(words), `the page says ${JSON.stringify(words)}:\n${text}`);

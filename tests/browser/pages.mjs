@@ -135,6 +135,7 @@ await journey(async ({ outside, row, opens }) => {
             await anna.follows(title);
             await anna.presses('Show');
             await anna.sees(words);
+            if (words === SHORT) await anna.isInSight(SHORT);
             const lines = (await anna.downloads('Download as CSV', '.csv')).trim().split('\n');
             expect(lines[0].split(',').length > 3, `the file begins ${lines[0]}`);
         });

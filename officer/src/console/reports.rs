@@ -24,6 +24,8 @@ use crate::{
     reports::{Format, Report},
 };
 
+/// Columns that come first on a page about certificates.
+const FIRST: [&str; 2] = ["owner", "names"];
 /// Most rows of a page; a file has all of them.
 const ROWS_MAX: usize = 500;
 /// Most certificates, registrations or entries that are looked at.
@@ -241,10 +243,10 @@ fn file(report: &Report) -> HttpResponse {
 
 impl Shown {
     fn of(report: &Report, kind: Kind) -> Self {
-        let row =
-            |row: &Vec<serde_json::Value>| report.columns.iter().map(|column| cell(report, row, column)).collect();
+        let columns = columns(report);
+        let row = |row: &Vec<serde_json::Value>| columns.iter().map(|column| cell(report, row, column)).collect();
         let rows: Vec<Vec<Cell>> = report.rows.iter().take(ROWS_MAX).map(row).collect();
-        let headings: Vec<&str> = report.columns.iter().map(|column| heading(column)).collect();
+        let headings: Vec<&str> = columns.iter().map(|column| heading(column)).collect();
         let is_all = rows.len() == report.rows.len();
         Self {
             made_at: report.made_at,
@@ -253,6 +255,13 @@ impl Shown {
             notes: report.notes.iter().map(|note| shown(note)).collect(),
         }
     }
+}
+
+/// The columns as a page has them: of certificates, first whose they are, which a narrow window must not hide.
+fn columns(report: &Report) -> Vec<&'static str> {
+    let is_first = |column: &&str| report.columns.contains(&"names") && FIRST.contains(column);
+    let (first, others): (Vec<&str>, Vec<&str>) = report.columns.iter().copied().partition(is_first);
+    first.into_iter().rev().chain(others).collect()
 }
 
 fn cell(report: &Report, row: &[serde_json::Value], column: &str) -> Cell {
