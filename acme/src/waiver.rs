@@ -50,7 +50,7 @@ pub struct WaiverEvidence {
 }
 
 /// A block of addresses that is small enough to be evidence: /8 or smaller, /16 of IPv6. Host bits are zero, and
-/// IPv4 inside IPv6 is IPv4.
+/// IPv4 inside IPv6 is IPv4. None is of 0.0.0.0/8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressBlock {
     address: IpAddr,
@@ -83,7 +83,9 @@ pub struct Waived {
 
 /// The text is no block of addresses that can be evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be an address block such as 192.0.2.0/24, of at least 8 bits of prefix, or 16 for IPv6")]
+#[error(
+    "must be an address block such as 192.0.2.0/24, of at least 8 bits of prefix, or 16 for IPv6, and none of 0.0.0.0/8"
+)]
 pub struct NotAnAddressBlock;
 
 /// The text is no digest.
@@ -142,6 +144,10 @@ impl FromStr for AddressBlock {
             return Err(NotAnAddressBlock);
         }
         let address = masked(address, prefix_bits).ok_or(NotAnAddressBlock)?;
+        // Nobody comes from there, and a connection that shows no address counts as 0.0.0.0 (RFC 1122 §3.2.1.3).
+        if matches!(address, IpAddr::V4(address) if address.octets()[0] == 0) {
+            return Err(NotAnAddressBlock);
+        }
         Ok(Self { address, prefix_bits })
     }
 }
@@ -210,6 +216,10 @@ mod tests {
     fn a_block_that_is_too_large_is_no_evidence() {
         let refused = [
             "0.0.0.0/0",
+            "0.0.0.0/8",
+            "0.0.0.0/32",
+            "0.1.2.3/24",
+            "::ffff:0.0.0.0/104",
             "10.0.0.0/7",
             "::/0",
             "2000::/15",
@@ -273,7 +283,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_address_is_in_a_block_if_their_first_bits_agree(
-            block_octets in any::<[u8; 4]>(), octets in any::<[u8; 4]>(), bits in 8..=32_u8, near in any::<bool>(),
+            block_octets in any::<[u8; 4]>().prop_filter("nobody's", |octets| octets[0] != 0), octets in any::<[u8; 4]>(), bits in 8..=32_u8, near in any::<bool>(),
         ) {
             // Half of the addresses share their first octets, else hardly one would be inside.
             let [a, b, _, _] = block_octets;

@@ -117,9 +117,9 @@ impl Evidence {
         }
         let mut addresses = Vec::new();
         for (index, text) in self.addresses.iter().enumerate() {
-            let block = canonical_net(text).filter(is_small_enough);
-            let block = block
-                .ok_or((format!("/addresses/{index}"), "must be an address block of at least /8, or /16 for IPv6"))?;
+            let block = canonical_net(text).filter(is_small_enough).filter(|block| !is_nobodys(block));
+            let wrong = "must be an address block of at least /8, or /16 for IPv6, and none of 0.0.0.0/8";
+            let block = block.ok_or((format!("/addresses/{index}"), wrong))?;
             addresses.push(block.to_string());
         }
         let is_digest =
@@ -144,6 +144,11 @@ impl Evidence {
             || shown.client_certificate.as_ref().is_some_and(|digest| self.client_certificates.contains(digest));
         by_address && by_key
     }
+}
+
+/// Whether it is a block of addresses that no request comes from.
+fn is_nobodys(block: &IpNet) -> bool {
+    matches!(block, IpNet::V4(block) if block.network().octets()[0] == 0)
 }
 
 /// Whether a block is small enough to be evidence of anything.

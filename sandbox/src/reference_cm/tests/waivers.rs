@@ -177,7 +177,7 @@ async fn a_waiver_that_says_too_little_or_covers_too_much_is_not_taken() {
     let world = world().await;
     let account = account(&world, "kid-a").await;
     let rule = |kind: &str, matches: &str, value: &str| json!([{"type": kind, "match": matches, "value": value}]);
-    let table: [(&str, Value, (u16, &str)); 25] = [
+    let table: [(&str, Value, (u16, &str)); 26] = [
         ("/identifiers", json!([]), (400, "malformed")),
         ("/identifiers", json!(vec![rule("dns", "exact", "a.example.test")[0].clone(); 21]), (400, "malformed")),
         ("/identifiers", rule("dns", "suffix", "com"), (400, "malformed")),
@@ -201,6 +201,7 @@ async fn a_waiver_that_says_too_little_or_covers_too_much_is_not_taken() {
         ("/evidence", json!({"addresses": [], "clientCertificates": []}), (400, "malformed")),
         ("/evidence", json!({"anything": true}), (400, "malformed")),
         ("/evidence", json!({"addresses": ["0.0.0.0/0"]}), (400, "malformed")),
+        ("/evidence", json!({"addresses": ["0.0.0.0/8"]}), (400, "malformed")),
         ("/evidence", json!({"addresses": ["10.0.0.0/7"]}), (400, "malformed")),
         ("/evidence", json!({"addresses": ["::ffff:0:0/96"]}), (400, "malformed")),
         ("/evidence", json!({"addresses": ["2000::/15"]}), (400, "malformed")),
