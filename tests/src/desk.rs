@@ -81,7 +81,7 @@ impl Desk {
     #[must_use]
     pub fn telling(&self, directory_url: &str, ca_file: &Path) -> Self {
         let text = fs::read_to_string(&self.config).unwrap();
-        let config = self.config.with_extension("telling.toml");
+        let config = self.beside("telling");
         fs::write(&config, format!("{text}\n[acme]\ndirectory_url = {directory_url:?}\nca_file = {ca_file:?}\n"))
             .unwrap();
         Self { config }
@@ -94,9 +94,14 @@ impl Desk {
     #[must_use]
     pub fn trusting(&self, ca_file: &Path) -> Self {
         let text = fs::read_to_string(&self.config).unwrap();
-        let config = self.config.with_extension("trusting.toml");
+        let config = self.beside("trusting");
         fs::write(&config, format!("{text}\n[acme]\nca_file = {ca_file:?}\n")).unwrap();
         Self { config }
+    }
+
+    /// A file that no other test writes: several share the desks of one world.
+    fn beside(&self, what: &str) -> PathBuf {
+        self.config.with_extension(format!("{what}-{:?}.toml", std::thread::current().id()))
     }
 
     /// Runs a command to its end, whatever comes of it.
