@@ -286,6 +286,13 @@ impl PresentedCertificate {
     }
 }
 
+/// The distinguished name of a certificate's subject, as people read it (RFC 5280 §4.1.2.6); `None` if it cannot be read.
+#[must_use]
+pub fn subject(der: &[u8]) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.subject().to_string())
+}
+
 /// What a CA's certificate in DER calls its own key; `None` if it does not, or is none.
 #[must_use]
 pub fn subject_key_id(der: &[u8]) -> Option<Vec<u8>> {

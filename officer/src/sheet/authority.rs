@@ -5,7 +5,6 @@ use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use sha2::{Digest as _, Sha256};
-use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
 /// Most certificates of a file that the page has room for.
 const CERTIFICATES_MAX: usize = 3;
@@ -22,11 +21,11 @@ pub(crate) fn described(file: &Path) -> String {
 }
 
 fn one(der: &[u8]) -> Option<String> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let subject = acme::certificate::subject(der)?;
     let digest = Sha256::digest(der);
     let groups = digest.chunks(GROUP_OCTETS).map(|group| data_encoding::HEXUPPER.encode(group));
     let fingerprint = groups.collect::<Vec<_>>().join(" ");
-    Some(format!("{} with the SHA-256 fingerprint {fingerprint}", certificate.subject()))
+    Some(format!("{subject} with the SHA-256 fingerprint {fingerprint}"))
 }
 
 #[cfg(test)]
