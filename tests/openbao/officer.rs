@@ -99,12 +99,12 @@ async fn a_change_rests_on_the_version_that_was_looked_at() {
 async fn of_officers_who_change_one_version_at_once_one_succeeds() {
     const OFFICERS: usize = 12;
     let officer = std::sync::Arc::new(desk(&SHARED, "officer"));
-    let _made = created(&officer, "race").await;
+    let _made = created(&officer, "officers-race").await;
     let mut racing = tokio::task::JoinSet::new();
     for number in 0..OFFICERS {
         let officer = std::sync::Arc::clone(&officer);
         let _handle = racing.spawn(async move {
-            let path = format!("{REGISTRATIONS}/reg_race");
+            let path = format!("{REGISTRATIONS}/reg_officers-race");
             let body = json!({"comment": format!("by {number}")});
             asked(&officer, "PATCH", &path, &[], Some(1), Some(body)).await.0
         });
