@@ -82,7 +82,8 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
             findings.extend(capabilities(&identity));
         }
         Ok(Err(error)) => {
-            findings.push(not_known(settings, &error));
+            let is_reached = findings.iter().any(Finding::is_fine);
+            findings.push(not_known(settings, &error, is_reached));
             findings.push(Finding::not_looked_at(CLOCK, "the CM did not say what time it has"));
             // It answers, so the rest can be looked at.
             if matches!(error, CmError::Unavailable { .. } | CmError::RateLimited { .. }) {
@@ -209,8 +210,21 @@ pub(super) fn manner(settings: &Settings) -> anyhow::Result<Manner> {
 }
 
 /// It answers, and does not take us for a gateway of these realms.
-fn not_known(settings: &Settings, error: &CmError) -> Finding {
+/// A CM that is reached and does not answer who we are has turned us away, as OpenBao does with those whom it lets not log in.
+fn not_known(settings: &Settings, error: &CmError, is_reached: bool) -> Finding {
     match error {
+        CmError::Unavailable { .. } if is_reached => Finding::wrong(
+            IDENTITY,
+            format!("the CM is reached and does not say who we are to it: {error}"),
+            AWAY,
+            match settings.cm.kind {
+                CmKind::Rest => "see the CM's own log",
+                CmKind::OpenBao => {
+                    "see whether OpenBao is sealed (bao status), and whether its login role takes cm.certificate_file: \
+                     deploy/openbao/prepare makes the role, cm.openbao.login_role names it"
+                }
+            },
+        ),
         CmError::Unavailable { .. } | CmError::RateLimited { .. } => {
             Finding::not_looked_at(IDENTITY, format!("{error}: see {CONNECTION}"))
         }

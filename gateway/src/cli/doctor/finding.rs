@@ -38,6 +38,10 @@ impl Finding {
         Self::new(check, Severity::Fine, what, "", "")
     }
 
+    pub(super) const fn is_fine(&self) -> bool {
+        matches!(self.severity, Severity::Fine)
+    }
+
     pub(super) fn not_looked_at(check: &'static str, why: impl Into<String>) -> Self {
         Self::new(check, Severity::NotLookedAt, why, "", "")
     }

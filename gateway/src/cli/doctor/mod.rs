@@ -16,7 +16,7 @@ mod resolvers;
 mod running;
 mod store;
 
-use std::{future::Future, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{future::Future, io::Write as _, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
@@ -46,11 +46,9 @@ pub(super) fn run(config: &Path, json: bool, strict: bool) -> anyhow::Result<Exi
             Report(vec![finding, Finding::not_looked_at("all-else", "the settings have to be mended first")])
         }
     };
-    if json {
-        println!("{:#}", report.to_json());
-    } else {
-        println!("{}", report.to_text());
-    }
+    let text = if json { format!("{:#}", report.to_json()) } else { report.to_text() };
+    // Who reads only its beginning wants the exit code all the same.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
     Ok(report.exit_code(strict))
 }
 
