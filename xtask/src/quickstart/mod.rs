@@ -11,6 +11,7 @@ mod desks;
 mod hooks;
 mod json;
 mod layout;
+mod openbao;
 mod ports;
 mod processes;
 mod ready;
@@ -47,7 +48,10 @@ pub(crate) struct Options {
     /// Folder for keys, settings, logs and certificates; a second run in it goes on where the first ended
     #[arg(long, value_name = "DIR", default_value = "Q")]
     dir: PathBuf,
-    /// HTTPS port of the gateway; the five ports after it are used as well
+    /// Certificate Manager behind the gateway: the sandbox's own with the CM REST API, or a real OpenBao
+    #[arg(long, value_name = "KIND", value_enum, default_value_t = CertificateManager::Rest)]
+    cm: CertificateManager,
+    /// HTTPS port of the gateway; the five ports after it are used as well, eight with OpenBao
     #[arg(long, value_name = "N", default_value_t = 14000)]
     port: u16,
     /// DNS server that the gateway asks, in place of the sandbox's own
@@ -59,6 +63,47 @@ pub(crate) struct Options {
     /// Port of the sandbox's own tls-alpn-01 responder
     #[arg(long = "tls-alpn-01-port", value_name = "N", default_value_t = 5001)]
     tls_alpn_01_port: u16,
+}
+
+/// What stands behind the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum CertificateManager {
+    /// The sandbox's reference CM.
+    Rest,
+    /// A real OpenBao.
+    #[value(name = "openbao")]
+    OpenBao,
+}
+
+impl CertificateManager {
+    /// As settings name it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Rest => "rest",
+            Self::OpenBao => "openbao",
+        }
+    }
+
+    /// What to say of it in the gateway's settings.
+    pub(crate) const fn comment(self) -> &'static str {
+        match self {
+            Self::Rest => "The sandbox's reference Certificate Manager stands in for yours.",
+            Self::OpenBao => "A real CA: docs/OPERATIONS.md, OpenBao as the Certificate Manager.",
+        }
+    }
+
+    /// The store has orders in flight at one CM, which another one does not know.
+    fn refuse_a_folder_of_another(self, layout: &Layout) -> anyhow::Result<()> {
+        let was = if layout.openbao("").exists() { Self::OpenBao } else { Self::Rest };
+        if was == self || !layout.store().exists() {
+            return Ok(());
+        }
+        bail!(
+            "{} was made with --cm {}: choose another folder with --dir, or remove this one to begin anew",
+            layout.dir().display(),
+            was.name()
+        )
+    }
 }
 
 /// Runs until a signal comes. The exit code is 0 after a quickstart that was up, 130 if it was interrupted before.
@@ -80,14 +125,23 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 fn run_until(interrupt: &Interrupt, options: &Options) -> anyhow::Result<()> {
     let progress = Progress::start();
-    let ports = Ports::plan(options.port, options.http_01_port, options.tls_alpn_01_port)?;
+    let cm = options.cm;
+    let mut ports = Ports::plan(options.port, options.http_01_port, options.tls_alpn_01_port)?;
+    if cm == CertificateManager::OpenBao {
+        ports = ports.with_openbao()?;
+    }
     let own_dns = options.dns.as_deref().map(dns_server).transpose()?;
     let layout = Layout::create(&options.dir)?;
     if let Err(error) = ports.check_free(own_dns.is_none()) {
         return Err(json::remind_of_a_running_one(&layout, error));
     }
+    cm.refuse_a_folder_of_another(&layout)?;
     json::remove(&layout);
 
+    let program = match cm {
+        CertificateManager::Rest => None,
+        CertificateManager::OpenBao => Some(openbao::install(&progress, interrupt)?),
+    };
     let programs = build::build(&progress, interrupt)?;
     sandbox::init(&programs.sandbox, &layout, &progress, interrupt)?;
 
@@ -98,13 +152,22 @@ fn run_until(interrupt: &Interrupt, options: &Options) -> anyhow::Result<()> {
         facts = Some(sandbox::Facts::read(&layout)?);
         Ok(())
     })?;
-    let facts = facts.context("the sandbox said nothing about itself")?;
+    let mut facts = facts.context("the sandbox said nothing about itself")?;
     progress.done(format_args!("the sandbox is up, process {}", sandbox.pid()));
+
+    let mut bao = match program {
+        None => None,
+        Some(program) => Some(openbao::start(&program, &layout, &ports, &progress, interrupt)?),
+    };
+    if bao.is_some() {
+        facts.cm = format!("https://{}", ports.openbao());
+    }
 
     let values = Values {
         external_url: ports.external_url(),
         listen: ports.listen(),
         ops: ports.ops(),
+        cm,
         cm_url: facts.cm.clone(),
         resolver: own_dns.unwrap_or(ports.dns()),
         http_01_port: ports.http_01,
@@ -113,12 +176,19 @@ fn run_until(interrupt: &Interrupt, options: &Options) -> anyhow::Result<()> {
     place_settings(&layout, &values)?;
     hooks::write(&layout, &facts.control)?;
     let directory_url = ports.directory("registered");
-    let places = desks::Places { cm_url: &facts.cm, directory_url: &directory_url, http_01_port: ports.http_01 };
+    let places = desks::Places { cm, cm_url: &facts.cm, directory_url: &directory_url, http_01_port: ports.http_01 };
     desks::write(&layout, &places)?;
+    if bao.is_some() {
+        let key = openbao::registration::ensure(&programs.officer, &layout, &facts.allowed, interrupt)?;
+        (facts.kid, facts.hmac_key) = (key.kid, key.hmac_key);
+    }
 
     progress.begins("starting the gateway");
     let mut gateway = start_gateway(&programs.gateway, &layout)?;
-    processes::wait_until("the gateway", READY_WITHIN, &mut [&mut sandbox, &mut gateway], interrupt, || {
+    // The last of them is the one whose log is shown.
+    let mut services: Vec<&mut Service> =
+        [Some(&mut sandbox), bao.as_mut(), Some(&mut gateway)].into_iter().flatten().collect();
+    processes::wait_until("the gateway", READY_WITHIN, &mut services, interrupt, || {
         ready::ask(ports.ops(), "/readyz")
     })?;
     progress.done(format_args!("the gateway is ready at {}, process {}", ports.external_url(), gateway.pid()));
@@ -131,18 +201,25 @@ fn run_until(interrupt: &Interrupt, options: &Options) -> anyhow::Result<()> {
         say!("{}", indented(&shown));
     }
 
-    let description = json::Description { layout: &layout, ports: &ports, facts: &facts, resolver: values.resolver }
-        .value(gateway.pid(), sandbox.pid());
+    let description =
+        json::Description { layout: &layout, ports: &ports, facts: &facts, cm, resolver: values.resolver }
+            .value(gateway.pid(), sandbox.pid());
     let published = json::publish(&layout, &description)?;
     say!("");
+    if bao.is_some() {
+        say!("{}", openbao::advice(&layout, &ports));
+    }
     say!("{}", advice::text(&layout, &ports, &facts, own_dns, &programs.officer));
 
-    let (sandbox_again, gateway_again) = (sandbox.command_line(), gateway.command_line());
-    stay_up([(&mut sandbox, sandbox_again), (&mut gateway, gateway_again)], interrupt);
+    let services = [Some(&mut sandbox), bao.as_mut(), Some(&mut gateway)];
+    stay_up(services.into_iter().flatten().collect(), interrupt);
     drop(published);
     say!("");
-    say!("Stopping the gateway and the sandbox.");
+    say!("Stopping what was started.");
     gateway.stop();
+    if let Some(bao) = &mut bao {
+        bao.stop();
+    }
     sandbox.stop();
     Ok(())
 }
@@ -189,8 +266,14 @@ fn start_gateway(program: &std::path::Path, layout: &Layout) -> anyhow::Result<S
 
 /// Until an interrupt. Somebody who ends the gateway to see what becomes of an order starts it again by hand, against
 /// the same sandbox; so the end of one process is told, with how to go on, and ends nothing else.
-fn stay_up(services: [(&mut Service, String); 2], interrupt: &Interrupt) {
-    let mut services = services.map(|(service, again)| (service, Some(again)));
+fn stay_up(services: Vec<&mut Service>, interrupt: &Interrupt) {
+    let mut services: Vec<_> = services
+        .into_iter()
+        .map(|service| {
+            let again = Some(service.command_line());
+            (service, again)
+        })
+        .collect();
     while !interrupt.came() {
         for (service, again) in &mut services {
             if let Err(ended) = service.check_alive()
@@ -208,6 +291,22 @@ fn stay_up(services: [(&mut Service, String); 2], interrupt: &Interrupt) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_belongs_to_the_kind_of_cm_that_it_was_made_with() {
+        let dir = layout::tests::folder("another-cm");
+        let layout = Layout::create(&dir).unwrap();
+        let both = [CertificateManager::Rest, CertificateManager::OpenBao];
+        assert!(both.iter().all(|cm| cm.refuse_a_folder_of_another(&layout).is_ok()));
+        std::fs::create_dir(layout.store()).unwrap();
+        assert!(CertificateManager::Rest.refuse_a_folder_of_another(&layout).is_ok());
+        let error = CertificateManager::OpenBao.refuse_a_folder_of_another(&layout).unwrap_err().to_string();
+        assert!(error.contains("was made with --cm rest: choose another folder with --dir"), "{error}");
+        std::fs::create_dir(layout.openbao("")).unwrap();
+        assert!(CertificateManager::OpenBao.refuse_a_folder_of_another(&layout).is_ok());
+        assert!(CertificateManager::Rest.refuse_a_folder_of_another(&layout).is_err());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 
     #[test]
     fn a_dns_server_is_an_address_or_a_name_with_a_port() {

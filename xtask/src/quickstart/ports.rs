@@ -20,6 +20,7 @@ pub(crate) struct Ports {
     pub(crate) http_01: u16,
     /// Where the sandbox answers tls-alpn-01.
     pub(crate) tls_alpn_01: u16,
+    openbao: bool,
     ipv6: bool,
 }
 
@@ -42,6 +43,7 @@ impl Ports {
             ops: port.saturating_add(5),
             http_01,
             tls_alpn_01,
+            openbao: false,
             ipv6: TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok(),
         };
         for (option, given) in [("--http-01-port", http_01), ("--tls-alpn-01-port", tls_alpn_01)] {
@@ -53,6 +55,26 @@ impl Ports {
         }
         ensure!(http_01 != tls_alpn_01, "--http-01-port and --tls-alpn-01-port are both {http_01}: change one of them");
         Ok(ports)
+    }
+
+    /// The same with an OpenBao, on three more ports.
+    ///
+    /// # Errors
+    /// There are not eight ports after the gateway's, or another option names one of them.
+    pub(crate) fn with_openbao(self) -> anyhow::Result<Self> {
+        ensure!(
+            self.acme <= u16::MAX - 8,
+            "--port {}: with --cm openbao the eight ports after it are used, so give one from 1 to 65527",
+            self.acme
+        );
+        for (option, given) in [("--http-01-port", self.http_01), ("--tls-alpn-01-port", self.tls_alpn_01)] {
+            ensure!(
+                !(self.acme..=self.openbao_status().port()).contains(&given),
+                "{option} {given} is one of the nine ports from --port {} on: change one of the two",
+                self.acme
+            );
+        }
+        Ok(Self { openbao: true, ..self })
     }
 
     /// Tries each port that is going to be used.
@@ -68,6 +90,13 @@ impl Ports {
             (v4(self.control), "the control server of the sandbox", "--port"),
             (v4(self.ops), "health and metrics of the gateway", "--port"),
         ];
+        if self.openbao {
+            wanted.extend([
+                (self.openbao(), "OpenBao", "--port"),
+                (self.openbao_cluster(), "the cluster address of OpenBao", "--port"),
+                (self.openbao_status(), "OCSP and CRL of OpenBao", "--port"),
+            ]);
+        }
         if self.ipv6 {
             wanted.push((SocketAddr::from((Ipv6Addr::LOCALHOST, self.acme)), "the gateway", "--port"));
         }
@@ -143,6 +172,21 @@ impl Ports {
         v4(self.control)
     }
 
+    /// OpenBao, for who shows a client certificate.
+    pub(crate) const fn openbao(&self) -> SocketAddr {
+        v4(self.acme.saturating_add(6))
+    }
+
+    /// Where its nodes would talk with each other.
+    pub(crate) const fn openbao_cluster(&self) -> SocketAddr {
+        v4(self.acme.saturating_add(7))
+    }
+
+    /// OpenBao, for who asks for OCSP and CRL.
+    pub(crate) const fn openbao_status(&self) -> SocketAddr {
+        v4(self.acme.saturating_add(8))
+    }
+
     /// Where `first-certificate` answers its challenge.
     pub(crate) const fn http_01(&self) -> SocketAddr {
         v4(self.http_01)
@@ -167,6 +211,31 @@ mod tests {
         assert_eq!(ports.directory("open"), "https://localhost:14000/acme/open/directory");
         let rest = [ports.cm(), ports.status(), ports.dns(), ports.control(), ports.ops()];
         assert_eq!(rest.map(|address| address.port()), [14001, 14002, 14003, 14004, 14005]);
+    }
+
+    #[test]
+    fn an_openbao_takes_three_ports_more_and_they_clash_with_options_as_the_others_do() {
+        let ports = Ports::plan(14000, 5002, 5001).unwrap().with_openbao().unwrap();
+        let more = [ports.openbao(), ports.openbao_cluster(), ports.openbao_status()];
+        assert_eq!(more.map(|address| address.port()), [14006, 14007, 14008]);
+        let refusal = |port, http_01, tls_alpn_01| {
+            Ports::plan(port, http_01, tls_alpn_01).unwrap().with_openbao().unwrap_err().to_string()
+        };
+        assert!(refusal(65528, 5002, 5001).contains("--port 65528"));
+        assert!(refusal(14000, 14008, 5001).contains("--http-01-port 14008"));
+        assert!(refusal(14000, 5002, 14006).contains("--tls-alpn-01-port 14006"));
+    }
+
+    #[test]
+    fn a_port_of_openbao_is_tried_only_where_there_is_one() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let status = taken.local_addr().unwrap().port();
+        let ports = Ports::plan(status - 8, 5002, 5001).unwrap().with_openbao().unwrap();
+        let error = ports.check_free(false).unwrap_err().to_string();
+        assert!(error.contains("choose another port with --port"), "{error}");
+        assert!(
+            !Ports { openbao: false, ..ports }.check_free(false).is_err_and(|said| said.to_string().contains("OCSP"))
+        );
     }
 
     #[test]

@@ -14,7 +14,11 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::layout::{Layout, replace};
+use super::{
+    CertificateManager,
+    layout::{Layout, replace},
+    openbao,
+};
 
 /// What the settings depend on.
 #[derive(Debug, Clone)]
@@ -23,6 +27,7 @@ pub(crate) struct Values {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) ops: SocketAddr,
     pub(crate) cm_url: String,
+    pub(crate) cm: CertificateManager,
     pub(crate) resolver: SocketAddr,
     pub(crate) http_01_port: u16,
     pub(crate) tls_alpn_01_port: u16,
@@ -99,7 +104,7 @@ fn tables(values: &Values, layout: &Layout) -> Vec<Table> {
         format!("[{}]", list.iter().map(|address| text(&address.to_string())).collect::<Vec<_>>().join(", "))
     };
     let set = |name, value, comment| Setting { name, value, comment };
-    vec![
+    let mut tables = vec![
         Table {
             name: "server",
             settings: vec![
@@ -125,7 +130,8 @@ fn tables(values: &Values, layout: &Layout) -> Vec<Table> {
         Table {
             name: "cm",
             settings: vec![
-                set("url", text(&values.cm_url), "The sandbox's reference Certificate Manager stands in for yours."),
+                set("kind", text(values.cm.name()), ""),
+                set("url", text(&values.cm_url), values.cm.comment()),
                 set(
                     "ca_file",
                     path(&layout.pki("infra-ca.pem")),
@@ -207,7 +213,18 @@ fn tables(values: &Values, layout: &Layout) -> Vec<Table> {
                 set("mode", text("registered"), ""),
             ],
         },
-    ]
+    ];
+    if values.cm == CertificateManager::OpenBao {
+        let duration = openbao::REQUEST_DURATION_MAX_SECS.to_string();
+        tables.push(Table {
+            name: "cm.openbao",
+            settings: vec![
+                set("mount", text(openbao::MOUNT), "Where deploy/openbao/prepare made the realms."),
+                set("request_duration_max_secs", duration, "As max_request_duration of its listener."),
+            ],
+        });
+    }
+    tables
 }
 
 fn render(tables: &[Table]) -> String {
@@ -286,6 +303,7 @@ mod tests {
             external_url: format!("https://localhost:{port}"),
             listen: vec![SocketAddr::from(([127, 0, 0, 1], port)), format!("[::1]:{port}").parse().unwrap()],
             ops: SocketAddr::from(([127, 0, 0, 1], port + 5)),
+            cm: CertificateManager::Rest,
             cm_url: format!("https://127.0.0.1:{}", port + 1),
             resolver: SocketAddr::from(([127, 0, 0, 1], port + 3)),
             http_01_port: 5002,
@@ -297,12 +315,16 @@ mod tests {
     fn the_file_is_toml_and_sets_only_what_the_gateway_knows() {
         let dir = folder("settings-known");
         let layout = Layout::create(&dir).unwrap();
-        place(&layout.settings_file(), &values(14000), &layout).unwrap();
+        let values = Values { cm: CertificateManager::OpenBao, ..values(14000) };
+        place(&layout.settings_file(), &values, &layout).unwrap();
         let written: toml::Table = fs::read_to_string(layout.settings_file()).unwrap().parse().unwrap();
         let defaults: toml::Table =
             fs::read_to_string(crate::workspace::root().join("config/gateway.toml")).unwrap().parse().unwrap();
         assert_eq!(written["server"]["listen"].as_array().unwrap().len(), 2);
         assert_eq!(written["validation"]["http_port"].as_integer(), Some(5002));
+        assert_eq!(written["cm"]["openbao"]["request_duration_max_secs"].as_integer(), Some(30));
+        let known = defaults["cm"]["openbao"].as_table().unwrap();
+        assert!(written["cm"]["openbao"].as_table().unwrap().keys().all(|name| known.contains_key(name)));
         for (table, settings) in &written {
             if table == "endpoints" {
                 for (endpoint, settings) in settings.as_table().unwrap() {
