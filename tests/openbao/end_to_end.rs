@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::{
-    client::{Client, strings},
+    client::{Client, Order, strings},
     csr::Csr,
     key::Key,
     openbao::{Gateway, OpenBao},
@@ -76,12 +76,27 @@ fn a_suspension_in_openbao_takes_effect_within_two_seconds() {
 #[test]
 fn kill_9_of_openbao_while_clients_finalize_leaves_each_order_one_certificate() {
     const ORDERS: usize = 24;
+    const ROUNDS: usize = 8;
     let (_world, mut bao, gateway) = worlds();
     let client = gateway.account();
-    let names: Vec<String> = (0..ORDERS).map(|n| format!("kill{n}.bao.test")).collect();
-    let orders: Vec<_> = names.iter().map(|name| client.ready_order(&[name])).collect();
+    // On a busy machine everybody may have an answer before the kill; then it is done again.
+    let interrupted = (1..=ROUNDS).find(|round| {
+        let names: Vec<String> = (0..ORDERS).map(|n| format!("kill{n}.round{round}.bao.test")).collect();
+        let orders: Vec<_> = names.iter().map(|name| client.ready_order(&[name])).collect();
+        let processing = kill_while_they_finalize(&client, &mut bao, &names, &orders);
+        for order in &orders {
+            let _valid = client.wait(order, "valid");
+        }
+        assert_eq!(bao.serials("open").len(), ORDERS * round);
+        processing > 0
+    });
+    assert!(interrupted.is_some(), "it was never killed at a moment that proves something");
+}
+
+/// How many of these orders had no certificate yet when OpenBao was killed in the midst of them.
+fn kill_while_they_finalize(client: &Client, bao: &mut OpenBao, names: &[String], orders: &[Order]) -> usize {
     let (answered, answers) = std::sync::mpsc::channel();
-    let processing: usize = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let finalize = |(name, order)| {
             let (client, answered): (Client, _) = (client.twin(), answered.clone());
             scope.spawn(move || {
@@ -92,15 +107,10 @@ fn kill_9_of_openbao_while_clients_finalize_leaves_each_order_one_certificate() 
                 usize::from(answer["status"] == "processing")
             })
         };
-        let threads: Vec<_> = names.iter().zip(&orders).map(finalize).collect();
+        let threads: Vec<_> = names.iter().zip(orders).map(finalize).collect();
         answers.recv_timeout(Duration::from_secs(20)).expect("an answer");
         bao.kill();
         bao.restart();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-    });
-    assert!(processing > 0, "it was killed at a moment that proves nothing");
-    for order in &orders {
-        let _valid = client.wait(order, "valid");
-    }
-    assert_eq!(bao.serials("open").len(), ORDERS);
+    })
 }
