@@ -19,6 +19,7 @@ pub mod failure_run;
 pub mod identifier;
 pub mod ids;
 pub mod order;
+pub mod pem;
 pub mod problem;
 pub mod profile;
 pub mod registration;

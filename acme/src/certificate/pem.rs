@@ -41,22 +41,7 @@ fn read_block<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<Vec<u8>, 
     Err(String::from("a PEM block has no end"))
 }
 
-/// Writes one certificate: strict form, 64 characters a line, LF.
+/// Writes one certificate.
 pub(super) fn write(der: &[u8]) -> String {
-    const LINE: usize = 64;
-    let text = data_encoding::BASE64.encode(der);
-    let mut pem = format!("{BEGIN}\n");
-    let mut rest = text.as_str();
-    while let Some((line, more)) = rest.split_at_checked(LINE) {
-        pem.push_str(line);
-        pem.push('\n');
-        rest = more;
-    }
-    if !rest.is_empty() {
-        pem.push_str(rest);
-        pem.push('\n');
-    }
-    pem.push_str(END);
-    pem.push('\n');
-    pem
+    crate::pem::write("CERTIFICATE", der)
 }

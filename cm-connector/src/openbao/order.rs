@@ -155,7 +155,7 @@ impl Wanted {
 
     /// What `sign` is asked for. `not_after` is met exactly or refused, where a `ttl` would be cut without a word.
     pub(super) fn question(&self, whole: &Whole, profile_secs: u64, now: Timestamp) -> Value {
-        let mut question = json!({"csr": pem(self.csr.der()), "format": "pem", "remove_roots_from_chain": true});
+        let mut question = json!({"csr": acme::pem::write("CERTIFICATE REQUEST", self.csr.der()), "format": "pem", "remove_roots_from_chain": true});
         let limit = latest(whole, now).filter(|latest| latest.since(now).as_secs() < profile_secs);
         if let Some(end) = self.not_after.or(limit)
             && let Some(members) = question.as_object_mut()
@@ -185,23 +185,4 @@ fn not_allowed(names: &[&Identifier]) -> CmError {
 /// SHA-256 in lowercase hex.
 pub(super) fn hex(octets: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(octets))
-}
-
-/// A CSR in PEM (RFC 7468).
-fn pem(der: &[u8]) -> String {
-    const LINE: usize = 64;
-    let text = data_encoding::BASE64.encode(der);
-    let mut pem = String::from("-----BEGIN CERTIFICATE REQUEST-----\n");
-    let mut rest = text.as_str();
-    while let Some((line, more)) = rest.split_at_checked(LINE) {
-        pem.push_str(line);
-        pem.push('\n');
-        rest = more;
-    }
-    if !rest.is_empty() {
-        pem.push_str(rest);
-        pem.push('\n');
-    }
-    pem.push_str("-----END CERTIFICATE REQUEST-----\n");
-    pem
 }
