@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -120,13 +119,18 @@ pub(crate) fn expect_words(words: &str, wanted: &[&str]) -> Result<(), Failure> 
     }
 }
 
-/// Writes a shell script that can be run.
+/// Writes a shell script that can be run at once.
+///
+/// Another process writes it: a file that this one has open for writing is open too in whatever another lane starts
+/// at the same moment, and what is open for writing cannot be run (ETXTBSY).
 pub(crate) fn script(file: &Path, text: &str) -> Result<(), Failure> {
-    let write = || {
-        fs::write(file, format!("#!/bin/sh\nset -eu\n{text}"))?;
-        fs::set_permissions(file, fs::Permissions::from_mode(0o755))
-    };
-    write().map_err(|error| format!("{} cannot be written: {error}", file.display()))
+    let write = r#"printf '#!/bin/sh\nset -eu\n%s' "$1" > "$0" && chmod 755 "$0""#;
+    let written = Command::new("/bin/sh").arg("-c").arg(write).arg(file).arg(text).status();
+    match written {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{} cannot be written: {status}", file.display())),
+        Err(error) => Err(format!("{} cannot be written: {error}", file.display())),
+    }
 }
 
 /// Why a program cannot be run, if it is one that has not been installed.

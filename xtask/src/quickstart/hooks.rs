@@ -60,7 +60,10 @@ esac
 mod tests {
     use std::{fs, process::Command};
 
-    use super::{super::layout::tests::folder, *};
+    use super::{
+        super::layout::tests::{folder, program},
+        *,
+    };
 
     #[test]
     fn the_scripts_are_written_for_shells_and_say_what_the_control_server_reads() {
@@ -82,11 +85,11 @@ mod tests {
         write(&layout, "http://127.0.0.1:1").unwrap();
         fs::create_dir(dir.join("bin")).unwrap();
         let told = dir.join("told");
-        let curl = format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > '{}'\n", told.display());
-        replace(&dir.join("bin/curl"), curl.as_bytes(), 0o755).unwrap();
+        program(&dir.join("bin/curl"), &format!("printf '%s\\n' \"$@\" > '{}'", told.display()));
 
         let run = |name: &str, arguments: &[&str]| {
-            let status = Command::new(layout.hook(name))
+            let status = Command::new("/bin/sh")
+                .arg(layout.hook(name))
                 .args(arguments)
                 .env("PATH", format!("{}:/usr/bin:/bin", dir.join("bin").display()))
                 .env("CERTBOT_DOMAIN", "a.test")

@@ -117,7 +117,7 @@ pub(crate) fn replace(file: &Path, contents: &[u8], mode: u32) -> anyhow::Result
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{os::unix::fs::PermissionsExt as _, process::Command};
 
     use super::*;
 
@@ -128,6 +128,16 @@ pub(crate) mod tests {
             fs::remove_dir_all(&dir).unwrap();
         }
         dir
+    }
+
+    /// Writes a shell script that can be run at once.
+    ///
+    /// Another process writes it: a file that this one has open for writing is open too in whatever another test
+    /// starts at the same moment, and what is open for writing cannot be run (ETXTBSY).
+    pub(crate) fn program(file: &Path, script: &str) {
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
+        let written = Command::new("/bin/sh").arg("-c").arg(write).arg(file).arg(script).status().unwrap();
+        assert!(written.success(), "{}", file.display());
     }
 
     #[test]

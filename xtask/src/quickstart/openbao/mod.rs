@@ -189,7 +189,10 @@ impl Operator<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::layout::tests::folder, *};
+    use super::{
+        super::layout::tests::{folder, program},
+        *,
+    };
 
     #[test]
     fn relying_parties_are_told_where_each_realm_answers() {
@@ -203,11 +206,11 @@ mod tests {
         let dir = folder("openbao-operator");
         let layout = Layout::create(&dir).unwrap();
         fs::create_dir(layout.openbao("")).unwrap();
-        let program = dir.join("bao");
-        replace(&program, b"#!/bin/sh\necho no such seal >&2; exit 2\n", 0o755).unwrap();
+        let bao = dir.join("bao");
+        program(&bao, "echo no such seal >&2; exit 2");
         let ports = Ports::plan(14000, 5002, 5001).unwrap();
         let interrupt = Interrupt::never();
-        let operator = Operator { program: &program, layout: &layout, ports: &ports, interrupt: &interrupt };
+        let operator = Operator { program: &bao, layout: &layout, ports: &ports, interrupt: &interrupt };
         let error = operator.initialise().unwrap_err().to_string();
         assert!(error.contains("bao operator init failed (exit status: 2)") && error.ends_with("no such seal"));
         let error = operator.prepare().unwrap_err().to_string();

@@ -70,13 +70,16 @@ fn parse(text: &str) -> anyhow::Result<Key> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::{super::super::layout::tests::folder, *};
+    use super::{
+        super::super::layout::tests::{folder, program},
+        *,
+    };
 
     /// A program in place of the officer's, which notes its arguments.
     fn officer(dir: &Path, script: &str) -> std::path::PathBuf {
-        let program = dir.join("officer");
-        replace(&program, format!("#!/bin/sh\n{script}\n").as_bytes(), 0o755).unwrap();
-        program
+        let file = dir.join("officer");
+        program(&file, script);
+        file
     }
 
     #[test]
