@@ -7,6 +7,7 @@ mod chaos;
 mod clients;
 mod contract;
 mod damage;
+mod deny;
 mod fuzz;
 mod interrupt;
 mod output;
@@ -58,6 +59,8 @@ enum Verb {
     Power(power::Options),
     /// Damage databases of the gateway, and look whether anything wrong comes of it
     Damage(rounds::Rounds),
+    /// Hold what the programs are made of against `deny.toml`: licences, versions, sources, known faults
+    Deny(deny::Options),
     /// Run the fuzz targets for a time or a number of executions
     Fuzz(fuzz::Options),
     /// Check the rules of the house that no compiler checks
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Verb::Chaos(options) => chaos::run(&options),
         Verb::Power(options) => power::run(&options),
         Verb::Damage(options) => damage::run(&options),
+        Verb::Deny(options) => deny::run(&options),
         Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Tidy => tidy::run(),
     };

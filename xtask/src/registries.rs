@@ -2,7 +2,7 @@
 //! of their own under `target/clients`; to get newer ones, remove that folder. And what drives the browser, in
 //! `target/browser`: from npm, exactly as `tests/browser/package-lock.json` has it. And OpenBao, in `target/openbao`, from
 //! PyPI. And what tries the contract with the CM, in `target/contract`, from PyPI, exactly as
-//! `tests/contract/requirements.txt` has it.
+//! `tests/contract/requirements.txt` has it. And programs for cargo, in `target/cargo-tools`, from its own registry.
 //!
 //! What cannot be installed is no error here: what needs it then fails, with the reason, and the rest still runs.
 
@@ -118,6 +118,26 @@ pub(crate) fn ensure_contract() -> anyhow::Result<()> {
         run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(folder))?;
         run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "--no-deps", "--requirement"]).arg(&list))
     })
+}
+
+/// The program `name` of this version from cargo's own registry, such as `cargo-deny`; built if it is not there yet.
+///
+/// # Errors
+/// It cannot be built; the text says why.
+pub(crate) fn cargo_tool(name: &str, version: &str) -> anyhow::Result<PathBuf> {
+    let tools = folder("cargo-tools")?;
+    ensure(&tools, name, version, |folder| {
+        let mut cargo = workspace::cargo();
+        cargo.args(["install", "--quiet", "--locked", "--force", "--version", version, name, "--root"]).arg(folder);
+        // What a person sets for the repository is not meant for its tools.
+        run(cargo.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS"))
+    })?;
+    let program = tools.join(name).join("bin").join(name);
+    let reason = || fs::read_to_string(tools.join(format!("{name}.failed"))).unwrap_or_default();
+    if !program.is_file() {
+        anyhow::bail!("{name} {version} is not installed: {}", reason());
+    }
+    Ok(program)
 }
 
 /// A folder beside what cargo builds.

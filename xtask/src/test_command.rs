@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    browser, clients, contract,
+    browser, clients, contract, deny,
     output::say,
     packages::{self, Needs},
     registries,
@@ -27,6 +27,8 @@ enum Work {
     Documentation(&'static [&'static str]),
     /// Our own rules.
     Tidy,
+    /// The rules for what the programs are made of.
+    Deny,
 }
 
 struct Step {
@@ -34,11 +36,12 @@ struct Step {
     work: Work,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step { name: "format", work: Work::Cargo(&["fmt", "--all", "--", "--check"]) },
     Step { name: "lints", work: Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]) },
     Step { name: "documentation", work: Work::Documentation(&["doc", "--workspace", "--no-deps"]) },
     Step { name: "tidy", work: Work::Tidy },
+    Step { name: "deny", work: Work::Deny },
     Step { name: "programs", work: Work::Cargo(&clients::BUILD) },
     // Most tests wait rather than compute, so more of them than processors run at a time.
     Step { name: "tests", work: Work::Cargo(&["test", "--workspace", "--no-fail-fast", "--", "--test-threads=8"]) },
@@ -117,6 +120,7 @@ fn perform(work: &Work) -> anyhow::Result<(bool, Heard)> {
             stream(&mut command, |line| say!("{line}"))
         }
         Work::Tidy => Ok((tidy::check_and_say()?, Heard::default())),
+        Work::Deny => Ok((deny::check(None)?, Heard::default())),
     }
 }
 
@@ -152,6 +156,7 @@ fn repeat(work: &Work) -> String {
         Work::Cargo(arguments) => cargo(arguments),
         Work::Documentation(arguments) => format!("RUSTDOCFLAGS='-D warnings' {}", cargo(arguments)),
         Work::Tidy => "cargo xtask tidy".to_owned(),
+        Work::Deny => "cargo xtask deny".to_owned(),
     }
 }
 
