@@ -35,6 +35,8 @@ struct Cli {
 enum Command {
     /// Makes keys, certificates, settings and a sample pre-registration; keeps what is there.
     Init(InitArgs),
+    /// Makes one more issuing CA below the root, for a CM that is not the sandbox's; keeps one that is there.
+    IssuingCa(IssuingCaArgs),
     /// Runs everything until SIGTERM or SIGINT.
     Serve(serve::Args),
     /// Gets a certificate through the gateway, to show that everything works.
@@ -51,6 +53,16 @@ struct InitArgs {
     gateway_name: String,
 }
 
+#[derive(Debug, clap::Args)]
+struct IssuingCaArgs {
+    /// The folder that init filled.
+    #[arg(long)]
+    dir: PathBuf,
+    /// What its files in DIR/pki are called, before .pem and .key.
+    #[arg(long)]
+    name: String,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -61,6 +73,7 @@ async fn main() -> ExitCode {
         .init();
     let outcome = match Cli::parse().command {
         Command::Init(args) => init(args).await,
+        Command::IssuingCa(args) => pki::issuing_ca(&args.dir, &args.name, OffsetDateTime::now_utc()),
         Command::Serve(args) => serve::run(args).await,
         Command::FirstCertificate(args) => first_certificate::run(args).await,
     };

@@ -2,8 +2,8 @@
 //!
 //! Roots of trust that must not be mixed up: infra (the CM's server), clients (who calls the CM),
 //! acme (the gateway's HTTPS), root with issuing-1 below it (what relying parties see), and an
-//! older root that vouches for root, for relying parties that know no newer one. Every subject says
-//! that it is a sandbox. NOT FOR PRODUCTION: all keys are files.
+//! older root that vouches for root, for relying parties that know no newer one. A CM that is no part of
+//! the sandbox gets issuing CAs of its own below root. Every subject says that it is a sandbox. NOT FOR PRODUCTION: all keys are files.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -75,6 +75,15 @@ pub(crate) fn init(folder: &Path, gateway_name: &str, now: OffsetDateTime) -> an
     let [root_pem, older_root_pem] = roots;
     replace(&place("roots.pem"), &(root_pem? + &older_root_pem?), 0o644)?;
     intermediate_ca(&place("issuing-1"), "ACME sandbox issuing 1", &root, now)
+}
+
+/// Makes one more issuing CA below the root, for a CM that is no part of the sandbox; keeps one that is there.
+pub(crate) fn issuing_ca(folder: &Path, name: &str, now: OffsetDateTime) -> anyhow::Result<()> {
+    let folder = folder.join("pki");
+    let root = folder.join("root");
+    anyhow::ensure!(root.with_extension("pem").exists(), "there is no root in {}; run init first", folder.display());
+    let root = root_ca(&root, ROOT_NAME, now)?;
+    intermediate_ca(&folder.join(name), &format!("ACME sandbox {name}"), &root, now)
 }
 
 /// Reads a private key in PEM.
@@ -233,6 +242,26 @@ mod tests {
         let renewed = read("gateway.pem");
         init(scratch.path(), "other", now + Duration::days(61)).unwrap();
         assert_ne!(renewed, read("gateway.pem"));
+    }
+
+    #[test]
+    fn one_more_issuing_ca_is_below_the_same_root_and_is_made_once() {
+        let scratch = Scratch::new();
+        let now = OffsetDateTime::now_utc();
+        let more = || issuing_ca(scratch.path(), "issuing-open", now);
+        assert!(more().unwrap_err().to_string().ends_with("run init first"));
+        init(scratch.path(), "quickstart", now).unwrap();
+        more().unwrap();
+        let read = |name: &str| std::fs::read(scratch.path().join("pki").join(name)).unwrap();
+        let certificates = ["root.pem", "issuing-1.pem", "issuing-open.pem"].map(read);
+        let pem = |octets: &[u8]| x509_parser::pem::parse_x509_pem(octets).unwrap().1.contents;
+        let [root, first, more_pem] = certificates.each_ref().map(|octets| pem(octets));
+        let parsed = [&root, &first, &more_pem].map(|der| X509Certificate::from_der(der).unwrap().1);
+        let [root, first, further] = &parsed;
+        further.verify_signature(Some(root.public_key())).unwrap();
+        assert!(further.subject() != first.subject() && further.public_key() != first.public_key());
+        more().unwrap();
+        assert_eq!(certificates[2], read("issuing-open.pem"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A real OpenBao, of one node: started, initialised and prepared as an operator does it, with the throwaway PKI of a
 //! sandbox. It unseals itself, so it can be killed and started again.
 
+mod books;
+
 use std::{
     env, fs,
     io::Write as _,
@@ -91,13 +93,19 @@ impl OpenBao {
         Self { dir: dir.to_owned(), pki: pki.to_owned(), program, address, process, root_token: String::new() }
     }
 
-    /// Prepares a realm as an operator does, with the issuing CA of the throwaway PKI.
+    /// Prepares a realm as an operator does, with an issuing CA of its own below the root of the throwaway PKI.
     ///
     /// # Panics
     /// The script fails; the text has what it said.
     pub fn prepare(&self, realm: &str, mode: &str, more: &[&str]) {
-        let bundle = self.dir.join("issuing-1.bundle.pem");
-        let both = ["issuing-1.pem", "issuing-1.key"].map(|file| fs::read_to_string(self.pki.join(file)).unwrap());
+        let issuing = format!("issuing-{realm}");
+        let mut make = Command::new(binaries::sandbox());
+        make.args(["issuing-ca", "--name", &issuing, "--dir"])
+            .arg(self.pki.parent().expect("init made it in a folder"));
+        let made = make.output().expect("sandbox runs");
+        assert!(made.status.success(), "{issuing} cannot be made:\n{}", String::from_utf8_lossy(&made.stderr));
+        let bundle = self.dir.join(format!("{issuing}.bundle.pem"));
+        let both = ["pem", "key"].map(|end| fs::read_to_string(self.pki.join(format!("{issuing}.{end}"))).unwrap());
         fs::write(&bundle, both.concat()).unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/openbao/prepare");
         let mut command = Command::new(script);
@@ -359,6 +367,17 @@ impl Gateway {
     /// It does not get ready; the text has the end of its log.
     #[must_use]
     pub fn start(world: &World, bao: &OpenBao) -> Self {
+        Self::start_at(world, &[bao])
+    }
+
+    /// The same at the nodes of a cluster, which are tried in this order.
+    ///
+    /// # Panics
+    /// It does not get ready; the text has the end of its log.
+    #[must_use]
+    pub fn start_at(world: &World, nodes: &[&OpenBao]) -> Self {
+        let urls: Vec<_> = nodes.iter().map(|node| node.url()).collect();
+        let (url, more_urls) = urls.split_first().expect("a cluster has a node");
         let [acme, ops] = free_ports();
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let before = world.site();
@@ -385,12 +404,13 @@ impl Gateway {
             (old("seal.key"), new("seal.key")),
             // What is believed for longer than a suspension may take is the gateway's to shorten.
             (String::from("registration_cache_secs = 1"), String::from("registration_cache_secs = 60")),
-            (format!("url = {cm:?}"), format!("url = {:?}\nkind = \"openbao\"", bao.url())),
+            (format!("url = {cm:?}"), format!("url = {url:?}\nkind = \"openbao\"")),
         ] {
             assert!(settings.contains(&was), "the settings have no {was}");
             settings = settings.replace(&was, &is);
         }
-        settings.push_str(&format!("[cm.openbao]\nmount = {MOUNT:?}\nrequest_duration_max_secs = 2\n"));
+        settings.push_str(&format!("[cm.openbao]\nmount = {MOUNT:?}\nmore_urls = {more_urls:?}\n"));
+        settings.push_str("request_duration_max_secs = 2\n");
         let file = dir.join("gateway.toml");
         fs::write(&file, settings).unwrap();
         let arguments = ["serve".to_owned(), "--config".to_owned(), file.display().to_string()];
@@ -403,6 +423,21 @@ impl Gateway {
             connection.receive("GET").ok().filter(|response| response.status == 200)
         });
         Self { site: Arc::new(site), process }
+    }
+
+    /// Where things are.
+    #[must_use]
+    pub const fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    /// What it has written to its log so far.
+    ///
+    /// # Panics
+    /// There is no log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.site.dir.join("gateway-openbao/gateway.log")).unwrap()
     }
 
     /// A client with a fresh key and no account yet.

@@ -26,7 +26,7 @@ pub(crate) struct Description<'a> {
 
 impl Description<'_> {
     /// The JSON object; all paths are absolute.
-    pub(crate) fn value(&self, gateway_pid: u32, sandbox_pid: u32) -> Value {
+    pub(crate) fn value(&self, gateway_pid: u32, sandbox_pid: u32, openbao_pid: Option<u32>) -> Value {
         let Self { layout, ports, facts, cm, resolver } = self;
         let mut value = json!({
             "directory": {"open": ports.directory("open"), "registered": ports.directory("registered")},
@@ -52,6 +52,9 @@ impl Description<'_> {
             if *cm == CertificateManager::OpenBao {
                 members.insert("status".to_owned(), openbao::status(ports));
             }
+        }
+        if let (Some(pid), Some(pids)) = (openbao_pid, value.get_mut("pid").and_then(Value::as_object_mut)) {
+            pids.insert("openbao".to_owned(), json!(pid));
         }
         value
     }
@@ -89,17 +92,14 @@ pub(crate) fn remove(layout: &Layout) {
 pub(crate) fn remind_of_a_running_one(layout: &Layout, error: anyhow::Error) -> anyhow::Error {
     let file = layout.description();
     let Some(pids) = fs::read_to_string(&file).ok().and_then(|text| pids(&text)) else { return error };
-    anyhow::anyhow!(
-        "{error:#}. Perhaps the quickstart of {} is still up (gateway: process {}, sandbox: process {})",
-        file.display(),
-        pids.0,
-        pids.1
-    )
+    anyhow::anyhow!("{error:#}. Perhaps the quickstart of {} is still up ({pids})", file.display())
 }
 
-fn pids(text: &str) -> Option<(u64, u64)> {
+/// Which processes a description names, in words.
+fn pids(text: &str) -> Option<String> {
     let value: Value = serde_json::from_str(text).ok()?;
-    Some((value.pointer("/pid/gateway")?.as_u64()?, value.pointer("/pid/sandbox")?.as_u64()?))
+    let pids = value.get("pid")?.as_object()?.iter();
+    Some(pids.map(|(name, pid)| format!("{name}: process {pid}")).collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]
@@ -117,7 +117,8 @@ mod tests {
             allowed: vec![json!("registered.test")],
         };
         let ports = Ports::plan(14000, 5002, 5001).unwrap();
-        Description { layout, ports: &ports, facts: &facts, cm, resolver: ports.dns() }.value(11, 12)
+        let bao = (cm == CertificateManager::OpenBao).then_some(13);
+        Description { layout, ports: &ports, facts: &facts, cm, resolver: ports.dns() }.value(11, 12, bao)
     }
 
     #[test]
@@ -145,7 +146,7 @@ mod tests {
         ] {
             assert!(Path::new(text(pointer)).is_absolute(), "{pointer}");
         }
-        assert_eq!(pids(&value.to_string()), Some((11, 12)));
+        assert_eq!(pids(&value.to_string()).unwrap(), "gateway: process 11, sandbox: process 12");
         fs::remove_dir_all(dir).unwrap();
     }
 
@@ -155,6 +156,7 @@ mod tests {
         let layout = Layout::create(&dir).unwrap();
         let value = described(&layout, CertificateManager::OpenBao);
         assert_eq!(value["cm"]["kind"], "openbao");
+        assert_eq!(pids(&value.to_string()).unwrap(), "gateway: process 11, openbao: process 13, sandbox: process 12");
         assert_eq!(value["status"]["open"]["crl"], "http://127.0.0.1:14008/v1/acme/open/pki/crl");
         assert!(value.get("auditor_config").is_some() && value.get("approver_config").is_none());
         assert!(described(&layout, CertificateManager::Rest).get("status").is_none());

@@ -157,7 +157,10 @@ fn run_until(interrupt: &Interrupt, options: &Options) -> anyhow::Result<()> {
 
     let mut bao = match program {
         None => None,
-        Some(program) => Some(openbao::start(&program, &layout, &ports, &progress, interrupt)?),
+        Some(program) => {
+            sandbox::issuing_cas(&programs.sandbox, &layout, &openbao::issuing_cas(), interrupt)?;
+            Some(openbao::start(&program, &layout, &ports, &progress, interrupt)?)
+        }
     };
     if bao.is_some() {
         facts.cm = format!("https://{}", ports.openbao());
@@ -202,8 +205,11 @@ fn run_until(interrupt: &Interrupt, options: &Options) -> anyhow::Result<()> {
     }
 
     let description =
-        json::Description { layout: &layout, ports: &ports, facts: &facts, cm, resolver: values.resolver }
-            .value(gateway.pid(), sandbox.pid());
+        json::Description { layout: &layout, ports: &ports, facts: &facts, cm, resolver: values.resolver }.value(
+            gateway.pid(),
+            sandbox.pid(),
+            bao.as_ref().map(Service::pid),
+        );
     let published = json::publish(&layout, &description)?;
     say!("");
     if bao.is_some() {

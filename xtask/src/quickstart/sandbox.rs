@@ -53,6 +53,28 @@ pub(crate) fn init(program: &Path, layout: &Layout, progress: &Progress, interru
     Ok(())
 }
 
+/// Makes issuing CAs with these names below the root, for a CM that is not the sandbox's; what is there stays.
+///
+/// # Errors
+/// The sandbox cannot do it.
+pub(crate) fn issuing_cas(
+    program: &Path,
+    layout: &Layout,
+    names: &[String],
+    interrupt: &Interrupt,
+) -> anyhow::Result<()> {
+    let log = layout.log("sandbox-issuing-ca");
+    for name in names {
+        let errors = fs::File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
+        let mut command = Command::new(program);
+        command.arg("issuing-ca").arg("--dir").arg(layout.sandbox()).args(["--name", name]).env("NO_COLOR", "1");
+        let (status, _) = run_to_end("acme-sandbox issuing-ca", command.stderr(errors), INIT_WITHIN, interrupt)?;
+        let words = tail(&log).unwrap_or_default().join("\n  ");
+        ensure!(status.success(), "acme-sandbox issuing-ca failed ({status}):\n  {words}");
+    }
+    Ok(())
+}
+
 /// Starts it. It is up once [`Facts::read`] has something to read.
 ///
 /// # Errors

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::server::REQUEST_DURATION_MAX_SECS;
 use super::{
+    advice::quoted,
     layout::{Layout, replace},
     ports::Ports,
     processes::{self, Service, run_to_end, tail},
@@ -91,7 +92,17 @@ pub(crate) fn start(
     Ok(service)
 }
 
-/// How relying parties reach what they need, for each realm.
+/// The issuing CAs that [`start`] needs in the throwaway PKI: one a realm, because each realm has a CRL of its own.
+pub(crate) fn issuing_cas() -> [String; REALMS.len()] {
+    REALMS.map(|(realm, _)| issuing_ca(realm))
+}
+
+fn issuing_ca(realm: &str) -> String {
+    format!("issuing-{realm}")
+}
+
+/// How relying parties reach what they need, for each realm: of its issuing CA, as long as it has one only. A
+/// certificate names its own.
 pub(crate) fn status(ports: &Ports) -> Value {
     REALMS
         .map(|(realm, _)| {
@@ -106,19 +117,20 @@ pub(crate) fn status(ports: &Ports) -> Value {
 
 /// What to know about it beside how clients are used.
 pub(crate) fn advice(layout: &Layout, ports: &Ports) -> String {
-    let certificate = layout.dir().join("certbot/config/live/certbot.quickstart.test/cert.pem");
+    let live = layout.dir().join("certbot/config/live/certbot.quickstart.test");
     format!(
         "The CA is an OpenBao at https://{api}; its root token is in {token}.\n\
-         Whether a certificate of the endpoint open is good, once certbot has one:\n\n  \
-           openssl ocsp -issuer {issuer} -cert {certificate} \\\n    \
-             -url http://{status}/v1/{MOUNT}/open/pki/ocsp -CAfile {root}\n  \
-           curl http://{status}/v1/{MOUNT}/open/pki/crl | openssl crl -inform DER -noout -text\n",
+         What relying parties find out about a certificate, once certbot has one at the endpoint open:\n\n  \
+           cd {live}\n  \
+           openssl verify -CAfile {root} -untrusted chain.pem cert.pem\n  \
+           openssl ocsp -CAfile {root} -issuer chain.pem -cert cert.pem \\\n    \
+             -url $(openssl x509 -in cert.pem -noout -ocsp_uri)\n  \
+           curl -sS $(openssl x509 -in cert.pem -noout -ext crlDistributionPoints | sed -n 's/.*URI://p') |\n    \
+             openssl crl -inform DER -noout -text -CAfile chain.pem\n",
         api = ports.openbao(),
-        token = layout.openbao(ROOT_TOKEN).display(),
-        issuer = layout.pki("issuing-1.pem").display(),
-        certificate = certificate.display(),
-        status = ports.openbao_status(),
-        root = layout.pki("root.pem").display(),
+        token = quoted(&layout.openbao(ROOT_TOKEN)),
+        live = quoted(&live),
+        root = quoted(&layout.pki("root.pem")),
     )
 }
 
@@ -149,13 +161,14 @@ impl Operator<'_> {
             let folder = self.layout.openbao("");
             format!("{} cannot be read; remove {} to begin anew", token.display(), folder.display())
         })?;
-        let bundle = self.layout.openbao("issuing-1.bundle.pem");
-        let mut both = String::new();
-        for file in ["issuing-1.pem", "issuing-1.key"].map(|name| self.layout.pki(name)) {
-            both += &fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-        }
-        replace(&bundle, both.as_bytes(), 0o600)?;
         for (realm, mode) in REALMS {
+            let bundle = self.layout.openbao(&format!("{}.bundle.pem", issuing_ca(realm)));
+            let mut both = String::new();
+            for end in ["pem", "key"] {
+                let file = self.layout.pki(&format!("{}.{end}", issuing_ca(realm)));
+                both += &fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+            }
+            replace(&bundle, both.as_bytes(), 0o600)?;
             let mut command = Command::new(workspace::root().join("deploy/openbao/prepare"));
             command.args(["--realm", realm, "--mode", mode, "--mount", MOUNT]);
             command.arg("--clients-ca").arg(self.layout.pki("clients-ca.pem"));
@@ -163,8 +176,9 @@ impl Operator<'_> {
             command.args(["--status-url", &format!("http://{}", self.ports.openbao_status())]);
             command.env("BAO_TOKEN", token.trim());
             self.run("deploy/openbao/prepare", &mut command, "openbao-prepare")?;
+            fs::remove_file(&bundle).with_context(|| format!("{} cannot be removed", bundle.display()))?;
         }
-        fs::remove_file(&bundle).with_context(|| format!("{} cannot be removed", bundle.display()))
+        Ok(())
     }
 
     /// Runs a command with an officer's certificate, which the listener demands of everybody; its standard output.
