@@ -1,8 +1,17 @@
 //! The wire: TLS, HTTP/1.1 and its limits (RFC 8555 §6.1, RFC 9112), and what surrounds every answer.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::TcpStream,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use openssl::ssl::SslVersion;
+use rustls::{
+    ClientConfig, ClientConnection, NamedGroup, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
 use serde_json::json;
 use tests::{
     client::JOSE,
@@ -45,6 +54,34 @@ fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
     for version in [SslVersion::TLS1, SslVersion::TLS1_1] {
         assert!(speak(version).is_err(), "{version:?}");
     }
+}
+
+#[test]
+fn keys_are_exchanged_so_that_no_quantum_computer_learns_them_where_the_client_can() {
+    let site = world().site();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(site.pki("acme-ca.pem")).unwrap()).unwrap();
+    let roots = Arc::new(roots);
+    let agreed = |version, offered: &[NamedGroup]| {
+        let mut provider = aws_lc_rs::default_provider();
+        provider.kx_groups.retain(|group| offered.contains(&group.name()));
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(Arc::clone(&roots))
+            .with_no_client_auth();
+        let mut tls = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap();
+        let mut socket = TcpStream::connect(site.gateway).unwrap();
+        while tls.is_handshaking() {
+            let _ = tls.complete_io(&mut socket).unwrap();
+        }
+        tls.negotiated_key_exchange_group().unwrap().name()
+    };
+    let all = [NamedGroup::secp256r1, NamedGroup::X25519, NamedGroup::X25519MLKEM768];
+    assert_eq!(agreed(&rustls::version::TLS13, &all), NamedGroup::X25519MLKEM768);
+    assert_eq!(agreed(&rustls::version::TLS13, &all[..2]), NamedGroup::X25519);
+    assert_eq!(agreed(&rustls::version::TLS13, &all[..1]), NamedGroup::secp256r1);
+    assert_eq!(agreed(&rustls::version::TLS12, &all), NamedGroup::X25519, "TLS 1.2 has no hybrid one");
 }
 
 #[test]
