@@ -22,6 +22,7 @@ mod chaos;
 mod compatibility;
 mod crash;
 mod damage;
+mod deployment;
 mod directory;
 mod directory_link;
 mod disk_full;

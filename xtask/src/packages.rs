@@ -30,7 +30,7 @@ struct Package {
     why: &'static str,
 }
 
-const PACKAGES: [Package; 24] = [
+const PACKAGES: [Package; 25] = [
     Package { name: "pkg-config", probe: Probe::Program("pkg-config"), why: "finds the OpenSSL headers" },
     Package { name: "libssl-dev", probe: OPENSSL_HEADERS, why: "josekit builds on OpenSSL" },
     Package { name: "openssl", probe: Probe::Program("openssl"), why: "verifies issued chains in scenarios" },
@@ -86,6 +86,7 @@ const PACKAGES: [Package; 24] = [
     },
     Package { name: "chromium", probe: Probe::File("/usr/bin/chromium"), why: "shows the officer's console" },
     Package { name: "nodejs", probe: Probe::Program("node"), why: "runs the clients from npm, and the browser" },
+    Package { name: "systemd", probe: Probe::Program("systemd-analyze"), why: "judges the service's unit" },
     Package { name: "npm", probe: Probe::Program("npm"), why: "installs the clients from npm" },
 ];
 

@@ -2,6 +2,7 @@
 
 mod check_config;
 mod doctor;
+mod manual;
 mod order;
 mod profile;
 mod serve;
@@ -18,9 +19,15 @@ use crate::{
     settings,
 };
 
+/// The version, and of a packaged program also the commit that it was built from: `cargo xtask package` stamps it.
+const VERSION: &str = match option_env!("ACME_GATEWAY_BUILD") {
+    Some(build) => build,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// An ACME front door for the certificate authority that you already have.
 #[derive(Parser)]
-#[command(name = "acme-gateway", version, about)]
+#[command(name = "acme-gateway", version = VERSION, about)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -58,6 +65,9 @@ enum Command {
     /// Profiles that are stopped because the CM returned a bad certificate.
     #[command(subcommand)]
     Profile(Profile),
+    /// Write completions for a shell, or manual pages.
+    #[command(hide = true, subcommand)]
+    Manual(manual::Command),
 }
 
 /// Asked of the gateway that runs on this machine.
@@ -129,6 +139,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Doctor { config, json, strict } => return exit(doctor::run(&config, json, strict)),
         Command::Order(Order::Show { reference, running, json }) => order::show(&running, reference, json),
         Command::Profile(Profile::List { running, json }) => profile::list(&running, json),
+        Command::Manual(command) => manual::run(&command),
         Command::Profile(Profile::Resume { realm, profile, running }) => {
             profile::resume(&running, &realm, profile.as_deref())
         }

@@ -19,10 +19,9 @@ pub(crate) fn require_readable(path: &Path, setting: &str) -> anyhow::Result<()>
 
 /// The file holds a secret: it can be read, and only by its owner, who is root or ourselves.
 pub(crate) fn require_private(path: &Path, setting: &str) -> anyhow::Result<()> {
-    const GROUP_AND_OTHERS: u32 = 0o077;
     require_readable(path, setting)?;
     let metadata = fs::metadata(path)?;
-    if metadata.permissions().mode() & GROUP_AND_OTHERS != 0 {
+    if metadata.permissions().mode() & open_to_others(path) != 0 {
         bail!("{setting}: {0} can be read by others; run: chmod 600 {0}", path.display());
     }
     let ourselves = fs::metadata("/proc/self").map(|process| process.uid()).unwrap_or(metadata.uid());
@@ -33,6 +32,17 @@ pub(crate) fn require_private(path: &Path, setting: &str) -> anyhow::Result<()> 
         );
     }
     Ok(())
+}
+
+/// The bits of a mode that open a secret to somebody else than its owner.
+///
+/// What systemd hands to a service (`LoadCredential=`) lies in a folder for that service alone. The user who may read it can
+/// be named by an access control list, whose mask stat(2) shows as the group's bits.
+pub(crate) fn open_to_others(path: &Path) -> u32 {
+    const CREDENTIALS: &str = "/run/credentials";
+    const GROUP_AND_OTHERS: u32 = 0o077;
+    const GROUP_READS: u32 = 0o040;
+    if path.starts_with(CREDENTIALS) { GROUP_AND_OTHERS & !GROUP_READS } else { GROUP_AND_OTHERS }
 }
 
 #[cfg(test)]
@@ -51,5 +61,19 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let error = format!("{:#}", require_private(&path, "cm.key_file").unwrap_err());
         assert!(error.contains("cannot read"), "{error}");
+    }
+
+    #[test]
+    fn the_mask_of_an_access_control_list_is_no_group_where_systemd_puts_secrets() {
+        for (path, mode, open) in [
+            ("/run/credentials/acme-gateway.service/key_server.key", 0o440, false),
+            ("/run/credentials/acme-gateway.service/key_server.key", 0o444, true),
+            ("/run/credentials/acme-gateway.service/key_server.key", 0o460, true),
+            ("/run/credentials-of-mine/server.key", 0o440, true),
+            ("/etc/acme-gateway/server.key", 0o440, true),
+            ("/etc/acme-gateway/server.key", 0o600, false),
+        ] {
+            assert_eq!(mode & open_to_others(Path::new(path)) != 0, open, "{path} {mode:o}");
+        }
     }
 }

@@ -18,9 +18,15 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{cm::Cm, error::Failure, output::Answer, settings::Settings};
 
+/// The version, and of a packaged program also the commit that it was built from: `cargo xtask package` stamps it.
+const VERSION: &str = match option_env!("ACME_GATEWAY_BUILD") {
+    Some(build) => build,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// The registration officer's own program, straight to the Certificate Manager.
 #[derive(Debug, Parser)]
-#[command(name = "acme-officer", version, about, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "acme-officer", version = VERSION, about, max_term_width = 100, after_help = AFTER_HELP)]
 pub(crate) struct CommandLine {
     /// Settings; config/officer.toml is an example. Without it the variable ACME_OFFICER_CONFIG counts
     #[arg(long, global = true, value_name = "FILE")]

@@ -5,6 +5,7 @@
 pub(super) mod cm;
 mod expiry;
 mod private_memory;
+mod readiness;
 mod reload;
 mod validator;
 mod watched;
@@ -13,6 +14,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use self::{
     cm::Cm,
+    readiness::State,
     reload::{OwnCertificate, Reload},
     validator::validator,
 };
@@ -112,6 +114,7 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
         tracing::info!(directory = endpoint.links.directory(), realm = %endpoint.realm, "serving");
     }
     let mut stop = Stop::new()?;
+    readiness::tell(State::Ready);
     let stopped = tokio::select! {
         () = stop.told() => Ok(()),
         // Without its background work this process cannot keep what it promises.
@@ -121,6 +124,7 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
     // Requests in flight and jobs under way may finish, within bounds. Whatever is left is in the
     // store, and the next process goes on with it.
     tracing::info!("stopping; what is under way may finish");
+    readiness::tell(State::Stopping);
     app.waiters.close();
     let rest = async {
         background.shutdown().await;

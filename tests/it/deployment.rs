@@ -1,0 +1,149 @@
+//! What `deploy/` ships: the unit as systemd judges it, and packages whose files are all there. That the service really
+//! runs under its unit, `cargo xtask deployment` shows.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tests::binaries;
+
+/// Most exposure of the unit, in tenths, as `systemd-analyze security` counts it.
+const EXPOSURE_MAX: &str = "15";
+/// Where packages put the program.
+const PROGRAM: &str = "/usr/bin/acme-gateway";
+/// Below it, `cargo xtask package` makes what it packs.
+const BUILT: &str = "target/release/";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn unit() -> String {
+    fs::read_to_string(root().join("deploy/systemd/acme-gateway.service")).unwrap()
+}
+
+/// A folder of one test with the unit in it, whose program is the one that was built.
+fn folder(test: &str, unit: &str) -> PathBuf {
+    let folder = env::temp_dir().join(format!("acme-gateway-deployment-{}-{test}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let unit = unit.replace(PROGRAM, binaries::gateway().to_str().unwrap());
+    fs::write(folder.join("acme-gateway.service"), unit).unwrap();
+    folder
+}
+
+fn analyze(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new("systemd-analyze");
+    command.args(arguments).arg(folder.join("acme-gateway.service"));
+    command.output().expect("systemd-analyze is there: Debian's package systemd")
+}
+
+fn words(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Whether it is exposed no more than it may be, and what systemd says.
+fn exposure(test: &str, unit: &str) -> (bool, String) {
+    let folder = folder(test, unit);
+    let judged =
+        analyze(&folder, &["security", "--no-pager", "--offline=true", &format!("--threshold={EXPOSURE_MAX}")]);
+    fs::remove_dir_all(folder).unwrap();
+    (judged.status.success(), words(&judged))
+}
+
+#[test]
+fn the_unit_is_hardly_exposed() {
+    let (good, said) = exposure("hardened", &unit());
+    assert!(good && said.contains("Overall exposure level"), "{said}");
+    println!("{}", said.lines().last().unwrap_or_default());
+    // The threshold is one that a unit can miss.
+    let open = unit().replace("NoNewPrivileges=yes\n", "").replace("ProtectSystem=strict\n", "");
+    let (good, said) = exposure("open", &open);
+    assert!(!good, "{said}");
+}
+
+#[test]
+fn systemd_understands_every_line_of_the_unit() {
+    let good = folder("understood", &unit());
+    let verified = analyze(&good, &["verify", "--man=no", "--recursive-errors=no"]);
+    fs::remove_dir_all(good).unwrap();
+    // Only of this unit: others of this machine are not ours.
+    let said = words(&verified);
+    let ours: Vec<_> = said.lines().filter(|line| line.contains("acme-gateway")).collect();
+    assert!(verified.status.success() && ours.is_empty(), "{said}");
+
+    let wrong = folder("not-understood", &unit().replace("ProtectSystem=strict", "ProtectSytem=strict"));
+    let said = words(&analyze(&wrong, &["verify", "--man=no", "--recursive-errors=no"]));
+    fs::remove_dir_all(wrong).unwrap();
+    assert!(said.contains("ProtectSytem"), "{said}");
+}
+
+#[test]
+fn user_and_folders_are_made_as_the_unit_expects_them() {
+    let there = env::temp_dir().join(format!("acme-gateway-deployment-{}-root", std::process::id()));
+    fs::create_dir_all(there.join("etc")).unwrap();
+    let from = |file: &str| root().join("deploy/systemd").join(file);
+    let made = Command::new("systemd-sysusers")
+        .arg(format!("--root={}", there.display()))
+        .arg("--dry-run")
+        .arg(from("acme-gateway.sysusers"))
+        .output()
+        .unwrap();
+    let said = words(&made);
+    assert!(made.status.success() && said.contains("acme-gateway"), "{said}");
+    let folders = fs::read_to_string(from("acme-gateway.tmpfiles")).unwrap();
+    let unit = unit();
+    let keys = unit.lines().find_map(|line| line.strip_prefix("LoadCredential=key:")).unwrap();
+    assert!(folders.lines().any(|line| line.starts_with(&format!("d {keys} 0700 root root"))), "{folders}");
+    fs::remove_dir_all(there).unwrap();
+}
+
+#[test]
+fn packages_list_only_files_that_are_there() {
+    let metadata = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let mut packages = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let deb = &package["metadata"]["deb"];
+        if deb.is_null() {
+            continue;
+        }
+        let name = deb["name"].as_str().unwrap();
+        let crate_folder = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap();
+        let assets = deb["assets"].as_array().unwrap();
+        let sources = assets.iter().map(|asset| asset[0].as_str().unwrap());
+        let scripts = deb["maintainer-scripts"].as_str();
+        let others = [deb["changelog"].as_str(), deb["license-file"][0].as_str(), scripts].into_iter().flatten();
+        for source in sources.chain(others).filter(|source| !source.starts_with(BUILT)) {
+            assert!(crate_folder.join(source).exists(), "{name}: there is no {source}");
+        }
+        let program = format!("{BUILT}{name}");
+        assert!(assets.iter().any(|asset| asset[0] == program && asset[1] == "usr/bin/"), "{name} has no program");
+        packages.push(name.to_owned());
+    }
+    packages.sort_unstable();
+    assert_eq!(packages, ["acme-gateway", "acme-officer"]);
+}
+
+#[test]
+fn settings_to_begin_with_are_refused_only_for_what_is_not_there_yet() {
+    let example = root().join("deploy/debian/gateway.toml");
+    let checked = Command::new(binaries::gateway()).arg("check-config").arg("--config").arg(&example).output().unwrap();
+    let said = words(&checked);
+    assert!(!checked.status.success() && said.contains("cannot read") && said.contains("_file"), "{said}");
+}
+
+#[test]
+fn completions_and_manual_pages_come_from_the_program_itself() {
+    let bash = Command::new(binaries::gateway()).args(["manual", "completions", "bash"]).output().unwrap();
+    assert!(bash.status.success() && words(&bash).contains("check-config"), "{}", words(&bash));
+    let version = Command::new(binaries::gateway()).arg("--version").output().unwrap();
+    let said = words(&version);
+    assert!(said.starts_with(concat!("acme-gateway ", env!("CARGO_PKG_VERSION"))), "{said}");
+}
