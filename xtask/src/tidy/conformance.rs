@@ -1,15 +1,20 @@
-//! The tables of requirements, `docs/CONFORMANCE.md` and `docs/conformance/`: every requirement of the list stands
-//! there once, in a state that is defined, with tests that exist or with a reason.
+//! The tables of requirements, `docs/CONFORMANCE.md`, `docs/conformance/` and `docs/THREAT_MODEL.md`: every requirement of
+//! the list stands there once, in a state that is defined, with tests that exist or with a reason.
 //!
 //! Whether a test proves what its row says is for readers to judge.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::{Finding, tree::TextFile};
 
 /// The document that defines the states; the tables are beside it.
 const INDEX: &str = "docs/CONFORMANCE.md";
 const TABLES: &str = "docs/conformance/";
+/// Has other tables too; of requirements are the rows that begin so.
+const THREAT_MODEL: &str = "docs/THREAT_MODEL.md";
+const SECURITY: &str = "R-SEC-";
+/// Where the verbs of `cargo xtask` are.
+const VERBS: &str = "xtask/src/main.rs";
 /// First cell of a table's head, and the cells of each row: id, what is asked, state, tests, remark.
 const HEAD: &str = "id";
 const CELLS: usize = 5;
@@ -108,6 +113,9 @@ const LIST: [(&str, &[(&str, usize)]); 4] = [
     ("P", &[("", 32)]),
 ];
 
+/// The numbers of the requirements of security: of requests, validation, floods and the host.
+const SECURITY_NUMBERS: [RangeInclusive<usize>; 4] = [1..=16, 20..=34, 40..=50, 60..=70];
+
 /// What a row in this state must have beside the state.
 struct State {
     name: &'static str,
@@ -138,9 +146,12 @@ pub(crate) fn check(files: &[TextFile]) -> Vec<Finding> {
         .map(|state| Finding::new(INDEX, 1, format!("the state {} is not defined here", state.name)))
         .collect();
     let mut rows: BTreeMap<String, usize> = ids().into_iter().map(|id| (id, 0)).collect();
-    for file in files.iter().filter(|file| file.path.starts_with(TABLES)) {
+    for file in files.iter().filter(|file| file.path.starts_with(TABLES) || file.path == THREAT_MODEL) {
         for (line, number) in file.text.lines().zip(1..) {
             let Some(cells) = cells(line) else { continue };
+            if file.path == THREAT_MODEL && !cells.first().is_some_and(|id| id.starts_with(SECURITY)) {
+                continue;
+            }
             match cells.first().and_then(|id| rows.get_mut(*id)) {
                 Some(count) => {
                     *count = count.saturating_add(1);
@@ -155,11 +166,10 @@ pub(crate) fn check(files: &[TextFile]) -> Vec<Finding> {
         }
     }
     let wrong = rows.into_iter().filter(|(_, count)| *count != 1);
-    findings.extend(
-        wrong.map(|(id, count)| {
-            Finding::new(INDEX, 1, format!("{id} has {count} rows in {TABLES}; it needs exactly one"))
-        }),
-    );
+    findings.extend(wrong.map(|(id, count)| {
+        let tables = if id.starts_with(SECURITY) { THREAT_MODEL } else { TABLES };
+        Finding::new(INDEX, 1, format!("{id} has {count} rows in {tables}; it needs exactly one"))
+    }));
     findings
 }
 
@@ -168,7 +178,8 @@ fn ids() -> Vec<String> {
     let ids = LIST.iter().flat_map(|(letter, areas)| {
         areas.iter().flat_map(move |(area, count)| (1..=*count).map(move |number| format!("{letter}{area}-{number}")))
     });
-    ids.collect()
+    let security = SECURITY_NUMBERS.iter().cloned().flatten().map(|number| format!("{SECURITY}{number}"));
+    ids.chain(security).collect()
 }
 
 /// The cells of a table row; `None` for the lines around it.
@@ -210,9 +221,14 @@ fn check_row(files: &[TextFile], cells: &[&str]) -> Vec<String> {
     wrong
 }
 
-/// Whether there is such a test: `crate::module::name`, `it::module::name` for the end-to-end tests, `clients::name` for
+/// Whether there is such a test: `cargo xtask verb`, `crate::module::name`, `it::module::name` for the end-to-end tests, `clients::name` for
 /// the scenarios of one real client, or the id of a row in a table of end-to-end tests, such as `N-049`.
 fn exists(files: &[TextFile], name: &str) -> bool {
+    if let Some(verb) = name.strip_prefix("cargo xtask ") {
+        let called =
+            format!("Verb::{}{}", verb.get(..1).unwrap_or_default().to_uppercase(), verb.get(1..).unwrap_or_default());
+        return files.iter().any(|file| file.path == VERBS && file.text.contains(&called));
+    }
     let parts: Vec<&str> = name.split("::").collect();
     match parts.as_slice() {
         [id] => {
@@ -300,7 +316,8 @@ mod tests {
     fn the_list_has_every_requirement_once() {
         let all = ids();
         let of = |letter: &str| all.iter().filter(|id| id.starts_with(letter)).count();
-        assert_eq!((of("R-"), of("Q-"), of("D-"), of("P-")), (412, 82, 17, 32));
+        assert_eq!((of("R-"), of("Q-"), of("D-"), of("P-")), (465, 82, 17, 32));
+        assert_eq!(of(SECURITY), 53);
         let mut once = all.clone();
         once.sort();
         once.dedup();
@@ -340,6 +357,25 @@ mod tests {
         ] {
             assert_eq!(found(row), [rule], "{row}");
         }
+    }
+
+    #[test]
+    fn the_threat_model_has_tables_of_its_own_and_of_requirements() {
+        let mut files = repository(ROW);
+        let row = "| R-SEC-1 | something | missing | | to come |\n";
+        files[1].text = files[1].text.replace(row, "");
+        files.push(file(VERBS, "        Verb::Deny(options) => deny::run(&options),"));
+        let mut model = |rows: &str| {
+            files.retain(|file| file.path != THREAT_MODEL);
+            files.push(file(THREAT_MODEL, &format!("| attacker | wants |\n|---|---|\n| a flood | silence |\n{rows}")));
+            check(&files).into_iter().map(|finding| finding.rule).collect::<Vec<String>>()
+        };
+        assert_eq!(model(row), Vec::<String>::new());
+        assert_eq!(model(""), ["R-SEC-1 has 0 rows in docs/THREAT_MODEL.md; it needs exactly one"]);
+        assert_eq!(model("| R-SEC-1 | clean | done | `cargo xtask deny` | |"), Vec::<String>::new());
+        let unknown = model("| R-SEC-1 | clean | done | `cargo xtask admit` | |\n| R-SEC-17 | x | missing | | y |");
+        let expected = ["there is no test cargo xtask admit", "the first cell is no id of the list of requirements"];
+        assert_eq!(unknown, expected);
     }
 
     #[test]
