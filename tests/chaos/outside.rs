@@ -10,13 +10,8 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
-use tests::{
-    binaries,
-    http::{Connection, request},
-    process::Process,
-    wait_for,
-};
+use serde_json::Value;
+use tests::{binaries, load::responder::Responder, process::Process, wait_for};
 
 /// It, until it is dropped.
 pub(crate) struct Outside {
@@ -54,32 +49,7 @@ impl Outside {
 
     /// Answers http-01 on this port from now on.
     pub(crate) fn listen(&self, http_01_port: u16) -> Responder {
-        let responder = Responder { control: self.control };
-        responder.command("/http-01/listen", &json!({"address": format!("127.0.0.1:{http_01_port}")}));
-        responder
-    }
-}
-
-/// Where clients put their answers to challenges.
-#[derive(Clone, Copy)]
-pub(crate) struct Responder {
-    control: SocketAddr,
-}
-
-impl Responder {
-    /// Answers the challenge of this token.
-    pub(crate) fn provide(self, token: &str, key_authorization: &str) {
-        self.command("/add-http01", &json!({"token": token, "content": key_authorization}));
-    }
-
-    fn command(self, path: &str, body: &Value) {
-        let body = body.to_string();
-        let octets = request("POST", path, "localhost", &[("Connection", "close")], Some(body.as_bytes()));
-        let answer = Connection::plain(self.control).and_then(|mut connection| {
-            connection.send(octets)?;
-            connection.receive("POST")
-        });
-        let _ = answer.unwrap_or_else(|error| panic!("{path}: {error}")).expect(200);
+        Responder::listen(self.control, http_01_port)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use ::tests::random::Random;
+use ::tests::{
+    load::plan::{ClientPlan, OrderPlan},
+    random::Random,
+};
 use serde_json::{Value, json};
 
 /// About as many answers as a client gets: kills are spread over the answers of all.
@@ -64,25 +67,6 @@ pub(crate) struct PlannedFault {
     pub(crate) fault: Value,
 }
 
-/// What one client wants.
-pub(crate) struct ClientPlan {
-    /// Whether an officer has registered it beforehand, and it needs its external account key.
-    pub(crate) is_registered: bool,
-    /// Whether it changes its contact once it has an account.
-    pub(crate) changes_contact: bool,
-    /// One after the other.
-    pub(crate) orders: Vec<OrderPlan>,
-}
-
-/// What one order is for.
-pub(crate) struct OrderPlan {
-    pub(crate) names: Vec<String>,
-    /// Whether its certificate is revoked in the end.
-    pub(crate) is_revoked: bool,
-    /// Whether its client takes the first answer to that for the last.
-    pub(crate) walks_away: bool,
-}
-
 impl RoundPlan {
     /// The plan of this round for so many clients at work at the same time.
     pub(crate) fn draw(seed: u64, round: u64, clients: u64) -> Self {
@@ -90,7 +74,7 @@ impl RoundPlan {
         let mut kills: Vec<_> = (0..random.between(1..=3)).map(|_| Kill::draw(&mut random, clients)).collect();
         kills.sort_unstable();
         let faults = draw_faults(&mut random);
-        let clients = (0..clients).map(|client| ClientPlan::draw(seed, round, client)).collect();
+        let clients = (0..clients).map(|client| draw_client(seed, round, client)).collect();
         Self { kills, faults, clients }
     }
 }
@@ -136,24 +120,22 @@ fn draw_faults(random: &mut Random) -> Vec<PlannedFault> {
     faults
 }
 
-impl ClientPlan {
-    fn draw(seed: u64, round: u64, client: u64) -> Self {
-        let mut random = Random::of(seed, &[round, client]);
-        let (is_registered, changes_contact) = (random.chance(30), random.chance(40));
-        let mut orders: Vec<OrderPlan> = Vec::new();
-        for order in 0..random.between(1..=2) {
-            let new_names =
-                (0..random.between(1..=2)).map(|name| format!("n{name}-o{order}-c{client}.r{round}.chaos.test"));
-            let names: Vec<_> = new_names.collect();
-            // What was proven for the order before needs no proof.
-            let reuses = random.chance(30);
-            let names = orders.last().filter(|_| reuses).map_or(names, |before| before.names.clone());
-            orders.push(OrderPlan { names, is_revoked: random.chance(50), walks_away: false });
-        }
-        // After all else, so that the plans of earlier seeds stay as they were.
-        orders.iter_mut().for_each(|order| order.walks_away = random.chance(50));
-        Self { is_registered, changes_contact, orders }
+fn draw_client(seed: u64, round: u64, client: u64) -> ClientPlan {
+    let mut random = Random::of(seed, &[round, client]);
+    let (is_registered, changes_contact) = (random.chance(30), random.chance(40));
+    let mut orders: Vec<OrderPlan> = Vec::new();
+    for order in 0..random.between(1..=2) {
+        let new_names =
+            (0..random.between(1..=2)).map(|name| format!("n{name}-o{order}-c{client}.r{round}.chaos.test"));
+        let names: Vec<_> = new_names.collect();
+        // What was proven for the order before needs no proof.
+        let reuses = random.chance(30);
+        let names = orders.last().filter(|_| reuses).map_or(names, |before| before.names.clone());
+        orders.push(OrderPlan { names, is_revoked: random.chance(50), walks_away: false });
     }
+    // After all else, so that the plans of earlier seeds stay as they were.
+    orders.iter_mut().for_each(|order| order.walks_away = random.chance(50));
+    ClientPlan { is_registered, changes_contact, orders }
 }
 
 #[cfg(test)]

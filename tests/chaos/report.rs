@@ -5,10 +5,9 @@ use std::{
     fmt::{self, Write as _},
 };
 
-use super::{
-    ledger::{Account, Breach, Finding, Revocation, Stage},
-    round::Outcome,
-};
+use tests::load::ledger::{Account, Breach, Finding, Revocation, Stage};
+
+use super::round::Outcome;
 
 /// Counts of all rounds.
 #[derive(Default)]

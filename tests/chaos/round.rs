@@ -7,16 +7,19 @@ use std::{
 };
 
 use serde_json::json;
-use tests::{key::Key, world::World};
-
-use super::{
-    client,
-    hand::{Answers, Hand, PAUSE},
-    ledger::Account,
-    outside::Responder,
-    plan::{Kill, RoundPlan},
-    reckoning,
+use tests::{
+    key::Key,
+    load::{
+        client,
+        hand::{Answers, Hand, PAUSE},
+        ledger::Account,
+        reckoning,
+        responder::Responder,
+    },
+    world::World,
 };
+
+use super::plan::{Kill, RoundPlan};
 
 /// Everything must have come to an end by then: nothing may be stuck for longer.
 const OVER_AFTER: Duration = Duration::from_secs(60);

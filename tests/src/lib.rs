@@ -22,6 +22,7 @@ pub mod device;
 pub mod http;
 pub mod jws;
 pub mod key;
+pub mod load;
 pub mod officer;
 pub mod openbao;
 pub mod problem;

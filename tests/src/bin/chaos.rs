@@ -13,18 +13,10 @@
     reason = "this whole crate is test code; a panic is how a test fails"
 )]
 
-#[path = "../../chaos/client.rs"]
-mod client;
-#[path = "../../chaos/hand.rs"]
-mod hand;
-#[path = "../../chaos/ledger.rs"]
-mod ledger;
 #[path = "../../chaos/outside.rs"]
 mod outside;
 #[path = "../../chaos/plan.rs"]
 mod plan;
-#[path = "../../chaos/reckoning.rs"]
-mod reckoning;
 #[path = "../../chaos/report.rs"]
 mod report;
 #[path = "../../chaos/round.rs"]
@@ -35,12 +27,16 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use ledger::{Account, Finding};
 use outside::Outside;
 use plan::RoundPlan;
-use reckoning::Books;
 use report::Totals;
-use tests::world::World;
+use tests::{
+    load::{
+        ledger::{Account, Finding},
+        reckoning::Books,
+    },
+    world::World,
+};
 
 /// Accounts that are asked about at a time at the end.
 const ACCOUNTS_AT_A_TIME: usize = 8;

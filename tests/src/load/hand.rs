@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -15,7 +15,8 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use tests::{
+
+use crate::{
     client::JOSE,
     http::{Connection, Tls, request},
     jws::Draft,
@@ -25,44 +26,53 @@ use tests::{
 };
 
 /// Between two tries, and between two looks at something that will change.
-pub(crate) const PAUSE: Duration = Duration::from_millis(40);
+pub const PAUSE: Duration = Duration::from_millis(40);
 
 /// Nothing came of it before the round was over.
 #[derive(Debug)]
-pub(crate) struct Stuck;
+pub(super) struct Stuck;
 
 /// What all clients of a round got together.
 #[derive(Default)]
-pub(crate) struct Answers(AtomicU64);
+pub struct Answers {
+    count: AtomicU64,
+    certificates: Mutex<Vec<Instant>>,
+}
 
 impl Answers {
-    pub(crate) fn count(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+    /// How many answers.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// When each certificate was downloaded, the first one first.
+    ///
+    /// # Panics
+    /// A client did.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Instant> {
+        self.certificates.lock().unwrap().clone()
     }
 }
 
 /// The hand of one account.
-pub(crate) struct Hand {
+pub struct Hand {
     site: Arc<Site>,
-    pub(crate) endpoint: &'static str,
-    pub(crate) key: Key,
-    pub(crate) kid: Option<String>,
+    pub(super) endpoint: &'static str,
+    pub(super) key: Key,
+    pub(super) kid: Option<String>,
     nonce: Option<String>,
     connection: Option<Connection>,
     answers: Arc<Answers>,
     until: Instant,
     /// What it was told to try again, and how often.
-    pub(crate) put_off: BTreeMap<String, u64>,
+    pub(super) put_off: BTreeMap<String, u64>,
 }
 
 impl Hand {
     /// A hand that tries until this moment.
-    pub(crate) fn new(
-        site: &Arc<Site>,
-        (endpoint, key): (&'static str, Key),
-        answers: &Arc<Answers>,
-        until: Instant,
-    ) -> Self {
+    pub fn new(site: &Arc<Site>, (endpoint, key): (&'static str, Key), answers: &Arc<Answers>, until: Instant) -> Self {
         Self {
             site: Arc::clone(site),
             endpoint,
@@ -77,32 +87,37 @@ impl Hand {
     }
 
     /// A URL of its endpoint.
-    pub(crate) fn url(&self, resource: &str) -> String {
+    pub(super) fn url(&self, resource: &str) -> String {
         self.site.url(self.endpoint, resource)
     }
 
+    /// Tells all clients that there is a certificate more.
+    pub(super) fn has_certificate(&self) {
+        self.answers.certificates.lock().unwrap().push(Instant::now());
+    }
+
     /// POST-as-GET.
-    pub(crate) fn read(&mut self, url: &str) -> Result<Response, Stuck> {
+    pub(super) fn read(&mut self, url: &str) -> Result<Response, Stuck> {
         self.send_until_answered(url, "", false)
     }
 
     /// A signed request.
-    pub(crate) fn post(&mut self, url: &str, payload: &Value) -> Result<Response, Stuck> {
+    pub(super) fn post(&mut self, url: &str, payload: &Value) -> Result<Response, Stuck> {
         self.send_until_answered(url, &payload.to_string(), false)
     }
 
     /// A signed request whose first answer is taken for the last, also if it says: not now.
-    pub(crate) fn post_and_walk_away(&mut self, url: &str, payload: &Value) -> Result<Response, Stuck> {
+    pub(super) fn post_and_walk_away(&mut self, url: &str, payload: &Value) -> Result<Response, Stuck> {
         self.send_until(url, &payload.to_string(), false, |response| response.status == 503)
     }
 
     /// newAccount.
-    pub(crate) fn new_account(&mut self, payload: &Value) -> Result<Response, Stuck> {
+    pub(super) fn new_account(&mut self, payload: &Value) -> Result<Response, Stuck> {
         self.send_until_answered(&self.url("new-account"), &payload.to_string(), true)
     }
 
     /// Pauses, unless the round is over.
-    pub(crate) fn pause(&self) -> Result<(), Stuck> {
+    pub(super) fn pause(&self) -> Result<(), Stuck> {
         thread::sleep(PAUSE);
         if Instant::now() > self.until { Err(Stuck) } else { Ok(()) }
     }
@@ -120,7 +135,7 @@ impl Hand {
     ) -> Result<Response, Stuck> {
         loop {
             if let Ok(response) = self.send_once(url, payload, by_key) {
-                self.answers.0.fetch_add(1, Ordering::SeqCst);
+                self.answers.count.fetch_add(1, Ordering::SeqCst);
                 match try_again(&response).filter(|_| !is_enough(&response)) {
                     None => return Ok(response),
                     Some(kind) => *self.put_off.entry(kind).or_default() += 1,
@@ -187,7 +202,7 @@ fn try_again(response: &Response) -> Option<String> {
 }
 
 /// The kind of problem that a refusal is, without the words that all kinds begin with.
-pub(crate) fn kind(response: &Response) -> String {
+pub(super) fn kind(response: &Response) -> String {
     let problem: Value = serde_json::from_slice(&response.body).unwrap_or_else(|_| json!({}));
     let kind = problem["type"].as_str().and_then(|kind| kind.rsplit(':').next());
     kind.unwrap_or("no problem document").to_owned()

@@ -3,7 +3,14 @@
 
 use openssl::x509::X509;
 use serde_json::{Value, json};
-use tests::{
+
+use super::{
+    hand::{Hand, Stuck, kind},
+    ledger::{Account, Breach, Certificate, Order, Revocation, Stage},
+    plan::{ClientPlan, OrderPlan},
+    responder::Responder,
+};
+use crate::{
     base64url,
     client::{challenge, public_key, revocation, strings},
     csr::Csr,
@@ -13,20 +20,9 @@ use tests::{
     response::Response,
 };
 
-use super::{
-    hand::{Hand, Stuck, kind},
-    ledger::{Account, Breach, Certificate, Order, Revocation, Stage},
-    outside::Responder,
-    plan::{ClientPlan, OrderPlan},
-};
-
 /// Does everything that the plan says and tells what came of it.
-pub(crate) fn live(
-    plan: &ClientPlan,
-    mut hand: Hand,
-    responder: Responder,
-    officer: Option<&Preregistration>,
-) -> Account {
+#[must_use]
+pub fn live(plan: &ClientPlan, mut hand: Hand, responder: Responder, officer: Option<&Preregistration>) -> Account {
     let mut client = Client { account: Account::new(hand.endpoint, hand.key.clone()), responder, hand: &mut hand };
     if client.register(plan, officer).is_err() {
         // An account that nobody acknowledged may be missing; but here everything should come to an end.
@@ -88,7 +84,7 @@ impl Client<'_> {
         if created.status != 201 {
             return self.refused(&created);
         }
-        let mut order = Order::new(created.location());
+        let mut order = Order::new(created.location(), &plan.names);
         if self.take_to_the_end(&mut order, plan).is_err() {
             let words = format!("{} did not end in time; it was last seen {:?}", order.url, order.stage);
             self.account.breach(Breach::Lost, words);
@@ -185,8 +181,9 @@ impl Client<'_> {
             self.account.breach(Breach::Missing, format!("{} is valid, its certificate: {response:?}", order.url));
             return Ok(());
         }
+        self.hand.has_certificate();
         let pem = response.text();
-        let leaf = tests::client::chain(&pem).remove(0);
+        let leaf = crate::client::chain(&pem).remove(0);
         if !public_key(&leaf).public_eq(key.pkey()) {
             self.account.breach(Breach::Lost, format!("{} has a certificate of another key", order.url));
         }
@@ -226,7 +223,7 @@ impl Client<'_> {
 }
 
 /// The payload that revokes this certificate once more.
-pub(crate) fn revocation_of(pem: &str) -> Value {
-    let leaf = tests::client::chain(pem).remove(0);
+pub(super) fn revocation_of(pem: &str) -> Value {
+    let leaf = crate::client::chain(pem).remove(0);
     json!({"certificate": base64url(leaf.to_der().expect("what was decoded can be encoded")), "reason": 4})
 }

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ::tests::key::Key;
+use crate::key::Key;
 
 /// A promise that was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Breach {
+pub enum Breach {
     /// An order that was acknowledged has no honest end.
     Lost,
     /// An order has two certificates.
@@ -16,9 +16,11 @@ pub(crate) enum Breach {
 }
 
 /// A breach and what there is to see of it.
-pub(crate) struct Finding {
-    pub(crate) breach: Breach,
-    pub(crate) words: String,
+pub struct Finding {
+    /// Of what kind.
+    pub breach: Breach,
+    /// What there is to see.
+    pub words: String,
 }
 
 impl fmt::Display for Finding {
@@ -30,41 +32,52 @@ impl fmt::Display for Finding {
 }
 
 /// All that one client knows.
-pub(crate) struct Account {
-    pub(crate) endpoint: &'static str,
-    pub(crate) key: Key,
+pub struct Account {
+    /// Of the gateway.
+    pub endpoint: &'static str,
+    /// The account key.
+    pub key: Key,
     /// Its URL, once newAccount was answered.
-    pub(crate) url: Option<String>,
+    pub url: Option<String>,
     /// The contact that was acknowledged last.
-    pub(crate) contact: Option<String>,
-    pub(crate) orders: Vec<Order>,
-    pub(crate) findings: Vec<Finding>,
+    pub contact: Option<String>,
+    /// Those whose creation was acknowledged.
+    pub orders: Vec<Order>,
+    /// Promises that were not kept.
+    pub findings: Vec<Finding>,
     /// Refusals by kind, those that only say "not now" included.
-    pub(crate) refusals: BTreeMap<String, u64>,
+    pub refusals: BTreeMap<String, u64>,
 }
 
 /// An order whose creation was acknowledged.
-pub(crate) struct Order {
-    pub(crate) url: String,
+pub struct Order {
+    /// Its URL.
+    pub url: String,
+    /// What it is for.
+    pub names: Vec<String>,
     /// How far it was seen to be.
-    pub(crate) stage: Stage,
+    pub stage: Stage,
     /// Challenges whose responses were acknowledged.
-    pub(crate) responded: Vec<String>,
+    pub responded: Vec<String>,
     /// Why it has no certificate.
-    pub(crate) problem: Option<String>,
-    pub(crate) certificate: Option<Certificate>,
+    pub problem: Option<String>,
+    /// What it got.
+    pub certificate: Option<Certificate>,
 }
 
 /// A certificate that was downloaded.
-pub(crate) struct Certificate {
-    pub(crate) url: String,
-    pub(crate) pem: String,
-    pub(crate) revocation: Revocation,
+pub struct Certificate {
+    /// Its URL.
+    pub url: String,
+    /// The chain as it was downloaded.
+    pub pem: String,
+    /// What became of it after that.
+    pub revocation: Revocation,
 }
 
 /// What a client was told of the revocation of its certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Revocation {
+pub enum Revocation {
     /// Nothing: it did not ask, or was refused.
     None,
     /// That it goes on though it is not confirmed. The client has walked away and never asks again.
@@ -75,18 +88,22 @@ pub(crate) enum Revocation {
 
 /// The stages of an order (RFC 8555 §7.1.6). None is ever left for an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
+pub enum Stage {
+    /// There is something to prove.
     Pending,
+    /// It can be finalized.
     Ready,
     /// Also what an acknowledged finalize promises.
     Processing,
+    /// It has a certificate.
     Valid,
+    /// It will never have one.
     Invalid,
 }
 
 impl Stage {
     /// The stage of this name.
-    pub(crate) fn of(status: &str) -> Option<Self> {
+    pub(super) fn of(status: &str) -> Option<Self> {
         Some(match status {
             "pending" => Self::Pending,
             "ready" => Self::Ready,
@@ -98,30 +115,42 @@ impl Stage {
     }
 
     /// Whether an order that was seen here may be seen there.
-    pub(crate) fn may_become(self, next: Self) -> bool {
+    pub(super) fn may_become(self, next: Self) -> bool {
         next >= self && (self < Self::Valid || next == self)
     }
 }
 
 impl Account {
-    pub(crate) fn new(endpoint: &'static str, key: Key) -> Self {
+    /// One that knows nothing yet.
+    #[must_use]
+    pub fn new(endpoint: &'static str, key: Key) -> Self {
         let (orders, findings, refusals) = (Vec::new(), Vec::new(), BTreeMap::new());
         Self { endpoint, key, url: None, contact: None, orders, findings, refusals }
     }
 
     /// Notes a promise that was not kept.
-    pub(crate) fn breach(&mut self, breach: Breach, words: impl Into<String>) {
+    pub(super) fn breach(&mut self, breach: Breach, words: impl Into<String>) {
         self.findings.push(Finding { breach, words: words.into() });
     }
 }
 
 impl Order {
-    pub(crate) fn new(url: String) -> Self {
-        Self { url, stage: Stage::Pending, responded: Vec::new(), problem: None, certificate: None }
+    /// One that was just acknowledged.
+    #[must_use]
+    pub fn new(url: String, names: &[String]) -> Self {
+        Self {
+            url,
+            names: names.to_vec(),
+            stage: Stage::Pending,
+            responded: Vec::new(),
+            problem: None,
+            certificate: None,
+        }
     }
 
     /// What the CM calls it.
-    pub(crate) fn reference(&self) -> &str {
+    #[must_use]
+    pub fn reference(&self) -> &str {
         self.url.rsplit('/').next().unwrap_or_default()
     }
 }

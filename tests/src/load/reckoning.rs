@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Asks the gateway again for everything that the client was told, by a hand that remembers nothing.
-pub(crate) fn ask_again(account: &mut Account, mut hand: Hand) {
+pub fn ask_again(account: &mut Account, mut hand: Hand) {
     let Some(url) = account.url.clone() else { return };
     hand.kid = Some(url.clone());
     let orders = std::mem::take(&mut account.orders);
@@ -67,14 +67,16 @@ fn ask_about_certificate(account: &mut Account, hand: &mut Hand, certificate: &C
 /// Compares the books of the CM with what clients were told, in parts: the accounts that came last are compared, and
 /// what nobody knows by then is found.
 #[derive(Default)]
-pub(crate) struct Books {
+pub struct Books {
     /// Orders that a client knows, or that were found to be nobody's.
     known: BTreeSet<String>,
 }
 
 impl Books {
     /// Compares these accounts, which the books are to be compared with for the first time.
-    pub(crate) fn compare(&mut self, books: &Value, accounts: &[Account]) -> Vec<Finding> {
+    ///
+    /// The books are JSON: `certificatesByOrderRef` and `revokedByOrderRef` count by what [`Order::reference`] says.
+    pub fn compare(&mut self, books: &Value, accounts: &[Account]) -> Vec<Finding> {
         let mut findings = Vec::new();
         for order in accounts.iter().flat_map(|account| &account.orders) {
             self.known.insert(order.reference().to_owned());
@@ -91,7 +93,8 @@ impl Books {
 }
 
 /// Whether the books say that every revocation is made that a client was promised and did not wait for.
-pub(crate) fn are_promises_kept(books: &Value, accounts: &[Account]) -> bool {
+#[must_use]
+pub fn are_promises_kept(books: &Value, accounts: &[Account]) -> bool {
     let is_promised = |order: &&Order| {
         order.certificate.as_ref().is_some_and(|certificate| certificate.revocation == Revocation::Promised)
     };
@@ -122,14 +125,14 @@ fn compare_order(books: &Value, order: &Order) -> Option<(Breach, String)> {
 
 #[cfg(test)]
 mod tests {
-    use ::tests::key::Key;
+    use crate::key::Key;
 
     use super::*;
 
     fn account(stage: Stage, revocation: Option<Revocation>) -> Account {
         let certificate =
             revocation.map(|revocation| Certificate { url: String::new(), pem: String::new(), revocation });
-        let order = Order { stage, certificate, ..Order::new("https://localhost/acme/open/order/o1".to_owned()) };
+        let order = Order { stage, certificate, ..Order::new("https://localhost/acme/open/order/o1".to_owned(), &[]) };
         Account { orders: vec![order], ..Account::new("open", Key::p256()) }
     }
 
