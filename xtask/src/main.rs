@@ -5,17 +5,20 @@
 mod browser;
 mod chaos;
 mod clients;
+mod commands;
 mod contract;
 mod damage;
 mod deny;
 mod fuzz;
 mod interrupt;
 mod output;
+mod package;
 mod packages;
 mod power;
 mod quickstart;
 mod registries;
 mod rounds;
+mod settings_reference;
 mod tally;
 mod test_command;
 mod tidy;
@@ -63,6 +66,10 @@ enum Verb {
     Deny(deny::Options),
     /// Run the fuzz targets for a time or a number of executions
     Fuzz(fuzz::Options),
+    /// Write docs/SETTINGS.md, the reference of all settings, from the files in config/
+    Settings,
+    /// Make Debian packages, a container image and bills of materials of the commit that is checked out
+    Package(package::Options),
     /// Check the rules of the house that no compiler checks
     Tidy,
     /// What continuous integration runs: the same as `test`
@@ -81,6 +88,8 @@ fn main() -> ExitCode {
         Verb::Damage(options) => damage::run(&options),
         Verb::Deny(options) => deny::run(&options),
         Verb::Fuzz(options) => fuzz::run(&options),
+        Verb::Settings => settings_reference::run(),
+        Verb::Package(options) => package::run(&options),
         Verb::Tidy => tidy::run(),
     };
     result.unwrap_or_else(|error| {

@@ -71,6 +71,7 @@ fn findings(tree: &Tree, metadata: &serde_json::Value) -> Vec<Finding> {
     findings.extend(doors::check_manifests(&crates));
     findings.extend(docs::check_required(tree));
     findings.extend(conformance::check(tree.files()));
+    findings.extend(settings::check_reference(tree.files()));
     for file in tree.files() {
         let (path, text) = (file.path.as_str(), file.text.as_str());
         findings.extend(words::check(path, text));

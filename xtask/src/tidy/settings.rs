@@ -1,7 +1,8 @@
 //! `config/gateway.toml` explains itself: every setting has a comment above it, or above the group it stands in
-//! (settings that follow one another without an empty line).
+//! (settings that follow one another without an empty line). And the reference made of it is up to date.
 
-use super::Finding;
+use super::{Finding, tree::TextFile};
+use crate::settings_reference::{REFERENCE, SOURCES, reference};
 
 /// Finds settings without a comment.
 pub(crate) fn check(path: &str, text: &str) -> Vec<Finding> {
@@ -27,12 +28,32 @@ pub(crate) fn check(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
+/// Finds a reference of settings that is older than the settings.
+pub(crate) fn check_reference(files: &[TextFile]) -> Option<Finding> {
+    let text = |path: &str| files.iter().find(|file| file.path == path).map_or("", |file| file.text.as_str());
+    let made = reference(SOURCES.into_iter().map(|(program, path)| (program, text(path))));
+    let rule = "this is not what config/ says now: run `cargo xtask settings`";
+    (text(REFERENCE) != made).then(|| Finding::new(REFERENCE, 1, rule))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn unexplained(text: &str) -> Vec<usize> {
         check("config/gateway.toml", text).into_iter().map(|finding| finding.line).collect()
+    }
+
+    #[test]
+    fn a_reference_that_is_older_than_the_settings_is_found() {
+        let file = |path: &str, text: &str| TextFile { path: path.to_owned(), text: text.to_owned() };
+        let toml = "[a]\n# b\nb = 1\n";
+        let made = reference(SOURCES.into_iter().map(|(program, _)| (program, toml)));
+        let mut files: Vec<TextFile> = SOURCES.iter().map(|(_, path)| file(path, toml)).collect();
+        files.push(file(REFERENCE, &made));
+        assert_eq!(check_reference(&files), None);
+        files[0].text = toml.replace('1', "2");
+        assert_eq!(check_reference(&files).unwrap().path, REFERENCE);
     }
 
     #[test]
