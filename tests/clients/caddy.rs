@@ -107,12 +107,18 @@ fn name(lane: &Lane<'_>, first: &str) -> String {
 }
 
 /// Where its sites are.
-fn https(lane: &Lane<'_>) -> SocketAddr {
+pub(crate) fn https(lane: &Lane<'_>) -> SocketAddr {
     SocketAddr::from((lane.address, lane.tls_alpn_01_port()))
 }
 
 /// A Caddy with these sites, whose issuer and policy have these members more.
-fn start(lane: &Lane<'_>, sites: &[&str], endpoint: &str, issuer: &Value, policy: &Value) -> Result<Daemon, Failure> {
+pub(crate) fn start(
+    lane: &Lane<'_>,
+    sites: &[&str],
+    endpoint: &str,
+    issuer: &Value,
+    policy: &Value,
+) -> Result<Daemon, Failure> {
     lane.resolve(sites);
     let key_type = issuer["key_type"].as_str().unwrap_or("p256");
     let (http_port, https_port) = (lane.http_01_port(), lane.tls_alpn_01_port());
@@ -157,7 +163,7 @@ fn start(lane: &Lane<'_>, sites: &[&str], endpoint: &str, issuer: &Value, policy
 }
 
 /// The certificate that it shows once it is as it should be.
-fn served(
+pub(crate) fn served(
     lane: &Lane<'_>,
     caddy: &Daemon,
     name: &str,

@@ -150,7 +150,7 @@ pub(crate) fn linked(world: &World) -> Lane<'_> {
 
 /// certbot with what every call of it needs.
 pub(crate) fn certbot(lane: &Lane<'_>, endpoint: &str) -> Shell {
-    let site = lane.world.site();
+    let site = lane.site();
     let folder = |name: &str| lane.dir.join(name);
     lane.shell(&lane.program)
         .env("REQUESTS_CA_BUNDLE", site.pki("acme-ca.pem"))

@@ -152,12 +152,12 @@ pub(crate) fn directory_link(world: &World, suffix: &str) -> String {
 
 /// lego wants the external account key at every run, not just at the first.
 pub(crate) fn with_eab(lane: &Lane<'_>, shell: Shell) -> Shell {
-    let account = lane.external_account.as_ref().expect("the lane has an external account");
-    shell.args(&["--eab", "--kid", &account.kid, "--hmac", &tests::base64url(&account.secret)])
+    let (kid, key) = lane.eab();
+    shell.args(&["--eab", "--kid", &kid, "--hmac", &key])
 }
 
 fn lego(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
-    let site = lane.world.site();
+    let site = lane.site();
     let mut shell = lane
         .shell("lego")
         .env("LEGO_CA_CERTIFICATES", site.pki("acme-ca.pem"))
@@ -170,11 +170,13 @@ fn lego(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
     shell
 }
 
-fn by_http(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
+/// The same for names that lead to this lane.
+pub(crate) fn by_http(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
     lane.resolve(names);
     http(lane, endpoint, names)
 }
 
+/// By http-01, on this lane's address.
 pub(crate) fn http(lane: &Lane<'_>, endpoint: &str, names: &[&str]) -> Shell {
     let address = format!("{}:{}", lane.address, lane.http_01_port());
     lego(lane, endpoint, names).args(&["--http", "--http.port", &address])
@@ -216,7 +218,8 @@ pub(crate) fn check(lane: &Lane<'_>, name: &str, wanted: &[&str]) -> Result<(), 
     openssl::shows(lane, &certificate, wanted)
 }
 
-fn file(lane: &Lane<'_>, name: &str) -> PathBuf {
+/// A file that lego keeps of its certificates.
+pub(crate) fn file(lane: &Lane<'_>, name: &str) -> PathBuf {
     lane.dir.join("lego/certificates").join(name)
 }
 

@@ -80,12 +80,13 @@ pub(crate) fn server(world: &World) -> Lane<'_> {
         })
 }
 
-fn https(lane: &Lane<'_>) -> SocketAddr {
+/// Where its site is.
+pub(crate) fn https(lane: &Lane<'_>) -> SocketAddr {
     SocketAddr::from((lane.address, lane.tls_alpn_01_port()))
 }
 
 /// An Apache whose site has these names.
-fn start(lane: &Lane<'_>, names: &[&str], endpoint: &str, more: &str) -> Result<Daemon, Failure> {
+pub(crate) fn start(lane: &Lane<'_>, names: &[&str], endpoint: &str, more: &str) -> Result<Daemon, Failure> {
     lane.resolve(names);
     let (ca, directory, list) = (lane.ca_file(), lane.directory(endpoint), names.join(" "));
     let ca = ca.display();

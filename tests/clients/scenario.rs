@@ -9,9 +9,9 @@ use std::{
 };
 
 use serde_json::json;
-use tests::{officer::Preregistration, world::World};
+use tests::{officer::Preregistration, site::Site, world::World};
 
-use super::{command::Shell, origin::Client, webroot};
+use super::{command::Shell, front::Front, origin::Client, webroot};
 
 /// What a scenario says when it fails.
 pub(crate) type Failure = String;
@@ -20,6 +20,8 @@ pub(crate) type Failure = String;
 pub(crate) struct Lane<'w> {
     /// The world they run in.
     pub(crate) world: &'w World,
+    /// What its clients go to instead of the world's gateway.
+    pub(crate) front: Option<&'w Front<'w>>,
     /// What it is called.
     pub(crate) name: &'static str,
     /// The folder of everything the lane's clients write.
@@ -70,6 +72,7 @@ impl<'w> Lane<'w> {
         let program = PathBuf::new();
         Self {
             world,
+            front: None,
             name,
             dir,
             address,
@@ -79,6 +82,11 @@ impl<'w> Lane<'w> {
             scenarios: Vec::new(),
             _web_server: None,
         }
+    }
+
+    /// The same in front of an OpenBao.
+    pub(crate) fn at(front: &'w Front<'w>, name: &'static str, number: u8) -> Self {
+        Self { front: Some(front), ..Self::new(front.world, name, number) }
     }
 
     /// The same with this program under test.
@@ -130,8 +138,16 @@ impl<'w> Lane<'w> {
 
     /// What an officer made for this lane's clients: key id, and secret in base64url.
     pub(crate) fn eab(&self) -> (String, String) {
+        if let Some(front) = self.front {
+            return front.external_account(self.name);
+        }
         let account = self.external_account.as_ref().expect("the lane has an external account");
         (account.kid.clone(), tests::base64url(&account.secret))
+    }
+
+    /// Where the gateway is that its clients go to, and what is around it.
+    pub(crate) fn site(&self) -> &Site {
+        self.front.map_or_else(|| self.world.site().as_ref(), Front::site)
     }
 
     /// Where this lane's clients answer http-01.
@@ -151,12 +167,13 @@ impl<'w> Lane<'w> {
 
     /// The URL of an endpoint's directory.
     pub(crate) fn directory(&self, endpoint: &str) -> String {
-        self.world.site().url(endpoint, "directory")
+        self.site().url(endpoint, "directory")
     }
 
     /// The lines of the gateway's log that have all of these words.
     pub(crate) fn gateway_log(&self, words: &[&str]) -> Vec<String> {
-        let text = fs::read_to_string(self.world.site().log("gateway")).unwrap_or_default();
+        let own = || fs::read_to_string(self.world.site().log("gateway")).unwrap_or_default();
+        let text = self.front.map_or_else(own, Front::gateway_log);
         text.lines().filter(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned).collect()
     }
 

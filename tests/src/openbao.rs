@@ -39,6 +39,8 @@ pub struct OpenBao {
     pki: PathBuf,
     program: PathBuf,
     address: SocketAddr,
+    /// Where it answers without TLS, for relying parties.
+    status: SocketAddr,
     process: Process,
     root_token: String,
 }
@@ -82,15 +84,16 @@ impl OpenBao {
     }
 
     fn node(dir: &Path, pki: &Path, leader: Option<&str>) -> Self {
-        let [api, cluster] = free_ports();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, api));
+        let [api, cluster, status] = free_ports();
+        let [address, status] = [api, status].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         fs::create_dir_all(dir.join("data")).unwrap();
         fs::write(dir.join("seal.key"), [7; 32]).unwrap();
         let join = leader.map(|leader| join(leader, pki)).unwrap_or_default();
-        fs::write(dir.join("server.hcl"), server(dir, pki, address, cluster, &join)).unwrap();
+        fs::write(dir.join("server.hcl"), server(dir, pki, (address, cluster, status), &join)).unwrap();
         let program = program();
         let process = serve(dir, &program);
-        Self { dir: dir.to_owned(), pki: pki.to_owned(), program, address, process, root_token: String::new() }
+        let root_token = String::new();
+        Self { dir: dir.to_owned(), pki: pki.to_owned(), program, address, status, process, root_token }
     }
 
     /// Prepares a realm as an operator does, with an issuing CA of its own below the root of the throwaway PKI.
@@ -116,10 +119,30 @@ impl OpenBao {
         assert!(output.status.success(), "prepare failed:\n{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Runs a command of the shell as whoever administers this OpenBao, from the project's folder.
+    ///
+    /// # Panics
+    /// It fails; the text has what it said.
+    pub fn run_as_operator(&self, command: &str) {
+        let mut shell = Command::new("sh");
+        let bin = self.program.parent().expect("a program lies in a folder").display();
+        let path = format!("{bin}:{}", env::var("PATH").unwrap_or_default());
+        shell.arg("-c").arg(command).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+        shell.env("PATH", path).env("BAO_TOKEN", &self.root_token);
+        let output = self.environment(&mut shell, "officer").output().expect("sh can be run");
+        assert!(output.status.success(), "{command} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// `https://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
+    }
+
+    /// `http://127.0.0.1:PORT`, where relying parties ask for OCSP and CRL.
+    #[must_use]
+    pub fn status_url(&self) -> String {
+        format!("http://{}", self.status)
     }
 
     /// The folder of the throwaway PKI.
@@ -284,8 +307,8 @@ fn serve(dir: &Path, program: &Path) -> Process {
     Process::start("bao", program, &arguments, &dir.join("bao.log"), Some(dir))
 }
 
-/// Raft, TLS, client certificates required; the clients CA is the throwaway PKI's.
-fn server(dir: &Path, pki: &Path, address: SocketAddr, cluster: u16, join: &str) -> String {
+/// Raft, TLS, client certificates required; the clients CA is the throwaway PKI's. Relying parties need neither.
+fn server(dir: &Path, pki: &Path, (address, cluster, status): (SocketAddr, u16, SocketAddr), join: &str) -> String {
     let (dir, pki) = (dir.display(), pki.display());
     format!(
         r#"api_addr = "https://{address}"
@@ -308,6 +331,11 @@ listener "tcp" {{
   tls_client_ca_file = "{pki}/clients-ca.pem"
   tls_require_and_verify_client_cert = true
   max_request_duration = "30s"
+}}
+listener "tcp" {{
+  address = "{status}"
+  cluster_address = "127.0.0.1:0"
+  tls_disable = true
 }}
 "#
     )

@@ -26,6 +26,7 @@ pub(crate) fn run(lanes: &[String]) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     }
     registries::ensure_clients()?;
+    registries::ensure_openbao()?;
     let built = workspace::cargo().args(BUILD).status()?;
     ensure!(built.success(), "the gateway and the sandbox do not build ({built})");
     let ran = workspace::cargo().args(RUN).arg("--").args(lanes).status()?;

@@ -32,6 +32,8 @@ mod command;
 mod daemon;
 #[path = "../../clients/dehydrated.rs"]
 mod dehydrated;
+#[path = "../../clients/front.rs"]
+mod front;
 #[path = "../../clients/instant_acme.rs"]
 mod instant_acme;
 #[path = "../../clients/lego.rs"]
@@ -40,12 +42,16 @@ mod lego;
 mod mod_md;
 #[path = "../../clients/node.rs"]
 mod node;
+#[path = "../../clients/openbao.rs"]
+mod openbao;
 #[path = "../../clients/openssl.rs"]
 mod openssl;
 #[path = "../../clients/origin.rs"]
 mod origin;
 #[path = "../../clients/recipes.rs"]
 mod recipes;
+#[path = "../../clients/relying_party.rs"]
+mod relying_party;
 #[path = "../../clients/ruby.rs"]
 mod ruby;
 #[path = "../../clients/scenario.rs"]
@@ -68,6 +74,7 @@ use std::{
     thread,
 };
 
+use front::Front;
 use scenario::{Lane, Outcome};
 use table::table;
 use tests::world::World;
@@ -79,7 +86,10 @@ fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     // Clients without a certificate are asked for one, and must not notice.
     let world = World::start_waiving(&[("server", "client_certificates = \"request\"")]);
+    let front = Front::new(&world);
     let mut lanes = lanes(&world);
+    // Early, because the first of them waits for OpenBao.
+    lanes.splice(1..1, openbao::lanes(&front));
     lanes.retain(|lane| wanted.is_empty() || wanted.iter().any(|word| lane.name.contains(word.as_str())));
     let outcomes = run(lanes);
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();

@@ -68,7 +68,7 @@ listener "tcp" {{
 }}
 
 # OCSP and CRL for relying parties. WARNING: all of the API answers here, without TLS. In production this is a proxy that
-# passes /v1/MOUNT/REALM/pki/{{ocsp,crl,ca}} only.
+# passes /v1/MOUNT/REALM/pki/ocsp and /v1/MOUNT/REALM/pki/issuer/*/{{der,crl/der}} only.
 listener "tcp" {{
   address = "{status}"
   cluster_address = "127.0.0.1:0"
