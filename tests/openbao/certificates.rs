@@ -70,20 +70,6 @@ async fn renewal_is_due_at_two_thirds_of_a_certificates_life() {
 }
 
 #[tokio::test]
-async fn a_replaced_certificate_is_replaced_once_and_by_its_own_account() {
-    let cm = gateway(&SHARED);
-    let (id, other) = (Person::new().register(&cm).await, Person::new().register(&cm).await);
-    let (id, other) = (id.registration.id, other.registration.id);
-    let first = certificate(submit(&cm, &Asking::of(&id, &["replace.example.com"])).await);
-    let replacing = |id| Asking::of(id, &["replace.example.com"]).with("replaces", first.id.as_str());
-    let foreign = submit(&cm, &replacing(&other)).await;
-    assert!(matches!(&foreign, Err(CmError::Refused(it)) if it.kind == ProblemKind::Malformed), "{foreign:?}");
-    let _second = certificate(submit(&cm, &replacing(&id)).await);
-    let again = submit(&cm, &replacing(&id)).await;
-    assert!(matches!(&again, Err(CmError::Refused(it)) if it.kind == ProblemKind::AlreadyReplaced), "{again:?}");
-}
-
-#[tokio::test]
 async fn what_the_gateway_is_told_at_start_is_what_openbao_can_do() {
     let cm = gateway(&SHARED);
     let realms = [realm("open"), realm("registered")];

@@ -84,20 +84,59 @@ async fn a_certificate_whose_answer_was_lost_is_found_by_its_key() {
     let id = Person::new().register(&cm).await.registration.id;
     let asking = Asking::of(&id, &["lost.example.com"]);
     let first = certificate(submit(&cm, &asking).await);
-    // As if the gateway had died between the sign and the writing down.
+    lose(&asking, &first);
+    assert_eq!(cm.find_certificate(&open, &first.claims.sha256).await.unwrap(), None);
+    let found = certificate(Ok(cm.request_by_key(&open, &asking.key).await.unwrap().unwrap()));
+    assert_eq!(found, first);
+    assert_eq!(cm.find_certificate(&open, &first.claims.sha256).await.unwrap(), Some(first));
+}
+
+/// As if the gateway had died between the sign and the writing down.
+pub(crate) fn lose(asking: &Asking, issued: &Certificate) {
     let path = format!("acme/open/cm/data/req/{}", asking.key);
     let mut record = SHARED.root(&["read", "-format=json", &path], None)["data"].clone();
     let (version, mut data) = (record["metadata"]["version"].clone(), record["data"].take());
     (data["state"], data["serial"]) = (json!("intent"), json!(null));
     let body = json!({"options": {"cas": version}, "data": data});
     let _ = SHARED.root(&["write", "-format=json", &path, "-"], Some(&body));
-    for record in [format!("cert/{}", dashed(&first.claims.serial)), format!("digest/{}", hex(&first.claims.sha256))] {
+    for record in [format!("cert/{}", dashed(&issued.claims.serial)), format!("digest/{}", hex(&issued.claims.sha256))]
+    {
         let _ = SHARED.root(&["delete", "-format=json", &format!("acme/open/cm/metadata/{record}")], None);
     }
-    assert_eq!(cm.find_certificate(&open, &first.claims.sha256).await.unwrap(), None);
-    let found = certificate(Ok(cm.request_by_key(&open, &asking.key).await.unwrap().unwrap()));
-    assert_eq!(found, first);
-    assert_eq!(cm.find_certificate(&open, &first.claims.sha256).await.unwrap(), Some(first));
+}
+
+/// As if a sign had been sent for it that never arrived. `key` is the public key that it is searched by.
+pub(crate) fn begin(asking: &Asking, key: &str) {
+    let csr = tests::from_base64url(asking.json["csr"].as_str().unwrap());
+    let sha256 = |octets: &[u8]| hex(&openssl_sha256(octets));
+    let names: Vec<_> =
+        asking.json["identifiers"].as_array().unwrap().iter().map(|name| name["value"].clone()).collect();
+    let intent = json!({"options": {"cas": 0}, "data": {
+        "state": "intent", "digest": sha256(&asking.octets()), "registration": asking.json["registration"],
+        "orderRef": asking.order, "profile": "tls-server", "csrSha256": sha256(&csr), "spkiSha256": key,
+        "dnsNames": names, "issuer": "issuing-1", "attempts": 1, "replaces": asking.json["replaces"]}});
+    let path = format!("acme/open/cm/data/req/{}", asking.key);
+    let _ = SHARED.root(&["write", "-format=json", &path, "-"], Some(&intent));
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_order_with_the_same_key_is_not_taken_for_the_lost_one() {
+    let (cm, open) = (gateway(&SHARED), realm("open"));
+    let id = Person::new().register(&cm).await.registration.id;
+    let names = ["reused.example.com"];
+    let csr = Csr::for_names(&names).text(&Key::p256());
+    let first = certificate(submit(&cm, &Asking::with_csr(&id, &names, &csr)).await);
+    let second = Asking::with_csr(&id, &names, &csr);
+    begin(&second, &hex(&first.spki_sha256));
+    let early = cm.request_by_key(&open, &second.key).await;
+    assert!(matches!(early, Err(CmError::Unavailable { .. })), "{early:?}");
+    let issued = tests_wait(async || match submit(&cm, &second).await {
+        Err(CmError::Unavailable { .. }) => None,
+        other => Some(certificate(other)),
+    })
+    .await;
+    assert_ne!(issued.claims.serial, first.claims.serial);
+    assert_eq!(issued.order_ref, Some(second.order));
 }
 
 #[tokio::test]
@@ -105,15 +144,7 @@ async fn nothing_is_signed_again_before_a_lost_sign_must_have_ended() {
     let (cm, open) = (gateway(&SHARED), realm("open"));
     let id = Person::new().register(&cm).await.registration.id;
     let asking = Asking::of(&id, &["again.example.com"]);
-    // As if a sign had been sent that never arrived.
-    let csr = tests::from_base64url(asking.json["csr"].as_str().unwrap());
-    let sha256 = |octets: &[u8]| hex(&openssl_sha256(octets));
-    let intent = json!({"options": {"cas": 0}, "data": {
-        "state": "intent", "digest": sha256(&asking.octets()), "registration": id, "orderRef": asking.order,
-        "profile": "tls-server", "csrSha256": sha256(&csr), "spkiSha256": "00", "dnsNames": ["again.example.com"],
-        "issuer": "issuing-1", "attempts": 1}});
-    let path = format!("acme/open/cm/data/req/{}", asking.key);
-    let _ = SHARED.root(&["write", "-format=json", &path, "-"], Some(&intent));
+    begin(&asking, "00");
     for early in [submit(&cm, &asking).await.map(Some), cm.request_by_key(&open, &asking.key).await] {
         assert!(matches!(early, Err(CmError::Unavailable { retry_after: Some(_), .. })), "{early:?}");
     }
@@ -221,7 +252,7 @@ pub(crate) fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-fn dashed(serial: &str) -> String {
+pub(crate) fn dashed(serial: &str) -> String {
     let digits = if serial.len().is_multiple_of(2) { serial.to_owned() } else { format!("0{serial}") };
     digits.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).into_owned()).collect::<Vec<_>>().join("-")
 }

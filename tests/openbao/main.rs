@@ -16,6 +16,8 @@ mod faults;
 mod issuance;
 mod officer;
 mod person;
+mod rebinding;
+mod replacement;
 mod rights;
 
 use std::{

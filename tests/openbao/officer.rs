@@ -9,10 +9,10 @@ use tests::openbao::{MOUNT, OpenBao};
 
 use crate::{SHARED, allows, fresh};
 
-const REGISTRATIONS: &str = "/realms/registered/registrations";
+pub(crate) const REGISTRATIONS: &str = "/realms/registered/registrations";
 
 /// The desk of somebody with this certificate of the throwaway PKI.
-fn desk(bao: &OpenBao, certificate: &str) -> OfficerDesk {
+pub(crate) fn desk(bao: &OpenBao, certificate: &str) -> OfficerDesk {
     let file = |name: String| bao.pki().join(name);
     let settings = Settings {
         addresses: vec![bao.url()],
@@ -28,7 +28,7 @@ fn desk(bao: &OpenBao, certificate: &str) -> OfficerDesk {
 }
 
 /// Status and body, or the code of a problem.
-async fn asked(
+pub(crate) async fn asked(
     desk: &OfficerDesk,
     method: &str,
     path: &str,
@@ -43,7 +43,7 @@ async fn asked(
     (answer.status, serde_json::from_str(&answer.body).unwrap())
 }
 
-fn code(answer: &(u16, Value)) -> (u16, &str) {
+pub(crate) fn code(answer: &(u16, Value)) -> (u16, &str) {
     (answer.0, answer.1["code"].as_str().unwrap_or_default())
 }
 
@@ -146,6 +146,7 @@ async fn who_has_no_part_at_openbao_is_told_so_and_a_killed_one_is_no_answer() {
     bao.prepare("registered", "preregistered", &[]);
     let approver = asked(&desk(&bao, "approver"), "GET", REGISTRATIONS, &[], None, None).await;
     assert_eq!(code(&approver), (401, "unauthenticated"));
+    assert!(approver.1["detail"].as_str().unwrap().contains("none for approvers"), "{approver:?}");
     let officer = desk(&bao, "officer");
     let made = created(&officer, "before").await;
     bao.kill();

@@ -70,7 +70,7 @@ pub(super) async fn change_key(
     let new = new_key.thumbprint();
     let id = &registration.id;
     let current = bao.whole(realm, id).await.map_err(Failure::into_error)?.ok_or_else(no_such_account)?;
-    if current.account.value.thumbprint == new {
+    if current.account.value.thumbprint == new && !current.is_withdrawn() {
         return Ok(current.registration);
     }
     require_key_of(&current, registration)?;
@@ -128,12 +128,18 @@ fn require_key_of(whole: &Whole, registration: &Registration) -> Result<(), CmEr
 }
 
 fn with_key(account: &Account, new_key: &PublicKey) -> Result<Account, CmError> {
+    let (previous_keys, mut changed) = (retired_keys(account)?, account.clone());
+    (changed.jwk, changed.thumbprint, changed.key_since) = (new_key.to_jwk(), new_key.thumbprint(), now());
+    Ok(Account { previous_keys, ..changed })
+}
+
+/// The keys that this account has had once it has another.
+pub(super) fn retired_keys(account: &Account) -> Result<Vec<PreviousKey>, CmError> {
     if account.previous_keys.len() >= PREVIOUS_KEYS_MAX {
         let detail = "this account has had too many keys; create a new account";
         return Err(CmError::Refused(Problem::new(ProblemKind::RateLimited, detail)));
     }
-    let (now, mut changed) = (now(), account.clone());
-    changed.previous_keys.push(PreviousKey { thumbprint: account.thumbprint, until: now });
-    (changed.jwk, changed.thumbprint, changed.key_since) = (new_key.to_jwk(), new_key.thumbprint(), now);
-    Ok(changed)
+    let mut keys = account.previous_keys.clone();
+    keys.push(PreviousKey { thumbprint: account.thumbprint, until: now() });
+    Ok(keys)
 }

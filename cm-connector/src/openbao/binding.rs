@@ -2,23 +2,27 @@
 //!
 //! A binding takes three records, in this order: the use of the pre-registration, the key, the account. The first two
 //! can be created and never changed, so of two clients one wins, whatever gateway they come to. A crash between
-//! them leaves a use that knows its key: the same client again goes on with it, another finds it used.
+//! them leaves a use that knows its key: the same client again goes on with it, another finds it used, until an officer
+//! ends that use. What an officer has ended (`uses_ended`) binds nobody, whoever is in the midst of it.
 
 use acme::{
     account_key::Thumbprint,
     ids::{RealmName, RegistrationId},
     problem::{Problem, ProblemKind},
+    registration::{Registration, RegistrationStatus},
     time::Timestamp,
 };
 use serde_json::Value;
 
 use super::{
     OpenBaoCertificateManager,
+    account::retired_keys,
     client::Call,
     external_account,
     failure::Failure,
     layout::{Kid, Place},
     records::{Account, Binding, Key, Mode, PreRegistration, Uses},
+    registration::{Whole, crowded, require_active},
 };
 use crate::{CmError, NewRegistration, Outcome, Registered};
 
@@ -26,6 +30,8 @@ use crate::{CmError, NewRegistration, Outcome, Registered};
 pub(super) const BINDINGS_MAX: u32 = 1000;
 /// How often one that lost the race for a number tries the next.
 const RACES_MAX: u32 = 32;
+/// How often a change is decided again because somebody else wrote meanwhile.
+const ROUNDS_MAX: u32 = 5;
 
 pub(super) async fn create_registration(
     bao: &OpenBaoCertificateManager,
@@ -33,8 +39,9 @@ pub(super) async fn create_registration(
     request: &NewRegistration,
 ) -> Result<Registered, CmError> {
     let thumbprint = request.key.thumbprint();
+    let use_number = 1;
     if let Some(key) = bao.key(realm, &thumbprint).await? {
-        return bao.go_on(realm, request, key, None).await;
+        return bao.open(realm, request, &key, &Way { kid: None, use_number }).await;
     }
     if bao.realm(realm).await.map_err(Failure::into_error)?.mode == Mode::Preregistered {
         let detail = format!("realm {realm} is not open: its record in OpenBao has the mode preregistered");
@@ -42,7 +49,7 @@ pub(super) async fn create_registration(
     }
     let key = Key { registration: fresh_id()?, kid: None };
     let key = bao.claim(realm, &thumbprint, key).await?;
-    bao.go_on(realm, request, key, None).await
+    bao.open(realm, request, &key, &Way { kid: None, use_number }).await
 }
 
 pub(super) async fn bind_registration(
@@ -58,13 +65,47 @@ pub(super) async fn bind_registration(
     let thumbprint = request.key.thumbprint();
     // A repetition is answered whatever has become of the window since.
     if let Some(key) = bao.key(realm, &thumbprint).await? {
-        return bao.go_on(realm, request, key, Some(&kid)).await;
+        let whole = bao.whole(realm, &key.registration).await.map_err(Failure::into_error)?;
+        if let Found::Bound(registration) = judge(whole, &key, &thumbprint, Some(&kid))? {
+            return Ok(Registered { registration: *registration, created: false });
+        }
     }
     check_window(&pre_registration, now())?;
-    let registration = bao.use_up(realm, &kid, &pre_registration, &thumbprint).await?;
+    let (use_number, registration) = bao.use_up(realm, &kid, &pre_registration, &thumbprint).await?;
     let key = Key { registration, kid: Some(kid.as_str().to_owned()) };
     let key = bao.claim(realm, &thumbprint, key).await?;
-    bao.go_on(realm, request, key, Some(&kid)).await
+    bao.open(realm, request, &key, &Way { kid: Some(&kid), use_number }).await
+}
+
+/// By what a key comes to its account.
+struct Way<'a> {
+    /// `None` in open mode.
+    kid: Option<&'a Kid>,
+    use_number: u32,
+}
+
+/// What a key that is a registration's has come to.
+enum Found {
+    Bound(Box<Registration>),
+    /// Its account is still to be made, or taken over from a key that an officer has taken away.
+    Begun(Option<Box<Whole>>),
+}
+
+fn judge(whole: Option<Whole>, key: &Key, thumbprint: &Thumbprint, kid: Option<&Kid>) -> Result<Found, CmError> {
+    let same_way = key.kid.as_deref() == kid.map(Kid::as_str);
+    let in_use = || Err(CmError::KeyInUse { registration: Some(key.registration.clone()) });
+    let Some(whole) = whole else { return if same_way { Ok(Found::Begun(None)) } else { in_use() } };
+    let (account, is_withdrawn) = (&whole.account.value, whole.is_withdrawn());
+    let is_its = account.thumbprint == *thumbprint;
+    if account.previous_keys.iter().any(|previous| previous.thumbprint == *thumbprint) || (is_its && is_withdrawn) {
+        return Err(retired());
+    }
+    match (is_its, is_withdrawn) {
+        // In open mode a key that has any account is answered with it (RFC 8555 §7.3.1).
+        (true, _) if same_way || kid.is_none() => Ok(Found::Bound(Box::new(whole.registration))),
+        (false, true) if same_way => Ok(Found::Begun(Some(Box::new(whole)))),
+        (true | false, _) => in_use(),
+    }
 }
 
 impl OpenBaoCertificateManager {
@@ -80,10 +121,9 @@ impl OpenBaoCertificateManager {
         let kid = Kid::parse(&binding.kid).ok_or_else(rejected)?;
         let found = self.record::<PreRegistration>(realm, Place::PreRegistration(&kid)).await;
         let found = found.map_err(Failure::into_error)?.map(|stored| stored.value);
-        let versions = found.as_ref().map_or_else(|| vec![1], |found| found.secret_versions.clone());
+        let versions = found.as_ref().map_or([1; 2], |found| found.binding_versions(now()));
         let mut is_right = false;
-        // While one secret takes the place of another there are two.
-        for version in versions.into_iter().take(2) {
+        for version in versions {
             is_right |= self.verify(realm, &kid, &binding.question(version)).await.map_err(Failure::into_error)?;
         }
         found.filter(|_| is_right).map(|found| (kid, found)).ok_or_else(rejected)
@@ -100,42 +140,46 @@ impl OpenBaoCertificateManager {
         }
     }
 
-    /// Takes one use of a pre-registration for this key, or finds the one that it has; the registration that comes
-    /// of it.
+    /// Takes one use of a pre-registration for this key, or finds the one that it has; its number, and the registration
+    /// that comes of it.
     async fn use_up(
         &self,
         realm: &RealmName,
         kid: &Kid,
         pre_registration: &PreRegistration,
         thumbprint: &Thumbprint,
-    ) -> Result<RegistrationId, CmError> {
-        let (most, registration) = match pre_registration.uses {
-            Uses::Once => (1, pre_registration.registration.clone()),
-            Uses::Multi => (pre_registration.max_bindings.min(BINDINGS_MAX), fresh_id()?),
+    ) -> Result<(u32, RegistrationId), CmError> {
+        let (numbers, registration) = match pre_registration.uses {
+            Uses::Once => {
+                let next = pre_registration.uses_ended.saturating_add(1);
+                (next..=next, pre_registration.registration.clone())
+            }
+            Uses::Multi => (1..=pre_registration.max_bindings.min(BINDINGS_MAX), fresh_id()?),
         };
         let mine = Binding { registration, thumbprint: *thumbprint };
         let mut taken = self.bindings(realm, kid).await.map_err(Failure::into_error)?;
+        taken.retain(|number| numbers.contains(number));
         // After a crash one of them may be this key's.
         for number in &taken {
             if let Some(registration) = self.bound(realm, kid, *number, thumbprint).await? {
-                return Ok(registration);
+                return Ok((*number, registration));
             }
         }
         for _ in 0..RACES_MAX {
-            let Some(number) = (1..=most).find(|number| !taken.contains(number)) else {
+            let Some(number) = numbers.clone().find(|number| !taken.contains(number)) else {
                 return Err(exhausted());
             };
             let place = Place::Binding(kid, number);
             if self.create(realm, place, &mine).await.map_err(Failure::into_error)? {
-                return Ok(mine.registration);
+                return Ok((number, mine.registration));
             }
             // Somebody's; or ours, from an attempt whose answer was lost.
             if let Some(registration) = self.bound(realm, kid, number, thumbprint).await? {
-                return Ok(registration);
+                return Ok((number, registration));
             }
             taken.push(number);
         }
-        Err(super::registration::crowded())
+        Err(crowded())
     }
 
     /// The registration of one use, if it is this key's.
@@ -162,46 +206,50 @@ impl OpenBaoCertificateManager {
             return Ok(key);
         }
         let there = self.key(realm, thumbprint).await?;
-        there.ok_or_else(super::registration::crowded)
+        there.ok_or_else(crowded)
     }
 
-    /// Goes on with a key that is a registration's: the account is there, or was about to be made. `kid` is what it
-    /// is asked for by, `None` for open mode.
-    async fn go_on(
+    /// Makes the account of a key that is a registration's, goes on with making it, or finds it.
+    async fn open(
         &self,
         realm: &RealmName,
         request: &NewRegistration,
-        key: Key,
-        kid: Option<&Kid>,
+        key: &Key,
+        way: &Way<'_>,
     ) -> Result<Registered, CmError> {
-        let id = &key.registration;
-        let thumbprint = request.key.thumbprint();
-        let in_use = || CmError::KeyInUse { registration: Some(key.registration.clone()) };
-        let same_way = key.kid.as_deref() == kid.map(Kid::as_str);
-        let mut created = false;
-        if self.whole(realm, id).await.map_err(Failure::into_error)?.is_none() {
-            if !same_way {
-                return Err(in_use());
-            }
-            let account = account(request, &thumbprint, key.kid.clone());
-            created = self.create(realm, Place::Account(id), &account).await.map_err(Failure::into_error)?;
+        let (id, thumbprint) = (&key.registration, request.key.thumbprint());
+        let (place, mut created) = (Place::Account(id), false);
+        for _ in 0..ROUNDS_MAX {
+            let whole = self.whole(realm, id).await.map_err(Failure::into_error)?;
+            let account = account(request, &thumbprint, way);
+            let written = match judge(whole, key, &thumbprint, way.kid)? {
+                Found::Bound(registration) => return Ok(Registered { registration: *registration, created }),
+                Found::Begun(None) => self.create(realm, place, &account).await,
+                Found::Begun(Some(before)) => {
+                    let after = taken_over(&before, account)?;
+                    self.update(realm, place, &after, before.account.version).await
+                }
+            };
+            created |= written.map_err(Failure::into_error)?;
         }
-        let whole = self.whole(realm, id).await.map_err(Failure::into_error)?;
-        let whole = whole.ok_or_else(super::registration::crowded)?;
-        let account = &whole.account.value;
-        if account.thumbprint != thumbprint {
-            let replaced = account.previous_keys.iter().any(|previous| previous.thumbprint == thumbprint);
-            return Err(if replaced { retired() } else { in_use() });
-        }
-        // In open mode a key that has any account is answered with it (RFC 8555 §7.3.1).
-        if !same_way && kid.is_some() {
-            return Err(in_use());
-        }
-        Ok(Registered { registration: whole.registration, created })
+        Err(crowded())
     }
 }
 
-fn account(request: &NewRegistration, thumbprint: &Thumbprint, kid: Option<String>) -> Account {
+/// The account of a client whose key an officer has taken away, for the next one that knows the secret.
+fn taken_over(before: &Whole, account: Account) -> Result<Account, CmError> {
+    if before.registration.status != RegistrationStatus::Pending {
+        require_active(&before.registration)?;
+    }
+    // An officer has ended this use too.
+    if before.pre_registration.as_ref().is_none_or(|pre| account.is_withdrawn(pre)) {
+        return Err(rejected());
+    }
+    let previous_keys = retired_keys(&before.account.value)?;
+    Ok(Account { previous_keys, created_at: before.account.value.created_at, ..account })
+}
+
+fn account(request: &NewRegistration, thumbprint: &Thumbprint, way: &Way<'_>) -> Account {
     let now = now();
     Account {
         status: String::from("active"),
@@ -211,7 +259,8 @@ fn account(request: &NewRegistration, thumbprint: &Thumbprint, kid: Option<Strin
         previous_keys: Vec::new(),
         contacts: request.contacts.clone(),
         terms_of_service_agreed_at: request.terms_of_service_agreed_at,
-        kid,
+        kid: way.kid.map(|kid| kid.as_str().to_owned()),
+        use_number: way.use_number,
         created_at: now,
     }
 }

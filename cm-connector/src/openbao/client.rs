@@ -60,8 +60,9 @@ pub(super) struct Call {
     lane: Lane,
     answer_max: Duration,
     total: Duration,
-    /// How late its last attempt may begin.
+    /// How late its last attempt may begin, from the beginning of the call or from `since`.
     sent_within: Duration,
+    since: Option<Instant>,
     /// Whether it may be sent again when nobody knows what came of it.
     repeatable: bool,
 }
@@ -78,6 +79,7 @@ impl Call {
             answer_max: ANSWER_MAX,
             total: READ_TOTAL,
             sent_within: READ_TOTAL,
+            since: None,
             repeatable: true,
         }
     }
@@ -88,11 +90,12 @@ impl Call {
         Self { method: Method::POST, body: Some(body), total, sent_within, ..Self::read(operation, path) }
     }
 
-    /// A sign: each one that arrives issues another certificate.
-    pub(super) fn sign(operation: &'static str, path: String, body: Value) -> Self {
+    /// A sign: each one that arrives issues another certificate. `since` is the moment before it was written down, so
+    /// that an answer to that which took its time does not make the sign later than others count on.
+    pub(super) fn sign(operation: &'static str, path: String, body: Value, since: Instant) -> Self {
         let write = Self::write(operation, path, body);
         let (total, sent_within) = (SIGN_MAX, SIGN_SENT_WITHIN);
-        Self { answer_max: SIGN_MAX, total, sent_within, repeatable: false, ..write }
+        Self { answer_max: SIGN_MAX, total, sent_within, since: Some(since), repeatable: false, ..write }
     }
 
     /// By another share of what OpenBao is asked at a time.
@@ -136,7 +139,7 @@ impl Client {
     /// Makes a call, and repeats it within its time if that can help and do no harm.
     pub(super) async fn send(&self, call: &Call) -> Result<Value, Failure> {
         let began = Instant::now();
-        let (ends, sent_by) = (began + call.total, began + call.sent_within);
+        let (ends, sent_by) = (began + call.total, call.since.unwrap_or(began) + call.sent_within);
         let trace_id = observation::trace_id();
         let (mut earlier, mut failed, mut logged_in_anew) = (Outcome::NotSent, 0_u32, false);
         loop {

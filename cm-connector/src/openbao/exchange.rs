@@ -20,7 +20,7 @@ use crate::rest::{SetupError, tls};
 /// Largest answer, in octets: a page of the list of certificates.
 const ANSWER_OCTETS_MAX: usize = 2 * 1024 * 1024;
 /// For TCP and TLS together.
-const CONNECT_MAX: Duration = Duration::from_secs(3);
+pub(super) const CONNECT_MAX: Duration = Duration::from_secs(3);
 
 /// What is sent.
 pub(super) struct Question<'a> {

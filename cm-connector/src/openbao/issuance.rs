@@ -11,6 +11,7 @@ use acme::{
     problem::{Problem, ProblemKind},
 };
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{
     OpenBaoCertificateManager,
@@ -80,26 +81,32 @@ pub(super) async fn submit(
         delivery: None,
     };
     // Of two that would sign now one gets through.
-    let place = Place::Request(key);
+    let (place, since) = (Place::Request(key), Instant::now());
     let version = known.unwrap_or(0);
     if !bao.update(realm, place, &intent, version).await.map_err(Failure::into_error)? {
         return Err(in_progress(IN_PROGRESS));
     }
     let question = wanted.question(&whole, role.ttl_secs(), now);
-    let signed = bao.sign(realm, &wanted, question).await;
+    let signed = match bao.claim_replaced(realm, &wanted).await {
+        Ok(()) => {
+            let signed = bao.sign(realm, &wanted, question, since).await;
+            signed.map_err(|failure| (failure.outcome(), failure.into_sign_error()))
+        }
+        Err(refused) => Err((Outcome::NotSent, refused)),
+    };
     match signed {
         Ok(signed) => {
             let stored = Stored { value: intent, version: version + 1, written_at: now };
             let certificate = bao.adopt(realm, key, stored, signed).await.map_err(unknown)?;
             issued(key, certificate, &wanted.csr_sha256())
         }
-        Err(failure) => {
-            if failure.outcome() == Outcome::NotSent {
+        Err((outcome, error)) => {
+            if outcome == Outcome::NotSent {
                 // Certainly nothing was signed: the next one need not wait to be sure.
                 let refused = Request { state: State::Refused, ..intent };
                 let _best_effort = bao.update(realm, place, &refused, version + 1).await;
             }
-            Err(failure.into_sign_error())
+            Err(error)
         }
     }
 }
@@ -246,7 +253,8 @@ impl OpenBaoCertificateManager {
         Err(in_progress(IN_PROGRESS))
     }
 
-    async fn require_nothing_issued(&self, realm: &RealmName, key: &IdempotencyKey) -> Result<(), CmError> {
+    /// Nothing was and nothing will be issued for this request, or why that cannot be said.
+    pub(super) async fn require_nothing_issued(&self, realm: &RealmName, key: &IdempotencyKey) -> Result<(), CmError> {
         let Some(stored) = self.request(realm, key).await? else { return Ok(()) };
         match self.settle(realm, key, stored).await? {
             Settled::Issued(certificate) => Err(CmError::AlreadyIssued(certificate)),

@@ -39,6 +39,7 @@ pub mod officer;
 mod order;
 mod records;
 mod registration;
+mod replacement;
 mod revocation;
 mod service;
 mod settings;

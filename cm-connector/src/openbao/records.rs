@@ -61,9 +61,16 @@ pub struct PreRegistration {
     pub uses: Uses,
     /// How often.
     pub max_bindings: u32,
-    /// The versions of the secret in transit that bind; while one takes the place of the other, both do.
+    /// The versions of the secret in transit, the newest first: it binds, and until `previous_until` the one after it.
     #[serde(default = "first_version")]
     pub secret_versions: Vec<u32>,
+    /// Until when the secret before goes on beside the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_until: Option<Timestamp>,
+    /// Of a key for one use, how many uses an officer has ended: those with numbers up to this. An account that came
+    /// by one of them has lost its key, and the next use has the next number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub uses_ended: u32,
     /// From when on a client may bind its key.
     #[serde(default)]
     pub not_before: Option<Timestamp>,
@@ -106,6 +113,22 @@ pub struct PreRegistration {
 
 fn first_version() -> Vec<u32> {
     vec![1]
+}
+
+/// An earlier release does not take a record with a member that it does not know.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl PreRegistration {
+    /// The versions of the secret that bind now: always two, so that whoever counts questions learns nothing.
+    #[must_use]
+    pub fn binding_versions(&self, now: Timestamp) -> [u32; 2] {
+        let newest = self.secret_versions.first().copied().unwrap_or(1);
+        let former = self.secret_versions.get(1).filter(|_| self.previous_until.is_some_and(|until| now < until));
+        [newest, former.copied().unwrap_or(newest)]
+    }
 }
 
 /// How often a pre-registration can be used.
@@ -162,8 +185,26 @@ pub struct Account {
     /// The kid that it was bound by; `None` in open mode.
     #[serde(default)]
     pub kid: Option<String>,
+    /// The number of the use of that kid that its key came by.
+    #[serde(default = "first_use")]
+    pub use_number: u32,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+const fn first_use() -> u32 {
+    1
+}
+
+impl Account {
+    /// Whether an officer has taken its key away, so that another client can be bound: nothing rests on it any more.
+    #[must_use]
+    pub const fn is_withdrawn(&self, pre_registration: &PreRegistration) -> bool {
+        match pre_registration.uses {
+            Uses::Once => self.use_number != pre_registration.uses_ended.saturating_add(1),
+            Uses::Multi => false,
+        }
+    }
 }
 
 /// An account key that was replaced.
@@ -262,7 +303,7 @@ pub struct Certificate {
     pub profile: ProfileName,
     /// By which issuer.
     pub issuer: IssuerName,
-    /// The order whose certificate has taken its place.
+    /// The order that takes its place, from before that is signed; its request tells whether it has.
     #[serde(default)]
     pub replaced_by: Option<OrderId>,
     /// Why it was revoked, written before it is: OpenBao keeps no reasons.
@@ -316,6 +357,42 @@ mod tests {
         let mut strange = prereg;
         strange["maxValidity"] = json!("P1D");
         assert!(serde_json::from_value::<PreRegistration>(strange).is_err());
+    }
+
+    #[test]
+    fn the_secret_before_goes_on_until_its_end_and_no_longer() {
+        let (until, before): (Timestamp, Timestamp) =
+            ("2026-11-22T08:00:00Z".parse().unwrap(), "2026-11-22T07:59:59Z".parse().unwrap());
+        let versions = |versions: &[u32], end: Option<Timestamp>, now| {
+            let json = json!({"registration": "reg_1", "status": "active", "use": "once", "maxBindings": 1,
+                              "allowedIdentifiers": {"mode": "any"}, "secretVersions": versions, "previousUntil": end});
+            serde_json::from_value::<PreRegistration>(json).unwrap().binding_versions(now)
+        };
+        assert_eq!(versions(&[3], None, before), [3, 3]);
+        assert_eq!(versions(&[3, 2], Some(until), before), [3, 2]);
+        assert_eq!(versions(&[3, 2], Some(until), until), [3, 3]);
+        assert_eq!(versions(&[3, 2], None, before), [3, 3], "no end is no overlap");
+    }
+
+    #[test]
+    fn an_account_lives_by_the_use_that_is_not_ended() {
+        let is_withdrawn = |uses: &str, ended: u32, number: Option<u32>| {
+            let mut account = json!({"status": "active", "jwk": {}, "createdAt": "2026-11-22T00:00:00Z",
+                "thumbprint": "ahIyRbwOXzMFPMuEDVyIX3geBBhi9oEWKOEyg1TMZ4s", "keySince": "2026-11-22T00:00:00Z"});
+            if let Some(number) = number {
+                account["useNumber"] = json!(number);
+            }
+            let pre = json!({"registration": "reg_1", "status": "active", "use": uses, "maxBindings": 9,
+                             "usesEnded": ended, "allowedIdentifiers": {"mode": "any"}});
+            let pre: PreRegistration = serde_json::from_value(pre).unwrap();
+            serde_json::from_value::<Account>(account).unwrap().is_withdrawn(&pre)
+        };
+        assert!(
+            !is_withdrawn("once", 0, None) && !is_withdrawn("once", 0, Some(1)) && !is_withdrawn("once", 1, Some(2))
+        );
+        assert!(is_withdrawn("once", 1, None) && is_withdrawn("once", 2, Some(2)), "its use is ended");
+        assert!(is_withdrawn("once", 0, Some(2)), "a use that nobody can have");
+        assert!(!is_withdrawn("multi", 0, Some(7)));
     }
 
     #[test]

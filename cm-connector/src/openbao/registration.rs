@@ -13,7 +13,7 @@ use super::{
     OpenBaoCertificateManager,
     failure::Failure,
     layout::{Kid, Place},
-    records::{Account, Hold, Key, PreRegistration, Realm},
+    records::{Account, Hold, Key, PreRegistration, PreviousKey, Realm},
     store::Stored,
 };
 use crate::{CmError, Outcome, rest::door};
@@ -24,6 +24,13 @@ pub(super) struct Whole {
     pub(super) account: Stored<Account>,
     pub(super) pre_registration: Option<PreRegistration>,
     pub(super) realm: Realm,
+}
+
+impl Whole {
+    /// Whether an officer has taken the account's key away.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.pre_registration.as_ref().is_some_and(|pre| self.account.value.is_withdrawn(pre))
+    }
 }
 
 pub(super) async fn registration(
@@ -42,9 +49,9 @@ pub(super) async fn registration_by_key(
 ) -> Result<Option<Registration>, CmError> {
     let found = async {
         let Some(key) = bao.record::<Key>(realm, Place::Key(thumbprint)).await? else { return Ok(None) };
-        // A key that was replaced, or is about to be bound, is nobody's.
+        // A key that was replaced or taken away, or is about to be bound, is nobody's.
         let whole = bao.whole(realm, &key.value.registration).await?;
-        Ok(whole.filter(|whole| whole.account.value.thumbprint == *thumbprint))
+        Ok(whole.filter(|whole| whole.account.value.thumbprint == *thumbprint && !whole.is_withdrawn()))
     };
     let found: Result<_, Failure> = found.await;
     Ok(found.map_err(Failure::into_error)?.map(|whole| whole.registration))
@@ -106,10 +113,18 @@ fn effective(
     ];
     let profiles = pre_registration.map_or(&settings.open_profiles, |pre| &pre.allowed_profiles);
     let validity_max_secs = pre_registration.and_then(|pre| pre.validity_max_secs);
+    let (mut status, mut previous_keys) = (strictest(&words), account.value.previous_keys.clone());
+    let mut key = Some(json!({"jwk": jwk, "thumbprint": thumbprint, "since": key_since}));
+    if pre_registration.is_some_and(|pre| account.value.is_withdrawn(pre)) {
+        key = None;
+        previous_keys.push(PreviousKey { thumbprint: *thumbprint, until: account.written_at });
+        if status == "active" {
+            status = "pending";
+        }
+    }
     let json = json!({
-        "id": id, "version": account.version, "realm": realm, "status": strictest(&words),
-        "key": {"jwk": jwk, "thumbprint": thumbprint, "since": key_since},
-        "previousKeys": account.value.previous_keys,
+        "id": id, "version": account.version, "realm": realm, "status": status, "key": key,
+        "previousKeys": previous_keys,
         "contacts": contacts, "termsOfServiceAgreedAt": terms_of_service_agreed_at,
         "eab": kid.as_ref().map(|kid| json!({"kid": kid})),
         "allowedIdentifiers": settings.allowed_identifiers, "allowedProfiles": profiles,
@@ -139,9 +154,15 @@ pub(super) fn require_active(registration: &Registration) -> Result<(), CmError>
     let refuse = |kind, detail: &'static str| Err(CmError::Refused(Problem::new(kind, detail)));
     match registration.status {
         RegistrationStatus::Active => Ok(()),
-        RegistrationStatus::Suspended | RegistrationStatus::Pending => {
+        RegistrationStatus::Suspended => {
             refuse(ProblemKind::Unauthorized, "the account is suspended; ask the RA officer")
         }
+        // It has an account, so it had a key.
+        RegistrationStatus::Pending => refuse(
+            ProblemKind::Unauthorized,
+            "the registration authority has withdrawn the account key that this was asked for with; bind a new one, \
+             and create a new order",
+        ),
         RegistrationStatus::Deactivated | RegistrationStatus::Revoked => {
             refuse(ProblemKind::AccountNotActive, "the account has been deactivated or revoked")
         }

@@ -3,13 +3,13 @@
 
 use acme::{
     certificate::PresentedCertificate,
-    ids::{IdempotencyKey, RealmName},
-    problem::{Problem, ProblemKind},
+    ids::{IdempotencyKey, OrderId, RealmName},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::{
     OpenBaoCertificateManager,
@@ -21,7 +21,7 @@ use super::{
     records::{self, Request, State},
     store::Stored,
 };
-use crate::{Certificate, CmError, rest::lane::Lane};
+use crate::{Certificate, Outcome, rest::lane::Lane};
 
 /// Certificates on a page of the list.
 const PAGE: usize = 500;
@@ -76,15 +76,24 @@ impl Signed {
 }
 
 impl OpenBaoCertificateManager {
-    /// Signs, once: what arrives issues another certificate each time.
-    pub(super) async fn sign(&self, realm: &RealmName, wanted: &Wanted, question: Value) -> Result<Signed, Failure> {
+    /// Signs, once: what arrives issues another certificate each time. `since` is the moment before the intent was
+    /// written down.
+    pub(super) async fn sign(
+        &self,
+        realm: &RealmName,
+        wanted: &Wanted,
+        question: Value,
+        since: Instant,
+    ) -> Result<Signed, Failure> {
         let path = self.mounts(realm).pki(&format!("sign/{}", wanted.profile));
-        let answer = self.client.send(&Call::sign("POST pki/sign/{role}", path, question).by(Lane::Issuance)).await?;
+        let call = Call::sign("POST pki/sign/{role}", path, question, since).by(Lane::Issuance);
+        let answer = self.client.send(&call).await?;
         let pem = answer.pointer("/data/certificate").and_then(Value::as_str);
         Signed::read(pem.unwrap_or_default())
     }
 
-    /// Looks for the certificate of a request among all that there are, by its public key.
+    /// Looks for the certificate of a request among all that there are, by its public key. One that is another order's
+    /// is passed over: clients use a key again.
     pub(super) async fn search(&self, realm: &RealmName, stored: &Stored<Request>) -> Result<Option<Signed>, Failure> {
         let begins = stored.written_at.minus(BEGINS_BEFORE);
         let mut after = String::new();
@@ -101,7 +110,9 @@ impl OpenBaoCertificateManager {
                 let Some(serial) = Serial::parse(serial) else { continue };
                 let Some(found) = self.signed(realm, &serial).await? else { continue };
                 let spki = PresentedCertificate::parse(&found.der).map(|certificate| hex(&certificate.spki_der));
-                if spki.as_deref() == Ok(stored.value.spki_sha256.as_str()) {
+                if spki.as_deref() == Ok(stored.value.spki_sha256.as_str())
+                    && self.owner(realm, &serial).await?.is_none_or(|order| order == stored.value.order_ref)
+                {
                     return Ok(Some(found));
                 }
             }
@@ -121,6 +132,12 @@ impl OpenBaoCertificateManager {
         Signed::read(pem).map(Some)
     }
 
+    /// The order that a certificate was written down for.
+    async fn owner(&self, realm: &RealmName, serial: &Serial) -> Result<Option<OrderId>, Failure> {
+        let record = self.record::<records::Certificate>(realm, Place::Certificate(serial)).await?;
+        Ok(record.map(|stored| stored.value.order_ref))
+    }
+
     /// Writes down whose certificate it is; every part can be written again.
     pub(super) async fn adopt(
         &self,
@@ -132,12 +149,13 @@ impl OpenBaoCertificateManager {
         let Request { registration, order_ref, profile, issuer, .. } = stored.value.clone();
         let certificate =
             records::Certificate { registration, order_ref, profile, issuer, replaced_by: None, revocation: None };
-        self.create(realm, Place::Certificate(&signed.serial), &certificate).await?;
+        let is_new = self.create(realm, Place::Certificate(&signed.serial), &certificate).await?;
+        if !is_new && self.owner(realm, &signed.serial).await?.as_ref() != Some(&stored.value.order_ref) {
+            // An order with the same key was looking for its own and took this one. The next look passes it over.
+            return Err(Failure::not_active(0, Outcome::Unknown));
+        }
         let digest = records::Digest { serial: signed.serial.to_string() };
         self.create(realm, Place::Digest(&signed.sha256()), &digest).await?;
-        if let Some(replaced) = stored.value.replaces.as_ref().and_then(super::certificates::serial_in) {
-            self.mark_replaced(realm, &replaced, &stored.value.order_ref).await?;
-        }
         self.close(realm, key, stored, &signed.serial).await?;
         let found = self.certificate_with(realm, signed.serial.colons()).await?;
         found.ok_or_else(|| Failure::Broken(format!("certificate {} is not there after it was signed", signed.serial)))
@@ -163,41 +181,7 @@ impl OpenBaoCertificateManager {
             let Some(again) = self.record(realm, Place::Request(key)).await? else { break };
             stored = again;
         }
-        Err(Failure::not_active(0, crate::Outcome::Unknown))
-    }
-
-    async fn mark_replaced(&self, realm: &RealmName, serial: &Serial, by: &acme::ids::OrderId) -> Result<(), Failure> {
-        for _ in 0..ROUNDS_MAX {
-            let place = Place::Certificate(serial);
-            let Some(stored) = self.record::<records::Certificate>(realm, place).await? else { return Ok(()) };
-            if stored.value.replaced_by.is_some() {
-                return Ok(());
-            }
-            let marked = records::Certificate { replaced_by: Some(by.clone()), ..stored.value };
-            if self.update(realm, place, &marked, stored.version).await? {
-                return Ok(());
-            }
-        }
-        Err(Failure::not_active(0, crate::Outcome::Unknown))
-    }
-
-    /// Whether the certificate that is to be replaced may be, by this order.
-    pub(super) async fn check_replaced(&self, realm: &RealmName, wanted: &Wanted) -> Result<(), CmError> {
-        let refuse = |kind, detail: &'static str| Err(CmError::Refused(Problem::new(kind, detail)));
-        let Some(replaced) = &wanted.replaces else { return Ok(()) };
-        let record = match super::certificates::serial_in(replaced) {
-            Some(serial) => self.record::<records::Certificate>(realm, Place::Certificate(&serial)).await,
-            None => Ok(None),
-        };
-        match record.map_err(Failure::into_error)?.map(|stored| stored.value) {
-            Some(record) if record.registration == wanted.registration => match record.replaced_by {
-                Some(other) if other != wanted.order => {
-                    refuse(ProblemKind::AlreadyReplaced, "the certificate to be replaced has been replaced already")
-                }
-                Some(_) | None => Ok(()),
-            },
-            Some(_) | None => refuse(ProblemKind::Malformed, "the certificate to be replaced is not yours"),
-        }
+        Err(Failure::not_active(0, Outcome::Unknown))
     }
 }
 

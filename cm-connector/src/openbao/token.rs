@@ -97,7 +97,7 @@ impl Tokens {
                     status,
                     role = self.role,
                     errors = %acme::problem::shown(&errors),
-                    "ALARM: OpenBao does not let the gateway log in"
+                    "ALARM: OpenBao does not let this program log in"
                 );
                 return Err(Failure::Stranger);
             }

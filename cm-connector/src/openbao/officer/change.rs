@@ -86,6 +86,8 @@ impl Call<'_> {
             uses: new.eab.uses,
             max_bindings: check_bindings(new.eab.uses, new.eab.max_bindings)?,
             secret_versions: Vec::new(),
+            previous_until: None,
+            uses_ended: 0,
             not_before: new.eab.not_before,
             not_after: new.eab.not_after,
             allowed_identifiers: new.allowed_identifiers,
@@ -223,7 +225,7 @@ fn check_bindings(uses: Uses, wanted: Option<u32>) -> Result<u32, Problem> {
     }
 }
 
-fn check_window(record: &PreRegistration) -> Result<(), Problem> {
+pub(super) fn check_window(record: &PreRegistration) -> Result<(), Problem> {
     match (record.not_before, record.not_after) {
         (Some(from), Some(until)) if from >= until => {
             Err(Problem::malformed("eab.notAfter must be later than eab.notBefore"))

@@ -61,7 +61,8 @@ impl From<Failure> for Problem {
             Failure::Stranger => Self::new(
                 401,
                 "unauthenticated",
-                "OpenBao does not let this certificate log in; look at cm.openbao.login_role too, which goes with it",
+                "OpenBao does not let this certificate log in with the role in cm.openbao.login_role; it has a role for \
+                 officers and one for auditors, and none for approvers: nothing waits for them there",
             ),
             Failure::Away { outcome: Outcome::NotSent, .. } => {
                 Self::new(503, "issuer-unavailable", "OpenBao does not answer, or is sealed; nothing was done")

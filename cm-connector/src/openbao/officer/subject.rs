@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use super::{
     super::{
         OpenBaoCertificateManager,
+        binding::now,
         failure::Failure,
         layout::{Kid, Place},
-        records::{Account, Hold, PreRegistration, Realm, Uses},
+        records::{Account, Hold, PreRegistration, PreviousKey, Realm, Uses},
         registration::strictest,
         store::Stored,
     },
@@ -30,8 +31,8 @@ pub(super) struct Subject {
     pub(super) origin: Origin,
     pub(super) hold: Option<Stored<Hold>>,
     account: Option<Stored<Account>>,
-    /// How many accounts came of its key.
-    bindings: usize,
+    /// How often its key was used, those uses among them that an officer has ended.
+    uses: usize,
 }
 
 /// Where a registration came from.
@@ -70,12 +71,43 @@ impl Subject {
         strictest(&[own, self.hold.as_ref().map(|hold| hold.value.status.as_str()), Some("active")])
     }
 
-    fn status(&self) -> &str {
-        match (&self.account, self.officers_word()) {
+    pub(super) fn status(&self) -> &str {
+        let word = match (&self.account, self.officers_word()) {
             (Some(account), word) => strictest(&[Some(account.value.status.as_str()), Some(word)]),
-            (None, "active") => "pending",
             (None, word) => word,
+        };
+        if word == "active" && self.account().is_none() { "pending" } else { word }
+    }
+
+    /// The account, if it has a key: not after a rebinding, until the next client is bound.
+    pub(super) fn account(&self) -> Option<&Stored<Account>> {
+        self.account.as_ref().filter(|account| !self.is_withdrawn(&account.value))
+    }
+
+    /// How many clients are bound or about to be.
+    pub(super) fn bindings(&self) -> usize {
+        let ended = match &self.origin {
+            Origin::Own(_, pre) => usize::try_from(pre.value.uses_ended).unwrap_or(usize::MAX),
+            Origin::Child(_) | Origin::Lost | Origin::Open => 0,
+        };
+        self.uses.saturating_sub(ended)
+    }
+
+    fn is_withdrawn(&self, account: &Account) -> bool {
+        matches!(&self.origin, Origin::Own(_, pre) if account.is_withdrawn(&pre.value))
+    }
+
+    /// The keys that were replaced or taken away, the oldest first.
+    fn previous_keys(&self) -> Vec<PreviousKey> {
+        let Some(Stored { value: account, .. }) = &self.account else { return Vec::new() };
+        let mut keys = account.previous_keys.clone();
+        if let Origin::Own(_, pre) = &self.origin
+            && account.is_withdrawn(&pre.value)
+        {
+            let until = pre.value.secret_set_at.unwrap_or(pre.written_at);
+            keys.push(PreviousKey { thumbprint: account.thumbprint, until });
         }
+        keys
     }
 
     /// The list of its own, whatever its parent and the realm allow.
@@ -116,7 +148,7 @@ impl Subject {
         let (own, hold) = (pre.filter(|_| self.parent().is_none()), self.hold.as_ref().map(|hold| &hold.value));
         let account = self.account.as_ref();
         let profiles = pre.map_or(&settings.open_profiles, |pre| &pre.allowed_profiles);
-        let key = account.map(
+        let key = self.account().map(
             |Stored { value, .. }| json!({"jwk": value.jwk, "thumbprint": value.thumbprint, "since": value.key_since}),
         );
         let updated_at = [
@@ -131,7 +163,7 @@ impl Subject {
             "id": self.id, "version": self.version(), "realm": call.realm, "status": self.status(),
             "mode": if pre.is_some() { "preregistered" } else { "open" },
             "createdAt": self.created_at(), "updatedAt": updated_at.into_iter().flatten().max(),
-            "key": key, "previousKeys": account.map(|it| it.value.previous_keys.clone()).unwrap_or_default(),
+            "key": key, "previousKeys": self.previous_keys(),
             "contacts": account.map(|it| it.value.contacts.clone()).unwrap_or_default(),
             "termsOfServiceAgreedAt": account.and_then(|it| it.value.terms_of_service_agreed_at),
             "eab": self.eab(), "directoryLink": null, "parent": self.parent(),
@@ -150,8 +182,8 @@ impl Subject {
         let pre = &pre.value;
         Some(json!({
             "kid": kid.as_str(), "algorithms": ["HS256"], "use": pre.uses, "maxBindings": pre.max_bindings,
-            "bindings": self.bindings, "notBefore": pre.not_before, "notAfter": pre.not_after,
-            "secretSetAt": pre.secret_set_at,
+            "bindings": self.bindings(), "notBefore": pre.not_before, "notAfter": pre.not_after,
+            "secretSetAt": pre.secret_set_at, "previousUntil": pre.previous_until.filter(|until| *until > now()),
         }))
     }
 }
@@ -236,8 +268,8 @@ impl Call<'_> {
         let Some(pre) = bao.record::<PreRegistration>(&self.realm, place).await? else { return Ok(None) };
         let id = pre.value.registration.clone();
         let account = bao.record::<Account>(&self.realm, Place::Account(&id)).await?;
-        let bindings = bao.bindings(&self.realm, &kid).await?.len();
-        self.with_hold(id, Origin::Own(kid, Box::new(pre)), account, bindings).await.map(Some)
+        let uses = bao.bindings(&self.realm, &kid).await?.len();
+        self.with_hold(id, Origin::Own(kid, Box::new(pre)), account, uses).await.map(Some)
     }
 
     async fn with_hold(
@@ -245,10 +277,10 @@ impl Call<'_> {
         id: RegistrationId,
         origin: Origin,
         account: Option<Stored<Account>>,
-        bindings: usize,
+        uses: usize,
     ) -> Result<Subject, Problem> {
         let hold = self.desk.bao.record::<Hold>(&self.realm, Place::Hold(&id)).await?;
-        Ok(Subject { id, origin, hold, account, bindings })
+        Ok(Subject { id, origin, hold, account, uses })
     }
 
     /// All registrations, in no order.
@@ -262,8 +294,8 @@ impl Call<'_> {
             let (bao, realm) = owned(bao);
             async move {
                 let pre = bao.record::<PreRegistration>(&realm, Place::PreRegistration(&kid)).await?;
-                let bindings = bao.bindings(&realm, &kid).await?.len();
-                Ok::<_, Failure>(pre.map(|pre| (kid, pre, bindings)))
+                let uses = bao.bindings(&realm, &kid).await?.len();
+                Ok::<_, Failure>(pre.map(|pre| (kid, pre, uses)))
             }
         });
         let pre_registrations: Vec<_> = listing::each(pre_registrations).await?.into_iter().flatten().collect();
@@ -286,10 +318,10 @@ impl Call<'_> {
         let templates: BTreeMap<_, _> =
             pre_registrations.iter().map(|(kid, pre, _)| (kid.as_str().to_owned(), pre.value.clone())).collect();
         let mut found = Vec::new();
-        for (kid, pre, bindings) in pre_registrations {
+        for (kid, pre, uses) in pre_registrations {
             let id = pre.value.registration.clone();
             let (account, hold) = (accounts.remove(&id), holds.remove(&id));
-            found.push(Subject { id, origin: Origin::Own(kid, Box::new(pre)), hold, account, bindings });
+            found.push(Subject { id, origin: Origin::Own(kid, Box::new(pre)), hold, account, uses });
         }
         for (id, account) in accounts {
             let origin = match account.value.kid.as_deref().map(|kid| templates.get(kid)) {
@@ -298,7 +330,7 @@ impl Call<'_> {
                 Some(_) => Origin::Lost,
             };
             let hold = holds.remove(&id);
-            found.push(Subject { id, origin, hold, account: Some(account), bindings: 0 });
+            found.push(Subject { id, origin, hold, account: Some(account), uses: 0 });
         }
         Ok(found)
     }
