@@ -167,6 +167,10 @@ pub struct Problem {
     /// The same for single identifiers (RFC 8555 §6.7.1).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subproblems: Vec<Subproblem>,
+    /// The stable name of the rule that refused it first, if it was a rule of policy: for those who count. Clients read
+    /// it in the detail, and it is not stored.
+    #[serde(skip)]
+    pub rule: Option<&'static str>,
 }
 
 /// What is wrong with one identifier of several.
@@ -178,6 +182,9 @@ pub struct Subproblem {
     pub detail: Cow<'static, str>,
     /// The identifier as the client wrote it: type and value.
     pub identifier: (String, String),
+    /// As in [`Problem::rule`].
+    #[serde(skip)]
+    pub rule: Option<&'static str>,
 }
 
 impl Problem {
@@ -185,7 +192,13 @@ impl Problem {
     /// of more than a kibibyte is cut.
     #[must_use]
     pub fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: one_line(detail.into()), subproblems: Vec::new() }
+        Self { kind, detail: one_line(detail.into()), subproblems: Vec::new(), rule: None }
+    }
+
+    /// The same, refused by the rule with this name.
+    #[must_use]
+    pub fn by(self, rule: &'static str) -> Self {
+        Self { rule: Some(rule), ..self }
     }
 
     /// One problem about several identifiers. The top level takes the subproblems' kind if they
@@ -200,7 +213,8 @@ impl Problem {
             [only] => Cow::from(format!("{}: {}", only.identifier.1, only.detail)),
             several => Cow::from(format!("{} of {of} identifiers were refused; see subproblems", several.len())),
         };
-        Self { kind, detail: one_line(detail), subproblems }
+        let rule = subproblems.iter().find_map(|one| one.rule);
+        Self { kind, detail: one_line(detail), subproblems, rule }
     }
 }
 
@@ -223,7 +237,14 @@ impl Subproblem {
             kind,
             detail: one_line(detail.into()),
             identifier: (shown(identifier_type).into_owned(), shown(value).into_owned()),
+            rule: None,
         }
+    }
+
+    /// The same, refused by the rule with this name.
+    #[must_use]
+    pub fn by(self, rule: &'static str) -> Self {
+        Self { rule: Some(rule), ..self }
     }
 }
 

@@ -19,8 +19,9 @@ use acme::{
 use async_trait::async_trait;
 
 use crate::{
-    Capability, Certificate, CertificateRequest, CmError, Delivery, EventCursor, Events, Identity, Issuer,
-    NewRegistration, Outcome, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
+    Capability, Certificate, CertificateRequest, CmError, Condition, Delivery, EventCursor, Events, Identity, Issuer,
+    Listener, NewRegistration, Outcome, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation,
+    Revoked,
 };
 
 /// The outside Certificate Manager, the permanent authority over registrations and certificates.
@@ -49,6 +50,16 @@ pub trait CertificateManager: Send + Sync {
     /// answered last: role, realms or capabilities; for operators. Nothing is asked.
     fn unfit(&self) -> Option<String> {
         None
+    }
+
+    /// How circuit and queues are now. Nothing is asked.
+    fn condition(&self) -> Condition {
+        Condition::default()
+    }
+
+    /// Has this one told of each attempt of each call from now on, whoever makes it; the first who asks stays.
+    fn listen(&self, listener: Listener) {
+        drop(listener);
     }
 
     /// Returns when the CM answers again after calls failed at once: time to look whether it is what

@@ -9,6 +9,7 @@ mod binding;
 pub mod cached;
 mod certificate;
 mod certificate_manager;
+mod condition;
 mod error;
 mod event;
 mod issuance;
@@ -19,14 +20,17 @@ mod renewal_info;
 pub mod rest;
 mod revocation;
 mod service;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use binding::{Binding, DirectoryToken, NoDirectoryToken};
 pub use certificate::{Certificate, CertificateStatus, Chain, RevocationRecord};
 pub use certificate_manager::CertificateManager;
+pub use condition::Condition;
 pub use error::{CmError, Outcome};
 pub use event::{Event, EventCursor, Events};
 pub use issuance::{CertificateRequest, Delivery, Refusal, RequestClaims, RequestState, Validation};
-pub use observation::{Call, CallOutcome, observed};
+pub use observation::{Call, CallOutcome, Listener, observed};
 pub use registration::{Client, Jws, NewRegistration, Proof, Registered, RegistrationUpdate};
 pub use renewal_info::RenewalInfo;
 pub use revocation::{Basis, Revocation, Revoked};

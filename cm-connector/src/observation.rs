@@ -6,7 +6,12 @@
 //! path, and what the CM says is kept as its code and its request id. A question that several
 //! share is told to the one who asks it.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::RefCell,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -82,6 +87,26 @@ pub enum CallOutcome {
     },
 }
 
+/// Who is told of each attempt of an adapter. Called where the attempt ends, so it must not wait for anything.
+pub type Listener = Arc<dyn Fn(&Call) + Send + Sync>;
+
+/// An adapter's place for a [`Listener`], empty at first.
+#[derive(Default)]
+pub(crate) struct Hearing(OnceLock<Listener>);
+
+impl Hearing {
+    /// The first one stays.
+    pub(crate) fn begin(&self, listener: Listener) {
+        let _there_is_one = self.0.set(listener);
+    }
+}
+
+impl fmt::Debug for Hearing {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if self.0.get().is_some() { "Hearing(somebody)" } else { "Hearing(nobody)" })
+    }
+}
+
 tokio::task_local! {
     static EAR: RefCell<Ear>;
 }
@@ -116,12 +141,19 @@ pub(crate) struct Attempt {
     attempt: u32,
     trace_id: u128,
     started: Instant,
+    listener: Option<Listener>,
     ended: bool,
 }
 
 impl Attempt {
     pub(crate) fn begin(operation: String, attempt: u32, trace_id: u128) -> Self {
-        Self { operation, attempt, trace_id, started: Instant::now(), ended: false }
+        Self { operation, attempt, trace_id, started: Instant::now(), listener: None, ended: false }
+    }
+
+    /// The same, told to the adapter's listener as well.
+    pub(crate) fn heard_by(mut self, hearing: &Hearing) -> Self {
+        self.listener = hearing.0.get().cloned();
+        self
     }
 
     pub(crate) fn end(mut self, outcome: CallOutcome) {
@@ -137,6 +169,9 @@ impl Attempt {
             outcome,
             elapsed_millis: millis(self.started.elapsed()),
         };
+        if let Some(listener) = &self.listener {
+            listener(&call);
+        }
         // Most of the time nobody listens.
         let _nobody = EAR.try_with(|ear| ear.borrow_mut().hear(call));
     }

@@ -31,6 +31,34 @@ pub(crate) struct Nonces {
     window: Mutex<Window>,
 }
 
+/// Why a nonce was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    /// It was not made here: another process made it, or nobody.
+    Unknown,
+    /// It was redeemed before.
+    Spent,
+    /// It is too old, or too many newer ones were handed out.
+    Expired,
+    /// This process is stopping, and has handed it on to the next.
+    Closed,
+}
+
+impl Rejected {
+    /// Every reason, for metrics that start at zero.
+    pub(crate) const ALL: [Self; 4] = [Self::Unknown, Self::Spent, Self::Expired, Self::Closed];
+
+    /// What it is called in metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Spent => "spent",
+            Self::Expired => "expired",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// Which of the last [`WINDOW`] counters were redeemed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Window {
@@ -80,13 +108,16 @@ impl Nonces {
         self.sealer.seal("nonce", &value)
     }
 
-    /// True exactly once for each nonce that was issued here and is still good.
-    pub(crate) fn redeem(&self, nonce: &str, now: Timestamp) -> bool {
-        let Some(value) = self.sealer.open("nonce", nonce) else { return false };
-        let Some((counter, issued)) = value.split_first_chunk::<8>() else { return false };
-        let Ok(issued) = <[u8; 8]>::try_from(issued) else { return false };
+    /// `Ok` exactly once for each nonce that was issued here and is still good.
+    pub(crate) fn redeem(&self, nonce: &str, now: Timestamp) -> Result<(), Rejected> {
+        let value = self.sealer.open("nonce", nonce).ok_or(Rejected::Unknown)?;
+        let (counter, issued) = value.split_first_chunk::<8>().ok_or(Rejected::Unknown)?;
+        let issued = <[u8; 8]>::try_from(issued).map_err(|_| Rejected::Unknown)?;
         let age = now.unix_secs().saturating_sub(i64::from_be_bytes(issued));
-        age <= LIFETIME_SECS && self.lock().redeem(u64::from_be_bytes(*counter))
+        if age > LIFETIME_SECS {
+            return Err(Rejected::Expired);
+        }
+        self.lock().redeem(u64::from_be_bytes(*counter))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Window> {
@@ -110,17 +141,20 @@ impl Window {
         counter
     }
 
-    fn redeem(&mut self, counter: u64) -> bool {
+    fn redeem(&mut self, counter: u64) -> Result<(), Rejected> {
         let age = self.next.wrapping_sub(counter);
-        if self.closed || age == 0 || age > WINDOW {
-            return false;
+        if self.closed {
+            return Err(Rejected::Closed);
+        }
+        if age == 0 || age > WINDOW {
+            return Err(Rejected::Expired);
         }
         match self.slot(counter) {
             Some((word, bit)) if *word & bit == 0 => {
                 *word |= bit;
-                true
+                Ok(())
             }
-            Some(_) | None => false,
+            Some(_) | None => Err(Rejected::Spent),
         }
     }
 
@@ -146,10 +180,11 @@ mod tests {
     fn a_nonce_is_good_once() {
         let nonces = Nonces::new().unwrap();
         let nonce = nonces.issue(NOW);
-        assert!(nonces.redeem(&nonce, NOW));
-        assert!(!nonces.redeem(&nonce, NOW));
-        assert!(!nonces.redeem("AAAA", NOW));
-        assert!(!Nonces::new().unwrap().redeem(&nonces.issue(NOW), NOW), "of another process");
+        assert_eq!(nonces.redeem(&nonce, NOW), Ok(()));
+        assert_eq!(nonces.redeem(&nonce, NOW), Err(Rejected::Spent));
+        assert_eq!(nonces.redeem("AAAA", NOW), Err(Rejected::Unknown));
+        let of_another_process = Nonces::new().unwrap().redeem(&nonces.issue(NOW), NOW);
+        assert_eq!(of_another_process, Err(Rejected::Unknown));
     }
 
     #[test]
@@ -160,7 +195,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let won = issued.iter().filter(|nonce| nonces.redeem(nonce, NOW)).count();
+                    let won = issued.iter().filter(|nonce| nonces.redeem(nonce, NOW).is_ok()).count();
                     wins.fetch_add(won, Ordering::Relaxed);
                 });
             }
@@ -172,12 +207,12 @@ mod tests {
     fn an_old_nonce_is_refused_and_a_flood_does_not_revive_a_spent_one() {
         let nonces = Nonces::new().unwrap();
         let (spent, kept) = (nonces.issue(NOW), nonces.issue(NOW));
-        assert!(nonces.redeem(&spent, NOW));
-        assert!(!nonces.redeem(&kept, NOW.plus(Duration::from_secs(86_401))));
+        assert_eq!(nonces.redeem(&spent, NOW), Ok(()));
+        assert_eq!(nonces.redeem(&kept, NOW.plus(Duration::from_secs(86_401))), Err(Rejected::Expired));
         for _ in 0..WINDOW {
             nonces.lock().take_next();
         }
-        assert!(!nonces.redeem(&spent, NOW));
-        assert!(!nonces.redeem(&kept, NOW), "it has left the window");
+        assert_eq!(nonces.redeem(&spent, NOW), Err(Rejected::Expired));
+        assert_eq!(nonces.redeem(&kept, NOW), Err(Rejected::Expired), "it has left the window");
     }
 }

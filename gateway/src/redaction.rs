@@ -22,6 +22,7 @@ pub(crate) fn without_tokens(problem: &Problem, authorization: &Authorization) -
         kind: problem.kind,
         detail: hidden(&problem.detail).into(),
         subproblems: problem.subproblems.iter().map(subproblem).collect(),
+        rule: problem.rule,
     }
 }
 

@@ -269,7 +269,13 @@ fn refused_as_onion(identifier: &Identifier) -> Option<(ProblemKind, Refusal)> {
 fn subproblem(identifier: &Identifier, registration: &Registration, profile: &Profile) -> Option<Subproblem> {
     match judge(identifier, registration, profile) {
         Judgement::Allowed { .. } => None,
-        Judgement::Refused { kind, detail, .. } => Some(Subproblem::new(kind, identifier, detail)),
+        Judgement::Refused { kind, rules, detail } => {
+            let subproblem = Subproblem::new(kind, identifier, detail);
+            Some(match rules.first() {
+                Some(rule) => subproblem.by(rule.name()),
+                None => subproblem,
+            })
+        }
     }
 }
 

@@ -208,7 +208,7 @@ impl Refusal {
     }
 
     pub(crate) fn into_problem(self, kind: ProblemKind) -> Problem {
-        Problem::new(kind, self.detail)
+        Problem::new(kind, self.detail).by(self.rule.name())
     }
 }
 

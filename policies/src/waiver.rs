@@ -120,7 +120,8 @@ pub fn still_counts(
             "finalize from where the order was made, or create a new order",
         ),
     };
-    Err((Subproblem::new(ProblemKind::Unauthorized, identifier, refusal.detail), why))
+    let rule = refusal.rule.name();
+    Err((Subproblem::new(ProblemKind::Unauthorized, identifier, refusal.detail).by(rule), why))
 }
 
 fn is_about(waiver: &Waiver, identifier: &Identifier) -> bool {

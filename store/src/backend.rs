@@ -14,9 +14,11 @@ mod sled;
 mod view;
 mod writer;
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use async_trait::async_trait;
+
+use crate::watch::Watch;
 
 pub use self::{
     memory::Memory,
@@ -56,6 +58,11 @@ pub trait Backend: Send + Sync {
     /// Whether nothing new is taken now, because there is no space for it.
     fn is_full(&self) -> bool {
         false
+    }
+
+    /// Has this one told of each flush from now on; the first who asks stays. A backend without flushes tells nothing.
+    fn watch(&self, watch: Arc<dyn Watch>) {
+        drop(watch);
     }
 }
 

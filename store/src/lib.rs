@@ -28,10 +28,14 @@ mod sweep;
 #[cfg(test)]
 mod test_folder;
 mod transcript;
+mod watch;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use acme::{
@@ -50,16 +54,18 @@ pub use self::{
     damaged_job::DamagedJob,
     job::{CaaLooks, Job, ProfileTerms, RevocationCall, RevocationWork, Submission, Work},
     open::{Aside, Opened, open},
-    page::{AuditEntry, AuditSequence, NotACursor, OrderCursor, OrderPage},
+    page::{AuditEntry, AuditHead, AuditSequence, NotACursor, OrderCursor, OrderPage},
     records::ReadError,
     seal::{RecordSeal, SECRET_OCTETS, SealFailure},
     serial::{Issued, SerialClaim},
     transcript::{CUT, ENTRY_OCTETS_MAX, TranscriptEntry, TranscriptPlace},
+    watch::Watch,
 };
 use self::{
     backend::{Backend, Entry, Key, KeyRange, Version},
     records::{AuditRecord, Kept},
     sealed::Sealed,
+    watch::Watcher,
 };
 
 /// Most entries that one call looks at, whatever its caller asks for.
@@ -80,6 +86,8 @@ pub struct Stored<T> {
 pub struct Store {
     backend: Sealed,
     numbers: Arc<Numbers>,
+    /// Who is told of each commit.
+    watcher: Watcher,
 }
 
 /// Tells apart what several processes write at the same time.
@@ -98,7 +106,7 @@ impl Store {
 
     fn under(backend: Arc<dyn Backend>, seal: Arc<RecordSeal>) -> Self {
         let numbers = Numbers { process: rand::random(), count: AtomicU64::new(0) };
-        Self { backend: Sealed::new(backend, seal), numbers: Arc::new(numbers) }
+        Self { backend: Sealed::new(backend, seal), numbers: Arc::new(numbers), watcher: Watcher::default() }
     }
 
     /// An order; `None` if there is none, or no longer.
@@ -216,6 +224,31 @@ impl Store {
         Ok(found)
     }
 
+    /// How many audit entries wait to be handed on; not counted any further than `most`.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    pub async fn audit_waiting(&self, most: usize) -> Result<usize, ReadError> {
+        let (mut range, mut count) = (keys::audit_range(), 0_usize);
+        while count < most {
+            let entries = self.backend.scan(&range, SCAN_MAX.min(most.saturating_sub(count))).await?;
+            let Some(last) = entries.last() else { break };
+            range.from = keys::successor(&last.key);
+            count = count.saturating_add(entries.len());
+        }
+        Ok(count)
+    }
+
+    /// The last audit entry that was handed on; `None` if none was as far as this store knows.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn audit_head(&self) -> Result<Option<AuditHead>, ReadError> {
+        let key = keys::audit_head();
+        let Some(held) = self.backend.read(&key).await? else { return Ok(None) };
+        Ok(Some(self.backend.decode(&key, &held.value)?))
+    }
+
     /// Whether nothing new is taken now, because there is no space for it. It goes over by itself when there is some.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -227,6 +260,21 @@ impl Store {
     /// # Errors
     /// [`CommitError`].
     pub async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        let begun = Instant::now();
+        let outcome = self.write(commit).await;
+        if let Some(watch) = self.watcher.watch() {
+            watch.committed(begun.elapsed(), outcome.as_ref().copied());
+        }
+        outcome
+    }
+
+    /// Has this one told of each commit and flush from now on; the first who asks stays.
+    pub fn watch(&self, watch: Arc<dyn Watch>) {
+        self.backend.watch(Arc::clone(&watch));
+        self.watcher.begin(watch);
+    }
+
+    async fn write(&self, commit: Commit) -> Result<(), CommitError> {
         let batch = commit.into_batch(|at| self.position(at))?;
         Ok(self.backend.apply(batch).await?)
     }

@@ -10,6 +10,7 @@ use crate::{
     backend::{ApplyError, Backend, Batch, Change, Entry, Key, KeyRange, Unavailable, Versioned},
     records,
     seal::{RecordSeal, SealFailure},
+    watch::Watch,
 };
 
 /// A backend, and what seals the records in it.
@@ -59,6 +60,10 @@ impl Sealed {
 
     pub(crate) fn is_full(&self) -> bool {
         self.backend.is_full()
+    }
+
+    pub(crate) fn watch(&self, watch: Arc<dyn Watch>) {
+        self.backend.watch(watch);
     }
 
     /// Reads the record that lies under this key.

@@ -13,6 +13,7 @@
 
 mod account;
 mod alternate_chains;
+mod audit;
 mod authorization;
 mod authorization_reuse;
 mod caa;
@@ -40,6 +41,7 @@ mod jws;
 mod key_change;
 mod live_authority;
 mod load;
+mod metrics;
 mod negative;
 mod nonce;
 mod officer;

@@ -22,8 +22,8 @@ use super::{
     token::{Token, Tokens},
 };
 use crate::{
-    CallOutcome, Outcome,
-    observation::{self, Attempt},
+    CallOutcome, Condition, Listener, Outcome,
+    observation::{self, Attempt, Hearing},
     rest::{
         SetupError,
         circuit::{Circuit, Permit, Sign},
@@ -115,6 +115,7 @@ pub(super) struct Client {
     consistency: Consistency,
     circuit: Circuit,
     lanes: Lanes,
+    hearing: Hearing,
 }
 
 /// What `sys/health` says.
@@ -133,6 +134,7 @@ impl Client {
             consistency: Consistency::default(),
             circuit: Circuit::default(),
             lanes: Lanes::paced(CALLS_PER_SECOND_MAX),
+            hearing: Hearing::default(),
         })
     }
 
@@ -144,7 +146,7 @@ impl Client {
         let (mut earlier, mut failed, mut logged_in_anew) = (Outcome::NotSent, 0_u32, false);
         loop {
             self.pass_circuit(ends).await.map_err(|failure| failure.after(earlier))?;
-            let told = Attempt::begin(call.operation.to_owned(), failed.saturating_add(1), trace_id);
+            let told = self.begin(call.operation, failed.saturating_add(1), trace_id);
             let failure = match self.attempt(call, told, (sent_by, ends)).await {
                 Ok(answer) => return Ok(answer),
                 Err((failure, Some(token))) if failure.is_denied() && !logged_in_anew => {
@@ -216,13 +218,27 @@ impl Client {
         Ok(())
     }
 
+    /// Tells this one of each attempt from now on.
+    pub(super) fn listen(&self, listener: Listener) {
+        self.hearing.begin(listener);
+    }
+
+    /// How circuit and lanes are now.
+    pub(super) fn condition(&self) -> Condition {
+        self.lanes.condition(&self.circuit)
+    }
+
+    fn begin(&self, operation: &str, attempt: u32, trace_id: u128) -> Attempt {
+        Attempt::begin(operation.to_owned(), attempt, trace_id).heard_by(&self.hearing)
+    }
+
     /// Returns when the circuit has closed.
     pub(super) async fn reconnected(&self) {
         self.circuit.closed().await;
     }
 
     async fn ask_health(&self, by: Instant) -> Result<Health, Failure> {
-        let told = Attempt::begin(String::from("GET sys/health"), 1, observation::trace_id());
+        let told = self.begin("GET sys/health", 1, observation::trace_id());
         let question = Question { method: Method::GET, path: "/v1/sys/health", token: None, body: None };
         let raw = exchange(&self.http(), self.base_url(), &question, &self.consistency, by).await;
         told.end(outcome(&raw));
@@ -281,7 +297,7 @@ impl Client {
 
     /// What is asked for the sake of a token, of the node that the call goes to.
     async fn ask_with(&self, http: &reqwest::Client, ask: super::token::Ask, by: Instant) -> Result<Value, Failure> {
-        let told = Attempt::begin(ask.operation().to_owned(), 1, observation::trace_id());
+        let told = self.begin(ask.operation(), 1, observation::trace_id());
         let raw = exchange(http, self.base_url(), &ask.question(), &self.consistency, by).await;
         told.end(outcome(&raw));
         raw.and_then(Raw::judge)
@@ -289,7 +305,7 @@ impl Client {
 
     /// A 403 means two things; the token itself tells which.
     async fn is_dead(&self, token: &Token, ends: Instant) -> Result<bool, Failure> {
-        let told = Attempt::begin(String::from("GET auth/token/lookup-self"), 1, observation::trace_id());
+        let told = self.begin("GET auth/token/lookup-self", 1, observation::trace_id());
         let path = "/v1/auth/token/lookup-self";
         let question = Question { method: Method::GET, path, token: Some(token.expose_secret()), body: None };
         let raw = exchange(&self.http(), self.base_url(), &question, &self.consistency, ends).await;

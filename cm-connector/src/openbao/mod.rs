@@ -19,8 +19,8 @@ use async_trait::async_trait;
 
 use self::{client::Client, token::Tokens};
 use crate::{
-    Capability, Certificate, CertificateManager, CertificateRequest, CmError, Delivery, Identity, Issuer,
-    NewRegistration, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
+    Capability, Certificate, CertificateManager, CertificateRequest, CmError, Condition, Delivery, Identity, Issuer,
+    Listener, NewRegistration, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
     rest::{self, SetupError, standing::Standing, tls},
 };
 
@@ -109,6 +109,14 @@ impl CertificateManager for OpenBaoCertificateManager {
 
     fn unfit(&self) -> Option<String> {
         self.standing.unfit()
+    }
+
+    fn condition(&self) -> Condition {
+        self.client.condition()
+    }
+
+    fn listen(&self, listener: Listener) {
+        self.client.listen(listener);
     }
 
     async fn reconnected(&self) {

@@ -81,6 +81,11 @@ impl Circuit {
         Some(probe_at.saturating_duration_since(now))
     }
 
+    /// Whether calls fail at once, unless a probe succeeds.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state().probe_at.is_some()
+    }
+
     /// Counts what a call said. While the circuit is open only probes count. Of calls that were under
     /// way at the same time one lost connection counts.
     pub(crate) fn record(&self, sign: Sign, now: Instant) {

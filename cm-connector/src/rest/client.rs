@@ -27,8 +27,8 @@ use super::{
     },
 };
 use crate::{
-    CallOutcome, CmError, Outcome,
-    observation::{self, Attempt},
+    CallOutcome, CmError, Condition, Listener, Outcome,
+    observation::{self, Attempt, Hearing},
 };
 
 /// Largest request body, in octets (section 3, Limits).
@@ -65,6 +65,7 @@ pub(super) struct Client {
     http: RwLock<reqwest::Client>,
     circuit: Circuit,
     lanes: Lanes,
+    hearing: Hearing,
 }
 
 impl Call {
@@ -96,6 +97,7 @@ impl Client {
             http: RwLock::new(http_client(tls)?),
             circuit: Circuit::default(),
             lanes: Lanes::default(),
+            hearing: Hearing::default(),
         })
     }
 
@@ -109,7 +111,7 @@ impl Client {
         let mut earlier = Outcome::NotSent;
         let mut failed = 0;
         loop {
-            let told = Attempt::begin(call.operation(), failed + 1, trace_id);
+            let told = Attempt::begin(call.operation(), failed + 1, trace_id).heard_by(&self.hearing);
             if let Err(failure) = self.pass_circuit(ends).await {
                 told.end(failure.told(None));
                 return Err(failure.after(earlier));
@@ -135,7 +137,7 @@ impl Client {
     pub(super) async fn probe(&self, ends: Instant) -> Result<bool, Failure> {
         let call = Call::read(Lane::Rest, String::from("/health/ready"), None);
         let trace_id = observation::trace_id();
-        let told = Attempt::begin(call.operation(), 1, trace_id);
+        let told = Attempt::begin(call.operation(), 1, trace_id).heard_by(&self.hearing);
         let raw = exchange(&self.http(), &self.base_url, &call, trace_id, ends).await;
         told.end(match &raw {
             Ok(raw) => CallOutcome::Answered { status: raw.status.as_u16(), request_id: raw.request_id() },
@@ -173,6 +175,16 @@ impl Client {
     /// The CM takes so many calls a second.
     pub(super) fn pace(&self, per_second: u32) {
         self.lanes.pace.advertised(per_second);
+    }
+
+    /// Tells this one of each attempt from now on.
+    pub(super) fn listen(&self, listener: Listener) {
+        self.hearing.begin(listener);
+    }
+
+    /// How circuit and lanes are now.
+    pub(super) fn condition(&self) -> Condition {
+        self.lanes.condition(&self.circuit)
     }
 
     /// Returns when the circuit has closed.

@@ -12,8 +12,17 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::pace::{Pace, Share, TooLate};
+use super::{
+    circuit::Circuit,
+    pace::{Pace, Share, TooLate},
+};
+use crate::Condition;
 
+/// Most calls under way, by whose share they are.
+const ISSUANCE_MAX: usize = 24;
+const REVOCATION_MAX: usize = 4;
+const EVENTS_MAX: usize = 64;
+const REST_MAX: usize = 4;
 /// Most calls that wait for a free place, over all lanes.
 const WAITING_MAX: usize = 1000;
 /// How long a full queue takes about, at the rate that the contract has CMs take at least.
@@ -53,10 +62,10 @@ pub(crate) struct Full {
 impl Default for Lanes {
     fn default() -> Self {
         Self {
-            issuance: Semaphore::new(24),
-            revocation: Semaphore::new(4),
-            events: Semaphore::new(64),
-            rest: Semaphore::new(4),
+            issuance: Semaphore::new(ISSUANCE_MAX),
+            revocation: Semaphore::new(REVOCATION_MAX),
+            events: Semaphore::new(EVENTS_MAX),
+            rest: Semaphore::new(REST_MAX),
             waiting: AtomicUsize::new(0),
             pace: Pace::default(),
         }
@@ -86,6 +95,23 @@ impl Lanes {
             sleep_until(turn).await;
         }
         Ok(place)
+    }
+
+    /// How they are now, and the circuit that they lead to.
+    pub(crate) fn condition(&self, circuit: &Circuit) -> Condition {
+        let taken = |places: &Semaphore, most: usize| most.saturating_sub(places.available_permits());
+        let calls_under_way = vec![
+            ("issuance", taken(&self.issuance, ISSUANCE_MAX)),
+            ("revocation", taken(&self.revocation, REVOCATION_MAX)),
+            ("events", taken(&self.events, EVENTS_MAX)),
+            ("rest", taken(&self.rest, REST_MAX)),
+        ];
+        Condition {
+            is_circuit_open: circuit.is_open(),
+            calls_waiting: self.waiting.load(Ordering::Relaxed),
+            calls_under_way,
+            calls_per_second_max: self.pace.per_second(Instant::now()),
+        }
     }
 
     async fn place(&self, lane: Lane, deadline: Instant) -> Result<SemaphorePermit<'_>, Full> {
@@ -145,7 +171,10 @@ mod tests {
         assert!(lanes.enter(Lane::Revocation, soon).await.is_ok());
         places.pop();
         assert!(lanes.enter(Lane::Issuance, soon).await.is_ok());
-        assert_eq!(lanes.waiting.load(Ordering::Relaxed), 0);
+        let condition = lanes.condition(&Circuit::default());
+        assert_eq!((condition.calls_waiting, condition.calls_per_second_max), (0, 50));
+        let under_way = [("issuance", 23), ("revocation", 0), ("events", 0), ("rest", 0)];
+        assert_eq!(condition.calls_under_way, under_way);
     }
 
     #[tokio::test]

@@ -28,8 +28,9 @@ use self::{
     wire::{Broken, Page, service::WhoAmIIn},
 };
 use crate::{
-    Capability, Certificate, CertificateManager, CertificateRequest, CmError, Delivery, EventCursor, Events, Identity,
-    Issuer, NewRegistration, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
+    Capability, Certificate, CertificateManager, CertificateRequest, CmError, Condition, Delivery, EventCursor, Events,
+    Identity, Issuer, Listener, NewRegistration, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState,
+    Revocation, Revoked,
 };
 
 pub mod answers;
@@ -147,6 +148,14 @@ impl CertificateManager for RestCertificateManager {
 
     fn unfit(&self) -> Option<String> {
         self.standing.unfit()
+    }
+
+    fn condition(&self) -> Condition {
+        self.client.condition()
+    }
+
+    fn listen(&self, listener: Listener) {
+        self.client.listen(listener);
     }
 
     async fn reconnected(&self) {

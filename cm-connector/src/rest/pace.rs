@@ -79,6 +79,11 @@ impl Pace {
         Ok(turn)
     }
 
+    /// Whole calls a second that are made at most now.
+    pub(super) fn per_second(&self, now: Instant) -> u32 {
+        self.state().per_second(now)
+    }
+
     /// The CM advertises this rate.
     pub(super) fn advertised(&self, per_second: u32) {
         self.state().advertised = per_second.max(1);

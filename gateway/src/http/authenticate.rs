@@ -279,14 +279,14 @@ impl Arrived {
     }
 
     fn redeem_nonce(&self) -> Result<(), HttpError> {
-        if self.app.nonces.redeem(&self.jws.nonce, clock::now()) {
-            return Ok(());
-        }
-        // A widespread shell client looks for these very words.
-        Err(HttpError::new(
-            ProblemKind::BadNonce,
-            "JWS has an invalid anti-replay nonce; use the one in Replay-Nonce and try again",
-        ))
+        self.app.nonces.redeem(&self.jws.nonce, clock::now()).map_err(|reason| {
+            self.app.metrics.nonce_rejected(reason);
+            // A widespread shell client looks for these very words.
+            HttpError::new(
+                ProblemKind::BadNonce,
+                "JWS has an invalid anti-replay nonce; use the one in Replay-Nonce and try again",
+            )
+        })
     }
 
     fn verify(&self, key: &PublicKey) -> Result<(), HttpError> {

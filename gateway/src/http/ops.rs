@@ -79,5 +79,8 @@ async fn readyz(current: web::Data<Current>) -> HttpResponse {
 }
 
 async fn metrics(current: web::Data<Current>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(current.app().metrics.text())
+    let app = current.app();
+    app.metrics.cm.show(&app.cm.condition());
+    app.metrics.store.show(&app.settings.store.dir, app.store.is_full());
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(app.metrics.text())
 }

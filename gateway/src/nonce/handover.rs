@@ -104,7 +104,10 @@ fn decode(octets: &[u8], now: Timestamp) -> anyhow::Result<Handover> {
 mod tests {
     use std::{path::PathBuf, time::Duration};
 
-    use super::{super::Nonces, *};
+    use super::{
+        super::{Nonces, Rejected},
+        *,
+    };
     use crate::random;
 
     const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
@@ -136,19 +139,19 @@ mod tests {
         let folder = Folder::new();
         let first = Nonces::resume(folder.path(), NOW).unwrap();
         let (spent, kept, later) = (first.issue(NOW), first.issue(NOW), first.issue(NOW));
-        assert!(first.redeem(&spent, NOW));
+        assert_eq!(first.redeem(&spent, NOW), Ok(()));
         first.hand_over(folder.path(), NOW).unwrap();
-        assert!(!first.redeem(&kept, NOW), "it is the next process's now");
+        assert_eq!(first.redeem(&kept, NOW), Err(Rejected::Closed), "it is the next process's now");
 
         let second = Nonces::resume(folder.path(), NOW).unwrap();
-        assert!(!second.redeem(&spent, NOW));
-        assert!(second.redeem(&kept, NOW));
-        assert!(!second.redeem(&kept, NOW));
-        assert!(second.redeem(&second.issue(NOW), NOW));
+        assert!(second.redeem(&spent, NOW).is_err());
+        assert_eq!(second.redeem(&kept, NOW), Ok(()));
+        assert!(second.redeem(&kept, NOW).is_err());
+        assert_eq!(second.redeem(&second.issue(NOW), NOW), Ok(()));
 
         let after_a_crash = Nonces::resume(folder.path(), NOW).unwrap();
-        assert!(!after_a_crash.redeem(&later, NOW), "nobody resumes them twice");
-        assert!(after_a_crash.redeem(&after_a_crash.issue(NOW), NOW));
+        assert!(after_a_crash.redeem(&later, NOW).is_err(), "nobody resumes them twice");
+        assert_eq!(after_a_crash.redeem(&after_a_crash.issue(NOW), NOW), Ok(()));
     }
 
     #[test]
@@ -162,7 +165,7 @@ mod tests {
             let mut octets = fs::read(&path).unwrap();
             bend(&mut octets);
             fs::write(&path, octets).unwrap();
-            let redeemed = Nonces::resume(folder.path(), now).unwrap().redeem(&nonce, now);
+            let redeemed = Nonces::resume(folder.path(), now).unwrap().redeem(&nonce, now).is_ok();
             (redeemed, path.exists())
         };
         assert_eq!(spoil(|_| {}, NOW), (true, false), "a good one is believed");

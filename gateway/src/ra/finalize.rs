@@ -28,6 +28,7 @@ use crate::{
     app::{App, Endpoint},
     audit::{self, Event},
     random,
+    telemetry::metrics::Ending,
     transcript::{self, Entry, Subject},
 };
 
@@ -71,6 +72,8 @@ async fn accept(
     let mut told = Vec::new();
     let accepted = judge(app, (endpoint, registration), &stored, request, &mut told, now).await;
     let Err(Error::Refused(refusal)) = accepted else { return accepted };
+    let ending = Ending::Refused(&refusal.problem);
+    app.metrics.issuance.ended(&endpoint.name, Some(&stored.value.profile), ending);
     let csr_sha256 = base64url::encode(CsrDigest::of(&request.csr_der).0);
     told.push(Entry::FinalizeRefused { csr_sha256, problem: refusal.problem.clone() });
     Err(transcript::refuse(app, (endpoint, registration), &Subject::from(&stored.value), &told, refusal, now).await)
@@ -93,6 +96,7 @@ async fn judge(
         Finalize::Repeated => return Ok(()),
         Finalize::Accepted(next) => *next,
     };
+    audit::require(app)?;
     let csr = Csr::parse(&request.csr_der).map_err(|error| Error::refused(ProblemKind::BadCsr, error.to_string()))?;
     let (terms, signed_by) = check(app, endpoint, registration, &stored.value, &csr, now)?;
     let shown = Shown { address: request.client.ip, client_certificate: request.client_certificate };

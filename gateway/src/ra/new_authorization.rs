@@ -24,6 +24,7 @@ use crate::{
     app::{App, Endpoint},
     audit::{self, Event},
     random,
+    telemetry::metrics::Ending,
     transcript::{self, Entry, Subject},
 };
 
@@ -81,6 +82,7 @@ pub(crate) async fn create(
     let (id, mut told) = (random::id(), Vec::new());
     let made = decide(app, (endpoint, registration), (&id, identifier), &mut told, now).await;
     let Err(Error::Refused(refusal)) = made else { return made };
+    app.metrics.issuance.ended(&endpoint.name, None, Ending::Refused(&refusal.problem));
     let (endpoint_name, account) = (endpoint.name.clone(), registration.id.clone());
     told.push(Entry::AuthorizationRefused { endpoint: endpoint_name, account, problem: refusal.problem.clone() });
     let subject = Subject { reference: Reference::from(&id), ends: now };
@@ -95,6 +97,7 @@ async fn decide(
     now: Timestamp,
 ) -> Result<Authorization, Error> {
     policies::registration::may_order(registration.status)?;
+    audit::require(app)?;
     let identifier = parse_identifier(endpoint, identifier)?;
     if identifier.is_wildcard() {
         let detail = "wildcard names cannot be authorized ahead of an order (RFC 8555 section 7.4.1); order them";

@@ -32,6 +32,7 @@ use crate::{
     audit::{self, Event},
     random,
     settings::Switch,
+    telemetry::metrics::{Ending, Step},
     transcript::{self, Entry, Subject},
 };
 
@@ -62,8 +63,12 @@ pub(crate) async fn create(
     now: Timestamp,
 ) -> Result<OrderView, Error> {
     let (id, mut told) = (random::id(), Vec::new());
+    let timer = app.metrics.issuance.begin(Step::NewOrder);
     let made = decide(app, (endpoint, registration), (&id, request, shown), &mut told, now).await;
+    drop(timer);
     let Err(Error::Refused(refusal)) = made else { return made };
+    let profile = profile_of(app, endpoint, registration, request);
+    app.metrics.issuance.ended(&endpoint.name, profile.as_ref(), Ending::Refused(&refusal.problem));
     let (endpoint_name, account) = (endpoint.name.clone(), registration.id.clone());
     told.push(Entry::OrderRefused { endpoint: endpoint_name, account, problem: refusal.problem.clone() });
     let subject = Subject { reference: Reference::from(&id), ends: now };
@@ -79,6 +84,7 @@ async fn decide(
     now: Timestamp,
 ) -> Result<OrderView, Error> {
     policies::registration::may_order(registration.status)?;
+    audit::require(app)?;
     super::account::require_current_agreement(endpoint, registration, now)?;
     let (identifiers, unreadable) =
         parse_identifiers(endpoint, &request.identifiers, app.settings.orders.identifiers_max)?;
@@ -345,6 +351,12 @@ fn choose_profile<'a>(
         None => None,
     };
     Ok(policies::profile::choose(requested.as_ref(), endpoint.profile.as_ref(), registration, profiles)?)
+}
+
+/// The profile that a refused request was about, if it is one that the CM offers.
+fn profile_of(app: &App, endpoint: &Endpoint, registration: &Registration, request: &NewOrder) -> Option<ProfileName> {
+    let offer = app.catalogue.offer(&endpoint.realm).ok()?;
+    choose_profile(endpoint, registration, request, &offer.profiles).ok().map(|profile| profile.name.clone())
 }
 
 fn parse_time(member: &str, text: Option<&str>) -> Result<Option<Timestamp>, Error> {

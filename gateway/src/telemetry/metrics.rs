@@ -1,28 +1,69 @@
 //! Numbers for Prometheus. Label sets are closed: nothing that a client sends becomes a label.
+//!
+//! `docs/METRICS.md` is the list for people; a test holds it against what is made here.
 
+mod audit;
+mod cm;
+mod issuance;
+mod registrar;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use ::store::{Store, Work};
 use acme::{
+    certificate::Validity,
     challenge::ChallengeKind,
     ids::{EndpointName, ProfileName, RealmName},
     problem::ProblemKind,
     time::Timestamp,
 };
+use cm_connector::CertificateManager;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
+
+pub(crate) use self::issuance::{Ending, Step};
+use self::{audit::AuditMetrics, cm::CmMetrics, issuance::IssuanceMetrics, registrar::Registrar, store::StoreMetrics};
+use crate::nonce::Rejected;
+
+/// The outcome of a validation that found what it looked for.
+const VALID: &str = "valid";
+/// What is read again while running.
+const RELOADED: [&str; 5] = ["settings", "server", "server_rsa", "cm", "issuer_roots"];
+/// What jobs do.
+const WORKS: [&str; 4] = ["validate", "issue", "deliver", "revoke"];
 
 /// All numbers.
 pub(crate) struct Metrics {
     registry: Registry,
+    #[cfg(test)]
+    described: Vec<registrar::Description>,
     requests: HistogramVec,
     problems: IntCounterVec,
+    nonces_rejected: IntCounterVec,
     validations: IntCounterVec,
     limited: IntCounterVec,
     uncounted: IntCounterVec,
     reloads: IntCounterVec,
     identity_expires: IntGaugeVec,
+    identity_lifetime: IntGaugeVec,
     profiles_stopped: IntGaugeVec,
     event_feed_answered: IntGaugeVec,
+    jobs: IntGaugeVec,
+    /// What became of requests for certificates, and how long their steps took.
+    pub(crate) issuance: IssuanceMetrics,
+    /// The audit files.
+    pub(crate) audit: AuditMetrics,
+    /// The way to the CM.
+    pub(crate) cm: CmMetrics,
+    /// The store; it is told by the store itself.
+    pub(crate) store: Arc<StoreMetrics>,
     pub(crate) orders_created: IntCounter,
     pub(crate) orders_failed: IntCounter,
     pub(crate) identifiers_waived: IntCounter,
@@ -47,131 +88,164 @@ pub(crate) struct LimitMetrics {
     pub(crate) uncounted: IntCounter,
 }
 
+/// Names for a label, at most so many; those that come after them are `other`.
+struct Bounded {
+    most: usize,
+    known: Mutex<BTreeSet<String>>,
+}
+
+impl Bounded {
+    const fn to(most: usize) -> Self {
+        Self { most, known: Mutex::new(BTreeSet::new()) }
+    }
+
+    fn name(&self, name: &str) -> String {
+        // A panic elsewhere leaves a set of names behind, not a broken promise.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(name) {
+            if known.len() >= self.most {
+                return String::from("other");
+            }
+            known.insert(name.to_owned());
+        }
+        name.to_owned()
+    }
+}
+
 impl Metrics {
     pub(crate) fn new() -> prometheus::Result<Self> {
-        let registry = Registry::new_custom(Some(String::from("acme_gateway")), None)?;
-        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let counters = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
-            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok(counters)
-        };
-        let latency =
-            HistogramOpts::new("request_seconds", "Time to answer ACME requests, by resource and status class.");
-        let requests = HistogramVec::new(latency, &["resource", "status"])?;
-        registry.register(Box::new(requests.clone()))?;
-        let identity_expires = IntGaugeVec::new(
-            Opts::new(
-                "identity_expires_timestamp_seconds",
-                "When a certificate of this gateway expires, in seconds since 1970: server, server_rsa, cm.",
-            ),
-            &["identity"],
+        let registrar = Registrar::new()?;
+        let one = &registrar;
+        let reloads = one.counters(
+            "reloads_total",
+            "What was read again while running, by what it is (settings, server, server_rsa, cm, issuer_roots) and outcome (loaded, refused).",
+            &["of", "outcome"],
         )?;
-        registry.register(Box::new(identity_expires.clone()))?;
-        let profiles_stopped = IntGaugeVec::new(
-            Opts::new(
-                "profiles_stopped",
-                "1 for each profile that is stopped because of a bad certificate. Any is an alarm.",
-            ),
-            &["endpoint", "profile"],
+        let nonces_rejected = one.counters(
+            "nonces_rejected_total",
+            "Nonces that were refused, by reason: unknown (not from this process), spent, expired, closed (this process is stopping).",
+            &["reason"],
         )?;
-        registry.register(Box::new(profiles_stopped.clone()))?;
-        let event_feed_answered = IntGaugeVec::new(
-            Opts::new(
-                "event_feed_answered_timestamp_seconds",
-                "When the CM's event feed last answered, in seconds since 1970, by realm; at most half a minute ago while it works.",
-            ),
-            &["realm"],
+        let build_info =
+            one.gauges("build_info", "1, with what this program was built from.", &["version", "commit"])?;
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit(crate::cli::VERSION)]).set(1);
+        let jobs = one.gauges(
+            "jobs",
+            "Jobs that are stored, by what they do: validate, issue, deliver, revoke; looked at every half minute, at most a thousand.",
+            &["work"],
         )?;
-        registry.register(Box::new(event_feed_answered.clone()))?;
-        let store_quarantined = IntGauge::new(
-            "store_quarantined",
-            "1 if the store was damaged at start, or sealed with another key, and moved aside.",
+        let validations = one.counters(
+            "validations_total",
+            "Validations that ended, by challenge and outcome: valid, or the error type.",
+            &["challenge", "outcome"],
         )?;
-        registry.register(Box::new(store_quarantined.clone()))?;
-        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let cm_clock_ahead = gauge(
-            "cm_clock_ahead_seconds",
-            "How far the CM's clock is ahead of this host's, below zero if it is behind; looked at every minute.",
-        )?;
-        let cm_answered = gauge(
-            "cm_answered_timestamp_seconds",
-            "When the CM last answered the look that is taken every minute, in seconds since 1970.",
-        )?;
-        let processing_oldest = gauge(
-            "processing_oldest_seconds",
-            "Age of the oldest order in processing that waits for no person; more than 600 is an alarm.",
-        )?;
-        let revocation_oldest = gauge(
-            "revocation_oldest_seconds",
-            "For how long this process has known the oldest revocation without confirmation; more than 300 is an alarm.",
-        )?;
-        let job_seconds =
-            Histogram::with_opts(HistogramOpts::new("job_seconds", "Time that one attempt of a job takes."))?;
-        registry.register(Box::new(job_seconds.clone()))?;
+        // What alerts compare with the moment before is there from the start.
+        for of in RELOADED {
+            ["loaded", "refused"].iter().for_each(|outcome| drop(reloads.with_label_values(&[of, outcome])));
+        }
+        Rejected::ALL.iter().for_each(|reason| drop(nonces_rejected.with_label_values(&[reason.name()])));
+        WORKS.iter().for_each(|work| drop(jobs.with_label_values(&[work])));
+        for kind in ChallengeKind::ALL {
+            drop(validations.with_label_values(&[kind.as_str(), VALID]));
+        }
         Ok(Self {
-            requests,
-            problems: counters("problems_total", "Problem documents sent, by error type.", &["type"])?,
-            validations: counters(
-                "validations_total",
-                "Validations that ended, by challenge and outcome.",
-                &["challenge", "outcome"],
+            requests: one.seconds_by(
+                "request_seconds",
+                "Time to answer ACME requests, by resource and status class.",
+                &["resource", "status"],
             )?,
-            limited: counters("rate_limited_total", "Requests that met a limit, by the limit.", &["limit"])?,
-            uncounted: counters(
+            problems: one.counters("problems_total", "Problem documents sent, by error type.", &["type"])?,
+            nonces_rejected,
+            validations,
+            limited: one.counters("rate_limited_total", "Requests that met a limit, by the limit; pausing are orders for what is paused.", &["limit"])?,
+            uncounted: one.counters(
                 "rate_limit_uncounted_total",
-                "Requests let through uncounted because a limit had no space for another key.",
+                "Requests let through uncounted because a limit had no space for another address or account.",
                 &["limit"],
             )?,
-            reloads: counters(
-                "reloads_total",
-                "What was read again while running, by what it is (settings, server, cm, issuer_roots) and outcome (loaded, refused).",
-                &["of", "outcome"],
+            reloads,
+            identity_expires: one.gauges(
+                "identity_expires_timestamp_seconds",
+                "When a certificate of this gateway expires, in seconds since 1970: server, server_rsa, cm.",
+                &["identity"],
             )?,
-            identity_expires,
-            profiles_stopped,
-            event_feed_answered,
-            cm_clock_ahead,
-            cm_answered,
-            processing_oldest,
-            revocation_oldest,
-            orders_created: counter("orders_created_total", "Orders created.")?,
-            identifiers_waived: counter(
+            identity_lifetime: one.gauges(
+                "identity_lifetime_seconds",
+                "How long a certificate of this gateway lives from its first day to its last: what lives short is renewed late.",
+                &["identity"],
+            )?,
+            profiles_stopped: one.gauges(
+                "profiles_stopped",
+                "1 for each profile that is stopped because of a bad certificate; * for all of an endpoint. Any is an alarm.",
+                &["endpoint", "profile"],
+            )?,
+            event_feed_answered: one.gauges(
+                "event_feed_answered_timestamp_seconds",
+                "When the CM's event feed last answered, in seconds since 1970, by realm; at most half a minute ago while it works.",
+                &["realm"],
+            )?,
+            jobs,
+            issuance: IssuanceMetrics::new(one)?,
+            audit: AuditMetrics::new(one)?,
+            cm: CmMetrics::new(one)?,
+            store: Arc::new(StoreMetrics::new(one)?),
+            orders_created: one.counter("orders_created_total", "Orders created.")?,
+            orders_failed: one.counter("orders_failed_total", "Orders that ended without a certificate after finalize.")?,
+            identifiers_waived: one.counter(
                 "identifiers_waived_total",
-                "Identifiers of new orders of which control need not be proven, by an officer's waiver.",
+                "Identifiers of new orders of which control need not be proven, by an officer's waiver; order.waived in the audit log says whose.",
             )?,
-            orders_failed: counter("orders_failed_total", "Orders that ended without a certificate after finalize.")?,
-            certificates_issued: counter("certificates_issued_total", "Certificates that passed every check.")?,
-            certificates_withheld: counter(
+            certificates_issued: one.counter("certificates_issued_total", "Certificates that passed every check.")?,
+            certificates_withheld: one.counter(
                 "certificates_withheld_total",
                 "Certificates from the CM that failed a check. Any is an alarm.",
             )?,
-            certificates_revoked: counter("certificates_revoked_total", "Revocations confirmed by the CM.")?,
-            revocations_failed: counter(
+            certificates_revoked: one.counter("certificates_revoked_total", "Revocations confirmed by the CM.")?,
+            revocations_failed: one.counter(
                 "revocations_failed_total",
-                "Revocations that were accepted and ended without being made. Any is an alarm.",
+                "Revocations that were accepted and ended without being made, because the CM refused them for good or the certificate expired first; revocation.failed in the audit log says which. Any is an alarm.",
             )?,
-            panics: counter("panics_total", "Panics in requests and jobs. Any is a defect.")?,
-            connections_refused: counter(
+            panics: one.counter("panics_total", "Panics in requests and jobs. Any is a defect.")?,
+            connections_refused: one.counter(
                 "connections_refused_total",
                 "Connections closed at once because their address had too many.",
             )?,
-            handshakes_refused: counter(
+            handshakes_refused: one.counter(
                 "handshakes_refused_total",
                 "Connections closed before their TLS handshake because there were too many in that second.",
             )?,
-            store_quarantined,
-            job_seconds,
-            registry,
+            store_quarantined: one.gauge(
+                "store_quarantined",
+                "1 if the store was damaged at start, or sealed with another key, and moved aside.",
+            )?,
+            cm_clock_ahead: one.gauge(
+                "cm_clock_ahead_seconds",
+                "How far the CM's clock is ahead of this host's, below zero if it is behind; looked at every minute. While it is behind, what was just proven waits before it is sent.",
+            )?,
+            cm_answered: one.gauge(
+                "cm_answered_timestamp_seconds",
+                "When the CM last answered the look that is taken every minute, in seconds since 1970.",
+            )?,
+            processing_oldest: one.gauge(
+                "processing_oldest_seconds",
+                "Age of the oldest order in processing that waits for no person; more than 600 is an alarm.",
+            )?,
+            revocation_oldest: one.gauge(
+                "revocation_oldest_seconds",
+                "For how long this process has known the oldest revocation without confirmation; more than 300 is an alarm.",
+            )?,
+            job_seconds: one.seconds("job_seconds", "Time that one attempt of a job takes.")?,
+            #[cfg(test)]
+            described: registrar.described(),
+            registry: registrar.registry(),
         })
+    }
+
+    /// Has the store and the CM's adapter tell what they do.
+    pub(crate) fn listen_to(self: &Arc<Self>, store: &Store, cm: &dyn CertificateManager) {
+        store.watch(self.store.clone());
+        let metrics = Arc::clone(self);
+        cm.listen(Arc::new(move |call| metrics.cm.called(call)));
     }
 
     /// An ACME request was answered.
@@ -192,8 +266,28 @@ impl Metrics {
 
     /// A validation has ended.
     pub(crate) fn validated(&self, kind: ChallengeKind, outcome: Result<(), ProblemKind>) {
-        let outcome = outcome.map_or_else(|problem| problem.name_and_status().0, |()| "valid");
+        let outcome = outcome.map_or_else(|problem| problem.name_and_status().0, |()| VALID);
         self.validations.with_label_values(&[kind.as_str(), outcome]).inc();
+    }
+
+    /// A nonce was refused.
+    pub(crate) fn nonce_rejected(&self, reason: Rejected) {
+        self.nonces_rejected.with_label_values(&[reason.name()]).inc();
+    }
+
+    /// These jobs are stored.
+    pub(crate) fn jobs<'a>(&self, works: impl Iterator<Item = &'a Work>) {
+        let mut counts = WORKS.map(|work| (work, 0));
+        for work in works {
+            let name = match work {
+                Work::Validate { .. } => "validate",
+                Work::Issue { .. } => "issue",
+                Work::ConfirmDelivery { .. } => "deliver",
+                Work::Revoke(_) => "revoke",
+            };
+            counts.iter_mut().filter(|(work, _)| *work == name).for_each(|(_, count)| *count += 1);
+        }
+        counts.iter().for_each(|(work, count)| self.jobs.with_label_values(&[*work]).set(*count));
     }
 
     /// Something was read again, and came into use or not.
@@ -202,15 +296,18 @@ impl Metrics {
         self.reloads.with_label_values(&[of, outcome]).inc();
     }
 
-    /// A certificate of this gateway is in use and expires at this time.
-    pub(crate) fn identity_expires(&self, identity: &'static str, at: Timestamp) {
-        self.identity_expires.with_label_values(&[identity]).set(at.unix_secs());
+    /// A certificate of this gateway is in use.
+    pub(crate) fn identity_in_use(&self, identity: &'static str, validity: Validity) {
+        let lifetime = validity.not_after.unix_secs().saturating_sub(validity.not_before.unix_secs());
+        self.identity_expires.with_label_values(&[identity]).set(validity.not_after.unix_secs());
+        self.identity_lifetime.with_label_values(&[identity]).set(lifetime);
     }
 
     /// A certificate of this gateway is no longer in use, and no other took its place.
     pub(crate) fn identity_gone(&self, identity: &'static str) {
         // It may never have been in use.
         let _absent = self.identity_expires.remove_label_values(&[identity]);
+        let _absent = self.identity_lifetime.remove_label_values(&[identity]);
     }
 
     /// The event feed of a realm has answered.
@@ -243,4 +340,11 @@ impl Metrics {
             Err(error) => format!("# cannot write metrics: {error}\n"),
         }
     }
+}
+
+/// The commit in the stamp of a packaged program; `unknown` if it was built otherwise.
+fn commit(build: &str) -> &str {
+    let stamp = build.strip_prefix(env!("CARGO_PKG_VERSION")).unwrap_or(build);
+    let commit = stamp.trim_matches(|character: char| !character.is_ascii_alphanumeric());
+    if commit.is_empty() { "unknown" } else { commit }
 }

@@ -59,6 +59,7 @@ pub(crate) async fn watch_backlog(current: Current) {
 impl Backlog {
     async fn look(&mut self, app: &App) -> anyhow::Result<()> {
         let jobs = app.store.due_jobs(clock::now().plus(YEAR), JOBS_MAX).await?;
+        app.metrics.jobs(jobs.iter().map(|job| &job.value.work));
         let ages =
             Ages { processing: oldest_in_processing(app, &jobs).await?, revocation: self.oldest_revocation(&jobs) };
         let secs = |age: Duration| i64::try_from(age.as_secs()).unwrap_or(i64::MAX);

@@ -24,6 +24,7 @@ use crate::{
     app::{App, Endpoint},
     clock,
     ra::catalogue::Offer,
+    telemetry::metrics::Step,
 };
 
 /// Names of one order that are looked up at a time.
@@ -160,6 +161,7 @@ async fn look(
     let account_url = endpoint.links.account(&authorization.account);
     let is_wildcard = authorization.identifier.is_wildcard();
     let issuance = Issuance { identities, account_url: &account_url, method, is_wildcard };
+    let _timer = app.metrics.issuance.begin(Step::Caa);
     app.validator.check_caa(&authorization.identifier, &issuance, clock::now()).await
 }
 

@@ -10,6 +10,7 @@ use crate::{
     app::App,
     audit::{self, Event},
     clock,
+    telemetry::metrics::Ending,
 };
 
 /// Ends the orders of damaged jobs and forgets the jobs. One that cannot be ended now is found again by the next look.
@@ -50,6 +51,8 @@ async fn end(app: &App, damaged: &DamagedJob) -> anyhow::Result<()> {
     }
     if let Some((next, _)) = failed {
         app.metrics.orders_failed.inc();
+        let problem = lost(app, &next.endpoint);
+        app.metrics.issuance.ended(&next.endpoint, Some(&next.profile), Ending::Failed(&problem));
         app.waiters.wake(&next.id);
     }
     Ok(())

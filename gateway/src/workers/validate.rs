@@ -18,6 +18,7 @@ use crate::{
     audit::{self, Event},
     clock, ra,
     redaction::without_tokens,
+    telemetry::metrics::Step,
     transcript::{self, Entry, Subject},
 };
 
@@ -54,7 +55,9 @@ async fn look(
         account_url: &endpoint.links.account(&authorization.account),
         issuer_domain_names: &challenge.issuer_domain_names,
     };
+    let timer = app.metrics.issuance.begin(Step::Validation);
     let evidence = app.validator.validate(challenge.kind, &authorization.identifier, &expected, clock::now()).await?;
+    drop(timer);
     caa::after_proof(app, endpoint, (authorization, challenge.kind), evidence).await
 }
 

@@ -32,6 +32,7 @@ use super::{
     view::View,
     writer::{Barrier, Request, Writer},
 };
+use crate::watch::{Watch, Watcher};
 
 /// Most batches that wait to be written; more wait for a place.
 const WAITING_MAX: usize = 1024;
@@ -99,6 +100,8 @@ pub struct Sled {
     full: Arc<AtomicBool>,
     /// Ends when the writer has ended.
     writer_ended: Mutex<Receiver<()>>,
+    /// Who is told of each flush.
+    watcher: Watcher,
 }
 
 /// Opens the store in this folder, which is made if need be and closed to other users. Blocks for
@@ -110,7 +113,19 @@ pub struct Sled {
 /// # Errors
 /// [`OpenError`], with everything left as it was.
 pub fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError> {
-    open_with_barrier(folder, options, Box::new(File::sync_data))
+    let watcher = Watcher::default();
+    let told = watcher.clone();
+    let barrier = move |file: &File| {
+        let begun = Instant::now();
+        let synced = file.sync_data();
+        if let Some(watch) = told.watch() {
+            watch.flushed(begun.elapsed());
+        }
+        synced
+    };
+    let mut opened = open_with_barrier(folder, options, Box::new(barrier))?;
+    opened.backend.watcher = watcher;
+    Ok(opened)
 }
 
 /// Moves the database in this folder aside, which nobody may have open, and tells where it went.
@@ -181,6 +196,7 @@ fn open_with_barrier(path: &Path, options: &Options, mut barrier: Barrier) -> Re
         places: Arc::new(Semaphore::new(WAITING_MAX)),
         full,
         writer_ended: Mutex::new(writer_ended),
+        watcher: Watcher::default(),
     };
     Ok(Opened { backend, quarantined })
 }
@@ -215,6 +231,10 @@ impl Backend for Sled {
 
     fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
+    }
+
+    fn watch(&self, watch: Arc<dyn Watch>) {
+        self.watcher.begin(watch);
     }
 }
 

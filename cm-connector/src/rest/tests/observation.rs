@@ -100,3 +100,20 @@ async fn a_cm_that_is_not_there_and_one_that_freezes_are_told_apart() {
     assert_eq!(attempts, [(1, &CallOutcome::TimedOut), (2, &CallOutcome::TimedOut)]);
     assert!(calls.iter().all(|call| call.elapsed_millis >= 300), "{calls:?}");
 }
+
+#[tokio::test]
+async fn the_listener_hears_of_every_attempt_and_the_circuit_shows_in_the_condition() {
+    let world = world(|_, _| Reply::Octets(Vec::new())).await;
+    let heard = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = Arc::clone(&heard);
+    world.cm.listen(Arc::new(move |call: &crate::Call| told.lock().unwrap().push(call.clone())));
+    assert!(!world.cm.condition().is_circuit_open);
+    let mut observed_calls = Vec::new();
+    for _ in 0..5 {
+        observed_calls.extend(observed(world.submit()).await.1);
+    }
+    let condition = world.cm.condition();
+    assert!(condition.is_circuit_open);
+    assert_eq!((condition.calls_waiting, condition.calls_per_second_max), (0, 50));
+    assert_eq!(*heard.lock().unwrap(), observed_calls);
+}

@@ -82,6 +82,7 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
     let before = reload::Before::of(&settings);
     let cm = Cm::new(&settings.cm)?;
     let app = Arc::new(assemble(settings, &cm).await?);
+    app.metrics.listen_to(&app.store, app.cm.as_ref());
     let current = Current::from(app.clone());
     introduce(&app).await?;
 

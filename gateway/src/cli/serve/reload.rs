@@ -255,7 +255,7 @@ impl Reload {
 
     /// A certificate of this gateway is in use.
     fn begin(&mut self, identity: &'static str, validity: Validity) {
-        self.current.app().metrics.identity_expires(identity, validity.not_after);
+        self.current.app().metrics.identity_in_use(identity, validity);
         self.expiries.begin(identity, validity);
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use acme::{
     certificate::{self, FailedCheck},
     ids::CertificateRequestId,
+    order::Progress,
     problem::{Problem, ProblemKind},
     time::Timestamp,
 };
@@ -13,7 +14,7 @@ use store::{Commit, Issued, Job, SerialClaim, Submission};
 
 use super::{
     Issuance,
-    ending::fail_with,
+    ending::end,
     waiting::{come_back, put_off},
 };
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     audit::{self, Event},
     clock,
     ra::{certificate::Download, profile_stop},
+    telemetry::metrics::{Ending, Step},
     transcript::{Entry, PutOff},
     workers::{
         finish,
@@ -87,6 +89,10 @@ pub(super) async fn accept(
     let download = Download { owner: next.account.clone(), chains: chains.into() };
     app.downloads.keep(certificate.id.clone(), download);
     app.metrics.certificates_issued.inc();
+    app.metrics.issuance.ended(&next.endpoint, Some(&next.profile), Ending::Issued);
+    if let Progress::Finalizing { since, .. } = issuance.order.value.progress {
+        app.metrics.issuance.took(Step::Issuance, now.since(since));
+    }
     app.waiters.wake(&next.id);
     Ok(())
 }
@@ -153,6 +159,7 @@ async fn quarantine(
     failed: Vec<FailedCheck>,
 ) -> anyhow::Result<()> {
     let (order, now) = (&issuance.order.value, clock::now());
+    let failed_first = failed.first().map(|failed| failed.check);
     tracing::error!(order = %order.id, certificate = %certificate.id, ?failed,
         "ALARM: the CM returned a certificate that is not the one asked for; it is withheld");
     issuance.tale.add(Entry::CertificateChecked { certificate: certificate.id.clone(), failed: failed.clone() });
@@ -164,7 +171,9 @@ async fn quarantine(
         commit.create_job(Job::report_refused(&order.id, issuance.realm.clone(), request.clone(), failed, now));
     }
     let detail = "the certificate authority returned a certificate that is not the one asked for; it was withheld and the operator was told";
-    fail_with(app, issuance, Problem::new(ProblemKind::ServerInternal, detail), commit).await?;
+    if end(app, issuance, Problem::new(ProblemKind::ServerInternal, detail), commit).await?.is_some() {
+        app.metrics.issuance.ended(&order.endpoint, Some(&order.profile), Ending::Withheld(failed_first));
+    }
     app.metrics.certificates_withheld.inc();
     Ok(profile_stop::show(app).await?)
 }

@@ -6,7 +6,7 @@ use cm_connector::{CmError, RequestState, observed};
 use store::{Commit, Submission};
 
 use super::{Issuance, standing::Grounds};
-use crate::{app::App, clock};
+use crate::{app::App, clock, telemetry::metrics::Step};
 
 /// How long the CM may keep a submission before it answers that it is pending.
 pub(super) const SUBMIT_WAIT: Duration = Duration::from_secs(20);
@@ -89,7 +89,9 @@ pub(super) async fn send(
         issuance.submission = Submission::MayHaveBeenSent { since: clock::now() };
     }
     let submit = app.cm.submit(&issuance.realm, &issuance.key, &issuance.octets, SUBMIT_WAIT);
+    let timer = app.metrics.issuance.begin(Step::Submission);
     let (answer, calls) = observed(submit).await;
+    drop(timer);
     issuance.tale.asked(calls);
     Ok(answer)
 }

@@ -11,6 +11,7 @@ use super::second_certificate;
 use crate::{
     app::App,
     clock,
+    telemetry::metrics::Step,
     transcript::{self, Entry, Subject},
 };
 
@@ -41,7 +42,9 @@ pub(crate) async fn confirm_delivery(
         return second_certificate::quarantine(app, job, (realm, request), &second).await;
     }
     let outcome = if failed.is_empty() { Delivery::Accepted } else { Delivery::Refused(failed.to_vec()) };
+    let timer = app.metrics.issuance.begin(Step::Delivery);
     let (reported, calls) = observed(app.cm.confirm_delivery(realm, request, &outcome)).await;
+    drop(timer);
     let error = match reported {
         Err(error @ (CmError::Unavailable { .. } | CmError::RateLimited { .. })) if !has_ended(app, job).await? => {
             return Err(error.into());

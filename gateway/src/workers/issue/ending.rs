@@ -18,25 +18,33 @@ use crate::{
     app::App,
     audit::{self, Event},
     clock,
+    telemetry::metrics::Ending,
     transcript::Entry,
     workers::finish,
 };
 
 pub(super) async fn fail(app: &App, issuance: &Issuance, problem: Problem) -> anyhow::Result<()> {
-    fail_with(app, issuance, problem, Commit::new()).await
+    if let Some(problem) = end(app, issuance, problem, Commit::new()).await? {
+        let Order { endpoint, profile, .. } = &issuance.order.value;
+        app.metrics.issuance.ended(endpoint, Some(profile), Ending::Failed(&problem));
+    }
+    Ok(())
 }
 
-/// Ends the order in a commit that has more in it.
-pub(super) async fn fail_with(
+/// Ends the order in a commit that has more in it, and gives back with which problem; `None` if it had ended before.
+pub(super) async fn end(
     app: &App,
     issuance: &Issuance,
     problem: Problem,
     mut commit: Commit,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Problem>> {
     let (now, order) = (clock::now(), &issuance.order.value);
     let endpoint = app.endpoints.get(&order.endpoint);
     let problem = endpoint.map_or(problem.clone(), |endpoint| endpoint.compatibility.told(problem));
-    let Some(next) = order.record_failed(problem) else { return finish(app, &issuance.job).await };
+    let Some(next) = order.record_failed(problem.clone()) else {
+        finish(app, &issuance.job).await?;
+        return Ok(None);
+    };
     issuance.tale.write(app, &mut commit, &next, now);
     audit::add(app, &mut commit, now, &Event::OrderFailed { order: &next });
     commit.update_order(&issuance.order, next.clone(), app.keep_until(next.expires));
@@ -44,7 +52,7 @@ pub(super) async fn fail_with(
     app.store.commit(commit).await?;
     app.metrics.orders_failed.inc();
     app.waiters.wake(&next.id);
-    Ok(())
+    Ok(Some(problem))
 }
 
 /// The CM does not believe the evidence. If its clock explains that, the proofs stay: another order may rest on them.

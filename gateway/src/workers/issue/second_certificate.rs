@@ -13,7 +13,7 @@ use acme::{
 use cm_connector::{Certificate, CmError, RequestState};
 use store::{Commit, Job, Stored, Work};
 
-use crate::{app::App, clock, ra::profile_stop};
+use crate::{app::App, clock, ra::profile_stop, telemetry::metrics::Ending};
 
 /// Another certificate than the one that the order has.
 pub(super) struct Second {
@@ -65,11 +65,12 @@ pub(super) async fn quarantine(
     }];
     let mut commit = Commit::new();
     profile_stop::record_second(app, &mut commit, (realm, order), (request, certificate), &failed, now).await?;
-    let (realm, request, order) = (realm.clone(), request.clone(), Some(order.id.clone()));
-    let work = Work::ConfirmDelivery { realm, request, failed, order, look_again: false };
+    let (realm, request) = (realm.clone(), request.clone());
+    let work = Work::ConfirmDelivery { realm, request, failed, order: Some(order.id.clone()), look_again: false };
     commit.update_job(job, Job { due_at: now, work, ..job.value.clone() });
     app.store.commit(commit).await?;
     app.metrics.certificates_withheld.inc();
+    app.metrics.issuance.ended(&order.endpoint, Some(&order.profile), Ending::Withheld(Some(Check::Claims)));
     app.wake.now();
     Ok(profile_stop::show(app).await?)
 }

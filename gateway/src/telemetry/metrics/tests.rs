@@ -1,0 +1,128 @@
+use acme::{certificate::Check, problem::Problem};
+use cm_connector::{Call, CallOutcome};
+
+use super::*;
+
+fn sample(text: &str, name: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+fn series(text: &str) -> usize {
+    text.lines().filter(|line| !line.starts_with('#')).count()
+}
+
+#[test]
+fn what_became_of_a_request_is_counted_by_endpoint_profile_outcome_and_rule() {
+    let metrics = Metrics::new().unwrap();
+    let endpoint = EndpointName::parse("open").unwrap();
+    let profile = ProfileName::parse("tls-server").unwrap();
+    let by_rule = Problem::new(ProblemKind::RejectedIdentifier, "no").by("identifier.not-listed");
+    let by_type = Problem::new(ProblemKind::RateLimited, "later");
+    for (profile, ending, labels) in [
+        (Some(&profile), Ending::Issued, r#"outcome="issued",profile="tls-server",rule="""#),
+        (
+            Some(&profile),
+            Ending::Refused(&by_rule),
+            r#"outcome="refused",profile="tls-server",rule="identifier.not-listed""#,
+        ),
+        (None, Ending::Refused(&by_type), r#"outcome="refused",profile="",rule="rateLimited""#),
+        (Some(&profile), Ending::Failed(&by_type), r#"outcome="failed",profile="tls-server",rule="rateLimited""#),
+        (
+            Some(&profile),
+            Ending::Withheld(Some(Check::PublicKey)),
+            r#"outcome="withheld",profile="tls-server",rule="public-key""#,
+        ),
+    ] {
+        metrics.issuance.ended(&endpoint, profile, ending);
+        let name = format!("acme_gateway_issuance_total{{endpoint=\"open\",{labels}}}");
+        assert_eq!(sample(&metrics.text(), &name), Some(1.0), "{name}");
+    }
+}
+
+#[test]
+fn a_call_is_counted_by_what_was_heard_and_timed_in_seconds() {
+    let metrics = Metrics::new().unwrap();
+    let call = |operation: &str, outcome| Call {
+        operation: operation.to_owned(),
+        attempt: 1,
+        trace_id: String::new(),
+        outcome,
+        elapsed_millis: 1500,
+    };
+    let problem = |status| CallOutcome::Problem { status, code: String::from("x"), request_id: None };
+    for (outcome, label) in [
+        (CallOutcome::Answered { status: 200, request_id: None }, "answered"),
+        (problem(422), "refused"),
+        (problem(503), "failed"),
+        (CallOutcome::TimedOut, "timed-out"),
+        (CallOutcome::CircuitOpen, "circuit-open"),
+    ] {
+        metrics.cm.called(&call("GET /info", outcome));
+        let name = format!("acme_gateway_cm_calls_total{{operation=\"GET /info\",outcome=\"{label}\"}}");
+        assert_eq!(sample(&metrics.text(), &name), Some(1.0), "{name}");
+    }
+    let name = "acme_gateway_cm_call_seconds_sum{operation=\"GET /info\"}";
+    assert_eq!(sample(&metrics.text(), name), Some(7.5));
+}
+
+#[test]
+fn an_adapter_that_names_its_operations_without_end_makes_no_series_without_end() {
+    let metrics = Metrics::new().unwrap();
+    let ask = |from: usize, to: usize| {
+        for number in from..to {
+            let operation = format!("GET /realms/tls/registrations/{number}");
+            let (trace_id, outcome) = (String::new(), CallOutcome::TimedOut);
+            metrics.cm.called(&Call { operation, attempt: 1, trace_id, outcome, elapsed_millis: 1 });
+        }
+        series(&metrics.text())
+    };
+    let many = ask(0, 100);
+    assert_eq!(ask(100, 5000), many);
+    let other = "acme_gateway_cm_calls_total{operation=\"other\",outcome=\"timed-out\"}";
+    assert!(sample(&metrics.text(), other).is_some_and(|count| count > 4900.0), "nothing is lost");
+}
+
+#[test]
+fn the_space_that_is_left_is_that_of_the_folder_and_never_more_than_there_is() {
+    let metrics = Metrics::new().unwrap();
+    metrics.store.show(&std::env::temp_dir(), true);
+    let text = metrics.text();
+    let of = |name: &str| sample(&text, &format!("acme_gateway_store_{name}")).unwrap();
+    let (available, size) = (of("filesystem_available_bytes"), of("filesystem_size_bytes"));
+    assert!((0.0..=size).contains(&available) && size > 1_000_000.0, "{available} of {size}");
+    assert_eq!(of("full"), 1.0);
+    metrics.store.show("/no/such/folder".as_ref(), false);
+    assert_eq!(sample(&metrics.text(), "acme_gateway_store_filesystem_size_bytes"), Some(size), "the last word stays");
+}
+
+#[test]
+fn the_commit_is_what_stands_in_the_stamp_beside_the_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (build, expected) in [
+        (version.to_owned(), "unknown"),
+        (format!("{version} (0123abc)"), "0123abc"),
+        (format!("{version}+0123abc"), "0123abc"),
+        (format!("{version}-0123abc"), "0123abc"),
+    ] {
+        assert_eq!(commit(&build), expected, "{build}");
+    }
+}
+
+#[test]
+fn the_list_for_people_has_one_row_for_each_metric_and_says_the_same() {
+    let document = include_str!("../../../../docs/METRICS.md");
+    let described = Metrics::new().unwrap().described;
+    let row = |one: &registrar::Description| {
+        let labels = one.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        format!("| `{}` | {} | {labels} | {} |", one.name, one.kind, one.help)
+    };
+    let expected: Vec<_> = described.iter().map(row).collect();
+    let found: Vec<_> = document.lines().filter(|line| line.starts_with("| `acme_gateway_")).collect();
+    let missing: Vec<_> = expected.iter().filter(|row| !found.contains(&row.as_str())).collect();
+    let canary = |row: &&&str| row.starts_with("| `acme_gateway_canary_");
+    let stale: Vec<_> = found.iter().filter(|row| !canary(row) && !expected.iter().any(|one| one == *row)).collect();
+    assert!(
+        missing.is_empty() && stale.is_empty(),
+        "docs/METRICS.md lacks:\n{missing:#?}\nand has in their place:\n{stale:#?}"
+    );
+}
