@@ -507,7 +507,11 @@ fn adapt_cm(sandbox: &Path, waives: bool) {
 
 /// Ports that are free on all loopback addresses right now. They lie below those that the system gives to outgoing
 /// connections, of which tests make thousands: a port that is bound late must not be gone by then.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+///
+/// # Panics
+/// There are none.
+#[must_use]
+pub fn free_ports<const N: usize>() -> [u16; N] {
     let mut held = Vec::new();
     std::array::from_fn(|_| {
         loop {

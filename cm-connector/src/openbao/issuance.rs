@@ -50,6 +50,8 @@ pub(super) async fn submit(
     let wanted = Wanted::read(octets)?;
     let (known, attempts) = match bao.request(realm, key).await? {
         None => (None, 0),
+        // Perhaps by another request of the order, before this one was there.
+        Some(stored) if stored.value.state == State::Cancelled => return cancelled(key),
         Some(stored) if stored.value.digest != digest => return Err(other_octets(key)),
         Some(stored) => match bao.settle(realm, key, stored).await? {
             Settled::Issued(certificate) => return issued(key, *certificate, &wanted.csr_sha256()),
@@ -64,7 +66,6 @@ pub(super) async fn submit(
     wanted.judge(&whole, bao.allows, now)?;
     bao.check_replaced(realm, &wanted).await?;
     let role = bao.role(realm, &wanted.profile).await.map_err(Failure::into_error)?;
-    bao.take_order(realm, &wanted.order, key).await?;
     let intent = Request {
         state: State::Intent,
         digest,
@@ -80,6 +81,7 @@ pub(super) async fn submit(
         serial: None,
         delivery: None,
     };
+    bao.take_order(realm, &wanted.order, key, &intent).await?;
     // Of two that would sign now one gets through.
     let (place, since) = (Place::Request(key), Instant::now());
     let version = known.unwrap_or(0);
@@ -234,13 +236,24 @@ impl OpenBaoCertificateManager {
 
 impl OpenBaoCertificateManager {
     /// Makes the order this request's. Another one's it stays if anything was or can still be issued for that.
-    async fn take_order(&self, realm: &RealmName, order: &OrderId, key: &IdempotencyKey) -> Result<(), CmError> {
+    async fn take_order(
+        &self,
+        realm: &RealmName,
+        order: &OrderId,
+        key: &IdempotencyKey,
+        intent: &Request,
+    ) -> Result<(), CmError> {
         let (place, mine) = (Place::Order(order), Order { request: key.clone() });
         for _ in 0..ROUNDS_MAX {
             let found = self.record::<Order>(realm, place).await.map_err(Failure::into_error)?;
             let version = match found {
                 Some(stored) if stored.value == mine => return Ok(()),
                 Some(stored) => {
+                    // One that has taken the order may be about to write its intent down: of the two one is first.
+                    let withdrawn = Request { state: State::Cancelled, ..intent.clone() };
+                    let other = Place::Request(&stored.value.request);
+                    let _whoever_is_first =
+                        self.update(realm, other, &withdrawn, 0).await.map_err(Failure::into_error)?;
                     self.require_nothing_issued(realm, &stored.value.request).await?;
                     stored.version
                 }

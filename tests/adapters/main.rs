@@ -1,0 +1,27 @@
+//! Every adapter passes the one conformance suite, `cm_connector::testing`, against the real CM that it is for. Here is
+//! what the suite needs of each: one file an adapter. `--nocapture` shows all; the table of differences comes after the
+//! last case of an adapter.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this is test code; a panic is how a test fails"
+)]
+
+mod officer;
+mod openbao;
+mod rest;
+mod toolbox;
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// A folder that nobody else has.
+fn fresh_folder() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("acme-gateway-adapters-{}-{count}", std::process::id()))
+}
