@@ -19,6 +19,7 @@ use store::Store;
 use validation::Validator;
 
 use crate::{
+    audit::Trail,
     cm_condition::CmCondition,
     http::links::Links,
     limits::Limits,
@@ -36,6 +37,7 @@ pub(crate) struct App {
     pub(crate) settings: Arc<Settings>,
     pub(crate) endpoints: BTreeMap<EndpointName, Arc<Endpoint>>,
     pub(crate) store: Store,
+    pub(crate) audit: Arc<Trail>,
     pub(crate) cm: Arc<dyn CertificateManager>,
     pub(crate) cm_condition: Arc<CmCondition>,
     pub(crate) registrations: Arc<CachedRegistrations>,

@@ -57,20 +57,24 @@ impl Sealer {
     }
 }
 
-/// The key in this file; the file is made if it is missing.
+/// The key that seals, in this file; the file is made if it is missing.
 pub(crate) fn key_from_file(path: &Path) -> anyhow::Result<Secret<[u8; KEY_OCTETS]>> {
+    key_of(path, "secrets.seal_key_file")
+}
+
+/// The key in the file that this setting names; the file is made if it is missing.
+pub(crate) fn key_of(path: &Path, setting: &str) -> anyhow::Result<Secret<[u8; KEY_OCTETS]>> {
     if !path.exists() {
         let made = make_key_file(path);
-        if made.with_context(|| format!("cannot make secrets.seal_key_file {}", path.display()))? {
-            tracing::info!(path = %path.display(), "secrets.seal_key_file was not there; it was made, with a new key");
+        if made.with_context(|| format!("cannot make {setting} {}", path.display()))? {
+            tracing::info!(path = %path.display(), setting, "the key file was not there; it was made, with a new key");
         }
     }
-    crate::settings::require_private(path, "secrets.seal_key_file")?;
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read secrets.seal_key_file {}", path.display()))?;
+    crate::settings::require_private(path, setting)?;
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {setting} {}", path.display()))?;
     let key = base64url::decode(text.trim_end()).ok().and_then(|octets| <[u8; KEY_OCTETS]>::try_from(octets).ok());
     let key = key.with_context(|| {
-        format!("secrets.seal_key_file {} does not hold a key: {KEY_OCTETS} octets in base64url", path.display())
+        format!("{setting} {} does not hold a key: {KEY_OCTETS} octets in base64url", path.display())
     })?;
     Ok(Secret::new(key))
 }

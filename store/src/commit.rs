@@ -16,7 +16,7 @@ use acme::{
 use serde::Serialize;
 
 use crate::{
-    AuditSequence, Job, Stored,
+    AuditHead, AuditSequence, Job, Stored,
     backend::{
         ApplyError, BATCH_KEYS_MAX, BATCH_OCTETS_MAX, Batch, Change, Condition, KEY_OCTETS_MAX, Key, Unavailable,
     },
@@ -207,6 +207,11 @@ impl Commit {
     /// Removes an audit entry that was handed on. That it is gone already is no conflict.
     pub fn forget_audit(&mut self, sequence: &AuditSequence) {
         self.delete(keys::audit(&sequence.0));
+    }
+
+    /// Remembers the last audit entry that was handed on.
+    pub fn keep_audit_head(&mut self, head: &AuditHead) {
+        self.put(keys::audit_head(), head);
     }
 
     /// Refuses the commit if there is such a job.

@@ -13,6 +13,7 @@
 //! | `quarantine/<time>/<order>` | a certificate that failed a check |
 //! | `told/<reference>/<time>/<number>` | an entry of the transcript of an order or authorization |
 //! | `audit/<time>/<number>` | an audit entry that waits to be handed on |
+//! | `audit-head` | the last audit entry that was handed on |
 //! | `due/<time>/<job>` | nothing: jobs by the time they are due |
 //! | `account/<endpoint>/<account>/<time>/<order>` | nothing: the orders of an account by the time they were made |
 //! | `proven/<endpoint>/<account>/<type>/~<digest of the identifier>/<time>/<authorization>` | nothing: who proved what, the latest proof first |
@@ -104,6 +105,10 @@ pub(crate) fn quarantine_range() -> KeyRange {
 
 pub(crate) fn audit(position: &str) -> Key {
     Key::new(format!("audit/{position}"))
+}
+
+pub(crate) fn audit_head() -> Key {
+    Key::new(String::from("audit-head"))
 }
 
 pub(crate) fn told(subject: &Reference, position: &str) -> Key {

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use acme::{ids::OrderId, time::Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// Some orders of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,15 @@ pub struct AuditEntry {
 /// The place of an audit entry among all.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AuditSequence(pub(crate) String);
+
+/// The last audit entry that was handed on, as whoever took it calls it: to tell later whether he still has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditHead {
+    /// Its number there.
+    pub sequence: u64,
+    /// Its hash there.
+    pub hash: String,
+}
 
 impl fmt::Display for AuditSequence {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -356,6 +356,18 @@ async fn a_replacement_outlives_the_order_that_was_issued_and_goes_with_the_one_
 }
 
 #[tokio::test]
+async fn the_last_audit_entry_that_was_handed_on_is_remembered_and_is_none_that_waits() {
+    let (store, _memory) = store();
+    assert_eq!(store.audit_head().await.unwrap(), None);
+    for sequence in [7, 8] {
+        let head = AuditHead { sequence, hash: format!("hash of {sequence}") };
+        commit(&store, |commit| commit.keep_audit_head(&head)).await.unwrap();
+        assert_eq!(store.audit_head().await.unwrap(), Some(head));
+    }
+    assert_eq!((store.audit_entries(9).await.unwrap(), store.audit_waiting(9).await.unwrap()), (Vec::new(), 0));
+}
+
+#[tokio::test]
 async fn audit_entries_wait_in_their_order_until_they_are_forgotten() {
     let (store, memory) = store();
     commit(&store, |commit| {
@@ -369,6 +381,7 @@ async fn audit_entries_wait_in_their_order_until_they_are_forgotten() {
     assert_eq!(entries.iter().map(|entry| entry.body["n"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(entries.iter().all(|entry| entry.at == NOW));
     assert_eq!(store.audit_entries(2).await.unwrap(), entries[..2]);
+    assert_eq!((store.audit_waiting(9).await.unwrap(), store.audit_waiting(2).await.unwrap()), (3, 2));
     commit(&store, |commit| entries[..2].iter().for_each(|entry| commit.forget_audit(&entry.sequence))).await.unwrap();
     assert_eq!(store.audit_entries(9).await.unwrap(), entries[2..]);
     commit(&store, |commit| commit.forget_audit(&entries[0].sequence)).await.unwrap();

@@ -16,24 +16,39 @@ use tests::{client::strings, csr::Csr, key::Key, tell, wait_for, world::World};
 
 /// Says to the process in the namespace that it is there.
 const INSIDE: &str = "ACME_GATEWAY_TESTS_MOUNTS_OF_ITS_OWN";
-const TEST: &str =
-    "disk_full::on_a_full_disk_what_must_write_is_refused_nothing_acknowledged_is_lost_and_service_resumes";
 const SOON: Duration = Duration::from_secs(30);
 /// How long it may take from space to service.
 const RESUMED_WITHIN: Duration = Duration::from_secs(10);
 
 #[test]
 fn on_a_full_disk_what_must_write_is_refused_nothing_acknowledged_is_lost_and_service_resumes() {
+    on_a_small_disk(
+        "disk_full::on_a_full_disk_what_must_write_is_refused_nothing_acknowledged_is_lost_and_service_resumes",
+        fill_and_free,
+    );
+}
+
+#[test]
+fn without_space_for_audit_events_nothing_new_is_issued_and_later_each_of_them_is_there_once() {
+    on_a_small_disk(
+        "disk_full::without_space_for_audit_events_nothing_new_is_issued_and_later_each_of_them_is_there_once",
+        fill_and_free_audit,
+    );
+}
+
+/// Runs the test with this name again where a small disk can be mounted, and in there what it does with that.
+fn on_a_small_disk(test: &str, inside: fn(&Path)) {
     if let Some(folder) = env::var_os(INSIDE) {
-        fill_and_free(Path::new(&folder));
+        inside(Path::new(&folder));
         return;
     }
-    let folder = env::temp_dir().join(format!("acme-gateway-small-disk-{}", std::process::id()));
+    let name = test.rsplit("::").next().unwrap_or_default().get(..10).unwrap_or_default().to_owned();
+    let folder = env::temp_dir().join(format!("acme-gateway-small-disk-{name}-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let mut again = Command::new("unshare");
     let mount = "mount -t tmpfs -o size=8m tmpfs \"$0\" && exec \"$@\"";
     let again = again.args(["--user", "--map-root-user", "--mount", "sh", "-c", mount]).arg(&folder);
-    let again = again.arg(env::current_exe().unwrap()).args(["--exact", TEST, "--nocapture"]).env(INSIDE, &folder);
+    let again = again.arg(env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]).env(INSIDE, &folder);
     let output = again.output().expect("unshare (util-linux) can be run");
     let _ = fs::remove_dir(&folder);
     let said = String::from_utf8_lossy(&output.stdout);
@@ -53,7 +68,9 @@ fn fill(folder: &Path) {
 
 fn fill_and_free(disk: &Path) {
     let store = format!("dir = {:?}", disk.join("store"));
-    let mut world = World::start_with(&[("store", &store)]);
+    // The audit files have space of their own: what is refused is refused by the store.
+    let audit = format!("dir = {:?}", disk.with_extension("audit"));
+    let mut world = World::start_with(&[("store", &store), ("audit", &audit)]);
     let client = world.account();
     let (ready, issued) = (client.ready_order(&["ready.full.test"]), client.issue(&["issued.full.test"]));
     let pending = client.order(&["pending.full.test"]);
@@ -125,4 +142,43 @@ fn fill_and_free(disk: &Path) {
         acknowledged.len(),
         resumed.as_secs_f32()
     );
+}
+
+/// The audit files alone are on the small disk.
+fn fill_and_free_audit(disk: &Path) {
+    let folder = disk.join("audit");
+    let mut world = World::start_with(&[("audit", &format!("dir = {folder:?}"))]);
+    let client = world.account();
+    let (ready, mut orders) = (client.ready_order(&["ready.audit-full.test"]), Vec::new());
+    fill(disk);
+    let refused = wait_for("a refusal", SOON, || {
+        let response = client.new_order(&["more.audit-full.test"]);
+        match response.status {
+            201 => {
+                orders.push(response.location());
+                None
+            }
+            _ => Some(response),
+        }
+    });
+    let _ = refused.assert_refused(503, "serverInternal");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    let csr = Csr::for_names(&["ready.audit-full.test"]).text(&Key::p256());
+    let _ = client.finalize(&ready, &csr).assert_refused(503, "serverInternal");
+    let not_ready = world.site().ops("/readyz").expect(503).text();
+    assert!(not_ready.contains("audit: ") && not_ready.contains("No space left"), "{not_ready}");
+    let _ = client.read(&ready.url).expect(200);
+
+    fs::remove_file(disk.join("filler")).unwrap();
+    wait_for("readiness", RESUMED_WITHIN, || (world.site().ops("/readyz").status == 200).then_some(()));
+    let _ = client.finalize(&ready, &csr).expect(200);
+    let _ = client.wait(&ready, "valid");
+    world.signal_gateway("TERM");
+    assert_eq!(world.gateway_ended(), Some(0));
+    let records = crate::audit::verified(&folder);
+    for order in &orders {
+        assert_eq!(crate::audit::count(&records, "order.created", order), 1, "{order}");
+    }
+    assert_eq!(crate::audit::count(&records, "certificate.issued", &ready.url), 1);
+    println!("the disk was full of audit events: {} orders made in spite of that, each told once", orders.len());
 }

@@ -1,23 +1,28 @@
 //! Audit: every decision and act as a typed event, committed with the change it tells of and
-//! handed to the log afterwards, at least once.
+//! written afterwards, once, to files whose records are a signed chain ([`chain`]), and at least once to the log.
 
+pub(crate) mod chain;
+pub(crate) mod checkpoint;
 mod event;
+mod folder;
+mod lines;
+pub(crate) mod record;
+mod trail;
+pub(crate) mod verify;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use acme::time::Timestamp;
 use store::Commit;
 use tokio::time::timeout;
 
 pub(crate) use event::Event;
+pub(crate) use trail::{Trail, require};
 
 use crate::{
     app::App,
     transcript::{self, Entry},
 };
-
-/// Events handed over at a time.
-const BATCH: usize = 50;
 
 /// Adds an event to a commit: for auditors and, if it is about an order or an authorization, to the
 /// transcript of that.
@@ -38,11 +43,12 @@ pub(crate) async fn record(app: &App, now: Timestamp, event: &Event<'_>) {
     }
 }
 
-/// Writes all that was committed to the log, at the end, for so long at most; the next process writes the rest.
-pub(crate) async fn drain_all(app: &App, patience: Duration) {
+/// Writes all that was committed to the audit files, and that this process ends, for so long at most; the next process
+/// writes the rest.
+pub(crate) async fn drain_all(app: &Arc<App>, patience: Duration) {
     let all = async {
         while drain(app).await? > 0 {}
-        anyhow::Ok(())
+        trail::close(app).await
     };
     match timeout(patience, all).await {
         Ok(Ok(())) => {}
@@ -53,16 +59,7 @@ pub(crate) async fn drain_all(app: &App, patience: Duration) {
     }
 }
 
-/// Writes the oldest committed events to the log and forgets them; says how many.
-pub(crate) async fn drain(app: &App) -> anyhow::Result<usize> {
-    let entries = app.store.audit_entries(BATCH).await?;
-    let mut commit = Commit::new();
-    for entry in &entries {
-        tracing::info!(target: "audit", at = %entry.at, event = %entry.body);
-        commit.forget_audit(&entry.sequence);
-    }
-    if !entries.is_empty() {
-        app.store.commit(commit).await?;
-    }
-    Ok(entries.len())
+/// Writes the oldest committed events to the audit files and the log, and forgets them; says how many.
+pub(crate) async fn drain(app: &Arc<App>) -> anyhow::Result<usize> {
+    trail::write(app).await
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod check_config;
 mod doctor;
 mod manual;
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// The version, and of a packaged program also the commit that it was built from: `cargo xtask package` stamps it.
-const VERSION: &str = match option_env!("ACME_GATEWAY_BUILD") {
+pub(crate) const VERSION: &str = match option_env!("ACME_GATEWAY_BUILD") {
     Some(build) => build,
     None => env!("CARGO_PKG_VERSION"),
 };
@@ -65,6 +66,9 @@ enum Command {
     /// Profiles that are stopped because the CM returned a bad certificate.
     #[command(subcommand)]
     Profile(Profile),
+    /// What was done and decided: the audit files.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Write completions for a shell, or manual pages.
     #[command(hide = true, subcommand)]
     Manual(manual::Command),
@@ -139,6 +143,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Doctor { config, json, strict } => return exit(doctor::run(&config, json, strict)),
         Command::Order(Order::Show { reference, running, json }) => order::show(&running, reference, json),
         Command::Profile(Profile::List { running, json }) => profile::list(&running, json),
+        Command::Audit(command) => return exit(audit::run(command)),
         Command::Manual(command) => manual::run(&command),
         Command::Profile(Profile::Resume { realm, profile, running }) => {
             profile::resume(&running, &realm, profile.as_deref())

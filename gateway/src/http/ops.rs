@@ -60,6 +60,10 @@ async fn readyz(current: web::Data<Current>) -> HttpResponse {
     if app.store.is_full() {
         missing.push("store: no space left; requests that must write are refused until there is some".to_owned());
     }
+    if let Some(trouble) = app.audit.trouble() {
+        let follows = if app.audit.stops(app.settings.audit.on_failure) { "; nothing new is issued" } else { "" };
+        missing.push(format!("audit: {trouble}{follows}"));
+    }
     for endpoint in app.endpoints.values() {
         if app.catalogue.offer(&endpoint.realm).is_err() {
             missing.push(format!("CM: what realm {} offers has not been read yet", endpoint.realm));

@@ -69,6 +69,7 @@ impl Settings {
         if self.store.dir == self.secrets.seal_key_file || self.secrets.seal_key_file.starts_with(&self.store.dir) {
             return refuse("secrets.seal_key_file", "it must lie outside store.dir, which may be deleted");
         }
+        self.check_audit()?;
         let limits = [
             ("server.body_octets_max", self.server.body_octets_max),
             ("server.connections_max", self.server.connections_max),
@@ -93,6 +94,24 @@ impl Settings {
         self.check_limits()?;
         self.check_endpoints()?;
         self.check_server_certificate()
+    }
+
+    /// What tells of the past must outlive the store, and its key must not lie where auditors read.
+    fn check_audit(&self) -> Result<(), SettingsError> {
+        let refuse = |setting: &str, reason: &str| {
+            Err(SettingsError::Unsound { setting: format!("audit.{setting}"), reason: reason.to_owned() })
+        };
+        let (dir, key_file) = (self.audit_dir(), self.audit_key_file());
+        if dir.starts_with(&self.store.dir) {
+            return refuse("dir", "it must lie outside store.dir, which may be deleted");
+        }
+        if key_file.starts_with(&self.store.dir) {
+            return refuse("key_file", "it must lie outside store.dir, which may be deleted");
+        }
+        if key_file.starts_with(&dir) {
+            return refuse("key_file", "it must lie outside audit.dir, which is for others to read");
+        }
+        Ok(())
     }
 
     /// Only what OpenBao can have as a path can be asked of it.

@@ -40,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) cm: Cm,
     pub(crate) store: Store,
     pub(crate) secrets: Secrets,
+    pub(crate) audit: Audit,
     pub(crate) orders: Orders,
     pub(crate) validation: Validation,
     pub(crate) issuance: Issuance,
@@ -61,6 +62,25 @@ impl Settings {
     pub(crate) fn server_names(&self) -> Vec<String> {
         let names = &self.server_certificate.names;
         if names.is_empty() { vec![self.server.external_url.host().to_owned()] } else { names.clone() }
+    }
+
+    /// The folder of the audit files.
+    pub(crate) fn audit_dir(&self) -> PathBuf {
+        self.audit.dir.clone().unwrap_or_else(|| self.beside_the_store("audit"))
+    }
+
+    /// The file with the key that signs checkpoints of the audit files.
+    pub(crate) fn audit_key_file(&self) -> PathBuf {
+        self.audit.key_file.clone().unwrap_or_else(|| self.beside_the_store("audit.key"))
+    }
+
+    fn beside_the_store(&self, name: &str) -> PathBuf {
+        self.store.dir.parent().map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
+    }
+
+    /// A digest of all that was said, which tells whether two processes had the same settings.
+    pub(crate) fn digest(&self) -> String {
+        self.said.digest()
     }
 }
 
@@ -197,6 +217,29 @@ pub(crate) struct Store {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Secrets {
     pub(crate) seal_key_file: PathBuf,
+}
+
+/// Where it is kept what was done and decided.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Audit {
+    #[serde(deserialize_with = "optional_path")]
+    dir: Option<PathBuf>,
+    #[serde(deserialize_with = "optional_path")]
+    key_file: Option<PathBuf>,
+    pub(crate) on_failure: OnFailure,
+    #[serde(rename = "checkpoint_secs")]
+    pub(crate) checkpoint: Seconds,
+}
+
+/// What becomes of issuance while the audit files cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnFailure {
+    /// Nothing new is issued.
+    Stop,
+    /// It goes on, and events wait in the store.
+    Continue,
 }
 
 /// Life and size of orders.

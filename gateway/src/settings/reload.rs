@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use acme::base64url;
+use aws_lc_rs::digest::{SHA256, digest};
 use config::{Config, File, FileFormat, Map, Source, Value};
 
 use super::{
@@ -112,6 +114,12 @@ impl Said {
         }
         said.retain(|name, _| !name.starts_with(ENDPOINT_DEFAULTS));
         Ok(Self(said))
+    }
+
+    /// The SHA-256 of all names and values, in base64url.
+    pub(super) fn digest(&self) -> String {
+        let lines: String = self.0.iter().map(|(name, value)| format!("{name}={}\n", plain(value))).collect();
+        base64url::encode(digest(&SHA256, lines.as_bytes()))
     }
 
     /// The names of settings that are not the same here and there, in order.

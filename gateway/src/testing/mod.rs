@@ -42,6 +42,7 @@ pub(crate) use web::Web;
 
 use crate::{
     app::{App, Endpoint},
+    audit::{Trail, checkpoint::SigningKey},
     clock,
     cm_condition::CmCondition,
     limits,
@@ -327,6 +328,7 @@ fn assemble(own: &str, cm: &Arc<ScriptedCm>, disk: &Arc<Disk>) -> App {
     App {
         endpoints: Endpoint::all(&settings).unwrap(),
         store: Store::new(disk.clone(), RecordSeal::derive(&Secret::new([7; SECRET_OCTETS])).unwrap()),
+        audit: Arc::new(Trail::new(settings.audit_dir(), SigningKey::from_seed(&[7; SECRET_OCTETS]).unwrap())),
         registrations: Arc::new(CachedRegistrations::new(cm.clone(), Limits::default())),
         cm_condition: Arc::new(CmCondition::default()),
         catalogue: Arc::new(Catalogue::default()),

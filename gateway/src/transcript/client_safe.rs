@@ -281,6 +281,7 @@ fn steps_of(line: &Line, is_judged: bool) -> Vec<Step> {
 const fn why_put_off(why: &PutOff) -> &'static str {
     match why {
         PutOff::ProfileStopped {} => "Certificates are not issued by this profile at the moment.",
+        PutOff::AuditUnwritable {} => "This server cannot keep its records at the moment.",
         PutOff::ClockBehind {} => "The request waits until it is old enough by the clock of the certificate authority.",
         PutOff::CaaUnanswered {} => "The DNS did not answer for CAA records.",
         PutOff::Pending { .. } => "The certificate authority has the request and has not decided yet.",

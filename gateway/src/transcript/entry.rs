@@ -185,6 +185,8 @@ pub(crate) struct CaaLook {
 pub(crate) enum PutOff {
     /// Nothing is asked for by the profile at the moment.
     ProfileStopped {},
+    /// Nobody could tell later what was done.
+    AuditUnwritable {},
     /// What was proven last lies in the future of the CM's clock.
     ClockBehind {},
     /// The resolver did not answer for CAA records.

@@ -115,6 +115,7 @@ fn samples() -> Vec<(Entry, bool)> {
         ),
         (Entry::CmAsked { calls: vec![call] }, false),
         (put_off(PutOff::ProfileStopped {}), true),
+        (put_off(PutOff::AuditUnwritable {}), true),
         (put_off(PutOff::ClockBehind {}), true),
         (put_off(PutOff::CaaUnanswered {}), true),
         (put_off(PutOff::Pending { request: request.clone() }), true),

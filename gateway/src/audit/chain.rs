@@ -1,0 +1,220 @@
+//! The chain, looked at record by record: what is wrong with it first, and what of it is proven by whom.
+//!
+//! Pure. A record that was changed does not have its hash any more; one that was changed with its hash is not the
+//! one that the next record names; and whoever writes all that follows anew cannot sign the next checkpoint. What
+//! nothing in a file can show is that its end was cut away after the last checkpoint in it, so how far the file is
+//! proven is told, and a checkpoint that was kept elsewhere is held against it.
+
+use acme::time::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    checkpoint::{Checkpoint, PublicKey},
+    record::{Digest, Head, Record},
+};
+
+/// The event that begins every file: names the key that signs in it.
+pub(crate) const SEGMENT: &str = "audit.segment";
+/// The event with a checkpoint for all records before it.
+pub(crate) const CHECKPOINT: &str = "audit.checkpoint";
+/// A process began to write.
+pub(crate) const STARTED: &str = "audit.started";
+/// The same process goes on after the file was not as it had left it.
+pub(crate) const REOPENED: &str = "audit.reopened";
+/// A process has ended in order.
+pub(crate) const STOPPED: &str = "audit.stopped";
+
+/// How the process before ended, in `audit.started`, if it did not in order.
+pub(crate) const CRASHED: &str = "crashed";
+
+/// The event that begins a file.
+pub(crate) fn segment(key: &PublicKey) -> Value {
+    json!({"event": SEGMENT, "format": 1, "key": key.to_string()})
+}
+
+/// The event with a checkpoint.
+pub(crate) fn checkpoint(checkpoint: &Checkpoint) -> Value {
+    json!({"event": CHECKPOINT, "checkpoint": checkpoint.to_string()})
+}
+
+/// What is wrong with a record, or with what should be in its place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Wrong {
+    #[error("edited: {0}")]
+    Edited(String),
+    #[error("incomplete: the file ends in the middle of it")]
+    Incomplete,
+    #[error("missing: {count} records from here on are not there; the next one is {next}")]
+    Missing { count: u64, next: u64 },
+    #[error("out of order: record {found} stands in its place")]
+    OutOfOrder { found: u64 },
+    #[error("replaced: the record after it names another one by its hash")]
+    Replaced,
+    #[error("forged: it begins a file, and {0}")]
+    Beginning(&'static str),
+    #[error("forged: the checkpoint is not signed by the key of this file")]
+    NotSigned,
+    #[error("forged: the checkpoint is for another record than the one before it")]
+    OtherRecord,
+    #[error("forged: the key {0} is none of those that were given")]
+    OtherKey(String),
+    #[error("told by the gateway: {0}")]
+    Told(String),
+    #[error("rewritten: a checkpoint from elsewhere has another hash for it")]
+    Rewritten,
+    #[error("cut away: the files end after record {last}, and a signed checkpoint vouches for records up to {vouched}")]
+    Cut { last: u64, vouched: u64 },
+}
+
+/// What was seen of a chain that is fine so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    pub(crate) first: Option<(u64, Timestamp)>,
+    pub(crate) last: Option<(Head, Timestamp)>,
+    /// Records that tell of something that happened in the gateway.
+    pub(crate) events: u64,
+    pub(crate) records: u64,
+    pub(crate) starts: u64,
+    /// Starts after a process that did not end in order.
+    pub(crate) crashes: u64,
+    pub(crate) checkpoints: u64,
+    /// The last record that a good checkpoint vouches for.
+    pub(crate) proven: Option<(u64, Timestamp)>,
+    /// The process ended in order, and nothing but a checkpoint came after.
+    pub(crate) is_stopped: bool,
+    /// The keys that signed, in their order.
+    pub(crate) keys: Vec<PublicKey>,
+}
+
+/// Looks at one record after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Chain {
+    pub(crate) seen: Seen,
+    /// Keys that may sign; whatever the files name if there is none.
+    trusted: Vec<PublicKey>,
+    /// Checkpoints from elsewhere whose record has not come yet.
+    kept: Vec<Checkpoint>,
+    /// The next record begins a file.
+    begins_file: bool,
+}
+
+impl Chain {
+    pub(crate) fn new(trusted: Vec<PublicKey>, kept: Vec<Checkpoint>) -> Self {
+        Self { trusted, kept, ..Self::default() }
+    }
+
+    /// Another file begins.
+    pub(crate) const fn begin_file(&mut self) {
+        self.begins_file = true;
+    }
+
+    /// The record that has to come next; 0 if any may.
+    pub(crate) fn expected(&self) -> u64 {
+        self.seen.last.map_or(0, |(head, _)| head.sequence.saturating_add(1))
+    }
+
+    /// Takes the next line, without its line feed.
+    ///
+    /// # Errors
+    /// The number of the record that is wrong, and what is wrong. Then there is no use in going on.
+    pub(crate) fn take(&mut self, line: &[u8]) -> Result<Record, (u64, Wrong)> {
+        let expected = self.expected();
+        let record = Record::read(line).map_err(|why| (expected, Wrong::Edited(why.to_string())))?;
+        self.judge_place(&record)?;
+        self.judge_event(&record).map_err(|wrong| (record.sequence, wrong))?;
+        let rewritten =
+            self.kept.iter().any(|kept| kept.head.sequence == record.sequence && kept.head.hash != record.hash);
+        if rewritten {
+            return Err((record.sequence, Wrong::Rewritten));
+        }
+        self.count(&record);
+        Ok(record)
+    }
+
+    /// No more records come.
+    ///
+    /// # Errors
+    /// As [`Chain::take`].
+    pub(crate) fn end(&self) -> Result<(), (u64, Wrong)> {
+        let last = self.seen.last.map_or(0, |(head, _)| head.sequence);
+        let vouched = self.kept.iter().map(|kept| kept.head.sequence).max().unwrap_or(0);
+        if vouched > last { Err((last.saturating_add(1), Wrong::Cut { last, vouched })) } else { Ok(()) }
+    }
+
+    fn judge_place(&mut self, record: &Record) -> Result<(), (u64, Wrong)> {
+        let begins_file = std::mem::take(&mut self.begins_file);
+        let begins = record.name() == SEGMENT;
+        let Some((last, _)) = self.seen.last else {
+            // Whoever takes the first records of a file away cannot have another one begin it.
+            return match (begins, record.sequence, record.previous == Digest::NONE) {
+                (false, next, _) => Err((next.saturating_sub(1), Wrong::Missing { count: 1, next })),
+                (true, 1, false) | (true, 0, _) => Err((record.sequence, Wrong::Beginning("it is not the first one"))),
+                (true, ..) => Ok(()),
+            };
+        };
+        let expected = last.sequence.saturating_add(1);
+        if record.sequence > expected {
+            let count = record.sequence.saturating_sub(expected);
+            return Err((expected, Wrong::Missing { count, next: record.sequence }));
+        }
+        if record.sequence < expected {
+            return Err((expected, Wrong::OutOfOrder { found: record.sequence }));
+        }
+        if record.previous != last.hash {
+            return Err((last.sequence, Wrong::Replaced));
+        }
+        if begins_file && !begins {
+            return Err((expected, Wrong::Beginning("it is not an audit.segment")));
+        }
+        Ok(())
+    }
+
+    fn judge_event(&mut self, record: &Record) -> Result<(), Wrong> {
+        match record.name() {
+            SEGMENT => {
+                let key = record.event.get("key").and_then(Value::as_str).and_then(|key| key.parse::<PublicKey>().ok());
+                let key = key.ok_or(Wrong::Beginning("it names no key"))?;
+                if !self.trusted.is_empty() && !self.trusted.contains(&key) {
+                    return Err(Wrong::OtherKey(key.to_string()));
+                }
+                if self.seen.keys.last() != Some(&key) {
+                    self.seen.keys.push(key);
+                }
+                Ok(())
+            }
+            CHECKPOINT => {
+                let text = record.event.get("checkpoint").and_then(Value::as_str);
+                let checkpoint = text.and_then(|text| text.parse::<Checkpoint>().ok()).ok_or(Wrong::NotSigned)?;
+                if !self.seen.keys.last().is_some_and(|key| checkpoint.is_signed_by(key)) {
+                    return Err(Wrong::NotSigned);
+                }
+                let Some((last, _)) = self.seen.last else { return Err(Wrong::OtherRecord) };
+                if checkpoint.head != last {
+                    return Err(Wrong::OtherRecord);
+                }
+                self.seen.proven = Some((last.sequence, record.at));
+                self.seen.checkpoints += 1;
+                Ok(())
+            }
+            STARTED | REOPENED => match record.event.get("damage").and_then(Value::as_str) {
+                // Files that begin after the damage can be verified by themselves.
+                Some(damage) if self.seen.records > 1 => Err(Wrong::Told(damage.to_owned())),
+                Some(_) | None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn count(&mut self, record: &Record) {
+        let seen = &mut self.seen;
+        let name = record.name();
+        seen.first.get_or_insert((record.sequence, record.at));
+        seen.last = Some((record.head(), record.at));
+        seen.records += 1;
+        seen.events += u64::from(record.outbox.is_some());
+        seen.is_stopped = name == STOPPED || seen.is_stopped && name == CHECKPOINT;
+        seen.starts += u64::from(name == STARTED);
+        let before = record.event.get("before").and_then(Value::as_str);
+        seen.crashes += u64::from(name == STARTED && before == Some(CRASHED));
+    }
+}

@@ -1,0 +1,179 @@
+//! How a folder is found again: after a crash, after trouble with the disk, and after somebody was there.
+
+use serde_json::json;
+
+use super::*;
+use crate::audit::{
+    chain::Chain,
+    verify::{self, verify},
+};
+
+fn now() -> Timestamp {
+    Timestamp::from_unix_secs(1_795_343_400)
+}
+
+/// What somebody does to a file.
+type Tampering = fn(&Path);
+
+struct Place {
+    folder: PathBuf,
+    key: SigningKey,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("acme-gateway-audit-folder-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        Self { folder, key: SigningKey::ephemeral() }
+    }
+
+    fn open(&self, left: Option<Head>) -> (Folder, Found) {
+        Folder::open(&self.folder, left, &self.key, 3, now()).unwrap()
+    }
+
+    fn last(&self) -> PathBuf {
+        segments(&self.folder).unwrap().pop().unwrap()
+    }
+
+    fn fault(&self) -> Option<String> {
+        let files = verify::files(std::slice::from_ref(&self.folder)).unwrap();
+        let fault = verify(&files, Chain::default(), |_| Ok(())).unwrap().fault;
+        fault.map(|fault| format!("{} {}", fault.sequence, fault.wrong))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn append(folder: &mut Folder, events: &[&str]) {
+    let events: Vec<_> = events.iter().map(|event| json!({"event": event})).collect();
+    folder.append(events.iter().enumerate().map(|(index, event)| (now(), event, Some(format!("1/{index}"))))).unwrap();
+}
+
+#[test]
+fn a_folder_is_gone_on_with_where_it_ends_and_says_which_events_it_has_last() {
+    let place = Place::new("on");
+    let (mut folder, found) = place.open(None);
+    assert!(found.damage.is_none() && found.seen.records == 0);
+    append(&mut folder, &["a", "b", "c", "d"]);
+    let left = folder.head;
+    assert_eq!((left.sequence, folder.is_ours().unwrap()), (5, true));
+    for noted in [Some(left), Some(Head { sequence: 1, hash: found_first(&place) }), None] {
+        let (folder, found) = place.open(noted);
+        assert_eq!((folder.head, found.damage, found.torn_octets), (left, None, 0), "{noted:?}");
+        assert_eq!(found.outbox, ["1/1", "1/2", "1/3"]);
+    }
+    assert_eq!(place.fault(), None);
+}
+
+fn found_first(place: &Place) -> super::super::record::Digest {
+    let text = fs::read_to_string(place.last()).unwrap();
+    Record::read(text.lines().next().unwrap().as_bytes()).unwrap().hash
+}
+
+#[test]
+fn what_a_crash_has_left_half_written_is_taken_away_and_nothing_else() {
+    let place = Place::new("torn");
+    let (mut folder, _) = place.open(None);
+    append(&mut folder, &["a", "b"]);
+    let left = folder.head;
+    for torn in [&b"{\"sequence\":4,"[..], &[0; 50], b"{\"sequence\":4}\n{\"seq"] {
+        let mut octets = fs::read(place.last()).unwrap();
+        octets.extend_from_slice(torn);
+        fs::write(place.last(), octets).unwrap();
+        let (folder, found) = place.open(Some(left));
+        assert_eq!((folder.head, found.damage), (left, None));
+        assert_eq!(found.torn_octets, u64::try_from(torn.len()).unwrap());
+        assert_eq!(place.fault(), None);
+    }
+    // A file of which nothing was written whole.
+    let mut folder = place.open(Some(left)).0;
+    folder.go_on(&place.key, now()).unwrap();
+    let torn = place.last();
+    fs::write(&torn, "{\"seq").unwrap();
+    let (folder, found) = place.open(Some(left));
+    assert_eq!((folder.head, found.damage, torn.exists()), (left, None, false));
+}
+
+#[test]
+fn whoever_cuts_edits_empties_or_removes_the_last_file_is_told_of_and_the_gap_shows() {
+    let cases: [(&str, Tampering, &str); 6] = [
+        ("cut", |file| edit(file, |lines| lines.truncate(2)), "3 missing: 3 records"),
+        ("cut within a line", |file| fs::write(file, &fs::read(file).unwrap()[..300]).unwrap(), "incomplete"),
+        ("edited", |file| edit(file, |lines| lines[2] = lines[2].replace('b', "x")), "3 edited"),
+        ("rewritten", |file| edit(file, rewrite), "told by the gateway"),
+        ("emptied", |file| fs::write(file, "").unwrap(), ""),
+        ("removed", |file| fs::remove_file(file).unwrap(), ""),
+    ];
+    for (name, tamper, told) in cases {
+        let place = Place::new("tampered");
+        let (mut folder, _) = place.open(None);
+        append(&mut folder, &["a", "b", "c", "d"]);
+        let left = folder.head;
+        drop(folder);
+        tamper(&place.last());
+        let (mut folder, found) = place.open(Some(left));
+        let damage = found.damage.unwrap_or_else(|| panic!("{name}"));
+        let started = json!({"event": chain::STARTED, "damage": damage});
+        folder.append([(now(), &started, None)]).unwrap();
+        assert!(folder.head.sequence > left.sequence, "{name}");
+        if !told.is_empty() {
+            assert!(place.fault().unwrap().contains(told), "{name}: {:?}", place.fault());
+        }
+        // The next one goes on with what is there now.
+        let (again, found) = place.open(Some(folder.head));
+        assert_eq!((again.head, found.damage), (folder.head, None), "{name}");
+    }
+}
+
+fn edit(file: &Path, tamper: impl Fn(&mut Vec<String>)) {
+    let text = fs::read_to_string(file).unwrap();
+    let mut lines: Vec<_> = text.lines().map(|line| format!("{line}\n")).collect();
+    tamper(&mut lines);
+    fs::write(file, lines.concat()).unwrap();
+}
+
+/// The last record has another event, and every hash is right.
+fn rewrite(lines: &mut Vec<String>) {
+    lines.pop();
+    let last = Record::read(lines.last().unwrap().trim_end().as_bytes()).unwrap().head();
+    lines.push(Record::write(&last, now(), &json!({"event": "lie"}), Some("1/3")).1);
+}
+
+#[test]
+fn what_could_not_be_written_is_taken_back_and_a_file_that_was_touched_is_not_ours() {
+    let place = Place::new("back");
+    let (mut folder, _) = place.open(None);
+    append(&mut folder, &["a"]);
+    let left = folder.head;
+    let whole = fs::read(place.last()).unwrap();
+    fs::write(place.last(), [whole.as_slice(), b"{\"seq"].concat()).unwrap();
+    assert!(!folder.is_ours().unwrap());
+    folder.take_back().unwrap();
+    assert!(folder.is_ours().unwrap());
+    append(&mut folder, &["b"]);
+    assert_eq!((folder.head.sequence, place.fault()), (left.sequence + 1, None));
+    fs::rename(place.last(), place.folder.join("moved")).unwrap();
+    assert!(folder.is_ours().is_err());
+    fs::write(place.folder.join("audit-00000000000000000001.jsonl"), whole).unwrap();
+    assert!(!folder.is_ours().unwrap());
+}
+
+#[test]
+fn a_long_file_is_followed_by_another_one_and_another_key_begins_another_file() {
+    let mut place = Place::new("next");
+    let (mut folder, _) = place.open(None);
+    append(&mut folder, &["a"]);
+    folder.go_on(&place.key, now()).unwrap();
+    append(&mut folder, &["b"]);
+    assert_eq!(segments(&place.folder).unwrap().len(), 2);
+    place.key = SigningKey::ephemeral();
+    let (mut other, found) = place.open(Some(folder.head));
+    assert!(found.damage.is_none());
+    append(&mut other, &["c"]);
+    assert_eq!((segments(&place.folder).unwrap().len(), other.head.sequence, place.fault()), (3, 6, None));
+    assert!(place.last().ends_with("audit-00000000000000000005.jsonl"));
+}

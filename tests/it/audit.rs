@@ -1,0 +1,163 @@
+//! The audit files: what is in them is verified by the program itself, from outside and with nothing but the files.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tests::{binaries, csr::Csr, key::Key, wait_for, world::World};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// The folder of a world's audit files.
+fn folder(world: &World) -> PathBuf {
+    world.site().dir.join("gateway/audit")
+}
+
+/// `acme-gateway audit …`: the exit code and what it said.
+fn audit(command: &str, files: &Path, options: &[&str]) -> (Option<i32>, String) {
+    let mut program = Command::new(binaries::gateway());
+    let output = program.args(["audit", command]).arg(files).args(options).output().unwrap();
+    let said = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+/// The events in a folder, if all is fine.
+pub(crate) fn verified(folder: &Path) -> Vec<Value> {
+    let (code, said) = audit("verify", folder, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let lines: Vec<_> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let records = lines.iter().flat_map(|text| text.lines());
+    records.map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone()).collect()
+}
+
+/// How many events with this name there are about what has this URL.
+pub(crate) fn count(events: &[Value], name: &str, url: &str) -> usize {
+    let id = url.rsplit('/').next().unwrap();
+    let is_it = |event: &&Value| event["event"] == name && event["order"] == id;
+    events.iter().filter(is_it).count()
+}
+
+/// The words of the last checkpoint in the log.
+fn checkpoint_in_the_log(world: &World) -> String {
+    let log = fs::read_to_string(world.site().log("gateway")).unwrap();
+    let found = log.split_whitespace().rfind(|word| word.contains("acme-audit-1."));
+    found.unwrap().trim_start_matches("checkpoint=").to_owned()
+}
+
+#[test]
+fn a_gateway_that_is_killed_again_and_again_tells_each_event_once() {
+    let mut world = World::start();
+    let account = world.account();
+    let mut orders = Vec::new();
+    for round in 0..4 {
+        let client = account.restarted();
+        for number in 0..=round {
+            orders.push(client.order(&[&format!("n{number}.r{round}.audit.test")]).url);
+        }
+        world.kill_gateway();
+        world.restart_gateway();
+    }
+    world.signal_gateway("TERM");
+    assert_eq!(world.gateway_ended(), Some(0));
+    let events = verified(&folder(&world));
+    for order in &orders {
+        assert_eq!(count(&events, "order.created", order), 1, "{order}");
+    }
+    let started: Vec<_> = events.iter().filter(|event| event["event"] == "audit.started").collect();
+    let before: Vec<_> = started.iter().map(|event| event["before"].clone()).collect();
+    assert_eq!(before, [Value::Null, json!("crashed"), json!("crashed"), json!("crashed"), json!("crashed")]);
+    assert!(started.iter().all(|event| event["damage"].is_null()), "{started:?}");
+    assert_eq!(events.iter().filter(|event| event["event"] == "audit.stopped").count(), 1);
+}
+
+#[test]
+fn whoever_cuts_or_edits_the_files_of_a_gateway_is_found_out_by_it_and_by_the_checkpoint_in_the_log() {
+    let mut world = World::start();
+    let order = world.account().order(&["cut.audit.test"]);
+    world.signal_gateway("TERM");
+    assert_eq!(world.gateway_ended(), Some(0));
+    let checkpoint = checkpoint_in_the_log(&world);
+    let (folder, given) = (folder(&world), ["--checkpoint", &checkpoint]);
+    let (code, said) = audit("verify", &folder, &given);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("fine: ") && said.contains("audit.stopped"), "{said}");
+    let (code, said) = audit("show", &folder, &["--about", order.url.rsplit('/').next().unwrap()]);
+    assert!(code == Some(0) && said.contains("order.created") && said.contains("cut.audit.test"), "{said}");
+
+    let file = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read_to_string(&file).unwrap();
+    let lines: Vec<_> = whole.lines().collect();
+    let at = lines.iter().position(|line| line.contains("order.created")).unwrap();
+    fs::write(&file, whole.replace("cut.audit.test", "lie.audit.test")).unwrap();
+    let (code, said) = audit("verify", &folder, &["--json"]);
+    let told: Value = serde_json::from_str(&said).unwrap();
+    let sequence = u64::try_from(at).unwrap() + 1;
+    assert_eq!(
+        (code, told["fine"].clone(), told["fault"]["sequence"].clone()),
+        (Some(2), json!(false), json!(sequence))
+    );
+
+    // Nothing in the file itself tells that its end is missing.
+    let rest: String = lines[..at].iter().map(|line| format!("{line}\n")).collect();
+    fs::write(&file, rest).unwrap();
+    let (code, said) = audit("verify", &folder, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("does not end with audit.stopped") && said.contains("--checkpoint"), "{said}");
+    let (code, said) = audit("verify", &folder, &given);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains(&format!("record {sequence}: cut away")), "{said}");
+
+    // The gateway remembers too, alarms, and says so in its next record.
+    world.restart_gateway();
+    let log = fs::read_to_string(world.site().log("gateway")).unwrap();
+    assert!(log.contains("ALARM: the audit files are not as they were left"), "no alarm");
+    let (code, said) = audit("verify", &folder, &[]);
+    assert!(code == Some(2) && said.contains("missing"), "{said}");
+    let metrics = world.site().ops("/metrics").expect(200).text();
+    assert!(metrics.contains("acme_gateway_audit_damaged 1"), "{metrics}");
+    // What comes after can be verified by itself.
+    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let (code, said) = audit("verify", files.last().unwrap(), &[]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn while_the_audit_files_cannot_be_written_orders_are_refused_and_then_taken_again() {
+    let mut world = World::start();
+    let client = world.account();
+    let ready = client.ready_order(&["ready.audit.test"]);
+    let (folder, aside) = (folder(&world), world.site().dir.join("gateway/aside"));
+    fs::rename(&folder, &aside).unwrap();
+    fs::write(&folder, "in the way").unwrap();
+    let refused = wait_for("a refusal", SOON, || {
+        let response = client.new_order(&["new.audit.test"]);
+        (response.status != 201).then_some(response)
+    });
+    let detail = refused.assert_refused(503, "serverInternal");
+    assert!(refused.header("retry-after").is_some() && !detail.contains("audit"), "{refused:?}");
+    let not_ready = world.site().ops("/readyz").expect(503).text();
+    assert!(not_ready.contains("audit: ") && not_ready.contains("nothing new is issued"), "{not_ready}");
+    assert!(world.site().ops("/metrics").expect(200).text().contains("acme_gateway_audit_unwritable 1"));
+    let _ = client.read(&ready.url).expect(200);
+    let log = fs::read_to_string(world.site().log("gateway")).unwrap();
+    assert!(log.contains("ALARM: the audit files cannot be written"), "no alarm");
+
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&aside, &folder).unwrap();
+    wait_for("readiness", SOON, || (world.site().ops("/readyz").status == 200).then_some(()));
+    let csr = Csr::for_names(&["ready.audit.test"]).text(&Key::p256());
+    let _ = client.finalize(&ready, &csr).expect(200);
+    let _ = client.wait(&ready, "valid");
+    world.signal_gateway("TERM");
+    assert_eq!(world.gateway_ended(), Some(0));
+    let events = verified(&folder);
+    assert_eq!(count(&events, "certificate.issued", &ready.url), 1);
+    assert!(events.iter().all(|event| event["event"] != "audit.reopened"), "it is the same file");
+}
