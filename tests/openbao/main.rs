@@ -19,6 +19,7 @@ mod person;
 mod rebinding;
 mod replacement;
 mod rights;
+mod status;
 
 use std::{
     path::PathBuf,
