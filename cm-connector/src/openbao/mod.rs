@@ -41,6 +41,7 @@ mod records;
 mod registration;
 mod replacement;
 mod revocation;
+pub mod rights;
 mod service;
 mod settings;
 mod signed;

@@ -1,7 +1,10 @@
 //! `acme-gateway doctor`: each prepared misconfiguration is named together with its mend, and is gone once that was done.
 
 mod cm;
+mod commands;
 mod local;
+mod openbao;
+mod ten;
 
 use std::{
     fs,
@@ -35,6 +38,24 @@ impl Visit {
             .filter(|one| one["check"] == check && (one["severity"] == "wrong" || one["severity"] == "warn"))
             .collect()
     }
+
+    /// The finding of this check with this severity, these words, and a mend of these; what it tells to run exists.
+    #[track_caller]
+    fn found(&self, broken: &str, (check, severity): (&str, &str), what: &[&str], mend: &str) -> &Value {
+        let fits = |one: &&&Value| {
+            let said = one["what"].as_str().unwrap();
+            one["severity"] == severity && what.iter().all(|words| said.contains(words))
+        };
+        let bad = self.bad(check);
+        let Some(found) = bad.iter().find(fits) else { panic!("{broken} is not found: {:#}", self.report) };
+        assert!(found["mend"].as_str().unwrap().contains(mend), "{found:#}");
+        assert!(!found["breaks"].as_str().unwrap().is_empty(), "{found:#}");
+        // Of all that is found, for one mistake shows in many places.
+        for other in self.report["findings"].as_array().unwrap().iter().filter(|one| one["severity"] == "wrong") {
+            commands::assert_exist(other["run"].as_str().unwrap());
+        }
+        found
+    }
 }
 
 fn run(file: &Path, more: &[&str]) -> (Option<i32>, String) {
@@ -49,7 +70,42 @@ fn run(file: &Path, more: &[&str]) -> (Option<i32>, String) {
 
 fn visit(file: &Path) -> Visit {
     let (code, text) = run(file, &["--json"]);
-    Visit { code, report: serde_json::from_str(&text).unwrap() }
+    let report = serde_json::from_str(&text).unwrap();
+    assert_documented(&report);
+    Visit { code, report }
+}
+
+/// Asserts that a report has the shape that docs/OPERATIONS.md promises to programs, and no check that is not listed.
+#[track_caller]
+fn assert_documented(report: &Value) {
+    let text = include_str!("../../../docs/OPERATIONS.md");
+    let (_, section) = text.split_once("\n## What is wrong: the doctor\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let first_cells = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let checks: Vec<_> = first_cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`')).collect();
+    let members = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(members(report), ["findings", "notLookedAt", "version", "warnings", "wrong"]);
+    assert_eq!(report["version"], 1);
+    for finding in report["findings"].as_array().unwrap() {
+        assert_eq!(members(finding), ["breaks", "check", "mend", "run", "severity", "what"]);
+        let text = |name: &str| finding[name].as_str().unwrap();
+        assert!(checks.contains(&text("check")), "{finding:#} is not in {checks:?}");
+        let said = ["breaks", "mend", "run"].map(|name| !text(name).is_empty());
+        match text("severity") {
+            "fine" | "not-looked-at" => assert_eq!(said, [false; 3], "{finding:#}"),
+            "warn" => assert_eq!(said[..2], [true; 2], "{finding:#}"),
+            "wrong" => assert_eq!(said, [true; 3], "{finding:#}"),
+            other => panic!("{other}"),
+        }
+        assert!(!text("what").is_empty() && !text("what").contains('\n'), "{finding:#}");
+    }
+    let count = |severity: &str| {
+        let all = report["findings"].as_array().unwrap().iter();
+        Value::from(all.filter(|one| one["severity"] == severity).count())
+    };
+    for (member, severity) in [("wrong", "wrong"), ("warnings", "warn"), ("notLookedAt", "not-looked-at")] {
+        assert_eq!(report[member], count(severity), "{member}");
+    }
 }
 
 /// Settings beside those of the world.
@@ -77,7 +133,7 @@ fn pki(world: &World, file: &str) -> String {
 }
 
 /// Asserts that the doctor finds this under this check, as wrong or (`severity`) to be warned of, with these words, and
-/// with a mend of these; tells the row of the table, and answers the mend.
+/// with a mend of these; tells the row of the table, and answers the command to run.
 #[track_caller]
 fn assert_found(
     file: &Path,
@@ -87,20 +143,13 @@ fn assert_found(
     mend: &str,
 ) -> String {
     let visit = visit(file);
-    let bad = visit.bad(check);
-    let fits = |one: &&&Value| {
-        let said = one["what"].as_str().unwrap();
-        one["severity"] == severity && what.iter().all(|words| said.contains(words))
-    };
-    let Some(found) = bad.iter().find(fits) else { panic!("{misconfiguration} is not found: {:#}", visit.report) };
-    let text = |name: &str| found[name].as_str().unwrap().to_owned();
-    assert!(text("mend").contains(mend), "{found:#}");
-    assert!(!text("breaks").is_empty(), "{found:#}");
+    let found = visit.found(misconfiguration, (check, severity), what, mend);
     if severity == "wrong" {
         assert_eq!(visit.code, Some(2), "{:#}", visit.report);
     }
-    tell(&format!("| {misconfiguration} | {check}: {} | {} |", text("what"), text("mend")));
-    text("mend")
+    let text = |name: &str| found[name].as_str().unwrap().to_owned();
+    tell(&format!("| {misconfiguration} | {check}: {} | {} | {} |", text("what"), text("mend"), text("run")));
+    text("run")
 }
 
 /// Asserts that this check has nothing more to say against these settings.
@@ -145,6 +194,16 @@ fn nothing_is_wrong_with_a_gateway_that_runs_and_it_is_not_disturbed() {
         let findings = visit.report["findings"].as_array().unwrap();
         assert!(findings.iter().any(|one| one["check"] == check && one["severity"] != "not-looked-at"), "{check}");
     }
+    // What a gateway that runs has is not called taken.
+    let said = |check: &str, severity: &str, words: &str| {
+        let mut all = visit.report["findings"].as_array().unwrap().iter();
+        let is_it = |one: &Value| {
+            one["check"] == check && one["severity"] == severity && one["what"].as_str().unwrap().contains(words)
+        };
+        assert!(all.any(is_it), "{check}: {:#}", visit.report);
+    };
+    said("store", "fine", "has it open; what is in it was not looked at");
+    said("ports", "not-looked-at", "a gateway runs with this store and has them");
     let (code, text) = run(&file, &["--strict"]);
     assert_eq!(code, Some(1), "the settings of tests have a danger in them: {text}");
     assert!(text.contains("warning        configuration         validation.danger_allow_loopback"), "{text}");

@@ -1,6 +1,6 @@
 //! How long the gateway's own certificates and its anchors last, and whether they belong to their keys.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use acme::{
     certificate::{Names, Validity},
@@ -8,7 +8,7 @@ use acme::{
     time::Timestamp,
 };
 
-use super::finding::Finding;
+use super::finding::{Finding, shell};
 use crate::{
     cli::tls::{self, Identity},
     server_certificate,
@@ -25,12 +25,15 @@ const ANCHOR_SOON: Duration = Duration::from_secs(90 * 86_400);
 pub(super) fn check(settings: &Settings, now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
     if server_certificate::is_awaited(settings) {
-        findings.push(Finding::warn(
-            CHECK,
-            "server_certificate: the CM has not issued the gateway's own certificate yet",
-            "clients see a certificate that nobody vouches for",
-            "see the log of serve for what its order waits for",
-        ));
+        findings.push(
+            Finding::warn(
+                CHECK,
+                "server_certificate: the CM has not issued the gateway's own certificate yet",
+                "clients see a certificate that nobody vouches for",
+                "see what its order waits for, and let the CM issue",
+            )
+            .run("journalctl -u acme-gateway -n 100 --no-pager"),
+        );
     } else {
         findings.push(identity("server", &tls::server_identity(settings), now));
     }
@@ -41,28 +44,34 @@ pub(super) fn check(settings: &Settings, now: Timestamp) -> Vec<Finding> {
 }
 
 fn identity(name: &str, identity: &Identity<'_>, now: Timestamp) -> Finding {
-    let file = identity.certificate.display();
+    let (file, path) = (identity.certificate.display(), shell(&identity.certificate));
     let validity = match identity.validity() {
         Ok(validity) => validity,
         Err(error) => {
             let mend = format!("put the certificate into {file} and its key into {}", identity.key.display());
-            return Finding::wrong(CHECK, format!("{name}: {error:#}"), "serve does not start", mend);
+            let finding = Finding::wrong(CHECK, format!("{name}: {error:#}"), "serve does not start", mend);
+            return finding.run(format!(
+                "openssl x509 -noout -subject -pubkey -in {path}; openssl pkey -pubout -in {}",
+                shell(&identity.key)
+            ));
         }
     };
     let Validity { not_before, not_after } = validity;
     let renew = format!("put a renewed certificate into {file}; it comes into use within seconds");
+    let show = format!("openssl x509 -noout -subject -issuer -enddate -in {path}");
     let breaks = if identity.name == tls::CM { "the CM refuses every call" } else { "clients refuse to connect" };
     if not_after < now {
-        return Finding::wrong(CHECK, format!("{name}: {file} expired at {not_after}"), breaks, renew);
+        return Finding::wrong(CHECK, format!("{name}: {file} expired at {not_after}"), breaks, renew).run(show);
     }
     if now < not_before {
         let what = format!("{name}: {file} is not valid before {not_before}, and it is {now} here");
-        return Finding::wrong(CHECK, what, breaks, "timedatectl status; set the clock right if it is wrong");
+        return Finding::wrong(CHECK, what, breaks, "set this host's clock right if it is wrong")
+            .run("timedatectl status");
     }
     let left = not_after.since(now);
     let what = format!("{name}: {file} is good until {not_after} ({} days)", left.as_secs() / DAY.as_secs());
     if left <= SOON.min(not_after.since(not_before) / 8) {
-        return Finding::warn(CHECK, what, format!("then {breaks}"), renew);
+        return Finding::warn(CHECK, what, format!("then {breaks}"), renew).run(show);
     }
     Finding::fine(CHECK, what)
 }
@@ -73,7 +82,7 @@ fn anchors(settings: &Settings, now: Timestamp) -> Vec<Finding> {
         Ok(anchors) => anchors,
         Err(error) => {
             let mend = format!("put the roots of your CA in PEM into {}", file.display());
-            return vec![Finding::wrong(CHECK, format!("{error:#}"), "serve does not start", mend)];
+            return vec![Finding::wrong(CHECK, format!("{error:#}"), "serve does not start", mend).run(look(file))];
         }
     };
     let mut findings = Vec::new();
@@ -83,9 +92,9 @@ fn anchors(settings: &Settings, now: Timestamp) -> Vec<Finding> {
         let breaks = "certificates that chain to it are withheld from clients";
         let mend = format!("add the root that replaces it to {}", file.display());
         if not_after < now {
-            findings.push(Finding::wrong(CHECK, what("expired at"), breaks, mend));
+            findings.push(Finding::wrong(CHECK, what("expired at"), breaks, mend).run(look(file)));
         } else if not_after.since(now) < ANCHOR_SOON {
-            findings.push(Finding::warn(CHECK, what("ends at"), breaks, mend));
+            findings.push(Finding::warn(CHECK, what("ends at"), breaks, mend).run(look(file)));
         }
     }
     if findings.is_empty() {
@@ -93,6 +102,11 @@ fn anchors(settings: &Settings, now: Timestamp) -> Vec<Finding> {
             .push(Finding::fine(CHECK, format!("cm.issuer_roots_file: {} roots, none near its end", anchors.len())));
     }
     findings
+}
+
+/// Shows what is in a file of certificates.
+pub(super) fn look(file: &Path) -> String {
+    format!("openssl storeutl -noout -text -certs {}", shell(file))
 }
 
 /// Whose certificate this is, for people.

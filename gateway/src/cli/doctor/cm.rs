@@ -12,10 +12,10 @@ use tokio::time::timeout;
 
 use super::{
     LOOK_MAX,
-    certificates::{issuer, subject},
-    finding::Finding,
-    offer,
-    probe::{self, Broken, Manner, Probed, chain_of},
+    certificates::{issuer, look, subject},
+    finding::{Finding, shell},
+    offer, openbao,
+    probe::{self, Broken, Manner, Probed, Response, chain_of},
 };
 use crate::{
     app::Endpoint,
@@ -25,12 +25,12 @@ use crate::{
 };
 
 const CONNECTION: &str = "cm-connection";
-const IDENTITY: &str = "cm-identity";
+pub(super) const IDENTITY: &str = "cm-identity";
 const CAPABILITIES: &str = "cm-capabilities";
-const HEALTH: &str = "cm-health";
+pub(super) const HEALTH: &str = "cm-health";
 const CLOCK: &str = "clock";
 
-const AWAY: &str = "newAccount, keyChange and revokeCert answer 503, and orders wait";
+pub(super) const AWAY: &str = "newAccount, keyChange and revokeCert answer 503, and orders wait";
 /// From when on a difference of the clocks is a warning, and from when on it is wrong (as `workers::cm_watch`).
 const CLOCK_WARN: Duration = Duration::from_secs(60);
 const CLOCK_WRONG: Duration = Duration::from_secs(300);
@@ -47,22 +47,11 @@ const OPTIONAL: [(&str, &str); 6] = [
 
 /// All about the CM, one after the other: each rests on the one before it.
 pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for url in settings.cm.urls() {
-        findings.push(match timeout(LOOK_MAX, connection(settings, url)).await {
-            Ok(finding) => finding,
-            Err(_) => Finding::wrong(
-                CONNECTION,
-                format!("{url} has not answered within {} seconds", LOOK_MAX.as_secs()),
-                AWAY,
-                format!("see whether a firewall drops it: curl -v --connect-timeout 5 {url}"),
-            ),
-        });
-    }
+    let (mut findings, answers) = connections(settings).await;
     let (cm, endpoints) = match (Cm::new(&settings.cm), Endpoint::all(settings)) {
         (Ok(cm), Ok(endpoints)) => (cm.adapter(), endpoints),
         (Err(error), _) => {
-            findings.push(Finding::not_looked_at(IDENTITY, format!("the CM cannot be asked: cm.{error}")));
+            findings.push(Finding::not_looked_at(IDENTITY, format!("the CM cannot be asked: {error}")));
             return findings;
         }
         (_, Err(error)) => {
@@ -70,6 +59,19 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
             return findings;
         }
     };
+    let mut session = None;
+    if settings.cm.kind == CmKind::OpenBao {
+        let all: Vec<_> = endpoints.values().map(AsRef::as_ref).collect();
+        let (found, begun) = openbao::check(settings, &answers, &all).await;
+        let is_known = !found.iter().any(Finding::is_wrong);
+        findings.extend(found);
+        // Whoever is not let in, or lacks a right, hears nothing more exact by asking as the gateway does.
+        if begun.is_none() || !is_known {
+            findings.push(Finding::not_looked_at(CLOCK, "what is wrong with OpenBao has to be mended first"));
+            return findings;
+        }
+        session = begun;
+    }
     let realms: Vec<_> = endpoints.values().map(|endpoint| endpoint.realm.clone()).collect();
     let asked = clock::now();
     match timeout(LOOK_MAX, cm.check_identity(&realms)).await {
@@ -79,7 +81,7 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
                 format!("{} ({}) knows us as {} in all realms", settings.cm.url, identity.product, identity.name),
             ));
             findings.push(clocks(identity.time, asked, clock::now()));
-            findings.extend(capabilities(&identity));
+            findings.extend(capabilities(settings, &identity));
         }
         Ok(Err(error)) => {
             let is_reached = findings.iter().any(Finding::is_fine);
@@ -95,78 +97,136 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
             return findings;
         }
     }
-    findings.push(health(cm.as_ref()).await);
-    findings.extend(offer::check(settings, cm.as_ref(), &endpoints).await);
+    findings.push(health(settings, cm.as_ref()).await);
+    findings.extend(offer::check(settings, cm.as_ref(), &endpoints, session.as_ref()).await);
     findings
 }
 
+/// To each address at once, and what answered. One that fails is a warning as long as another does not.
+async fn connections(settings: &Settings) -> (Vec<Finding>, Vec<(&str, Response)>) {
+    let looks = settings.cm.urls().map(|url| async move {
+        let url = url.trim_end_matches('/');
+        let looked = timeout(LOOK_MAX, connection(settings, url)).await;
+        let (finding, answer) = looked.unwrap_or_else(|_| (silent(url), None));
+        (finding, answer.map(|answer| (url, answer)))
+    });
+    let (mut findings, answers): (Vec<_>, Vec<_>) = futures_util::future::join_all(looks).await.into_iter().unzip();
+    if findings.iter().any(Finding::is_fine) {
+        let less = |finding: Finding| {
+            if finding.is_wrong() { finding.into_warning("the gateway goes on with another address") } else { finding }
+        };
+        findings = findings.into_iter().map(less).collect();
+    }
+    (findings, answers.into_iter().flatten().collect())
+}
+
+fn silent(url: &str) -> Finding {
+    Finding::wrong(
+        CONNECTION,
+        format!("{url} has not answered within {} seconds", LOOK_MAX.as_secs()),
+        AWAY,
+        "see whether it is overloaded, or a firewall drops what is sent to it",
+    )
+    .run(format!("curl -kv --connect-timeout 5 {url}"))
+}
+
 /// Whether it can be reached, and if not, who refused whom.
-async fn connection(settings: &Settings, url: &str) -> Finding {
+async fn connection(settings: &Settings, url: &str) -> (Finding, Option<Response>) {
     let cm = &settings.cm;
     let path = match cm.kind {
         CmKind::Rest => "/cm/v1/whoami",
         CmKind::OpenBao => "/v1/sys/health",
     };
     let probed = match manner(settings) {
-        Ok(manner) => probe::ask(&format!("{}{path}", url.trim_end_matches('/')), manner).await,
-        Err(error) => return Finding::not_looked_at(CONNECTION, format!("{error:#}")),
+        Ok(manner) => probe::ask(&format!("{url}{path}"), manner).await,
+        Err(error) => return (Finding::not_looked_at(CONNECTION, format!("{error:#}")), None),
     };
     let Probed { shown, outcome } = probed;
+    let curl = format!(
+        "curl -v --cacert {} --cert {} --key {} {url}{path}",
+        shell(&cm.ca_file),
+        shell(&cm.certificate_file),
+        shell(&cm.key_file)
+    );
     let signer = shown.last().map_or_else(|| String::from("nobody"), |last| issuer(last));
-    match outcome {
+    let broken = match outcome {
         Ok(response) if response.status.is_success() || cm.kind == CmKind::OpenBao => {
-            Finding::fine(CONNECTION, format!("{url} answers over mutual TLS (certificate by {signer})"))
+            let fine = Finding::fine(CONNECTION, format!("{url} answers over mutual TLS (certificate by {signer})"));
+            return (fine, Some(response));
         }
-        Ok(response) => Finding::wrong(
-            CONNECTION,
-            format!("{url} answers {path} with status {}", response.status.as_u16()),
-            AWAY,
-            match response.status.as_u16() {
-                401 | 403 => "register the identity of cm.certificate_file as a gateway at the CM".to_owned(),
-                503 => "wait until the CM is ready, and see its own log".to_owned(),
-                _ => format!("set cm.url to the CM itself; a proxy or something else may answer: curl -v {url}"),
-            },
-        ),
-        Err(Broken::Name(error)) => Finding::wrong(
+        Ok(response) => {
+            let status = response.status.as_u16();
+            let mend = match status {
+                401 | 403 => "register the identity of cm.certificate_file as a gateway at the CM",
+                503 => "wait until the CM is ready, and see its own log",
+                _ => "set cm.url to the CM itself; a proxy or something else may answer in its place",
+            };
+            return (
+                Finding::wrong(CONNECTION, format!("{url} answers {path} with status {status}"), AWAY, mend).run(curl),
+                None,
+            );
+        }
+        Err(broken) => broken,
+    };
+    let finding = match broken {
+        Broken::Name(error) => Finding::wrong(
             CONNECTION,
             format!("the name in {url} has no address: {error}"),
             AWAY,
             "set cm.url to a name that resolves, or add it to the DNS of this host",
-        ),
-        Err(Broken::Connection(address, error)) => Finding::wrong(
+        )
+        .run_editor(),
+        Broken::Connection(address, error) => Finding::wrong(
             CONNECTION,
             format!("{address} of {url} takes no connections: {error}"),
             AWAY,
             "start the CM, set cm.url to where it listens, or open the firewall",
-        ),
-        Err(Broken::RefusedByUs(error)) => Finding::wrong(
+        )
+        .run(curl),
+        Broken::RefusedByUs(error) => Finding::wrong(
             CONNECTION,
             format!("we refuse the CM's certificate, which {signer} signed: {error}"),
             AWAY,
-            format!(
-                "if {signer} is the CA of your CM, put its certificate into {}; if the name is wrong, set cm.url to a name in the certificate",
-                cm.ca_file.display()
-            ),
-        ),
-        Err(Broken::RefusedAfterwards(alert)) => refused_us(settings, url, "after the handshake", alert),
-        Err(Broken::RefusedByThem(alert)) if is_about_certificates(alert) => {
+            why_refused(settings, &error, &signer),
+        )
+        .run(look(&cm.ca_file)),
+        Broken::RefusedAfterwards(alert) => refused_us(settings, url, "after the handshake", alert),
+        Broken::RefusedByThem(alert) if is_about_certificates(alert) => {
             refused_us(settings, url, "in the handshake", alert)
         }
-        Err(Broken::RefusedByThem(alert)) => Finding::wrong(
+        Broken::RefusedByThem(alert) => Finding::wrong(
             CONNECTION,
             format!("{url} ends the TLS handshake: alert {alert:?}"),
             AWAY,
             "let the CM speak TLS 1.2 or 1.3 with common cipher suites, and see its own log",
-        ),
-        Err(Broken::Handshake(error)) => Finding::wrong(
+        )
+        .run(curl),
+        Broken::Handshake(error) => Finding::wrong(
             CONNECTION,
             format!("no TLS with {url}: {}", chain_of(&error)),
             AWAY,
             "set cm.url to the CM's port for TLS",
-        ),
-        Err(Broken::NoAnswer(reason) | Broken::Unfit(reason)) => {
+        )
+        .run_editor(),
+        Broken::NoAnswer(reason) | Broken::Unfit(reason) => {
             Finding::wrong(CONNECTION, format!("{url} does not answer: {reason}"), AWAY, "see the CM's own log")
+                .run(curl)
         }
+    };
+    (finding, None)
+}
+
+fn why_refused(settings: &Settings, error: &rustls::Error, signer: &str) -> String {
+    use rustls::CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
+    };
+    let rustls::Error::InvalidCertificate(reason) = error else { return String::from("see the CM's own log") };
+    if matches!(reason, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }) {
+        String::from("let the CM renew its certificate, or set this host's clock right (timedatectl status)")
+    } else if matches!(reason, NotValidForName | NotValidForNameContext { .. }) {
+        String::from("set cm.url to a name in the CM's certificate")
+    } else {
+        format!("if {signer} is the CA of your CM, put its certificate into {}", settings.cm.ca_file.display())
     }
 }
 
@@ -194,8 +254,16 @@ fn refused_us(settings: &Settings, url: &str, when: &str, alert: AlertDescriptio
         CONNECTION,
         format!("{url} refuses our certificate in {file} ({ours}) {when}: alert {alert:?}"),
         AWAY,
-        format!("put a certificate by the CM's CA for clients, with URI name urn:cm:gateway:<name>, into {file}"),
+        if alert == AlertDescription::CertificateExpired {
+            format!("put a renewed certificate into {file}; it comes into use within seconds")
+        } else {
+            format!("put a certificate by the CM's CA for clients, with URI name urn:cm:gateway:<name>, into {file}")
+        },
     )
+    .run(format!(
+        "openssl x509 -noout -subject -issuer -enddate -ext subjectAltName -in {}",
+        shell(&settings.cm.certificate_file)
+    ))
 }
 
 pub(super) fn manner(settings: &Settings) -> anyhow::Result<Manner> {
@@ -217,14 +285,9 @@ fn not_known(settings: &Settings, error: &CmError, is_reached: bool) -> Finding 
             IDENTITY,
             format!("the CM is reached and does not say who we are to it: {error}"),
             AWAY,
-            match settings.cm.kind {
-                CmKind::Rest => "see the CM's own log",
-                CmKind::OpenBao => {
-                    "see whether OpenBao is sealed (bao status), and whether its login role takes cm.certificate_file: \
-                     deploy/openbao/prepare makes the role, cm.openbao.login_role names it"
-                }
-            },
-        ),
+            "see the CM's own log",
+        )
+        .run(format!("curl -kv {}", settings.cm.url)),
         CmError::Unavailable { .. } | CmError::RateLimited { .. } => {
             Finding::not_looked_at(IDENTITY, format!("{error}: see {CONNECTION}"))
         }
@@ -242,15 +305,24 @@ fn not_known(settings: &Settings, error: &CmError, is_reached: bool) -> Finding 
                 "give this gateway the role and the realms at the CM, or correct cm.certificate_file ({}) or endpoints.*.realm",
                 settings.cm.certificate_file.display()
             ),
-        ),
+        )
+        .run(format!(
+            "openssl x509 -noout -subject -issuer -ext subjectAltName -in {}",
+            shell(&settings.cm.certificate_file)
+        )),
     }
 }
 
-fn capabilities(identity: &Identity) -> Vec<Finding> {
+fn capabilities(settings: &Settings, identity: &Identity) -> Vec<Finding> {
     let missing = OPTIONAL.iter().filter(|(capability, _)| !identity.capabilities.contains(*capability));
+    if settings.cm.kind == CmKind::OpenBao {
+        // Nobody can mend it, so nobody is warned of it.
+        let without: Vec<_> = missing.map(|(capability, lost)| format!("no {capability}: {lost}")).collect();
+        return vec![Finding::fine(CAPABILITIES, format!("as always with OpenBao, {}", without.join("; ")))];
+    }
     let mut findings: Vec<_> = missing
         .map(|(capability, lost)| {
-            let mend = "none here: it is a matter of the CM's release or settings";
+            let mend = "nothing here: it is a matter of the CM's release or settings, docs/cm-rest-api.md section 3";
             Finding::warn(CAPABILITIES, format!("the CM lacks {capability}"), *lost, mend)
         })
         .collect();
@@ -260,11 +332,16 @@ fn capabilities(identity: &Identity) -> Vec<Finding> {
     findings
 }
 
-async fn health(cm: &dyn CertificateManager) -> Finding {
+async fn health(settings: &Settings, cm: &dyn CertificateManager) -> Finding {
+    let ask = format!("curl -kv {}", settings.cm.url);
     match timeout(LOOK_MAX, cm.ready()).await {
         Ok(Ok(())) => Finding::fine(HEALTH, "the CM says that it is ready"),
-        Ok(Err(error)) => Finding::wrong(HEALTH, format!("the CM is not ready: {error}"), AWAY, "see the CM's own log"),
-        Err(_) => Finding::wrong(HEALTH, "the CM does not say whether it is ready", AWAY, "see the CM's own log"),
+        Ok(Err(error)) => {
+            Finding::wrong(HEALTH, format!("the CM is not ready: {error}"), AWAY, "see the CM's own log").run(ask)
+        }
+        Err(_) => {
+            Finding::wrong(HEALTH, "the CM does not say whether it is ready", AWAY, "see the CM's own log").run(ask)
+        }
     }
 }
 
@@ -274,11 +351,14 @@ fn clocks(theirs: Timestamp, asked: Timestamp, answered: Timestamp) -> Finding {
     let word = if theirs < asked { "behind" } else { "ahead of" };
     let what = format!("the CM's clock is {} seconds {word} ours", difference.as_secs());
     let breaks = "the CM refuses proofs as of another time, and its certificates are held or withheld";
-    let mend = "compare this host and the CM with NTP: chronyc tracking, or timedatectl set-ntp true";
+    let (mend, run) = (
+        "let this host and the CM keep their clocks by NTP, and see which of the two is off",
+        "timedatectl timesync-status || chronyc tracking",
+    );
     if difference > CLOCK_WRONG {
-        Finding::wrong(CLOCK, what, breaks, mend)
+        Finding::wrong(CLOCK, what, breaks, mend).run(run)
     } else if difference > CLOCK_WARN {
-        Finding::warn(CLOCK, what, breaks, mend)
+        Finding::warn(CLOCK, what, breaks, mend).run(run)
     } else {
         Finding::fine(CLOCK, "the CM's clock and ours agree")
     }

@@ -14,30 +14,30 @@ pub(super) fn load(config: &Path) -> Result<Settings, Finding> {
             CHECK,
             error.to_string(),
             "serve does not start with these settings",
-            format!("edit {0}, then run: acme-gateway check-config --config {0}", config.display()),
+            format!("correct the setting in {}", config.display()),
         )
+        .run_editor()
     })
 }
 
 pub(super) fn check(settings: &Settings, config: &Path) -> Vec<Finding> {
     let validation = &settings.validation;
-    let edit = |what: &str| format!("edit {}: {what}; then restart the gateway", config.display());
+    let edit = |what: &str| format!("{what} in {}, then restart the gateway", config.display());
     let mut findings = vec![Finding::fine(CHECK, format!("{} can be read", config.display()))];
     for danger in settings.dangers() {
-        findings.push(Finding::warn(
-            CHECK,
-            danger,
-            "a protection is weakened",
-            edit("take out the setting that begins with danger_"),
-        ));
+        let mend = edit("take out the setting that begins with danger_");
+        findings.push(Finding::warn(CHECK, danger, "a protection is weakened", mend).run_editor());
     }
     if !validation.public_addresses && validation.allow.is_empty() && !validation.danger_allow_loopback {
-        findings.push(Finding::wrong(
-            CHECK,
-            "validation.public_addresses is false and validation.allow is empty: nothing may be dialled",
-            "every http-01 and tls-alpn-01 challenge fails",
-            edit("name your networks, such as validation.allow = [\"10.20.0.0/16\"]"),
-        ));
+        findings.push(
+            Finding::wrong(
+                CHECK,
+                "validation.public_addresses is false and validation.allow is empty: nothing may be dialled",
+                "every http-01 and tls-alpn-01 challenge fails",
+                edit("name the networks of your clients, such as validation.allow = [\"10.20.0.0/16\"],"),
+            )
+            .run_editor(),
+        );
     }
     for (setting, port, usual) in [
         ("validation.http_port", validation.http_port, 80),
@@ -45,14 +45,11 @@ pub(super) fn check(settings: &Settings, config: &Path) -> Vec<Finding> {
         ("validation.tls_port", validation.tls_port, 443),
     ] {
         if port != usual {
-            findings.push(Finding::warn(
-                CHECK,
-                format!(
-                    "{setting} is {port}, and clients prove control at port {usual} (RFC 8555 section 8.3, RFC 8737)"
-                ),
-                "challenges of common clients fail",
-                edit(&format!("take out {setting}")),
-            ));
+            let what = format!(
+                "{setting} is {port}, and clients prove control at port {usual} (RFC 8555 section 8.3, RFC 8737)"
+            );
+            let mend = edit(&format!("take out {setting}"));
+            findings.push(Finding::warn(CHECK, what, "challenges of common clients fail", mend).run_editor());
         }
     }
     findings

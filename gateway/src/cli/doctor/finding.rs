@@ -1,6 +1,6 @@
 //! What a check found, and how it is told to people and to programs.
 
-use std::{fmt::Write as _, process::ExitCode};
+use std::{fmt::Write as _, path::Path, process::ExitCode};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -29,8 +29,13 @@ pub(super) struct Finding {
     what: String,
     /// What does not work because of it; empty if nothing.
     breaks: String,
-    /// What mends it, a command where there is one; empty if nothing has to be mended.
+    /// What mends it; empty if nothing has to be mended.
     mend: String,
+    /// The command for that, or the one that shows what has to be known first; empty if nothing has to be mended.
+    run: String,
+    /// It is mended in the settings, wherever they are.
+    #[serde(skip)]
+    is_of_settings: bool,
 }
 
 impl Finding {
@@ -40,6 +45,25 @@ impl Finding {
 
     pub(super) const fn is_fine(&self) -> bool {
         matches!(self.severity, Severity::Fine)
+    }
+
+    pub(super) const fn is_wrong(&self) -> bool {
+        matches!(self.severity, Severity::Wrong)
+    }
+
+    /// With this command, for a shell.
+    pub(super) fn run(self, command: impl Into<String>) -> Self {
+        Self { run: printable(&command.into()), ..self }
+    }
+
+    /// With the command that opens the settings and judges them.
+    pub(super) fn run_editor(self) -> Self {
+        Self { is_of_settings: true, ..self }
+    }
+
+    /// The same, which hurts less than it seemed.
+    pub(super) fn into_warning(self, breaks: &str) -> Self {
+        Self { severity: Severity::Warn, breaks: breaks.to_owned(), ..self }
     }
 
     pub(super) fn not_looked_at(check: &'static str, why: impl Into<String>) -> Self {
@@ -72,15 +96,24 @@ impl Finding {
         mend: impl Into<String>,
     ) -> Self {
         let [what, breaks, mend] = [what.into(), breaks.into(), mend.into()].map(|text| printable(&text));
-        Self { check, severity, what, breaks, mend }
+        Self { check, severity, what, breaks, mend, run: String::new(), is_of_settings: false }
     }
 }
 
 /// All findings, in the order of the checks.
 #[derive(Debug, Default)]
-pub(super) struct Report(pub(super) Vec<Finding>);
+pub(super) struct Report(Vec<Finding>);
 
 impl Report {
+    /// Of the settings in this file.
+    pub(super) fn new(mut findings: Vec<Finding>, config: &Path) -> Self {
+        let file = shell(config);
+        for finding in findings.iter_mut().filter(|finding| finding.is_of_settings) {
+            finding.run = format!("${{EDITOR:-vi}} {file}; acme-gateway check-config --config {file}");
+        }
+        Self(findings)
+    }
+
     /// 2 if something is wrong, 1 if something is worth a warning and warnings count, else 0.
     pub(super) fn exit_code(&self, strict: bool) -> ExitCode {
         ExitCode::from(self.code(strict))
@@ -106,7 +139,7 @@ impl Report {
     pub(super) fn to_text(&self) -> String {
         const INDENT: usize = 37;
         let mut text = String::new();
-        for Finding { check, severity, what, breaks, mend } in &self.0 {
+        for Finding { check, severity, what, breaks, mend, run, is_of_settings: _ } in &self.0 {
             let severity = match severity {
                 Severity::Fine => "fine",
                 Severity::NotLookedAt => "not looked at",
@@ -115,7 +148,7 @@ impl Report {
             };
             // Writing to a String does not fail.
             let _ = writeln!(text, "{severity:<14} {check:<21} {what}");
-            for (word, said) in [("breaks:", breaks), ("mend:", mend)] {
+            for (word, said) in [("breaks:", breaks), ("mend:", mend), ("run:", run)] {
                 if !said.is_empty() {
                     let _ = writeln!(text, "{:INDENT$}{word:<7} {said}", "");
                 }
@@ -132,6 +165,17 @@ impl Report {
 
     fn count(&self, severity: Severity) -> usize {
         self.0.iter().filter(|finding| finding.severity == severity).count()
+    }
+}
+
+/// A path as one word of a shell.
+pub(super) fn shell(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+:@".contains(character);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }
 
@@ -161,26 +205,41 @@ mod tests {
             (vec![warn(), fine()], (0, 1)),
             (vec![wrong(), warn()], (2, 2)),
         ] {
-            let report = Report(findings);
+            let report = Report::new(findings, Path::new("gateway.toml"));
             assert_eq!((report.code(false), report.code(true)), codes, "{report:?}");
         }
     }
 
     #[test]
     fn a_finding_is_told_in_aligned_lines_that_no_terminal_obeys() {
-        let report = Report(vec![
+        let findings = vec![
             Finding::fine("store", "it is there"),
-            Finding::wrong("cm-connection", "it says \u{1b}[2J\nno", "everything", "run: true"),
-        ]);
+            Finding::wrong("cm-connection", "it says \u{1b}[2J\nno", "everything", "set cm.url").run_editor(),
+            Finding::warn("files", "old", "little", "make it new").run("touch a"),
+        ];
+        let report = Report::new(findings, Path::new("my gateway.toml"));
         let lines = [
             "fine           store                 it is there",
             "WRONG          cm-connection         it says ?[2J no",
             "                                     breaks: everything",
-            "                                     mend:   run: true",
-            "1 wrong, 0 to be warned of, 0 not looked at",
+            "                                     mend:   set cm.url",
+            "                                     run:    ${EDITOR:-vi} 'my gateway.toml'; acme-gateway check-config --config 'my gateway.toml'",
+            "warning        files                 old",
+            "                                     breaks: little",
+            "                                     mend:   make it new",
+            "                                     run:    touch a",
+            "1 wrong, 1 to be warned of, 0 not looked at",
         ];
         assert_eq!(report.to_text().lines().collect::<Vec<_>>(), lines);
-        assert_eq!(report.to_json()["findings"][1]["mend"], "run: true");
+        assert_eq!(report.to_json()["findings"][1]["mend"], "set cm.url");
+        assert_eq!(report.to_json()["findings"][2]["run"], "touch a");
         assert_eq!(report.to_json()["findings"][0]["severity"], "fine");
+    }
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        for (path, word) in [("/etc/a-b.toml", "/etc/a-b.toml"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("", "''")] {
+            assert_eq!(shell(Path::new(path)), word);
+        }
     }
 }

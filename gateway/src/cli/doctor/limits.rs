@@ -11,7 +11,7 @@ const PORTS: &str = "ports";
 pub(super) fn check(settings: &Settings, running: &Running) -> Vec<Finding> {
     let mut findings = vec![open_files(settings, running.process)];
     if running.is_there() {
-        findings.push(Finding::not_looked_at(PORTS, "a gateway runs and has them; see external-url"));
+        findings.push(Finding::not_looked_at(PORTS, "a gateway runs with this store and has them; see external-url"));
     } else {
         findings.extend(ports(settings));
     }
@@ -32,8 +32,9 @@ fn open_files(settings: &Settings, running: Option<u32>) -> Finding {
             OPEN_FILES,
             format!("{what}, and server.connections_max and validation.concurrent_max are {wanted} together"),
             "fewer connections are taken than the settings say",
-            "LimitNOFILE=65536 in the unit, or: ulimit -n 65536",
-        );
+            "write LimitNOFILE=65536 below [Service] in its unit, then restart it",
+        )
+        .run("systemctl edit acme-gateway");
     }
     Finding::fine(OPEN_FILES, what)
 }
@@ -52,21 +53,22 @@ fn ports(settings: &Settings) -> Vec<Finding> {
     for (setting, address) in all {
         let Err(error) = TcpListener::bind(address) else { continue };
         let port = address.port();
-        let mend = if error.kind() == io::ErrorKind::PermissionDenied {
-            String::from(
-                "AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit, or: setcap cap_net_bind_service=+ep $(command -v acme-gateway)",
+        let (mend, run) = if error.kind() == io::ErrorKind::PermissionDenied {
+            (
+                "write AmbientCapabilities=CAP_NET_BIND_SERVICE below [Service] in its unit, as deploy/systemd has it"
+                    .to_owned(),
+                String::from("systemctl edit acme-gateway"),
             )
         } else if error.kind() == io::ErrorKind::AddrInUse {
-            format!("see what has it, and stop it: ss -ltnp 'sport = :{port}'")
+            (
+                "see which program has it, and stop that one; another acme-gateway has other settings".to_owned(),
+                format!("ss -ltnp 'sport = :{port}'"),
+            )
         } else {
-            format!("set {setting} to an address of this host: ip address")
+            (format!("set {setting} to an address of this host"), String::from("ip address"))
         };
-        findings.push(Finding::wrong(
-            PORTS,
-            format!("{setting}: cannot listen on {address}: {error}"),
-            "serve does not start",
-            mend,
-        ));
+        let what = format!("{setting}: cannot listen on {address}: {error}");
+        findings.push(Finding::wrong(PORTS, what, "serve does not start", mend).run(run));
     }
     if findings.is_empty() {
         findings.push(Finding::fine(PORTS, "all addresses can be listened on"));

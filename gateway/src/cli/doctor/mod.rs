@@ -11,6 +11,7 @@ mod finding;
 mod limits;
 mod listener;
 mod offer;
+mod openbao;
 mod probe;
 mod resolvers;
 mod running;
@@ -43,7 +44,8 @@ pub(super) fn run(config: &Path, json: bool, strict: bool) -> anyhow::Result<Exi
             report
         }
         Err(finding) => {
-            Report(vec![finding, Finding::not_looked_at("all-else", "the settings have to be mended first")])
+            let rest = Finding::not_looked_at("all-else", "the settings have to be mended first");
+            Report::new(vec![finding, rest], config)
         }
     };
     let text = if json { format!("{:#}", report.to_json()) } else { report.to_text() };
@@ -76,7 +78,7 @@ async fn look(settings: Settings, config: &Path) -> Report {
     );
     let (files, certificates, store, limits, running, resolvers, listener, cm) = parts;
     findings.extend([files, certificates, store, limits, running, resolvers, listener, cm].into_iter().flatten());
-    Report(findings)
+    Report::new(findings, config)
 }
 
 async fn blocking(name: &'static str, look: impl FnOnce() -> Vec<Finding> + Send + 'static) -> Vec<Finding> {

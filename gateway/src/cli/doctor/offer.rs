@@ -21,16 +21,13 @@ use tokio::time::timeout;
 
 use super::{
     LOOK_MAX,
+    certificates::look,
     cm::{manner, of_realm},
     finding::Finding,
+    openbao::{self, Session},
     probe,
 };
-use crate::{
-    app::Endpoint,
-    cli::tls,
-    clock,
-    settings::{CmKind, Settings},
-};
+use crate::{app::Endpoint, cli::tls, clock, settings::Settings};
 
 const PROFILES: &str = "profiles";
 const CHAINS: &str = "trust-chains";
@@ -41,6 +38,7 @@ pub(super) async fn check(
     settings: &Settings,
     cm: &dyn CertificateManager,
     endpoints: &BTreeMap<EndpointName, Arc<Endpoint>>,
+    session: Option<&Session>,
 ) -> Vec<Finding> {
     let (mut findings, mut issuers) = (Vec::new(), BTreeSet::new());
     for endpoint in endpoints.values() {
@@ -63,7 +61,7 @@ pub(super) async fn check(
     if findings.is_empty() {
         findings.push(Finding::fine(PROFILES, format!("all {} endpoints have theirs", endpoints.len())));
     }
-    let looks = futures_util::future::join_all(issuers.iter().map(|name| issuer(settings, cm, name))).await;
+    let looks = futures_util::future::join_all(issuers.iter().map(|name| issuer(settings, cm, name, session))).await;
     findings.extend(looks.into_iter().flatten());
     findings
 }
@@ -72,47 +70,47 @@ fn of_endpoint(endpoint: &Endpoint, profiles: &[Profile]) -> Vec<Finding> {
     let (name, realm) = (&endpoint.name, of_realm(&endpoint.realm));
     let names = profiles.iter().map(|profile| profile.name.to_string()).collect::<Vec<_>>().join(", ");
     if profiles.is_empty() {
-        return vec![Finding::wrong(
-            PROFILES,
-            format!("endpoint {name}: the CM offers no profile in {realm}; they may be retired"),
-            "every order is refused",
-            format!("give {realm} a profile that is in use at the CM, or set endpoints.{name}.realm to another realm"),
-        )];
+        let mend =
+            format!("give {realm} a profile that is in use at the CM, or set endpoints.{name}.realm to another realm");
+        let what = format!("endpoint {name}: the CM offers no profile in {realm}; they may be retired");
+        return vec![Finding::wrong(PROFILES, what, "every order is refused", mend).run_editor()];
     }
     let mut findings = Vec::new();
     match &endpoint.profile {
-        Some(wanted) if profiles.iter().all(|profile| profile.name != *wanted) => findings.push(Finding::wrong(
-            PROFILES,
-            format!("endpoint {name}: {realm} has no profile {wanted}, or it is retired; it has {names}"),
-            "orders that name no profile are refused",
-            format!("set endpoints.{name}.profile to one of {names}, or bring {wanted} back at the CM"),
-        )),
-        None if profiles.iter().all(|profile| !profile.is_default) => findings.push(Finding::wrong(
-            PROFILES,
-            format!("endpoint {name}: {realm} has no default profile, or it is retired; it has {names}"),
-            "orders that name no profile are refused, and most clients name none",
-            format!("set endpoints.{name}.profile to one of {names}"),
-        )),
+        Some(wanted) if profiles.iter().all(|profile| profile.name != *wanted) => {
+            let what = format!("endpoint {name}: {realm} has no profile {wanted}, or it is retired; it has {names}");
+            let mend = format!("set endpoints.{name}.profile to one of {names}, or bring {wanted} back at the CM");
+            findings.push(Finding::wrong(PROFILES, what, "orders that name no profile are refused", mend).run_editor());
+        }
+        None if profiles.iter().all(|profile| !profile.is_default) => {
+            let what = format!("endpoint {name}: {realm} has no default profile, or it is retired; it has {names}");
+            let breaks = "orders that name no profile are refused, and most clients name none";
+            let mend = format!("set endpoints.{name}.profile to one of {names}");
+            findings.push(Finding::wrong(PROFILES, what, breaks, mend).run_editor());
+        }
         Some(_) | None => {}
     }
     for profile in profiles {
         if endpoint.challenges.iter().all(|kind| !profile.accepts(*kind)) {
             let methods = profile.methods.iter().flatten().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
-            findings.push(Finding::wrong(
-                PROFILES,
-                format!(
-                    "endpoint {name}: profile {} accepts only {methods}, of which the endpoint offers none",
-                    profile.name
-                ),
-                "orders of this profile cannot be fulfilled",
-                format!("add one of {methods} to endpoints.{name}.challenges"),
-            ));
+            let what = format!(
+                "endpoint {name}: profile {} accepts only {methods}, of which the endpoint offers none",
+                profile.name
+            );
+            let mend = format!("add one of {methods} to endpoints.{name}.challenges");
+            let finding = Finding::wrong(PROFILES, what, "orders of this profile cannot be fulfilled", mend);
+            findings.push(finding.run_editor());
         }
     }
     findings
 }
 
-async fn issuer(settings: &Settings, cm: &dyn CertificateManager, name: &IssuerName) -> Vec<Finding> {
+async fn issuer(
+    settings: &Settings,
+    cm: &dyn CertificateManager,
+    name: &IssuerName,
+    session: Option<&Session>,
+) -> Vec<Finding> {
     let issuer = match timeout(LOOK_MAX, cm.issuer(name)).await {
         Ok(Ok(issuer)) => issuer,
         Ok(Err(error)) => {
@@ -124,27 +122,34 @@ async fn issuer(settings: &Settings, cm: &dyn CertificateManager, name: &IssuerN
     };
     let (mut findings, now) = (Vec::new(), clock::now());
     if !issuer.is_active {
-        findings.push(Finding::wrong(
-            CHAINS,
-            format!("issuer {name} is not in use at the CM"),
-            "orders of its profiles wait or fail",
-            "bring the issuer back at the CM, or give its profiles another one",
-        ));
+        findings.push(
+            Finding::wrong(
+                CHAINS,
+                format!("issuer {name} is not in use at the CM"),
+                "orders of its profiles wait or fail",
+                "bring the issuer back at the CM, or give its profiles another one",
+            )
+            .run(look(&settings.cm.issuer_roots_file)),
+        );
     }
     if issuer.not_after.since(now) < ISSUER_SOON {
-        findings.push(Finding::warn(
-            CHAINS,
-            format!("issuer {name} ends at {}", issuer.not_after),
-            "certificates are cut short, and then none are issued",
-            "prepare its successor at the CM; add its root to cm.issuer_roots_file if that is new",
-        ));
+        findings.push(
+            Finding::warn(
+                CHAINS,
+                format!("issuer {name} ends at {}", issuer.not_after),
+                "certificates are cut short, and then none are issued",
+                "prepare its successor at the CM; add its root to cm.issuer_roots_file if that is new",
+            )
+            .run(look(&settings.cm.issuer_roots_file)),
+        );
     }
-    if settings.cm.kind == CmKind::OpenBao {
-        findings
-            .push(Finding::not_looked_at(CHAINS, format!("issuer {name}: OpenBao shows its chain with a certificate")));
-        return findings;
-    }
-    findings.push(match timeout(LOOK_MAX, default_chain(settings, name)).await {
+    let chain = async {
+        match session {
+            Some(session) => openbao::chain(settings, session, name).await,
+            None => default_chain(settings, name).await,
+        }
+    };
+    findings.push(match timeout(LOOK_MAX, chain).await {
         Ok(Ok(chain)) => match reaches_anchor(settings, &chain, now) {
             Ok(()) => Finding::fine(CHAINS, format!("issuer {name} chains to a root in cm.issuer_roots_file")),
             Err(error) => {
@@ -159,6 +164,7 @@ async fn issuer(settings: &Settings, cm: &dyn CertificateManager, name: &IssuerN
                         settings.cm.issuer_roots_file.display()
                     ),
                 )
+                .run(look(&settings.cm.issuer_roots_file))
             }
         },
         Ok(Err(error)) => Finding::not_looked_at(CHAINS, format!("the chain of issuer {name}: {error:#}")),

@@ -10,7 +10,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use http::{Request, StatusCode, Uri, header};
+use acme::secret::Secret;
+use http::{Method, Request, StatusCode, Uri, header};
 use hyper::{
     body::{Body as _, Incoming},
     client::conn::http1,
@@ -25,6 +26,7 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
 };
+use serde_json::Value;
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
@@ -41,6 +43,15 @@ pub(super) struct Manner {
     pub(super) identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
 }
 
+/// What is sent.
+pub(super) struct Question<'a> {
+    pub(super) url: &'a str,
+    /// Of OpenBao.
+    pub(super) token: Option<&'a Secret<String>>,
+    /// With a body it is a POST.
+    pub(super) body: Option<&'a Value>,
+}
+
 /// What came of a request.
 pub(super) struct Probed {
     /// What the other side showed of itself, leaf first; empty if it did not come to that.
@@ -52,6 +63,13 @@ pub(super) struct Probed {
 pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) body: Vec<u8>,
+}
+
+impl Response {
+    /// What it says, if that is JSON; else null.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
 }
 
 /// Where it failed.
@@ -77,12 +95,17 @@ pub(super) enum Broken {
 
 /// Asks for this URL.
 pub(super) async fn ask(url: &str, manner: Manner) -> Probed {
+    send(&Question { url, token: None, body: None }, manner).await
+}
+
+/// Sends this once.
+pub(super) async fn send(question: &Question<'_>, manner: Manner) -> Probed {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let recorder = match Recorder::new(manner.trust, provider) {
         Ok(recorder) => Arc::new(recorder),
         Err(error) => return Probed { shown: Vec::new(), outcome: Err(Broken::Unfit(error)) },
     };
-    let outcome = exchange(url, manner.identity, Arc::clone(&recorder)).await;
+    let outcome = exchange(question, manner.identity, Arc::clone(&recorder)).await;
     let seen = recorder.seen();
     let outcome = match (outcome, seen.refused) {
         (Err(Broken::Handshake(_)), Some(refused)) => Err(Broken::RefusedByUs(refused)),
@@ -92,13 +115,13 @@ pub(super) async fn ask(url: &str, manner: Manner) -> Probed {
 }
 
 async fn exchange(
-    url: &str,
+    question: &Question<'_>,
     identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     recorder: Arc<Recorder>,
 ) -> Result<Response, Broken> {
     const HTTPS: u16 = 443;
     let unfit = |error: &dyn fmt::Display| Broken::Unfit(error.to_string());
-    let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| unfit(&error))?;
+    let uri: Uri = question.url.parse().map_err(|error: http::uri::InvalidUri| unfit(&error))?;
     let (Some(host), Some(authority)) = (uri.host(), uri.authority()) else {
         return Err(Broken::Unfit(String::from("a URL without a host")));
     };
@@ -122,14 +145,27 @@ async fn exchange(
     };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(no_answer)?;
     // Ends with its one request.
-    tokio::spawn(connection);
+    let connection = tokio::spawn(connection);
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path)
+    let mut request = Request::builder()
+        .method(if question.body.is_some() { Method::POST } else { Method::GET })
+        .uri(path)
         .header(header::HOST, authority.as_str())
-        .header(header::USER_AGENT, concat!("acme-gateway/", env!("CARGO_PKG_VERSION"), " (doctor)"))
-        .body(String::new())
-        .map_err(|error| unfit(&error))?;
-    let (head, body) = sender.send_request(request).await.map_err(no_answer)?.into_parts();
+        .header(header::USER_AGENT, concat!("acme-gateway/", env!("CARGO_PKG_VERSION"), " (doctor)"));
+    if let Some(token) = question.token {
+        request = request.header("x-vault-token", token.expose_secret());
+    }
+    let body = question.body.map(Value::to_string).unwrap_or_default();
+    let request = request.body(body).map_err(|error| unfit(&error))?;
+    let (head, body) = match sender.send_request(request).await {
+        Ok(response) => response.into_parts(),
+        Err(error) if alert(&error).is_some() => return Err(no_answer(error)),
+        // An alert may have ended the connection before the request was on it: then the connection knows why.
+        Err(error) => {
+            let ended = connection.await.ok().and_then(Result::err).filter(|ended| alert(ended).is_some());
+            return Err(no_answer(ended.unwrap_or(error)));
+        }
+    };
     Ok(Response { status: head.status, body: read(body).await? })
 }
 

@@ -49,6 +49,8 @@ async fn judge(resolver: SocketAddr, name: &str, patience: Duration) -> (bool, F
         "start the resolver at {resolver}, open UDP and TCP port {}, or name others in validation.resolvers",
         resolver.port()
     );
+    let shown = if name.is_empty() { "." } else { name };
+    let dig = format!("dig @{} -p {} {shown} A", resolver.ip(), resolver.port());
     let mut last = String::from("it does not answer");
     for _ in 0..TRIES {
         match timeout(patience, ask(resolver, name)).await {
@@ -60,13 +62,13 @@ async fn judge(resolver: SocketAddr, name: &str, patience: Duration) -> (bool, F
                     _ => "an error",
                 };
                 let what = format!("{resolver} answers {word} (code {code}) when it is asked for {name:?}");
-                return (false, Finding::wrong(CHECK, what, breaks, mend));
+                return (false, Finding::wrong(CHECK, what, breaks, mend).run(dig));
             }
             Ok(Err(error)) => last = error.to_string(),
             Err(_) => last = format!("no answer within {} seconds", patience.as_secs()),
         }
     }
-    (false, Finding::wrong(CHECK, format!("{resolver} cannot be asked: {last}"), breaks, mend))
+    (false, Finding::wrong(CHECK, format!("{resolver} cannot be asked: {last}"), breaks, mend).run(dig))
 }
 
 async fn ask(resolver: SocketAddr, name: &str) -> io::Result<Said> {

@@ -44,15 +44,19 @@ pub(super) fn check(running: &Running) -> Vec<Finding> {
     let answer = match &running.answer {
         Ok(answer) => answer,
         Err(error) if !running.is_there() => {
-            return vec![Finding::not_looked_at(CHECK, format!("none runs with this store: {error}"))];
+            return vec![Finding::not_looked_at(CHECK, format!("no gateway runs with this store: {error}"))];
         }
         Err(error) => {
-            return vec![Finding::wrong(
-                CHECK,
-                error,
-                "acme-gateway order and acme-gateway profile cannot ask it",
-                "run this as the gateway's user or root; after a change of ops.admin_socket: systemctl restart acme-gateway",
-            )];
+            return vec![
+                Finding::wrong(
+                    CHECK,
+                    format!("a gateway has the store open, and cannot be asked: {error}"),
+                    "acme-gateway order and acme-gateway profile cannot ask it either",
+                    "ask as the gateway's user or root; wait if it is only starting; restart it if ops.admin_socket was \
+                     changed",
+                )
+                .run("systemctl status acme-gateway"),
+            ];
         }
     };
     let stopped = answer.get("stopped").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -72,6 +76,7 @@ fn stop(stop: &Value) -> Finding {
         CHECK,
         format!("{which} is stopped: the CM returned a bad certificate"),
         "new orders and finalize get 503",
-        format!("acme-gateway profile list; when the CM is in order: acme-gateway profile resume {realm} {profile}"),
+        "look at the bad certificate (acme-gateway profile list), mend the CM, then let it issue again",
     )
+    .run(format!("acme-gateway profile resume {realm} {profile}").trim_end())
 }

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{finding::Finding, running::PROGRAM};
+use super::{
+    finding::{Finding, shell},
+    running::PROGRAM,
+};
 use crate::settings::Settings;
 
 const CHECK: &str = "store";
@@ -38,12 +41,11 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
             let what = format!("a gateway (process {pid}) has it open; what is in it was not looked at");
             findings.push(Finding::fine(CHECK, what));
         }
-        Some((pid, name)) => findings.push(Finding::wrong(
-            CHECK,
-            format!("process {pid} ({name}) holds {}/lock", dir.display()),
-            "serve does not start",
-            format!("see what it is: ps -fp {pid}"),
-        )),
+        Some((pid, name)) => {
+            let what = format!("process {pid} ({name}), which is no gateway, holds {}/lock", dir.display());
+            let mend = "see what it is, and stop it";
+            findings.push(Finding::wrong(CHECK, what, "serve does not start", mend).run(format!("ps -fp {pid}")));
+        }
         None => {}
     }
     findings.push(sync(&there));
@@ -90,36 +92,46 @@ fn sync(folder: &Path) -> Finding {
     let took = begun.elapsed();
     let _absent = fs::remove_file(&path);
     match written {
-        Err(error) => Finding::wrong(
-            CHECK,
-            format!("{} cannot be written to: {error}", folder.display()),
-            "nothing can be stored: newOrder answers 503, or serve does not start",
-            mend_of(folder, error.kind()),
-        ),
+        Err(error) => {
+            let (mend, run) = mend_of(folder, error.kind());
+            Finding::wrong(
+                CHECK,
+                format!("{} cannot be written to: {error}", folder.display()),
+                "nothing can be stored: newOrder answers 503, or serve does not start",
+                mend,
+            )
+            .run(run)
+        }
         Ok(()) if took > SYNC_WARN => Finding::warn(
             CHECK,
             format!("making 4 KiB durable in {} took {} ms", folder.display(), took.as_millis()),
             "every order waits so long several times",
-            "put store.dir on a faster disk",
-        ),
+            "see what else keeps the disk busy, or put store.dir on a faster one",
+        )
+        .run("cat /proc/pressure/io"),
         Ok(()) => {
             Finding::fine(CHECK, format!("making 4 KiB durable in {} took {} ms", folder.display(), took.as_millis()))
         }
     }
 }
 
-fn mend_of(folder: &Path, kind: io::ErrorKind) -> String {
-    let folder = folder.display();
+fn mend_of(folder: &Path, kind: io::ErrorKind) -> (&'static str, String) {
+    let folder = shell(folder);
     let mends = [
         (
             io::ErrorKind::PermissionDenied,
-            format!("run serve as its owner, or as root: chown USER {folder}; chmod 700 {folder}"),
+            "run serve as the owner of this folder, or give it to the user of serve",
+            format!("chown acme-gateway {folder}; chmod 700 {folder}"),
         ),
-        (io::ErrorKind::StorageFull, format!("make space: du -sh {folder}")),
-        (io::ErrorKind::ReadOnlyFilesystem, format!("mount -o remount,rw $(findmnt -no TARGET -T {folder})")),
+        (io::ErrorKind::StorageFull, "make space on this disk", format!("df -h {folder}; du -sh {folder}/*")),
+        (
+            io::ErrorKind::ReadOnlyFilesystem,
+            "see why the system mounted it read-only (dmesg), then mount it for writing again",
+            format!("mount -o remount,rw $(findmnt -no TARGET -T {folder})"),
+        ),
     ];
-    let mend = mends.into_iter().find(|(known, _)| *known == kind);
-    mend.map_or_else(|| format!("see the disk below {folder}: dmesg"), |(_, mend)| mend)
+    let mend = mends.into_iter().find(|(known, ..)| *known == kind);
+    mend.map_or_else(|| ("see what is wrong with the disk", String::from("dmesg")), |(_, mend, run)| (mend, run))
 }
 
 fn kind(folder: &Path) -> Option<Finding> {
@@ -130,16 +142,12 @@ fn kind(folder: &Path) -> Option<Finding> {
     if FORGETFUL.contains(&kind) {
         let what = format!("{} is on {kind}, which is gone after a reboot", folder.display());
         let breaks = "orders in flight and unconfirmed revocations are lost with a reboot";
-        return Some(Finding::wrong(CHECK, what, breaks, mend));
+        return Some(Finding::wrong(CHECK, what, breaks, mend).run_editor());
     }
     if REMOTE.contains(&kind) {
         let what = format!("{} is on {kind}, a file system of another host", folder.display());
-        return Some(Finding::wrong(
-            CHECK,
-            what,
-            "what was acknowledged can be lost, and two gateways may open it",
-            mend,
-        ));
+        let breaks = "what was acknowledged can be lost, and two gateways may open it";
+        return Some(Finding::wrong(CHECK, what, breaks, mend).run_editor());
     }
     Some(Finding::fine(CHECK, format!("it is on {kind}")))
 }
@@ -161,13 +169,13 @@ fn space(folder: &Path, ballast_mib: u32) -> Finding {
     let Some(mib) = output.ok().and_then(|output| available_mib(&String::from_utf8_lossy(&output.stdout))) else {
         return Finding::not_looked_at(CHECK, "free space: df cannot be asked");
     };
-    let (what, mend) =
-        (format!("{mib} MiB are free for {}", folder.display()), format!("make space: du -sh {}/*", folder.display()));
+    let (what, mend) = (format!("{mib} MiB are free for {}", folder.display()), "make space on this disk");
+    let run = format!("df -h {0}; du -sh {0}/*", shell(folder));
     let needed = SPACE_WRONG_MIB + u64::from(ballast_mib);
     if mib < needed {
-        Finding::wrong(CHECK, what, "newOrder answers 503 when it is full", mend)
+        Finding::wrong(CHECK, what, "newOrder answers 503 when it is full", mend).run(run)
     } else if mib < SPACE_WARN_MIB {
-        Finding::warn(CHECK, what, "newOrder answers 503 when it is full", mend)
+        Finding::warn(CHECK, what, "newOrder answers 503 when it is full", mend).run(run)
     } else {
         Finding::fine(CHECK, what)
     }
@@ -189,8 +197,10 @@ fn damaged(dir: &Path) -> Vec<Finding> {
                 CHECK,
                 format!("{} was moved aside: it was damaged, or sealed with another key", path.display()),
                 "orders, stops of profiles and unconfirmed revocations in it are not known any more",
-                format!("look whether a profile was stopped or a revocation waited (OPERATIONS, A damaged store), then: rm -r {}", path.display()),
+                "see in the log whether a profile was stopped or a revocation waited (docs/OPERATIONS.md, A damaged \
+                 store), then delete it",
             )
+            .run(format!("rm -r {}", shell(&path)))
         })
         .collect()
 }
