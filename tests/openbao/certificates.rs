@@ -1,62 +1,19 @@
-//! Certificates that are there: found, described, revoked, when to be renewed; profiles and issuers.
+//! What is OpenBao's own about certificates that are there: when to be renewed, what it is declared to do, roles and issuers.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use acme::{ids::IdempotencyKey, problem::ProblemKind, time::Timestamp};
-use cm_connector::{Capability, CertificateManager, CertificateStatus, CmError};
-use serde_json::{Value, json};
+use acme::time::Timestamp;
+use cm_connector::{Capability, CertificateManager, CmError};
 
 use crate::{
     SHARED, gateway,
-    issuance::{certificate, hex, submit},
+    issuance::{certificate, submit},
     person::{Asking, Person},
     realm,
 };
 
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_unix_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap())
-}
-
-fn key(text: &str) -> IdempotencyKey {
-    text.parse().unwrap()
-}
-
-fn revocation(sha256: &[u8; 32], basis: &Value) -> Vec<u8> {
-    json!({"reason": "superseded", "basis": basis, "certificateSha256": hex(sha256)}).to_string().into_bytes()
-}
-
-#[tokio::test]
-async fn a_certificate_is_revoked_with_its_reason_once() {
-    let (cm, open) = (gateway(&SHARED), realm("open"));
-    let id = Person::new().register(&cm).await.registration.id;
-    let issued = certificate(submit(&cm, &Asking::of(&id, &["revoke.example.com"])).await);
-    let account = revocation(&issued.claims.sha256, &json!({"type": "account", "registration": id}));
-    let stranger = revocation(&issued.claims.sha256, &json!({"type": "account", "registration": "reg_other"}));
-    let refused = cm.revoke(&open, &issued.id, &key("revocation-0"), &stranger).await;
-    assert!(matches!(&refused, Err(CmError::Refused(it)) if it.kind == ProblemKind::Unauthorized), "{refused:?}");
-    let first = cm.revoke(&open, &issued.id, &key("revocation-1"), &account).await.unwrap();
-    assert_eq!(cm.revoke(&open, &issued.id, &key("revocation-1"), &account).await.unwrap(), first);
-    let other = cm.revoke(&open, &issued.id, &key("revocation-2"), &account).await;
-    assert!(matches!(other, Err(CmError::AlreadyRevoked)), "{other:?}");
-    let known = cm.certificate(&open, &issued.id).await.unwrap().unwrap();
-    assert_eq!(known.status, CertificateStatus::Revoked);
-    let record = known.revocation.unwrap();
-    assert_eq!((record.reason.as_str(), record.at), ("superseded", first.at));
-    let renewal = cm.renewal_info(&open, &issued.id).await.unwrap().unwrap();
-    assert!(renewal.end <= now().plus(Duration::from_secs(1)), "at once: {renewal:?}");
-}
-
-#[tokio::test]
-async fn a_certificate_of_another_realm_is_unknown_here() {
-    let (cm, registered) = (gateway(&SHARED), realm("registered"));
-    let id = Person::new().register(&cm).await.registration.id;
-    let issued = certificate(submit(&cm, &Asking::of(&id, &["realm.example.com"])).await);
-    assert_eq!(cm.certificate(&registered, &issued.id).await.unwrap(), None);
-    assert_eq!(cm.find_certificate(&registered, &issued.claims.sha256).await.unwrap(), None);
-    assert_eq!(cm.renewal_info(&registered, &issued.id).await.unwrap(), None);
-    let octets = revocation(&issued.claims.sha256, &json!({"type": "certificate-key"}));
-    let refused = cm.revoke(&registered, &issued.id, &key("foreign"), &octets).await;
-    assert!(matches!(&refused, Err(CmError::Refused(it)) if it.kind == ProblemKind::NotFound), "{refused:?}");
 }
 
 #[tokio::test]

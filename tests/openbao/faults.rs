@@ -14,50 +14,6 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_9_between_sign_and_answer_leaves_one_certificate_an_order() {
-    const ORDERS: usize = 60;
-    let mut bao = fresh();
-    bao.prepare("open", "open", &[]);
-    let cm = gateway(&bao);
-    let id = Person::new().register(&cm).await.registration.id;
-    let asked: Vec<_> = (0..ORDERS).map(|n| Asking::of(&id, &[&format!("kill{n}.example.com")])).collect();
-    let asked = std::sync::Arc::new(asked);
-    let mut racers = tokio::task::JoinSet::new();
-    let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
-    for n in 0..ORDERS {
-        let (cm, asked, answered) = (cm.clone(), asked.clone(), answered.clone());
-        racers.spawn(async move {
-            let outcome = submit(&cm, &asked[n]).await;
-            let _ = answered.send(());
-            outcome
-        });
-    }
-    // Once one is answered, while others are on their way.
-    timeout(Duration::from_secs(20), answers.recv()).await.unwrap().unwrap();
-    bao.kill();
-    bao.restart();
-    let signed = bao.serials("open").len();
-    let is_lost = |it: &Result<_, CmError>| matches!(it, Err(CmError::Unavailable { outcome: Outcome::Unknown, .. }));
-    let lost = racers.join_all().await.iter().filter(|it| is_lost(it)).count();
-    tests::tell(&format!("of {ORDERS} orders {signed} were signed before the kill; {lost} answers were lost"));
-    assert!(lost > 0, "it was killed at a moment that proves nothing");
-    for asking in asked.iter() {
-        // What the gateway does: ask what became of it, and send it again only if nothing did.
-        let _issued = tests_wait(async || match cm.request_by_key(&realm("open"), &asking.key).await {
-            Ok(Some(state)) => Some(certificate(Ok(state))),
-            Ok(None) => match submit(&cm, asking).await {
-                Err(CmError::Unavailable { .. }) => None,
-                other => Some(certificate(other)),
-            },
-            Err(CmError::Unavailable { .. }) => None,
-            Err(other) => panic!("{other:?}"),
-        })
-        .await;
-    }
-    assert_eq!(bao.serials("open").len(), ORDERS);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_openbao_is_given_up_and_nobody_says_that_nothing_was_done() {
     let bao = fresh();
     bao.prepare("open", "open", &[]);

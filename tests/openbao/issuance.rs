@@ -1,4 +1,4 @@
-//! Certificates: exactly one for each order, whatever happens to answers.
+//! Certificate requests as records of OpenBao: half-written ones, searches, what it would sign and must not.
 
 use acme::problem::ProblemKind;
 use cm_connector::{Certificate, CertificateManager, CmError, RequestState, openbao::OpenBaoCertificateManager};
@@ -30,52 +30,6 @@ fn refused(outcome: Result<RequestState, CmError>, expected: ProblemKind) {
         Err(CmError::Refused(problem)) => assert_eq!(problem.kind, expected, "{}", problem.detail),
         other => panic!("{expected:?} expected: {other:?}"),
     }
-}
-
-#[tokio::test]
-async fn the_same_request_again_gets_the_same_certificate() {
-    let (cm, open) = (gateway(&SHARED), realm("open"));
-    let id = Person::new().register(&cm).await.registration.id;
-    let asking = Asking::of(&id, &["same.example.com", "*.same.example.com"]);
-    let first = certificate(submit(&cm, &asking).await);
-    assert_eq!(first.order_ref.as_ref(), Some(&asking.order));
-    assert_eq!((&first.registration, first.identifiers.len()), (&id, 2));
-    assert!(first.chains[0].pem.matches("BEGIN CERTIFICATE").count() >= 2);
-    assert_eq!(certificate(submit(&cm, &asking).await), first);
-    let by_key = cm.request_by_key(&open, &asking.key).await.unwrap().unwrap();
-    assert_eq!(certificate(Ok(by_key)), first);
-    let by_order = cm.request_by_order(&open, &asking.order).await.unwrap().unwrap();
-    assert_eq!(certificate(Ok(by_order)), first);
-    let other = Asking { json: asking.json.clone(), ..Asking::of(&id, &["same.example.com"]) };
-    let again = submit(&cm, &other).await;
-    assert!(matches!(&again, Err(CmError::AlreadyIssued(known)) if **known == first), "{again:?}");
-    let changed = Asking { json: other.json.clone(), key: asking.key.clone(), order: asking.order.clone() };
-    let changed = changed.with("notAfter", "2026-12-24T00:00:00Z");
-    let reused = submit(&cm, &changed).await;
-    assert!(matches!(reused, Err(CmError::Internal { .. })), "{reused:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn many_at_once_with_one_key_get_one_certificate() {
-    let cm = gateway(&SHARED);
-    let id = Person::new().register(&cm).await.registration.id;
-    let asking = std::sync::Arc::new(Asking::of(&id, &["storm.example.com"]));
-    let mut racers = tokio::task::JoinSet::new();
-    for _ in 0..10 {
-        let (cm, asking) = (gateway(&SHARED), asking.clone());
-        racers.spawn(async move { submit(&cm, &asking).await });
-    }
-    let outcomes = racers.join_all().await;
-    let serials: std::collections::BTreeSet<String> = outcomes
-        .into_iter()
-        .filter_map(|outcome| match outcome {
-            Err(CmError::Unavailable { .. }) => None,
-            other => Some(certificate(other).claims.serial),
-        })
-        .collect();
-    assert_eq!(serials.len(), 1);
-    let found = certificate(Ok(cm.request_by_key(&realm("open"), &asking.key).await.unwrap().unwrap()));
-    assert!(serials.contains(&found.claims.serial));
 }
 
 #[tokio::test]
@@ -158,43 +112,11 @@ async fn nothing_is_signed_again_before_a_lost_sign_must_have_ended() {
 }
 
 #[tokio::test]
-async fn the_traps_of_openbao_are_refused_before_it_is_asked() {
+async fn the_beginning_of_validity_cannot_be_chosen() {
     let cm = gateway(&SHARED);
     let id = Person::new().register(&cm).await.registration.id;
-    let key = Key::p256();
-    let names = ["trap.example.com"];
-    let csr = |csr: Csr<'_>| csr.text(&key);
-    let more = csr(Csr::for_names(&["trap.example.com", "other.example.com"]));
-    refused(submit(&cm, &Asking::with_csr(&id, &names, &more)).await, ProblemKind::BadCsr);
-    let common = csr(Csr { common_name: Some("other.example.com"), ..Csr::for_names(&names) });
-    refused(submit(&cm, &Asking::with_csr(&id, &names, &common)).await, ProblemKind::BadCsr);
-    let over = Asking::of(&id, &names).with("notAfter", "2020-01-01T00:00:00Z");
-    refused(submit(&cm, &over).await, ProblemKind::Malformed);
-    let chosen = Asking::of(&id, &names).with("notBefore", "2026-12-24T00:00:00Z");
+    let chosen = Asking::of(&id, &["begin.example.com"]).with("notBefore", "2026-12-24T00:00:00Z");
     refused(submit(&cm, &chosen).await, ProblemKind::Malformed);
-    let unproven = submit(&cm, &Asking::of(&id, &names).with("validations", json!([]))).await;
-    assert!(matches!(unproven, Err(CmError::EvidenceRefused(_))), "{unproven:?}");
-    let waived = json!([{"identifier": {"type": "dns", "value": "trap.example.com"}, "method": "waived"}]);
-    let waived = submit(&cm, &Asking::of(&id, &names).with("validations", waived)).await;
-    assert!(matches!(waived, Err(CmError::EvidenceRefused(_))), "{waived:?}");
-    refused(submit(&cm, &Asking::of(&id, &names).with("profile", "another")).await, ProblemKind::InvalidProfile);
-    let stranger = Asking::of(&"reg_none".parse().unwrap(), &names);
-    refused(submit(&cm, &stranger).await, ProblemKind::AccountDoesNotExist);
-}
-
-#[tokio::test]
-async fn an_end_of_validity_is_met_to_the_second_or_refused() {
-    let cm = gateway(&SHARED);
-    let id = Person::new().register(&cm).await.registration.id;
-    let end = crate::certificates::now().plus(std::time::Duration::from_secs(86_400)).to_string();
-    let exact = Asking::of(&id, &["end.example.com"]).with("notAfter", end.as_str());
-    assert_eq!(certificate(submit(&cm, &exact).await).not_after.to_string(), end);
-    let late = Asking::of(&id, &["end.example.com"]).with("notAfter", "2040-01-01T00:00:00Z");
-    refused(submit(&cm, &late).await, ProblemKind::Malformed);
-    // What OpenBao refused was not issued, so the order may have another request.
-    let mended = Asking { order: late.order.clone(), ..Asking::of(&id, &["end.example.com"]) };
-    let order = late.order.to_string();
-    let _issued = certificate(submit(&cm, &mended.with("orderRef", order)).await);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! The adapter for OpenBao against a real OpenBao, as the gateway uses it: by its trait, with the client certificate and
-//! the policy of a gateway, prepared by the script that operators run.
+//! What only OpenBao has: records, policies, traps, tokens, standbys, and the gateway's own process before it. What every
+//! CM must do is in `tests/adapters/`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
