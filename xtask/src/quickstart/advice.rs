@@ -33,8 +33,10 @@ pub(crate) fn text(
     out.push_str(&registration(layout, officer));
     out.push_str(&certbot_http(layout, ports, "open", "certbot.quickstart.test", ""));
     out.push_str(&certbot_http(layout, ports, "registered", &allowed, &certbot_key));
+    out.push_str(&certbot_later(layout, ports, "certbot.quickstart.test"));
     out.push_str(&lego_http(layout, ports, "open", "lego.quickstart.test", ""));
     out.push_str(&lego_http(layout, ports, "registered", &allowed, &lego_key));
+    out.push_str(&lego_later(layout, ports, "lego.quickstart.test"));
     match own_dns {
         None => {
             out.push_str(&certbot_dns(layout, ports));
@@ -56,7 +58,7 @@ pub(crate) fn text(
 /// How an officer lets somebody in. What it prints has commands for clients in it.
 fn registration(layout: &Layout, officer: &Path) -> String {
     format!(
-        "registration officer, a client of her own choice (certificates, approvals and more: --help):\n\n  \
+        "registration officer, a client of her own choice (certificates, reports and more: --help):\n\n  \
            {officer} --config {config} \\\n    \
              registrations create --owner 'print room' --allow suffix:printers.quickstart.test\n\n",
         officer = quoted(officer),
@@ -75,6 +77,22 @@ fn certbot_http(layout: &Layout, ports: &Ports, endpoint: &str, name: &str, key:
         port = ports.http_01,
         server = ports.directory(endpoint),
         dir = quoted(&layout.dir().join("certbot")),
+    )
+}
+
+/// What becomes of a certificate of the endpoint open. It is renewed long before it is due, to see it.
+fn certbot_later(layout: &Layout, ports: &Ports, name: &str) -> String {
+    let dir = quoted(&layout.dir().join("certbot"));
+    let folders = format!("--config-dir {dir}/config --work-dir {dir}/work --logs-dir {dir}/logs --non-interactive");
+    let ca = quoted(&layout.pki("acme-ca.pem"));
+    format!(
+        "certbot, renewing and revoking, endpoint open:\n\n  \
+           REQUESTS_CA_BUNDLE={ca} certbot renew --force-renewal --no-random-sleep-on-renew --cert-name {name} \\\n    \
+             {folders}\n  \
+           REQUESTS_CA_BUNDLE={ca} certbot revoke --reason superseded --no-delete-after-revoke --cert-name {name} \\\n    \
+             --server {server} \\\n    \
+             {folders}\n\n",
+        server = ports.directory("open"),
     )
 }
 
@@ -106,6 +124,24 @@ fn lego_http(layout: &Layout, ports: &Ports, endpoint: &str, name: &str, key: &s
         server = ports.directory(endpoint),
         dir = quoted(&layout.dir().join("lego").join(endpoint)),
         port = ports.http_01,
+    )
+}
+
+/// The same for lego.
+fn lego_later(layout: &Layout, ports: &Ports, name: &str) -> String {
+    let account = format!(
+        "LEGO_CA_CERTIFICATES={ca} lego --server {server} \\\n    \
+           --path {dir} --email you@quickstart.test --accept-tos \\\n    \
+           --http --http.port 127.0.0.1:{port} --domains {name}",
+        ca = quoted(&layout.pki("acme-ca.pem")),
+        server = ports.directory("open"),
+        dir = quoted(&layout.dir().join("lego").join("open")),
+        port = ports.http_01,
+    );
+    format!(
+        "lego, renewing and revoking, endpoint open:\n\n  \
+           {account} renew --days 365 --no-random-sleep\n  \
+           {account} revoke --keep --reason 4\n\n"
     )
 }
 
@@ -179,6 +215,9 @@ mod tests {
         let text = text(&layout, &ports, &facts(), None, Path::new("/t/acme-officer"));
         assert_eq!(text.matches("certbot certonly").count(), 3);
         assert_eq!(text.matches(" lego \\\n").count(), 3);
+        for later in ["certbot renew ", "certbot revoke ", " renew --days 365", " revoke --keep"] {
+            assert_eq!(text.matches(later).count(), 1, "{later}");
+        }
         assert!(text.contains("--eab-kid kid-1 --eab-hmac-key c2VjcmV0") && text.contains("-d registered.test\n"));
         assert!(text.contains("--eab --kid kid-1 --hmac c2VjcmV0"));
         assert!(text.contains("/t/acme-officer --config ") && text.contains("registrations create"), "{text}");
