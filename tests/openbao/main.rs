@@ -14,6 +14,7 @@ mod cluster;
 mod end_to_end;
 mod faults;
 mod issuance;
+mod load;
 mod officer;
 mod person;
 mod rebinding;

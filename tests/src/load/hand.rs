@@ -36,6 +36,7 @@ pub(super) struct Stuck;
 #[derive(Default)]
 pub struct Answers {
     count: AtomicU64,
+    put_off: AtomicU64,
     certificates: Mutex<Vec<Instant>>,
 }
 
@@ -44,6 +45,12 @@ impl Answers {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::SeqCst)
+    }
+
+    /// How many of them said: not now.
+    #[must_use]
+    pub fn put_off(&self) -> u64 {
+        self.put_off.load(Ordering::SeqCst)
     }
 
     /// When each certificate was downloaded, the first one first.
@@ -138,7 +145,10 @@ impl Hand {
                 self.answers.count.fetch_add(1, Ordering::SeqCst);
                 match try_again(&response).filter(|_| !is_enough(&response)) {
                     None => return Ok(response),
-                    Some(kind) => *self.put_off.entry(kind).or_default() += 1,
+                    Some(kind) => {
+                        self.answers.put_off.fetch_add(1, Ordering::SeqCst);
+                        *self.put_off.entry(kind).or_default() += 1;
+                    }
                 }
             } else {
                 self.connection = None;
