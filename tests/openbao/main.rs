@@ -11,13 +11,16 @@
 mod accounts;
 mod certificates;
 mod cluster;
+mod crashes;
 mod end_to_end;
 mod faults;
+mod identity;
 mod issuance;
 mod load;
 mod officer;
 mod person;
 mod rebinding;
+mod renewal;
 mod replacement;
 mod rights;
 mod status;

@@ -51,20 +51,24 @@ pub(super) async fn find_certificate(
 }
 
 /// OpenBao says nothing of renewals; two thirds of a certificate's life are when it is due, and at once if it is
-/// revoked.
+/// revoked, or if the realm's record has all that is as old replaced.
 pub(super) async fn renewal_info(
     bao: &OpenBaoCertificateManager,
     realm: &RealmName,
     id: &CertificateId,
 ) -> Result<Option<RenewalInfo>, CmError> {
-    let found = certificate(bao, realm, id).await?;
-    Ok(found.map(|found| window(&found)))
+    let Some(found) = certificate(bao, realm, id).await? else { return Ok(None) };
+    let before = bao.realm(realm).await.map_err(Failure::into_error)?.renew_issued_before;
+    Ok(Some(window(&found, before, now())))
 }
 
-fn window(certificate: &Certificate) -> RenewalInfo {
+/// `renew_before` is when what begins earlier was called back. It does not count before its time: what is issued until
+/// then would be renewed again and again.
+fn window(certificate: &Certificate, renew_before: Option<Timestamp>, now: Timestamp) -> RenewalInfo {
     let life = certificate.not_after.since(certificate.not_before);
-    let (start, end) = match &certificate.revocation {
-        Some(revoked) => (revoked.at.minus(Duration::from_secs(1)), revoked.at),
+    let called_back = renew_before.filter(|time| *time <= now && certificate.not_before < *time);
+    let (start, end) = match certificate.revocation.as_ref().map(|revoked| revoked.at).or(called_back) {
+        Some(at) => (at.minus(Duration::from_secs(1)), at),
         None => {
             let start = certificate.not_before.plus(life * 2 / 3);
             (start, start.plus((life / 30).max(Duration::from_secs(1))))

@@ -47,8 +47,9 @@ const ATTEMPTS_MAX: u32 = 8;
 const CALLS_PER_SECOND_MAX: u32 = 2000;
 /// How long callers are sent away while the circuit is open and its probe fails.
 const PROBE_RETRY_AFTER: Duration = Duration::from_secs(5);
-/// Statuses of `sys/health` that say that a node works: active, or one that stands by and forwards.
-const WORKING: [u16; 4] = [200, 429, 472, 473];
+/// Statuses of `sys/health` that say that a node works: active, or one that stands by and forwards. Not 472, which
+/// waits for a disaster, nor 501 and 503: not initialized, sealed.
+const WORKING: [u16; 3] = [200, 429, 473];
 
 /// One call.
 pub(super) struct Call {
@@ -122,6 +123,18 @@ pub(super) struct Client {
 pub(super) struct Health {
     pub(super) json: Value,
     works: bool,
+}
+
+impl Health {
+    /// 429 is a standby's word as well as a quota's, which says nothing of the node.
+    fn of(raw: Raw) -> Result<Self, Failure> {
+        let (status, is_openbao) = (raw.status, raw.json.get("initialized").is_some());
+        if !is_openbao && status == 429 {
+            let json = raw.judge()?;
+            return Ok(Self { json, works: false });
+        }
+        Ok(Self { works: is_openbao && WORKING.contains(&status), json: raw.json })
+    }
 }
 
 impl Client {
@@ -198,6 +211,11 @@ impl Client {
                 }
                 // It is sealed, or was never initialised; another may work.
                 Ok(_) => last = Failure::not_active(503, Outcome::NotSent),
+                // A quota counts this question too, and that of all nodes.
+                Err(busy @ Failure::Busy { .. }) => {
+                    self.circuit.close();
+                    return Err(busy);
+                }
                 Err(failure) => last = failure,
             }
             self.go_on_to_next_node();
@@ -242,10 +260,7 @@ impl Client {
         let question = Question { method: Method::GET, path: "/v1/sys/health", token: None, body: None };
         let raw = exchange(&self.http(), self.base_url(), &question, &self.consistency, by).await;
         told.end(outcome(&raw));
-        let raw = raw?;
-        let is_openbao = raw.json.get("initialized").is_some();
-        let works = is_openbao && WORKING.contains(&raw.status);
-        Ok(Health { json: raw.json, works })
+        Health::of(raw?)
     }
 
     async fn attempt(
@@ -322,7 +337,7 @@ impl Client {
             Permit::Pass => return Ok(()),
             Permit::Wait(wait) => wait,
             Permit::ProbeFirst => match tokio::time::timeout_at(ends, self.health()).await {
-                Ok(Ok(_)) => return Ok(()),
+                Ok(Ok(_) | Err(Failure::Busy { .. })) => return Ok(()),
                 Ok(Err(_)) | Err(_) => PROBE_RETRY_AFTER,
             },
         };
@@ -347,5 +362,41 @@ fn outcome(raw: &Result<Raw, Failure>) -> CallOutcome {
     match raw {
         Ok(raw) => CallOutcome::Answered { status: raw.status, request_id: None },
         Err(failure) => failure.told(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_node_works_if_it_is_active_or_stands_by_and_a_quota_says_nothing_of_it() {
+        let health = json!({"initialized": true, "sealed": false, "standby": true, "version": "2.7.2"});
+        let works = |status, json| Health::of(Raw::of(status, json)).map(|health| health.works);
+        for (status, expected) in [(200, true), (429, true), (473, true), (472, false), (501, false), (503, false)] {
+            assert_eq!(works(status, health.clone()).unwrap(), expected, "{status}");
+        }
+        // A page of something else at that address.
+        assert!(!works(200, json!({"status": "ok"})).unwrap() && !works(503, json!({})).unwrap());
+        let quota = works(429, json!({"errors": ["request path \"sys/health\": rate limit quota exceeded"]}));
+        assert!(matches!(quota, Err(Failure::Busy { .. })), "{quota:?}");
+    }
+
+    #[tokio::test]
+    async fn a_sign_whose_intent_took_its_time_is_not_sent() {
+        let roots = rustls::RootCertStore::empty();
+        let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        // Nothing listens at the discard port.
+        let nowhere = vec![String::from("https://127.0.0.1:9")];
+        let client = Client::new(nowhere, tls, Tokens::new("cert", "gateway")).unwrap();
+        let since = Instant::now() - SIGN_SENT_WITHIN;
+        let sign = Call::sign("POST pki/sign/{role}", String::from("/v1/x"), json!({}), since);
+        let late = client.send(&sign).await.unwrap_err();
+        assert!(
+            matches!(late, Failure::Away { instead: Instead::QueueFull, outcome: Outcome::NotSent, .. }),
+            "{late:?}"
+        );
     }
 }

@@ -47,6 +47,12 @@ struct Errors {
 }
 
 impl Raw {
+    #[cfg(test)]
+    pub(super) fn of(status: u16, json: Value) -> Self {
+        let errors = serde_json::from_value::<Errors>(json.clone()).map(|answer| answer.errors).unwrap_or_default();
+        Self { status, json, errors, retry_after: None, is_json: true }
+    }
+
     /// The answer, if it is one.
     pub(super) fn judge(self) -> Result<Value, Failure> {
         match self.status {

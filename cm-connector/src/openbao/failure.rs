@@ -267,19 +267,32 @@ mod tests {
     }
 
     #[test]
-    fn a_500_is_permanent_only_by_its_sentence() {
-        assert!(!failure(500, "unable to verify signature on presented cert").may_pass());
-        assert!(!failure(500, "provided key does not match").may_pass());
-        assert!(failure(500, "local node not active but active cluster node not found").may_pass());
-        assert!(failure(503, "Vault is sealed").may_pass());
-    }
-
-    #[test]
-    fn a_redirect_is_not_followed_and_nothing_was_done() {
-        let redirect = failure(307, "");
-        assert!(redirect.may_pass());
-        assert_eq!(redirect.outcome(), Outcome::NotSent);
-        assert_eq!(failure(503, "Vault is sealed").outcome(), Outcome::Unknown);
+    fn what_openbao_answers_says_whether_it_was_done_and_whether_to_ask_again() {
+        // Status and sentence as they were seen on the wire; whether another attempt may go better; what this one did.
+        let table = [
+            (400, CAS, false, Outcome::NotSent),
+            (400, "encryption key not found", false, Outcome::NotSent),
+            (403, "1 error occurred:\n\t* permission denied\n\n", false, Outcome::NotSent),
+            (404, "", false, Outcome::NotSent),
+            (405, "1 error occurred:\n\t* unsupported operation\n\n", false, Outcome::NotSent),
+            (413, "http: request body too large", false, Outcome::NotSent),
+            (429, "request path \"acme/tls/pki/revoke\": rate limit quota exceeded", true, Outcome::NotSent),
+            // A permanent one is known by its sentence only.
+            (500, "unable to verify signature on presented cert", false, Outcome::NotSent),
+            (500, "provided key does not match", false, Outcome::NotSent),
+            (500, "local node not active but active cluster node not found", true, Outcome::Unknown),
+            (500, "context deadline exceeded", true, Outcome::Unknown),
+            // A standby that knows a leader, dead or alive: it is not followed, and nothing was done.
+            (307, "", true, Outcome::NotSent),
+            (502, "", true, Outcome::Unknown),
+            (503, "Vault is sealed", true, Outcome::Unknown),
+            (504, "", true, Outcome::Unknown),
+        ];
+        for (status, sentence, may_pass, outcome) in table {
+            let seen = failure(status, sentence);
+            assert_eq!((seen.may_pass(), seen.outcome()), (may_pass, outcome), "{status} {sentence}");
+        }
+        assert!(failure(400, "encryption key not found").is_unknown_key());
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub struct Realm {
     /// What registrations made in open mode may use beside the default.
     #[serde(default)]
     pub open_profiles: Vec<ProfileName>,
+    /// Certificates that begin before this are to be renewed at once, from that time on: mass replacement, for whatever
+    /// reason. For whoever sets realms up.
+    #[serde(default)]
+    pub renew_issued_before: Option<Timestamp>,
     /// What CAA records permit the CA by.
     #[serde(default)]
     pub caa_identities: Vec<String>,

@@ -1,5 +1,19 @@
 //! Records in KV, version 2: read, created once, changed by check-and-set. Who reads what is somebody else's to
 //! decide; here a record is a type at a place.
+//!
+//! Nothing ties two records together but the order in which they are written:
+//!
+//! | record | written | who dies after it | two at once |
+//! | --- | --- | --- | --- |
+//! | `bind/` | first of a binding, once | the same key goes on; for any other an officer draws a new secret, which ends the use | one wins, the other takes the next number or finds it used up |
+//! | `key/` | second of a binding, first of a key change, once | the same request goes on, and nobody else can have the key | what is there counts |
+//! | `acct/` | last of both, by version | – | the later one reads and decides again |
+//! | `prereg/`, `hold/` | by officers, by version, after a new secret is drawn | the secret binds nobody | one is told that it is stale |
+//! | `order/` | first of an issuance, by version | another request of the order withdraws this one's | one has the order |
+//! | `req/` | before a sign and after it, by version | the certificate is searched by its key; without one, the sign's time is waited for | one signs |
+//! | `cert/` of what is replaced | before a sign, by version | another order asks what became of this one's request | one replaces |
+//! | `cert/`, `digest/` | after a sign, once | written again by whoever asks | what is there counts: another order's is looked past |
+//! | `cert/` | before a revocation, by version | a reason that revokes nothing; whoever asks next writes his own | OpenBao revokes once |
 
 use acme::{ids::RealmName, time::Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
