@@ -9,6 +9,7 @@ mod commands;
 mod contract;
 mod damage;
 mod deny;
+mod deployment;
 mod fuzz;
 mod interrupt;
 mod output;
@@ -68,6 +69,8 @@ enum Verb {
     Fuzz(fuzz::Options),
     /// Write docs/SETTINGS.md, the reference of all settings, from the files in config/
     Settings,
+    /// Install, upgrade, remove and purge the Debian package on a clean machine, and run the container; needs root
+    Deployment(deployment::Options),
     /// Make Debian packages, a container image and bills of materials of the commit that is checked out
     Package(package::Options),
     /// Check the rules of the house that no compiler checks
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Verb::Deny(options) => deny::run(&options),
         Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Settings => settings_reference::run(),
+        Verb::Deployment(options) => deployment::run(&options),
         Verb::Package(options) => package::run(&options),
         Verb::Tidy => tidy::run(),
     };

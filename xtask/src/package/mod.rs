@@ -1,0 +1,185 @@
+//! `cargo xtask package`: what is handed to others, made from the commit that is checked out: Debian packages, a container
+//! image, bills of materials, and the checksums of all.
+//!
+//! Nothing that is not committed gets in: the commit is exported to a folder of its own and built there.
+
+mod bill;
+mod build;
+mod container;
+mod debian;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+
+use crate::{
+    commands::run as run_command,
+    output::{Progress, say},
+    packages, workspace,
+};
+
+/// What must be there, as Debian's packages.
+const NEEDS: [(&str, &str); 2] = [("dpkg-shlibdeps", "dpkg-dev"), ("buildah", "buildah")];
+/// The two programs that are packaged, and the crates they are made by.
+pub(crate) const PROGRAMS: [(&str, &str); 2] = [("acme-gateway", "gateway"), ("acme-officer", "officer")];
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Build the commit a second time, in another folder, and compare
+    #[arg(long)]
+    reproduce: bool,
+}
+
+/// A commit, exported.
+pub(crate) struct Source {
+    /// Where its files are.
+    folder: PathBuf,
+    /// Where it is built.
+    target: PathBuf,
+    /// Short name of the commit.
+    commit: String,
+    /// When it was made, in seconds since 1970: the time that is in packages.
+    time: String,
+}
+
+/// What came of it.
+pub(crate) struct Packages {
+    pub(crate) gateway: PathBuf,
+    /// The same program in a package with a later version, for those who try an upgrade.
+    pub(crate) gateway_later: PathBuf,
+    /// The container image, an OCI archive.
+    pub(crate) image: PathBuf,
+    pub(crate) version: String,
+}
+
+/// Makes everything.
+///
+/// # Errors
+/// Something that is needed is missing, or a step failed.
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let packages = make()?;
+    if options.reproduce {
+        build::reproduce(&packages.version)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// As [`run`], for others who use what is made.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn make() -> anyhow::Result<Packages> {
+    let progress = Progress::start();
+    packages::ensure(&NEEDS)?;
+    let out = folder();
+    let source = export(&out.join("source"), &out.join("build"))?;
+    progress.begins(format_args!("building {} at commit {}", source.version()?, source.commit));
+    build::build(&source, &workspace::root())?;
+    progress.done("built");
+    build::manual(&source)?;
+
+    let mut made = bill::make(&source, &out)?;
+    progress.done("bills of materials, and they are as their schema says");
+    let version = source.version()?;
+    let gateway = debian::make(&source, "gateway", &out, "1")?;
+    let officer = debian::make(&source, "officer", &out, "1")?;
+    let later = out.join("later");
+    fs::create_dir_all(&later)?;
+    let gateway_later = debian::make(&source, "gateway", &later, "2")?;
+    progress.done("Debian packages");
+    let image = container::make(&source, &out, &version)?;
+    progress.done("container image");
+    made.extend([gateway.clone(), officer, image.file.clone()]);
+    say!("");
+    for file in &made {
+        say!("{:>9.1} MiB  {}", mebibytes(file)?, file.display());
+    }
+    say!("{:>9.1} MiB  in the container, unpacked: {}", image.unpacked_mebibytes, image.files.join(" "));
+    checksums(&out, &made)?;
+    Ok(Packages { gateway, gateway_later, image: image.file, version })
+}
+
+/// What an earlier run made.
+///
+/// # Errors
+/// None did.
+pub(crate) fn made() -> anyhow::Result<Packages> {
+    let out = folder();
+    let find = |folder: &Path, begin: &str, end: &str| {
+        let files = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?.flatten();
+        let named = |file: &PathBuf| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(begin) && name.ends_with(end)
+        };
+        let found = files.map(|entry| entry.path()).find(named);
+        found.with_context(|| format!("there is no {begin}*{end} in {}; run: cargo xtask package", folder.display()))
+    };
+    let image = find(&out, "acme-gateway_", ".oci.tar")?;
+    let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let version = name.trim_start_matches("acme-gateway_").trim_end_matches(".oci.tar").to_owned();
+    let gateway = find(&out, "acme-gateway_", ".deb")?;
+    Ok(Packages { gateway, gateway_later: find(&out.join("later"), "acme-gateway_", ".deb")?, image, version })
+}
+
+/// Where everything is put.
+pub(crate) fn folder() -> PathBuf {
+    workspace::target().join("package")
+}
+
+/// Exports the commit that is checked out. Files are dated now, because cargo builds again what is younger than its
+/// last build.
+fn export(folder: &Path, target: &Path) -> anyhow::Result<Source> {
+    let git = |arguments: &[&str]| {
+        let said = run_command(Command::new("git").args(arguments).current_dir(workspace::root()))?;
+        anyhow::Ok(said.trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    if !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty() {
+        say!("         note: what is not committed is not packaged");
+    }
+    let time = git(&["log", "-1", "--format=%ct"])?;
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let archive = folder.with_extension("tar");
+    run_command(
+        Command::new("git").args(["archive", "--output"]).arg(&archive).arg(&commit).current_dir(workspace::root()),
+    )?;
+    run_command(Command::new("tar").arg("--extract").arg("--touch").arg("--file").arg(&archive).arg("-C").arg(folder))?;
+    fs::remove_file(&archive)?;
+    Ok(Source { folder: folder.to_owned(), target: target.to_owned(), commit, time })
+}
+
+impl Source {
+    /// A program that was built.
+    fn program(&self, name: &str) -> PathBuf {
+        self.target.join("release").join(name)
+    }
+
+    /// The version of the workspace.
+    fn version(&self) -> anyhow::Result<String> {
+        let file = self.folder.join("Cargo.toml");
+        let text = fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("version = "));
+        let version = line.map(|version| version.trim_matches('"').to_owned());
+        version.with_context(|| format!("{} says no version", file.display()))
+    }
+}
+
+fn mebibytes(file: &Path) -> anyhow::Result<f64> {
+    let length = fs::metadata(file).with_context(|| format!("{} was not made", file.display()))?.len();
+    Ok(f64::from(u32::try_from(length / 1024).unwrap_or(u32::MAX)) / 1024.0)
+}
+
+fn checksums(out: &Path, files: &[PathBuf]) -> anyhow::Result<()> {
+    let names: Vec<_> = files.iter().filter_map(|file| file.file_name()).collect();
+    ensure!(names.len() == files.len(), "what was made has no names");
+    let sums = run_command(Command::new("sha256sum").args(names).current_dir(out))?;
+    fs::write(out.join("SHA256SUMS"), sums).context("SHA256SUMS cannot be written")
+}
