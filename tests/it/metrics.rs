@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::Write as _,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -134,4 +135,17 @@ fn promtool_has_nothing_to_say_about_a_live_scrape() {
     let output = promtool.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn the_alerts_rise_and_stay_silent_as_their_tests_have_it() {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus");
+    for arguments in [["check", "rules", "rules.yaml"], ["test", "rules", "rules_test.yaml"]] {
+        let Ok(output) = Command::new("promtool").args(arguments).current_dir(&rules).output() else {
+            tell("NOT RUN: the tests of the alerts: there is no promtool (Debian's package prometheus)");
+            return;
+        };
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success() && said.contains("SUCCESS"), "{said}");
+    }
 }

@@ -30,7 +30,7 @@ struct Package {
     why: &'static str,
 }
 
-const PACKAGES: [Package; 25] = [
+const PACKAGES: [Package; 26] = [
     Package { name: "pkg-config", probe: Probe::Program("pkg-config"), why: "finds the OpenSSL headers" },
     Package { name: "libssl-dev", probe: OPENSSL_HEADERS, why: "josekit builds on OpenSSL" },
     Package { name: "openssl", probe: Probe::Program("openssl"), why: "verifies issued chains in scenarios" },
@@ -88,6 +88,7 @@ const PACKAGES: [Package; 25] = [
     Package { name: "nodejs", probe: Probe::Program("node"), why: "runs the clients from npm, and the browser" },
     Package { name: "systemd", probe: Probe::Program("systemd-analyze"), why: "judges the service's unit" },
     Package { name: "npm", probe: Probe::Program("npm"), why: "installs the clients from npm" },
+    Package { name: "prometheus", probe: Probe::Program("promtool"), why: "watches the gateway in a scripted incident" },
 ];
 
 const A_CLIENT: &str = "a real client in scenarios";
@@ -95,7 +96,7 @@ const OPENSSL_HEADERS: Probe = Probe::Command(&["pkg-config", "--exists", "opens
 /// Packages without which nothing can be built or looked at. Without another one its client's scenarios fail.
 const ESSENTIAL: [&str; 4] = ["pkg-config", "libssl-dev", "openssl", "curl"];
 /// Packages that bring a server, which scenarios start for themselves and the system need not.
-const SERVERS: [&str; 3] = ["apache2", "caddy", "nginx"];
+const SERVERS: [&str; 4] = ["apache2", "caddy", "nginx", "prometheus"];
 /// What Debian's packages ask whether they may start their servers.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 

@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the rules of the house that no compiler checks. Each is a small function from text to
 //! findings, with a test that shows it catching a bad sample.
 
+mod alerts;
 mod code;
 mod conformance;
 mod directions;
@@ -70,6 +71,7 @@ fn findings(tree: &Tree, metadata: &serde_json::Value) -> Vec<Finding> {
     findings.extend(directions::check(&crates));
     findings.extend(doors::check_manifests(&crates));
     findings.extend(docs::check_required(tree));
+    findings.extend(alerts::check(tree));
     findings.extend(conformance::check(tree.files()));
     findings.extend(settings::check_reference(tree.files()));
     for file in tree.files() {

@@ -1,3 +1,7 @@
+//! What is counted, under which labels, and that lists, rules and dashboard know it.
+
+use std::collections::BTreeMap;
+
 use acme::{certificate::Check, problem::Problem};
 use cm_connector::{Call, CallOutcome};
 
@@ -125,4 +129,36 @@ fn the_list_for_people_has_one_row_for_each_metric_and_says_the_same() {
         missing.is_empty() && stale.is_empty(),
         "docs/METRICS.md lacks:\n{missing:#?}\nand has in their place:\n{stale:#?}"
     );
+}
+
+/// The table of a document: the cells of each row that begins with a name in backticks.
+fn rows(document: &str) -> BTreeMap<String, Vec<String>> {
+    let rows = document.lines().filter_map(|line| {
+        let cells: Vec<_> =
+            line.strip_prefix("| `")?.split(" | ").map(|cell| cell.trim_matches([' ', '`', '|'])).collect();
+        let (name, rest) = cells.split_first()?;
+        Some(((*name).to_owned(), rest.iter().map(|cell| (*cell).to_owned()).collect()))
+    });
+    rows.collect()
+}
+
+#[test]
+fn rules_and_dashboard_name_no_metric_that_is_not_in_the_list() {
+    let known = rows(include_str!("../../../../docs/METRICS.md"));
+    for (file, text) in [
+        ("rules.yaml", include_str!("../../../../deploy/prometheus/rules.yaml")),
+        ("acme-gateway.json", include_str!("../../../../deploy/grafana/acme-gateway.json")),
+    ] {
+        let mut named = 0;
+        for (start, _) in text.match_indices("acme_gateway_") {
+            let word: String =
+                text[start..].chars().take_while(|one| one.is_ascii_alphanumeric() || *one == '_').collect();
+            let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| word.strip_suffix(part));
+            let is_known = known.contains_key(&word)
+                || histogram.and_then(|name| known.get(name)).is_some_and(|cells| cells[0] == "histogram");
+            assert!(is_known, "{file} names {word}");
+            named += 1;
+        }
+        assert!(named > 10, "{file} names {named} metrics");
+    }
 }
