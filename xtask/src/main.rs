@@ -12,6 +12,7 @@ mod deny;
 mod deployment;
 mod fuzz;
 mod interrupt;
+mod new_adapter;
 mod output;
 mod package;
 mod packages;
@@ -73,6 +74,11 @@ enum Verb {
     Deployment(deployment::Options),
     /// Make Debian packages, a container image and bills of materials of the commit that is checked out
     Package(package::Options),
+    /// Write the skeleton of an adapter for another CM: it compiles, and fails the conformance suite until it is done
+    NewAdapter {
+        /// Of its module, such as `ejbca`
+        name: String,
+    },
     /// Check the rules of the house that no compiler checks
     Tidy,
     /// What continuous integration runs: the same as `test`
@@ -94,6 +100,7 @@ fn main() -> ExitCode {
         Verb::Settings => settings_reference::run(),
         Verb::Deployment(options) => deployment::run(&options),
         Verb::Package(options) => package::run(&options),
+        Verb::NewAdapter { name } => new_adapter::run(&name),
         Verb::Tidy => tidy::run(),
     };
     result.unwrap_or_else(|error| {
