@@ -70,7 +70,7 @@ export function expect(is, sentence) {
     if (!is) throw new Error(sentence);
 }
 
-/** Somebody in front of a browser, with a console of her own. */
+/** Somebody in front of a browser, with a console of her own or with an address of the gateway. */
 class Person {
     /** What the browser complained about. */
     complaints = [];
@@ -78,7 +78,11 @@ class Person {
     documents = new Map();
 
     constructor(page, link, look) {
-        Object.assign(this, { page, look, origin: new URL(link).origin, at: new URL(link).pathname.split('/enter/')[0] });
+        const { origin, pathname } = new URL(link);
+        const [at, session] = pathname.split('/enter/');
+        // The gateway has no session, and its pages lie at its root.
+        this.isAtConsole = session !== undefined;
+        Object.assign(this, { page, look, origin, at: this.isAtConsole ? at : '' });
         page.context().on('response', (response) => this.see(response));
         this.mind(page);
     }
@@ -116,7 +120,8 @@ class Person {
         if (!address.startsWith(`${this.at}/`)) return;
         const isPage = (response.headers()['content-type'] ?? '').startsWith('text/html');
         const path = this.below(response.url());
-        say({ reached: { method: request.method(), path, isPage: isPage && response.status() === 200 } });
+        const reached = { method: request.method(), path, isPage: isPage && response.status() === 200 };
+        if (this.isAtConsole) say({ reached });
         if (!isPage || !request.isNavigationRequest()) return;
         this.latest = response;
         const tab = this.page.context().pages().find((page) => page.mainFrame() === frameOf(request));
@@ -199,7 +204,8 @@ class Person {
     /** Looks at the page as it is, as everybody may see it. Others do not build on it. */
     async looks(name, more = {}) {
         const document = this.document;
-        say({ looked: { method: document.request().method(), path: this.below(document.url()) } });
+        const looked = { method: document.request().method(), path: this.below(document.url()) };
+        if (this.isAtConsole) say({ looked });
         await tried(`page: ${name}`, async () => {
             await this.look.at(document, await this.page.context().cookies(), name, more);
             const complaints = this.complaints.splice(0);
@@ -229,7 +235,8 @@ export async function journey(walk) {
     const people = [];
     /** A browser without scripts that comes by a link. */
     const arrives = async (link) => {
-        const context = await settle({ javaScriptEnabled: false });
+        // The gateway's certificate is by the throwaway PKI, which no browser knows.
+        const context = await settle({ javaScriptEnabled: false, ignoreHTTPSErrors: true });
         const somebody = new Person(await context.newPage(), link, look);
         people.push(somebody);
         await somebody.page.goto(link);

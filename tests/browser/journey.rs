@@ -55,7 +55,7 @@ impl Told {
     }
 }
 
-/// Walks a journey to its end.
+/// Walks a journey to its end. The first word of its name is its file.
 pub(crate) fn walk(name: &str, modules: &Path, pictures: &Path, outside: &mut Outside<'_>) -> (Vec<Row>, Told) {
     let (mut rows, mut told) = (Vec::new(), Told::default());
     let walked = talk(name, modules, pictures, outside, &mut rows, &mut told);
@@ -79,7 +79,8 @@ fn talk(
         let why = fs::read_to_string(modules.with_extension("failed")).unwrap_or_default();
         return Err(format!("{} is empty: run cargo xtask browser\n{why}", modules.display()));
     }
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("browser").join(format!("{name}.mjs"));
+    let file = name.split(' ').next().unwrap_or_default();
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("browser").join(format!("{file}.mjs"));
     let mut command = Command::new("node");
     command.arg(file).env("MODULES", modules).env("SCREENSHOTS", pictures).env("NO_COLOR", "1");
     let mut node = command

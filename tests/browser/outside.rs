@@ -1,13 +1,19 @@
 //! What a journey needs and no browser does: consoles, the command line, the printer.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::{Value, json};
 use tests::{
     client::{Client, Order},
     console,
     csr::Csr,
+    desk::Desk,
     key::Key,
+    openbao::{Gateway, OpenBao},
     process::Process,
     wait_for,
     world::World,
@@ -24,9 +30,31 @@ const SOON: Duration = Duration::from_secs(30);
 const FIRST_LIFE: Duration = Duration::from_secs(40);
 const LAST_LIFE: Duration = Duration::from_secs(300);
 
+/// A real OpenBao with a gateway before it.
+pub(crate) struct AtOpenBao {
+    bao: OpenBao,
+    gateway: Gateway,
+    dir: PathBuf,
+}
+
+impl AtOpenBao {
+    /// Starts both with the names and the throwaway PKI of a world.
+    pub(crate) fn start(world: &World) -> Self {
+        let dir = world.site().dir.join("at-openbao");
+        fs::create_dir_all(&dir).unwrap();
+        let bao = OpenBao::start(&dir.join("openbao"), &world.site().pki(""));
+        bao.prepare("open", "open", &[]);
+        bao.prepare("registered", "preregistered", &[]);
+        let gateway = Gateway::start(world, &bao);
+        Self { bao, gateway, dir }
+    }
+}
+
 /// The outside of a journey.
 pub(crate) struct Outside<'w> {
     world: &'w World,
+    /// In place of the CM and the gateway of the world.
+    openbao: Option<&'w AtOpenBao>,
     consoles: Vec<Process>,
     printer: Printer<'w>,
     /// A machine that knows no external account keys, once there is one.
@@ -35,7 +63,14 @@ pub(crate) struct Outside<'w> {
 
 impl<'w> Outside<'w> {
     pub(crate) fn new(world: &'w World) -> Self {
-        Self { world, consoles: Vec::new(), printer: Printer::new(world, "printer"), nas: None }
+        let printer = Printer::new(world.site(), "printer");
+        Self { world, openbao: None, consoles: Vec::new(), printer, nas: None }
+    }
+
+    /// The same at OpenBao, for the journeys that need nothing else than consoles and the printer.
+    pub(crate) fn at_openbao(world: &'w World, openbao: &'w AtOpenBao) -> Self {
+        let printer = Printer::new(openbao.gateway.site(), "printer-at-openbao");
+        Self { openbao: Some(openbao), printer, ..Self::new(world) }
     }
 
     /// Does what a journey asks for. The answer is for it.
@@ -53,11 +88,11 @@ impl<'w> Outside<'w> {
                 self.printer.gets_a_certificate(text("name"), Some(key)).map(|()| Value::Null)
             }
             "a NAS gets a certificate" => {
-                let nas = self.nas.insert(Printer::new(self.world, "nas").at(text("url")));
+                let nas = self.nas.insert(Printer::new(self.world.site(), "nas").at(text("url")));
                 nas.gets_a_certificate(text("name"), None).map(|()| Value::Null)
             }
             "a stranger is turned away" => {
-                let stranger = Printer::new(self.world, "stranger").at(text("url"));
+                let stranger = Printer::new(self.world.site(), "stranger").at(text("url"));
                 let refused = stranger.gets_a_certificate(text("name"), None).err();
                 refused.map(|_| Value::Null).ok_or_else(|| format!("a certificate was issued by {}", text("url")))
             }
@@ -81,12 +116,22 @@ impl<'w> Outside<'w> {
             "a client gets a certificate" => Ok(self.certificate(text("name"))),
             "a client gets a certificate for a short time" => Ok(self.short_lived(text("name"))),
             "a client is refused" => Ok(self.refusal(text("name"))),
+            "a client is paused" => Ok(self.pause(text("name"))),
+            "the addresses of the gateway" => Ok(json!({"help": format!("{}/help/", self.world.site().external_url)})),
             other => Err(format!("nobody knows how to do this: {other}")),
         }
     }
 
     fn console(&mut self, person: &str) -> Value {
-        let (process, link) = console::start(self.world, person, &format!("browser-{}", self.consoles.len()));
+        let name = format!("browser-{}", self.consoles.len());
+        let (process, link) = match self.openbao {
+            None => console::start(self.world, person, &name),
+            Some(AtOpenBao { bao, dir, .. }) => {
+                let desk =
+                    Desk::at_openbao(dir, bao, person, "registered").trusting(&self.world.site().pki("acme-ca.pem"));
+                console::start_with(self.world, desk.config(), &format!("{name}-at-openbao"))
+            }
+        };
         self.consoles.push(process);
         json!({"link": link})
     }
@@ -128,6 +173,26 @@ impl<'w> Outside<'w> {
         wait_for("the time of its renewal", SOON, || (first.elapsed() > FIRST_LIFE / 7).then_some(()));
         issue(LAST_LIFE);
         json!({"registration": id})
+    }
+
+    /// A client that fails until it is paused; the answer has the link that it was told.
+    fn pause(&self, name: &str) -> Value {
+        let client = self.world.account();
+        let refused = wait_for("a pause", SOON, || {
+            let response = client.new_order(&[name]);
+            if response.status != 201 {
+                return Some(response);
+            }
+            let url = response.json()["authorizations"][0].as_str().unwrap().to_owned();
+            let authorization = client.read(&url).expect(200).json();
+            // Nobody provides what the challenge asks for.
+            let offered = tests::client::challenge(&authorization, "http-01");
+            let _ = client.post(offered["url"].as_str().unwrap(), &json!({})).expect(200);
+            let _ = client.wait_at(&url, "invalid");
+            None
+        });
+        let detail = refused.assert_refused(429, "rateLimited");
+        json!({"link": detail.rsplit(' ').next()})
     }
 
     /// An order that is refused; the answer has the link that the client was told.

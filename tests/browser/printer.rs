@@ -5,6 +5,7 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use openssl::{
@@ -13,14 +14,14 @@ use openssl::{
     rsa::{Rsa, RsaPrivateKeyBuilder},
 };
 use serde_json::{Value, json};
-use tests::{client::Client, from_base64url, key::Key, world::World};
+use tests::{client::Client, from_base64url, key::Key, site::Site};
 
 /// Where the printer answers; nobody else does on this address.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 90);
 
 /// A printer with certbot on it.
 pub(crate) struct Printer<'w> {
-    world: &'w World,
+    site: &'w Arc<Site>,
     dir: PathBuf,
     /// The directory that it was told.
     url: String,
@@ -28,8 +29,8 @@ pub(crate) struct Printer<'w> {
 
 impl<'w> Printer<'w> {
     /// One that nobody has told anything; `name` is for its folder.
-    pub(crate) fn new(world: &'w World, name: &str) -> Self {
-        Self { world, dir: world.site().dir.join(name), url: world.site().url("registered", "directory") }
+    pub(crate) fn new(site: &'w Arc<Site>, name: &str) -> Self {
+        Self { site, dir: site.dir.join(name), url: site.url("registered", "directory") }
     }
 
     /// The same with this directory.
@@ -80,18 +81,18 @@ impl<'w> Printer<'w> {
     pub(crate) fn account(&self) -> Client {
         let folder = only_folder_with("private_key.json", &self.dir.join("config/accounts"));
         let read = |file: &str| -> Value { serde_json::from_slice(&fs::read(folder.join(file)).unwrap()).unwrap() };
-        let mut client = self.world.client_with("registered", key(&read("private_key.json")));
+        let mut client = Client::new(Arc::clone(self.site), "registered", key(&read("private_key.json")));
         client.kid = read("regr.json")["uri"].as_str().map(str::to_owned);
         client
     }
 
     fn resolve(&self, name: &str) {
-        self.world.site().control("/add-a", &json!({"host": format!("{name}."), "addresses": [ADDRESS]}));
+        self.site.control("/add-a", &json!({"host": format!("{name}."), "addresses": [ADDRESS]}));
     }
 
     /// Whether it ended well, and its words.
     fn certbot(&self, name: &str, more: &[&str]) -> (bool, String) {
-        let site = self.world.site();
+        let site = self.site;
         let folder = |name: &str| self.dir.join(name);
         let mut command = Command::new("certbot");
         command

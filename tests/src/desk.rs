@@ -99,6 +99,12 @@ impl Desk {
         Self { config }
     }
 
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
     /// A file that no other test writes: several share the desks of one world.
     fn beside(&self, what: &str) -> PathBuf {
         self.config.with_extension(format!("{what}-{:?}.toml", std::thread::current().id()))

@@ -25,6 +25,7 @@ pub(crate) fn run(journeys: &[String]) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     }
     registries::ensure_browser()?;
+    registries::ensure_openbao()?;
     let built = workspace::cargo().args(clients::BUILD).status()?;
     ensure!(built.success(), "the gateway, the officer's program and the sandbox do not build ({built})");
     let ran = workspace::cargo().args(RUN).arg("--").args(journeys).status()?;

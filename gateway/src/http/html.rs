@@ -25,6 +25,7 @@ p,ol,ul,dl{margin:.25rem 0 .75rem}\
 ol,ul{padding-left:1.5rem}\
 li{margin:.35rem 0}\
 a{color:var(--link)}\
+:focus-visible{outline:3px solid var(--link);outline-offset:2px}\
 dt{font-weight:600;margin-top:.75rem}\
 dd{margin:0}\
 header,footer{color:var(--quiet);font-size:.9rem}\

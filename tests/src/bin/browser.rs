@@ -1,4 +1,4 @@
-//! The officer's console in a real browser: `cargo run -p tests --bin browser`. Journeys of officers, in Chromium, and
+//! The officer's console and the gateway's own pages in a real browser: `cargo run -p tests --bin browser`. Journeys, in Chromium, and
 //! what clients of the gateway notice of them. Every page that is met is looked at on a phone and at a desk, in the light
 //! and in the dark, with the keyboard and by axe-core; the pictures stay in `target/browser`.
 //!
@@ -27,11 +27,14 @@ mod routes;
 use std::{fs, path::PathBuf, process::ExitCode};
 
 use journey::{Row, Told};
-use outside::Outside;
+use outside::{AtOpenBao, Outside};
 use tests::world::World;
 
 /// The journeys, one after the other: two browsers side by side would wait for each other's processor.
-const JOURNEYS: [&str; 5] = ["printer", "keys", "waivers", "pages", "security"];
+const JOURNEYS: [&str; 6] = ["printer", "keys", "waivers", "pages", "gateway", "security"];
+
+/// One of them once more, before another CM.
+const AT_OPENBAO: &str = "printer at OpenBao";
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -40,7 +43,8 @@ fn main() -> ExitCode {
     // What is left of an earlier run would be taken for this one's.
     let _ = fs::remove_dir_all(&pictures);
     fs::create_dir_all(&pictures).expect("a folder can be made");
-    let world = World::start();
+    // Two failures pause a name, for the page that lifts it.
+    let world = World::start_with(&[("pausing", "failures = 2"), ("pausing", "over_secs = 1")]);
     let mut outside = Outside::new(&world);
     let (mut rows, mut told) = (Vec::new(), Told::default());
     for name in JOURNEYS.into_iter().filter(is_wanted) {
@@ -48,6 +52,14 @@ fn main() -> ExitCode {
         let (of_this, told_by_this) = journey::walk(name, &folder().join("modules"), &pictures, &mut outside);
         rows.extend(of_this);
         told.add(told_by_this);
+    }
+    if is_wanted(&AT_OPENBAO) {
+        println!("{AT_OPENBAO}");
+        let openbao = AtOpenBao::start(&world);
+        let pictures = pictures.join("openbao");
+        fs::create_dir_all(&pictures).expect("a folder can be made");
+        let mut outside = Outside::at_openbao(&world, &openbao);
+        rows.extend(journey::walk(AT_OPENBAO, &folder().join("modules"), &pictures, &mut outside).0);
     }
     if wanted.is_empty() {
         rows.push(Row::of("every page and every form of the console was met", || routes::check(&told)));
