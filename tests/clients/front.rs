@@ -1,5 +1,5 @@
-//! A gateway in front of a real OpenBao, for the lanes whose clients go there. It is started when the first of them
-//! begins, so that the other lanes neither wait for it nor fail with it.
+//! A gateway in front of a real OpenBao, for the lanes whose clients go there. It is started while others run, so that
+//! these neither wait for it nor fail with it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,6 +48,18 @@ impl<'w> Front<'w> {
         Self { world, started, external_accounts, revocations }
     }
 
+    /// Starts both, or waits for whoever is doing so. If they do not start, who needs them fails, and at once.
+    pub(crate) fn start(&self) {
+        let start = || {
+            let bao = OpenBao::start(&self.world.site().dir.join("openbao"), &self.world.site().pki(""));
+            for (realm, mode) in REALMS {
+                bao.prepare(realm, mode, &["--status-url", &bao.status_url()]);
+            }
+            Started { gateway: Gateway::start(self.world, &bao), bao }
+        };
+        let _ = self.started.get_or_init(|| catch_unwind(AssertUnwindSafe(start)).ok());
+    }
+
     /// Where its gateway is.
     pub(crate) fn site(&self) -> &Site {
         self.started().gateway.site()
@@ -91,16 +103,8 @@ impl<'w> Front<'w> {
     }
 
     fn started(&self) -> &Started {
-        let start = || {
-            let bao = OpenBao::start(&self.world.site().dir.join("openbao"), &self.world.site().pki(""));
-            for (realm, mode) in REALMS {
-                bao.prepare(realm, mode, &["--status-url", &bao.status_url()]);
-            }
-            Started { gateway: Gateway::start(self.world, &bao), bao }
-        };
-        // Whoever comes later fails as the first one did, and at once.
-        let started = self.started.get_or_init(|| catch_unwind(AssertUnwindSafe(start)).ok());
-        started.as_ref().expect("OpenBao and the gateway before it are up; see above")
+        self.start();
+        self.started.get().and_then(Option::as_ref).expect("OpenBao and the gateway before it are up; see above")
     }
 }
 

@@ -121,7 +121,7 @@ fn mod_md<'w>(front: &'w Front<'w>) -> Lane<'w> {
                 certbot::revoke_with_key(lane, &stored(lane, "pubcert.pem"), &stored(lane, "privkey.pem"))
             })?;
             let apache = mod_md::start(lane, &[NAME], "open", "")?;
-            let _ = mod_md::fetched(lane, &apache, NAME)?;
+            let _ = mod_md::renewed(lane, &apache, NAME, &format!("serial={}\n", old.serial))?;
             apache.wait_for("its reason", |words| words.contains("CA advises renew via ARI").then_some(()))?;
             apache.wait_for("an order that replaces it", |_| {
                 let orders = lane.gateway_log(&["order.created", NAME, "\"replaces\":\""]);
@@ -133,7 +133,7 @@ fn mod_md<'w>(front: &'w Front<'w>) -> Lane<'w> {
             let old = Certificate::read(lane, &stored(lane, "pubcert.pem"))?;
             // The time to renew is longer than certificates live, so it renews at once, and after that again: the last step.
             let apache = mod_md::start(lane, &[NAME], "open", "MDRenewWindow 120d")?;
-            let _ = mod_md::fetched(lane, &apache, NAME)?;
+            let _ = mod_md::renewed(lane, &apache, NAME, &format!("serial={}\n", old.serial))?;
             two(lane, &old, &current(lane)?)
         })
 }
@@ -172,7 +172,9 @@ fn caddy<'w>(front: &'w Front<'w>) -> Lane<'w> {
             })?;
             // It asks again when half of the hour is over for which an answer is good; here it has lost that answer.
             let answers = lane.dir.join("data/ocsp");
-            fs::remove_dir_all(&answers).map_err(|error| format!("{}: {error}", answers.display()))?;
+            if answers.exists() {
+                fs::remove_dir_all(&answers).map_err(|error| format!("{}: {error}", answers.display()))?;
+            }
             let caddy = caddy::start(lane, &[NAME], "open", &none(), &none())?;
             two(lane, &old, &serves(lane, &caddy, Some(&old))?)
         })

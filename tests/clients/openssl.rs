@@ -85,9 +85,14 @@ pub(crate) fn served(lane: &Lane<'_>, address: SocketAddr, name: &str) -> Result
     let connect = lane.shell("openssl").args(&["s_client", "-verify_return_error", "-servername", name, "-CAfile"]);
     let connect = connect.arg(root).args(&["-verify_hostname", name, "-connect"]).arg(address.to_string());
     let said = connect.succeed()?;
-    let file = lane.dir.join(format!("{name}.served.pem"));
+    let file = served_file(lane, name);
     write(&file, &said)?;
     lane.shell("openssl").args(&["x509", "-noout", "-text", "-in"]).arg(file).succeed()
+}
+
+/// What [`served`] has seen last.
+pub(crate) fn served_file(lane: &Lane<'_>, name: &str) -> PathBuf {
+    lane.dir.join(format!("{name}.served.pem"))
 }
 
 /// A key and a request without a common name. `algorithm` is what `openssl req -newkey` takes.

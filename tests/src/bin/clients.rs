@@ -32,6 +32,8 @@ mod command;
 mod daemon;
 #[path = "../../clients/dehydrated.rs"]
 mod dehydrated;
+#[path = "../../clients/documented.rs"]
+mod documented;
 #[path = "../../clients/front.rs"]
 mod front;
 #[path = "../../clients/instant_acme.rs"]
@@ -88,10 +90,15 @@ fn main() -> ExitCode {
     let world = World::start_waiving(&[("server", "client_certificates = \"request\"")]);
     let front = Front::new(&world);
     let mut lanes = lanes(&world);
-    // Early, because the first of them waits for OpenBao.
-    lanes.splice(1..1, openbao::lanes(&front));
+    // Not among the first, which run while OpenBao starts.
+    lanes.splice(LANES_AT_A_TIME..LANES_AT_A_TIME, openbao::lanes(&front));
     lanes.retain(|lane| wanted.is_empty() || wanted.iter().any(|word| lane.name.contains(word.as_str())));
-    let outcomes = run(lanes);
+    let outcomes = thread::scope(|scope| {
+        if lanes.iter().any(|lane| lane.front.is_some()) {
+            scope.spawn(|| front.start());
+        }
+        run(lanes)
+    });
     let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
     println!("\n{}", table(&outcomes));
     if failed > 0 {
@@ -115,6 +122,7 @@ fn lanes(world: &World) -> Vec<Lane<'_>> {
         certbot::linked(world),
         lego::linked(world),
         recipes::printed(world),
+        documented::pages(world),
         acmetool::open(world),
         certbot_newest::registered(world),
         mod_md::server(world),
