@@ -10,6 +10,7 @@ mod contract;
 mod damage;
 mod deny;
 mod deployment;
+mod fresh;
 mod fuzz;
 mod interrupt;
 mod new_adapter;
@@ -70,10 +71,12 @@ enum Verb {
     Fuzz(fuzz::Options),
     /// Write docs/SETTINGS.md, the reference of all settings, from the files in config/
     Settings,
-    /// Install, upgrade, remove and purge the Debian package on a clean machine, and run the container; needs root
-    Deployment(deployment::Options),
+    /// Run README's two commands in a clean Debian with nothing but rustup's toolchain and build-essential; needs root
+    Fresh(fresh::Options),
     /// Make Debian packages, a container image and bills of materials of the commit that is checked out
     Package(package::Options),
+    /// Install, upgrade, remove and purge the Debian package on a clean machine, and run the container; needs root
+    Deployment(deployment::Options),
     /// Write the skeleton of an adapter for another CM: it compiles, and fails the conformance suite until it is done
     NewAdapter {
         /// Of its module, such as `ejbca`
@@ -98,8 +101,9 @@ fn main() -> ExitCode {
         Verb::Deny(options) => deny::run(&options),
         Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Settings => settings_reference::run(),
-        Verb::Deployment(options) => deployment::run(&options),
+        Verb::Fresh(options) => fresh::run(&options),
         Verb::Package(options) => package::run(&options),
+        Verb::Deployment(options) => deployment::run(&options),
         Verb::NewAdapter { name } => new_adapter::run(&name),
         Verb::Tidy => tidy::run(),
     };

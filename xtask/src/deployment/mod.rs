@@ -22,6 +22,7 @@ use crate::{
     package, packages, workspace,
 };
 use network::Network;
+pub(crate) use root::base as clean_debian;
 
 /// What must be there, as Debian's packages.
 const NEEDS: [(&str, &str); 6] = [
