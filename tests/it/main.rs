@@ -37,6 +37,7 @@ mod faults;
 mod finalize;
 mod heads;
 mod help;
+mod incident;
 mod jws;
 mod key_change;
 mod live_authority;

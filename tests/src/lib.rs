@@ -27,6 +27,7 @@ pub mod officer;
 pub mod openbao;
 pub mod problem;
 pub mod process;
+pub mod prometheus;
 pub mod random;
 pub mod response;
 pub mod site;
