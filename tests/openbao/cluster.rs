@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use cm_connector::{CertificateManager, CmError, openbao::OpenBaoCertificateManager};
+use cm_connector::{CertificateManager, CmError, Outcome, openbao::OpenBaoCertificateManager};
 use tests::openbao::OpenBao;
 
 use crate::{
-    fresh, fresh_folder, gateway_as,
+    SHARED, fresh, fresh_folder, gateway_as,
     issuance::{certificate, submit, tests_wait},
     person::{Asking, Person},
     realm,
+    standby::Standby,
 };
 
 /// Three nodes; the first one leads.
@@ -68,4 +69,25 @@ async fn a_standby_shows_what_was_just_written_and_a_dead_leader_costs_seconds_a
         .await;
     }
     assert_eq!(second.serials("open").len(), asked.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_has_not_heard_of_a_certificate_does_not_make_a_second_one() {
+    let standby = Standby::before(&SHARED);
+    let cm = gateway_as(&SHARED, "gateway", |settings| settings.addresses = vec![standby.url()]);
+    let id = Person::new().register(&cm).await.registration.id;
+    let asking = Asking::of(&id, &["behind.example.com"]);
+    standby.lose_next_sign();
+    let lost = submit(&cm, &asking).await;
+    assert!(matches!(lost, Err(CmError::Unavailable { outcome: Outcome::Unknown, .. })), "{lost:?}");
+    let _issued = tests_wait(async || match cm.request_by_key(&realm("open"), &asking.key).await {
+        Ok(Some(state)) => Some(certificate(Ok(state))),
+        Ok(None) => Some(certificate(submit(&cm, &asking).await)),
+        Err(CmError::Unavailable { .. }) => None,
+        Err(other) => panic!("{other:?}"),
+    })
+    .await;
+    assert!(standby.stale_lists() > 0, "it was never asked while it was behind");
+    let names = std::collections::BTreeSet::from([String::from("behind.example.com")]);
+    assert_eq!(SHARED.certificates("open").values().filter(|found| **found == names).count(), 1);
 }

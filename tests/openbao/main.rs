@@ -23,6 +23,7 @@ mod rebinding;
 mod renewal;
 mod replacement;
 mod rights;
+mod standby;
 mod status;
 
 use std::{

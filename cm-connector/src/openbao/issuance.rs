@@ -221,13 +221,16 @@ impl OpenBaoCertificateManager {
             (State::Issued, None) | (State::Intent, _) => {
                 // The time is looked at before the list: what is not in it then was not signed.
                 let waited = self.time().await.map_err(Failure::into_error)?.since(stored.written_at);
+                let left = self.sign_may_take().saturating_sub(waited);
+                if left.is_zero() {
+                    self.catch_up(realm, key, &stored.value.order_ref).await.map_err(Failure::into_error)?;
+                }
                 let found = self.search(realm, &stored).await.map_err(Failure::into_error)?;
                 if let Some(signed) = found {
                     tracing::warn!(order = %stored.value.order_ref, "found the certificate whose answer was lost");
                     let certificate = self.adopt(realm, key, stored, signed).await.map_err(unknown)?;
                     return Ok(Settled::Issued(Box::new(certificate)));
                 }
-                let left = self.sign_may_take().saturating_sub(waited);
                 Ok(if left.is_zero() { Settled::NotIssued(Box::new(stored)) } else { Settled::NotYet(left) })
             }
         }
@@ -235,6 +238,22 @@ impl OpenBaoCertificateManager {
 }
 
 impl OpenBaoCertificateManager {
+    /// Sees to it that what follows is not read at a standby that has not heard of the last sign: what was signed at a
+    /// node that died has told us no index. A write goes to the leader, and its answer tells how far that is. The record
+    /// of the order says the same again, for the time at which the request was written down must stay.
+    async fn catch_up(&self, realm: &RealmName, key: &IdempotencyKey, order: &OrderId) -> Result<(), Failure> {
+        let place = Place::Order(order);
+        for _ in 0..ROUNDS_MAX {
+            let found = self.record::<Order>(realm, place).await?;
+            let (version, same) =
+                found.map_or_else(|| (0, Order { request: key.clone() }), |stored| (stored.version, stored.value));
+            if self.update(realm, place, &same, version).await? {
+                return Ok(());
+            }
+        }
+        Err(Failure::not_active(0, Outcome::NotSent))
+    }
+
     /// Makes the order this request's. Another one's it stays if anything was or can still be issued for that.
     async fn take_order(
         &self,
