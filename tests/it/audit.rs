@@ -43,11 +43,110 @@ pub(crate) fn count(events: &[Value], name: &str, url: &str) -> usize {
     events.iter().filter(is_it).count()
 }
 
+/// The last part of a URL.
+fn id(url: &str) -> &str {
+    url.rsplit('/').next().unwrap()
+}
+
 /// The words of the last checkpoint in the log.
 fn checkpoint_in_the_log(world: &World) -> String {
     let log = fs::read_to_string(world.site().log("gateway")).unwrap();
     let found = log.split_whitespace().rfind(|word| word.contains("acme-audit-1."));
     found.unwrap().trim_start_matches("checkpoint=").to_owned()
+}
+
+/// The only event with this name about what has this id.
+fn only<'a>(events: &'a [Value], name: &str, id: &str) -> &'a Value {
+    let is_it = |event: &&Value| event["event"] == name && event.to_string().contains(&format!("{id:?}"));
+    let found: Vec<_> = events.iter().filter(is_it).collect();
+    assert_eq!(found.len(), 1, "{name} about {id}: {found:?}");
+    found[0]
+}
+
+#[test]
+fn an_order_from_its_refusal_to_its_revocation_leaves_who_did_what_by_which_rule_and_on_what_evidence() {
+    let mut world = World::start();
+    let rules = json!({
+        "mode": "listed",
+        "rules": [{"type": "dns", "match": "suffix", "value": "whole.audit.test"}],
+        "exclude": [],
+    });
+    let (client, registration) = world.registered_account(&rules);
+    let _ = client.new_order(&["elsewhere.test"]).assert_refused(403, "rejectedIdentifier");
+    let name = "a.whole.audit.test";
+    let order = client.ready_order(&[name]);
+    let order_id = id(&order.url);
+    let authorization = id(order.object["authorizations"][0].as_str().unwrap()).to_owned();
+    let wrong = Csr::for_names(&["b.whole.audit.test"]).text(&Key::p256());
+    let _ = client.finalize(&order, &wrong).assert_refused(400, "badCSR");
+    let key = Key::p256();
+    let csr = Csr::for_names(&[name]).text(&key);
+    let _ = client.finalize(&order, &csr).expect(200);
+    let issued = client.download(&client.wait(&order, "valid"), key);
+    let delivered = |world: &World| {
+        let log = fs::read_to_string(world.site().log("gateway")).unwrap();
+        log.lines().any(|line| line.contains("delivery.reported") && line.contains(order_id)).then_some(())
+    };
+    wait_for("the report", SOON, || delivered(&world));
+    let _ = client.revoke(&issued.leaf, 4).expect(200);
+    world.signal_gateway("HUP");
+    wait_for("the settings", SOON, || {
+        let log = fs::read_to_string(world.site().log("gateway")).unwrap();
+        log.contains("settings.loaded").then_some(())
+    });
+    world.signal_gateway("TERM");
+    assert_eq!(world.gateway_ended(), Some(0));
+    let events = verified(&folder(&world));
+
+    let created = only(&events, "account.created", &registration);
+    let account_key = created["accountKey"].clone();
+    assert!(account_key.is_string() && created["externalAccount"].is_string() && created["client"] == "127.0.0.1");
+    let refused = only(&events, "order.refused", &registration);
+    assert_eq!((&refused["accountKey"], &refused["client"]), (&account_key, &json!("127.0.0.1")));
+    assert!(refused["rule"].as_str().is_some_and(|rule| rule.starts_with("identifier.")), "{refused}");
+    let judged = only(&events, "order.judged", order_id);
+    assert!(judged["identifiers"][0]["by"].is_string(), "{judged}");
+    let made = only(&events, "order.created", order_id);
+    assert_eq!((&made["account"], &made["accountKey"]), (&json!(registration), &account_key));
+    assert_eq!(only(&events, "challenge.answered", &authorization)["method"], "http-01");
+    let validated = only(&events, "validation.ended", &authorization);
+    assert_eq!((&validated["result"], &validated["evidence"]["perspective"]), (&json!("valid"), &json!("local")));
+    assert!(
+        !validated["evidence"]["caa"].is_null() && !validated["seen"].as_array().unwrap().is_empty(),
+        "{validated}"
+    );
+    assert!(only(&events, "finalize.refused", order_id)["rule"].as_str().unwrap().starts_with("csr."));
+    let finalized = only(&events, "order.finalized", order_id);
+    let csr = finalized["csrSha256"].clone();
+    assert!(csr.is_string() && !finalized["rules"].as_array().unwrap().is_empty());
+    let requested = only(&events, "certificate.requested", order_id);
+    assert!(requested["csrSha256"] == csr && requested["idempotencyKey"].is_string(), "{requested}");
+    let certificate = only(&events, "certificate.issued", order_id);
+    let serial = certificate["serial"].as_str().unwrap();
+    let own = issued.leaf.serial_number().to_bn().unwrap().to_hex_str().unwrap().to_lowercase();
+    assert_eq!((serial.trim_start_matches('0'), &certificate["csrSha256"]), (own.trim_start_matches('0'), &csr));
+    let request = certificate["request"].as_str().unwrap();
+    let checked = only(&events, "certificate.checked", order_id);
+    assert_eq!((&checked["certificate"], &checked["failed"]), (&certificate["certificate"], &json!([])));
+    let asked: Vec<_> =
+        events.iter().filter(|event| event["event"] == "cm.asked" && event["about"] == order_id).collect();
+    assert!(asked.iter().any(|event| event.to_string().contains("request_id")), "{request}: {asked:?}");
+    let certificate = certificate["certificate"].as_str().unwrap();
+    for name in ["revocation.requested", "certificate.revoked"] {
+        let event = only(&events, name, certificate);
+        assert_eq!(
+            (&event["by"], &event["account"], &event["client"]),
+            (&json!("account"), &json!(registration), &json!("127.0.0.1"))
+        );
+    }
+    let counted: Vec<_> = events.iter().filter(|event| event["event"] == "requests.refused").collect();
+    assert!(counted.iter().any(|event| event["problems"]["rejectedIdentifier"] == 1), "{counted:?}");
+    // In the order in which they came about.
+    let place =
+        |name: &str| events.iter().position(|event| event["event"] == name && event.to_string().contains(order_id));
+    let order =
+        ["order.created", "order.finalized", "certificate.requested", "certificate.issued", "delivery.reported"];
+    assert!(order.map(place).is_sorted() && order.map(place).iter().all(Option::is_some), "{:?}", order.map(place));
 }
 
 #[test]
@@ -93,7 +192,7 @@ fn whoever_cuts_or_edits_the_files_of_a_gateway_is_found_out_by_it_and_by_the_ch
     let file = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
     let whole = fs::read_to_string(&file).unwrap();
     let lines: Vec<_> = whole.lines().collect();
-    let at = lines.iter().position(|line| line.contains("order.created")).unwrap();
+    let at = lines.iter().position(|line| line.contains("cut.audit.test")).unwrap();
     fs::write(&file, whole.replace("cut.audit.test", "lie.audit.test")).unwrap();
     let (code, said) = audit("verify", &folder, &["--json"]);
     let told: Value = serde_json::from_str(&said).unwrap();

@@ -92,6 +92,11 @@ fn fill_and_free(disk: &Path) {
     });
     let _ = refused.assert_refused(503, "serverInternal");
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    // Whoever meets the full disk first has the store opened again, with the help of the reserve.
+    wait_for("the store", SOON, || {
+        let is_full = world.site().ops("/readyz").text().contains("no space left");
+        (is_full && client.read(&issued.url).status == 200).then_some(())
+    });
     // The reserve was given back to the disk: somebody else takes that too.
     fill(disk);
 

@@ -1,19 +1,21 @@
 //! The events, and how they are written. Member names are stable: people search for them.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use acme::{
     account_key::Thumbprint,
     authorization::Authorization,
     base64url,
-    certificate::CertificateId,
+    certificate::{CertificateId, CheckedCertificate},
     challenge::{ChallengeKind, Evidence},
     failure_run::FailureRun,
     identifier::Identifier,
-    ids::{EndpointName, RegistrationId},
+    ids::{CertificateRequestId, EndpointName, IdempotencyKey, RegistrationId},
     order::{CsrDigest, Order, Progress},
     problem::Problem,
+    registration::Registration,
     revocation::RevocationReason,
+    time::Timestamp,
 };
 use cm_connector::Basis;
 use serde_json::{Value, json};
@@ -33,6 +35,22 @@ pub(crate) enum Event<'a> {
         by_directory_link: bool,
         /// The terms that it agreed to.
         terms_of_service: Option<&'a str>,
+        key: Thumbprint,
+        client: IpAddr,
+    },
+    /// An external account key or a directory link did not bind an account.
+    BindingRefused {
+        endpoint: &'a EndpointName,
+        /// `None` for a directory link.
+        key_id: Option<&'a str>,
+        key: Thumbprint,
+        client: IpAddr,
+        why: String,
+    },
+    /// Other contacts.
+    AccountUpdated {
+        endpoint: &'a EndpointName,
+        account: &'a RegistrationId,
         client: IpAddr,
     },
     /// To terms that have changed.
@@ -55,6 +73,7 @@ pub(crate) enum Event<'a> {
     },
     OrderCreated {
         order: &'a Order,
+        asked: Asked<'a>,
     },
     /// Control of some of its names need not be proven.
     OrderWaived {
@@ -95,13 +114,37 @@ pub(crate) enum Event<'a> {
     OrderFinalized {
         order: &'a Order,
         csr: CsrDigest,
+        asked: Asked<'a>,
+    },
+    /// The CSR may have been sent to the CM from now on.
+    CertificateRequested {
+        order: &'a Order,
+        key: &'a IdempotencyKey,
     },
     CertificateIssued {
         order: &'a Order,
         certificate: &'a CertificateId,
+        request: Option<&'a CertificateRequestId>,
+        checked: Option<&'a CheckedCertificate>,
     },
     OrderFailed {
         order: &'a Order,
+    },
+    /// Written down, before the CM is asked.
+    RevocationRequested {
+        endpoint: &'a EndpointName,
+        account: Option<&'a RegistrationId>,
+        basis: &'a Basis,
+        client: IpAddr,
+        certificate: &'a CertificateId,
+        reason: RevocationReason,
+    },
+    RevocationRefused {
+        endpoint: &'a EndpointName,
+        account: &'a RegistrationId,
+        client: IpAddr,
+        serial: &'a str,
+        problem: &'a Problem,
     },
     CertificateRevoked {
         endpoint: &'a EndpointName,
@@ -131,6 +174,42 @@ pub(crate) enum Event<'a> {
         stop: &'a Stopped,
         by: &'a str,
     },
+    /// Read again while running.
+    SettingsLoaded {
+        /// The names of those that are in force.
+        changed: &'a [String],
+        /// The names of those that wait for a restart.
+        waiting: &'a [String],
+        digest: String,
+    },
+    SettingsRefused {
+        why: String,
+    },
+    /// Certificates and keys of the gateway itself were read again, and are in use or not.
+    IdentityRead {
+        of: &'a str,
+        refused: Option<&'a str>,
+    },
+    /// What was refused beside what has an event of its own, by type and by limit.
+    RequestsRefused {
+        since: Timestamp,
+        problems: &'a BTreeMap<String, u64>,
+        limits: &'a BTreeMap<String, u64>,
+    },
+}
+
+/// Who asked for something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) registration: &'a Registration,
+    pub(crate) client: Option<IpAddr>,
+}
+
+impl Asked<'_> {
+    /// The account key that signed.
+    pub(super) fn key(&self) -> Option<String> {
+        self.registration.key.as_ref().map(|bound| bound.thumbprint.to_string())
+    }
 }
 
 impl Event<'_> {
@@ -143,12 +222,20 @@ impl Event<'_> {
                 external_account,
                 by_directory_link,
                 terms_of_service,
+                key,
                 client,
             } => json!({
                 "event": "account.created", "endpoint": endpoint, "account": account,
                 "externalAccount": external_account, "byDirectoryLink": by_directory_link,
-                "termsOfService": terms_of_service, "client": client,
+                "termsOfService": terms_of_service, "accountKey": key.to_string(), "client": client,
             }),
+            Self::BindingRefused { endpoint, key_id, key, client, why } => json!({
+                "event": "binding.refused", "endpoint": endpoint, "externalAccount": key_id,
+                "byDirectoryLink": key_id.is_none(), "accountKey": key.to_string(), "client": client, "why": why,
+            }),
+            Self::AccountUpdated { endpoint, account, client } => {
+                json!({"event": "account.updated", "endpoint": endpoint, "account": account, "client": client})
+            }
             Self::AccountAgreed { endpoint, account, terms_of_service, client } => json!({
                 "event": "account.agreed", "endpoint": endpoint, "account": account,
                 "termsOfService": terms_of_service, "client": client,
@@ -160,10 +247,11 @@ impl Event<'_> {
             Self::AccountDeactivated { endpoint, account } => {
                 json!({"event": "account.deactivated", "endpoint": endpoint, "account": account})
             }
-            Self::OrderCreated { order } => json!({
+            Self::OrderCreated { order, asked } => json!({
                 "event": "order.created", "endpoint": order.endpoint, "account": order.account, "order": order.id,
                 "identifiers": order.identifiers, "profile": order.profile, "authorizations": order.authorizations,
-                "reused": order.reused, "replaces": order.replaces,
+                "reused": order.reused, "replaces": order.replaces, "notBefore": order.not_before,
+                "notAfter": order.not_after, "accountKey": asked.key(), "client": asked.client,
             }),
             Self::OrderWaived { order, authorizations } => json!({
                 "event": "order.waived", "endpoint": order.endpoint, "account": order.account, "order": order.id,
@@ -184,11 +272,11 @@ impl Event<'_> {
                 "account": authorization.account, "authorization": authorization.id,
                 "identifier": authorization.identifier,
             }),
-            Self::Validated { authorization, kind, outcome, .. } => json!({
+            Self::Validated { authorization, kind, outcome, attempt, seen } => json!({
                 "event": "validation.ended", "endpoint": authorization.endpoint,
                 "account": authorization.account, "authorization": authorization.id,
                 "identifier": authorization.identifier, "method": kind,
-                "result": if outcome.is_ok() { "valid" } else { "invalid" },
+                "result": if outcome.is_ok() { "valid" } else { "invalid" }, "attempt": attempt, "seen": seen,
                 "evidence": outcome.as_ref().ok(),
                 "problem": outcome.as_ref().err().map(|problem| without_tokens(problem, authorization)),
             }),
@@ -200,13 +288,22 @@ impl Event<'_> {
                 "event": "identifiers.unpaused", "endpoint": endpoint, "account": account,
                 "identifiers": identifiers, "client": client,
             }),
-            Self::OrderFinalized { order, csr } => json!({
+            Self::OrderFinalized { order, csr, asked } => json!({
                 "event": "order.finalized", "endpoint": order.endpoint, "account": order.account, "order": order.id,
-                "csrSha256": base64url::encode(csr.0),
+                "csrSha256": base64url::encode(csr.0), "accountKey": asked.key(), "client": asked.client,
+                "rules": policies::csr::RULES.iter().map(|rule| rule.name()).collect::<Vec<_>>(),
             }),
-            Self::CertificateIssued { order, certificate } => json!({
+            Self::CertificateRequested { order, key } => json!({
+                "event": "certificate.requested", "endpoint": order.endpoint, "account": order.account,
+                "order": order.id, "identifiers": order.identifiers, "profile": order.profile,
+                "csrSha256": csr_of(order), "idempotencyKey": key,
+            }),
+            Self::CertificateIssued { order, certificate, request, checked } => json!({
                 "event": "certificate.issued", "endpoint": order.endpoint, "account": order.account,
                 "order": order.id, "identifiers": order.identifiers, "certificate": certificate,
+                "request": request, "csrSha256": csr_of(order), "serial": checked.map(|one| &one.serial),
+                "sha256": checked.map(|one| base64url::encode(one.sha256)),
+                "notAfter": checked.map(|one| one.not_after),
             }),
             Self::RevocationFailed { endpoint, account, certificate, reason, why } => json!({
                 "event": "revocation.failed", "endpoint": endpoint, "account": account, "certificate": certificate,
@@ -233,7 +330,23 @@ impl Event<'_> {
                     "order": order.id, "problem": problem,
                 })
             }
-            Self::CertificateRevoked { endpoint, account, basis, client, certificate, reason } => {
+            Self::RevocationRefused { endpoint, account, client, serial, problem } => json!({
+                "event": "revocation.refused", "endpoint": endpoint, "account": account, "client": client,
+                "serial": serial, "problem": problem,
+            }),
+            Self::SettingsLoaded { changed, waiting, digest } => json!({
+                "event": "settings.loaded", "changed": changed, "waiting": waiting, "settingsSha256": digest,
+            }),
+            Self::SettingsRefused { why } => json!({"event": "settings.refused", "why": why}),
+            Self::IdentityRead { of, refused: None } => json!({"event": "identity.loaded", "of": of}),
+            Self::IdentityRead { of, refused: Some(why) } => json!({"event": "identity.refused", "of": of, "why": why}),
+            Self::RequestsRefused { since, problems, limits } => json!({
+                "event": "requests.refused", "since": since, "problems": problems, "limits": limits,
+            }),
+            Self::RevocationRequested { endpoint, account, basis, client, certificate, reason }
+            | Self::CertificateRevoked { endpoint, account, basis, client, certificate, reason } => {
+                let is_done = matches!(self, Self::CertificateRevoked { .. });
+                let event = if is_done { "certificate.revoked" } else { "revocation.requested" };
                 let (by, authorizations) = match basis {
                     Basis::Account { .. } => ("account", None),
                     Basis::Authorizations { validations, .. } => {
@@ -244,11 +357,19 @@ impl Event<'_> {
                     Basis::GatewayPolicy => ("gateway-policy", None),
                 };
                 json!({
-                    "event": "certificate.revoked", "endpoint": endpoint, "account": account, "by": by,
+                    "event": event, "endpoint": endpoint, "account": account, "by": by,
                     "authorizations": authorizations, "client": client, "certificate": certificate, "reason": reason,
                 })
             }
         }
+    }
+}
+
+/// Which CSR an order rests on.
+fn csr_of(order: &Order) -> Option<String> {
+    match &order.progress {
+        Progress::Finalizing { csr, .. } | Progress::Issued { csr, .. } => Some(base64url::encode(csr.0)),
+        Progress::Open | Progress::Failed { .. } => None,
     }
 }
 
@@ -260,4 +381,40 @@ fn waived(authorization: &Authorization) -> Option<Value> {
         "proposedBy": waived.proposed_by, "approvedBy": waived.decided_by, "reason": waived.reason,
         "address": waived.address, "clientCertificate": waived.client_certificate,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// Texts in quotation marks that look like the name of an event.
+    fn names(text: &str, quote: char) -> BTreeSet<&str> {
+        let is_name = |text: &&str| {
+            text.split_once('.').is_some_and(|(of, what)| {
+                [of, what]
+                    .iter()
+                    .all(|word| !word.is_empty() && word.bytes().all(|c| c.is_ascii_lowercase() || c == b'-'))
+            })
+        };
+        text.split(quote).filter(is_name).collect()
+    }
+
+    #[test]
+    fn every_event_has_its_row_in_the_manual_and_every_row_its_event() {
+        let product = |text: &'static str| text.split("#[cfg(test)]").next().unwrap();
+        let sources = [include_str!("event.rs"), include_str!("chain.rs"), include_str!("../transcript/entry.rs")];
+        let mut told: BTreeSet<_> = sources.iter().flat_map(|text| names(product(text), '"')).collect();
+        // In transcripts alone: auditors read order.finalized.
+        assert!(told.remove("finalize.accepted"));
+        let manual = include_str!("../../../docs/AUDIT.md");
+        let rows = manual.split_once("## The events").unwrap().1.split_once("\n## ").unwrap().0;
+        let first = rows.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        let documented: BTreeSet<_> =
+            first.flat_map(|cell| cell.split('`')).flat_map(|name| names(name, '`')).collect();
+        assert_eq!(told, documented);
+        // What it is said to be asked for is there.
+        let asked = manual.split_once("## What BR 5.4.1 asks for").unwrap().1.split_once("\n## ").unwrap().0;
+        let unknown: Vec<_> = names(asked, '`').into_iter().filter(|name| !told.contains(name)).collect();
+        assert_eq!(unknown, ["evidence.perspective"]);
+    }
 }

@@ -7,21 +7,24 @@ mod event;
 mod folder;
 mod lines;
 pub(crate) mod record;
+mod refusals;
 mod trail;
 pub(crate) mod verify;
 
 use std::{sync::Arc, time::Duration};
 
-use acme::time::Timestamp;
+use acme::{ids::EndpointName, time::Timestamp};
+use serde_json::{Value, json};
 use store::Commit;
 use tokio::time::timeout;
 
-pub(crate) use event::Event;
+pub(crate) use event::{Asked, Event};
+pub(crate) use refusals::tell as tell_refusals;
 pub(crate) use trail::{Trail, require};
 
 use crate::{
     app::App,
-    transcript::{self, Entry},
+    transcript::{self, Entry, Subject},
 };
 
 /// Adds an event to a commit: for auditors and, if it is about an order or an authorization, to the
@@ -29,8 +32,36 @@ use crate::{
 pub(crate) fn add(app: &App, commit: &mut Commit, now: Timestamp, event: &Event<'_>) {
     commit.audit(now, event.to_json());
     if let Some((subject, entry)) = Entry::of(event, now) {
-        transcript::tell(app, commit, &subject, now, &entry);
+        transcript::keep(app, commit, &subject, now, &entry);
     }
+}
+
+/// Adds to a commit what a transcript tells and no event does: what was looked at, judged and asked on the way. `asked` is
+/// who it was refused, if it was.
+pub(crate) fn add_entry(
+    commit: &mut Commit,
+    now: Timestamp,
+    subject: &Subject,
+    entry: &Entry,
+    asked: Option<(&EndpointName, &Asked<'_>)>,
+) {
+    if entry.has_an_event() {
+        return;
+    }
+    let Ok(Value::Object(mut body)) = serde_json::to_value(entry) else { return };
+    let step = body.remove("step").unwrap_or_default();
+    body.insert(String::from("event"), step);
+    body.insert(String::from("about"), json!(subject.reference));
+    if let Some((endpoint, asked)) = asked {
+        body.insert(String::from("endpoint"), json!(endpoint));
+        body.insert(String::from("account"), json!(asked.registration.id));
+        body.insert(String::from("accountKey"), json!(asked.key()));
+        body.insert(String::from("client"), json!(asked.client));
+        if let Some(rule) = entry.problem().and_then(|problem| problem.rule) {
+            body.insert(String::from("rule"), json!(rule));
+        }
+    }
+    commit.audit(now, Value::Object(body));
 }
 
 /// Commits an event that stands by itself, because what it tells of has happened in the CM. The
@@ -46,6 +77,7 @@ pub(crate) async fn record(app: &App, now: Timestamp, event: &Event<'_>) {
 /// Writes all that was committed to the audit files, and that this process ends, for so long at most; the next process
 /// writes the rest.
 pub(crate) async fn drain_all(app: &Arc<App>, patience: Duration) {
+    refusals::tell(app).await;
     let all = async {
         while drain(app).await? > 0 {}
         trail::close(app).await

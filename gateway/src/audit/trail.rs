@@ -22,6 +22,7 @@ use super::{
     checkpoint::SigningKey,
     folder::{Folder, Found},
     record::{Digest, Head},
+    refusals::Told,
 };
 use crate::{app::App, clock, ra::Error, settings::OnFailure};
 
@@ -39,6 +40,7 @@ pub(crate) struct Trail {
     folder: PathBuf,
     key: SigningKey,
     state: Mutex<State>,
+    refusals: tokio::sync::Mutex<Told>,
     /// Held by whoever writes.
     file: tokio::sync::Mutex<Pen>,
 }
@@ -79,7 +81,18 @@ enum Failure {
 
 impl Trail {
     pub(crate) fn new(folder: PathBuf, key: SigningKey) -> Self {
-        Self { folder, key, state: Mutex::default(), file: tokio::sync::Mutex::default() }
+        Self {
+            folder,
+            key,
+            state: Mutex::default(),
+            refusals: tokio::sync::Mutex::default(),
+            file: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// What was told of refusals that have no event of their own.
+    pub(super) async fn refusals(&self) -> tokio::sync::MutexGuard<'_, Told> {
+        self.refusals.lock().await
     }
 
     /// Why the files cannot be written, if they cannot; for operators.

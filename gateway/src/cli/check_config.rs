@@ -59,6 +59,10 @@ pub(super) fn check_files(settings: &Settings) -> anyhow::Result<()> {
     if let Some(file) = own.external_account_key_file.as_deref().filter(|_| !Files::of(own).has_account_key()) {
         settings::require_private(file, "server_certificate.external_account_key_file")?;
     }
+    let audit_key = settings.audit_key_file();
+    if audit_key.exists() {
+        settings::require_private(&audit_key, "audit.key_file")?;
+    }
     tls::anchors(&settings.cm.issuer_roots_file)?;
     settings::require_readable(&settings.cm.ca_file, "cm.ca_file")?;
     settings::require_readable(&settings.cm.certificate_file, "cm.certificate_file")?;

@@ -181,7 +181,15 @@ async fn register(
         let (kid, client) = (bound_by.as_deref().unwrap_or("(directory link)"), new.client.ip);
         tracing::info!(endpoint = %endpoint.name, kid, %client, %error, "a binding did not succeed");
     }
-    if let Err(CmError::BindingRefused(_)) = &answer {
+    if let Err(error @ CmError::BindingRefused(_)) = &answer {
+        let event = Event::BindingRefused {
+            endpoint: &endpoint.name,
+            key_id: bound_by.as_deref(),
+            key: new.key.thumbprint(),
+            client: new.client.ip,
+            why: error.to_string(),
+        };
+        crate::audit::record(app, now, &event).await;
         app.limits.binding_failed(new.client.ip, endpoint, bound_by.as_deref());
     }
     let registered = match answer {
@@ -204,6 +212,7 @@ async fn register(
         external_account: bound_by.as_deref().or(registration.external_account.as_deref()),
         by_directory_link: matches!(new.binding, Some(Binding::DirectoryLink(_))),
         terms_of_service: endpoint.terms_of_service.as_deref(),
+        key: new.key.thumbprint(),
         client: new.client.ip,
     };
     crate::audit::record(app, now, &event).await;
@@ -310,6 +319,10 @@ pub(crate) async fn update(
     let before = app.registrations.epoch();
     let answer = app.cm.update_registration(&endpoint.realm, registration, &update, request.proof).await;
     let updated = remember(app, endpoint, registration, before, answer)?;
+    if update.contacts.is_some() {
+        let (endpoint, account, client) = (&endpoint.name, &registration.id, request.client.ip);
+        crate::audit::record(app, now, &Event::AccountUpdated { endpoint, account, client }).await;
+    }
     if let Some(terms_of_service) = endpoint.terms_of_service.as_deref().filter(|_| agrees) {
         let (endpoint, account, client) = (&endpoint.name, &registration.id, request.client.ip);
         let event = Event::AccountAgreed { endpoint, account, terms_of_service, client };

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     app::{App, Endpoint},
-    audit::{self, Event},
+    audit::{self, Asked, Event},
     random,
     telemetry::metrics::Ending,
     transcript::{self, Entry, Subject},
@@ -41,6 +41,12 @@ pub(crate) struct Request {
     /// The key that the client proved to hold in the handshake.
     pub(crate) client_certificate: Option<KeyDigest>,
     pub(crate) proof: Proof,
+}
+
+impl Request {
+    const fn asked_by<'a>(&self, registration: &'a Registration) -> Asked<'a> {
+        Asked { registration, client: Some(self.client.ip) }
+    }
 }
 
 /// Accepts the CSR and waits a bounded time for the certificate.
@@ -76,7 +82,15 @@ async fn accept(
     app.metrics.issuance.ended(&endpoint.name, Some(&stored.value.profile), ending);
     let csr_sha256 = base64url::encode(CsrDigest::of(&request.csr_der).0);
     told.push(Entry::FinalizeRefused { csr_sha256, problem: refusal.problem.clone() });
-    Err(transcript::refuse(app, (endpoint, registration), &Subject::from(&stored.value), &told, refusal, now).await)
+    Err(transcript::refuse(
+        app,
+        (endpoint, request.asked_by(registration)),
+        &Subject::from(&stored.value),
+        &told,
+        refusal,
+        now,
+    )
+    .await)
 }
 
 async fn judge(
@@ -120,7 +134,12 @@ async fn judge(
     }
     commit.update_order(stored, next.clone(), app.keep_until(next.expires));
     commit.create_job(job);
-    audit::add(app, &mut commit, now, &Event::OrderFinalized { order: &next, csr: digest });
+    audit::add(
+        app,
+        &mut commit,
+        now,
+        &Event::OrderFinalized { order: &next, csr: digest, asked: request.asked_by(registration) },
+    );
     app.store.commit(commit).await?;
     app.wake.now();
     Ok(())

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     app::{App, Endpoint},
-    audit::{self, Event},
+    audit::{self, Asked, Event},
     random,
     telemetry::metrics::Ending,
     transcript::{self, Entry, Subject},
@@ -86,7 +86,7 @@ pub(crate) async fn create(
     let (endpoint_name, account) = (endpoint.name.clone(), registration.id.clone());
     told.push(Entry::AuthorizationRefused { endpoint: endpoint_name, account, problem: refusal.problem.clone() });
     let subject = Subject { reference: Reference::from(&id), ends: now };
-    Err(transcript::refuse(app, (endpoint, registration), &subject, &told, refusal, now).await)
+    Err(transcript::refuse(app, (endpoint, Asked { registration, client: None }), &subject, &told, refusal, now).await)
 }
 
 async fn decide(

@@ -1,6 +1,6 @@
 //! Orders: making them, reading them (RFC 8555 §7.4, §7.1.2.1).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use acme::{
     authorization::Authorization,
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     app::{App, Endpoint},
-    audit::{self, Event},
+    audit::{self, Asked, Event},
     random,
     settings::Switch,
     telemetry::metrics::{Ending, Step},
@@ -50,6 +50,7 @@ struct Draft<'a> {
     not_after: Option<Timestamp>,
     grounds: Grounds<'a>,
     waivers: Waivers<'a>,
+    client: Option<IpAddr>,
 }
 
 /// Makes an order, or refuses it with a reason for each identifier. It rests on what the account
@@ -72,7 +73,8 @@ pub(crate) async fn create(
     let (endpoint_name, account) = (endpoint.name.clone(), registration.id.clone());
     told.push(Entry::OrderRefused { endpoint: endpoint_name, account, problem: refusal.problem.clone() });
     let subject = Subject { reference: Reference::from(&id), ends: now };
-    Err(transcript::refuse(app, (endpoint, registration), &subject, &told, refusal, now).await)
+    let asked = Asked { registration, client: shown.map(|shown| shown.address) };
+    Err(transcript::refuse(app, (endpoint, asked), &subject, &told, refusal, now).await)
 }
 
 /// Judges a request for an order, and makes the order. What policy says is told whatever comes of it.
@@ -115,7 +117,8 @@ async fn decide(
     };
     let grounds = Grounds { endpoint, registration, issuer_domain_names: &issuer_domain_names, terms };
     let waivers = Waivers::find(app, (registration, profile), &identifiers, shown, told, now);
-    let draft = Draft { identifiers, replaced, not_before, not_after, grounds, waivers };
+    let client = shown.map(|shown| shown.address);
+    let draft = Draft { identifiers, replaced, not_before, not_after, grounds, waivers, client };
     again_on_conflict(async || write(app, id, &draft, told, now).await).await
 }
 
@@ -171,7 +174,12 @@ async fn write(app: &App, id: &OrderId, draft: &Draft<'_>, told: &[Entry], now: 
     }
     commit.create_order(order.clone(), keep_until);
     told.iter().for_each(|entry| transcript::tell(app, &mut commit, &Subject::from(&order), now, entry));
-    audit::add(app, &mut commit, now, &Event::OrderCreated { order: &order });
+    audit::add(
+        app,
+        &mut commit,
+        now,
+        &Event::OrderCreated { order: &order, asked: Asked { registration, client: draft.client } },
+    );
     let waived: Vec<_> = authorizations.iter().filter(|one| one.waived().is_some()).collect();
     let waived_count = waived.len();
     if !waived.is_empty() {

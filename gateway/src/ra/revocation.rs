@@ -31,6 +31,7 @@ use self::known::Known;
 use super::Error;
 use crate::{
     app::{App, Endpoint},
+    audit::{self, Event},
     limits::{Asker, Purpose},
 };
 
@@ -76,7 +77,7 @@ pub(crate) async fn revoke(app: &App, endpoint: &Endpoint, request: Request<'_>,
         ));
     }
     // Anybody can present any certificate, and each is a question to the CM: what comes to nothing counts.
-    let (requester, from) = (request.requester, request.client.ip);
+    let (requester, from, serial) = (request.requester, request.client.ip, request.certificate.serial.clone());
     match requester {
         Requester::Key(_) => {
             let turn = app.limits.turn(from, Purpose::Revocation).await?;
@@ -94,6 +95,14 @@ pub(crate) async fn revoke(app: &App, endpoint: &Endpoint, request: Request<'_>,
             let asked = ask(app, endpoint, request, now).await;
             if is_in_vain(&asked) {
                 app.limits.was_unknown(asker);
+            }
+            if let Err(Error::Refused(refusal)) = &asked
+                && refusal.problem.kind != ProblemKind::Unavailable
+                && app.limits.may_tell_refusal(endpoint, account)
+            {
+                let (endpoint, problem) = (&endpoint.name, &refusal.problem);
+                let event = Event::RevocationRefused { endpoint, account, client: from, serial: &serial, problem };
+                audit::record(app, now, &event).await;
             }
             asked
         }

@@ -11,7 +11,7 @@ mod store;
 mod tests;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -324,6 +324,16 @@ impl Metrics {
     /// No profile is stopped, as far as is known.
     pub(crate) fn forget_stopped_profiles(&self) {
         self.profiles_stopped.reset();
+    }
+
+    /// Problem documents sent so far, by error type.
+    pub(crate) fn problems_by_type(&self) -> BTreeMap<String, u64> {
+        registrar::by_label(&self.problems)
+    }
+
+    /// Requests that met a limit so far, by the limit.
+    pub(crate) fn refusals_by_limit(&self) -> BTreeMap<String, u64> {
+        registrar::by_label(&self.limited)
     }
 
     /// The numbers of the limit with this name.

@@ -233,8 +233,18 @@ impl Entry {
             | Event::OrderWaived { .. }
             | Event::CertificateRevoked { .. }
             | Event::ProfileResumed { .. }
+            | Event::BindingRefused { .. }
+            | Event::AccountUpdated { .. }
+            // The calls to the CM tell it.
+            | Event::CertificateRequested { .. }
+            | Event::RevocationRequested { .. }
+            | Event::RevocationRefused { .. }
+            | Event::SettingsLoaded { .. }
+            | Event::SettingsRefused { .. }
+            | Event::IdentityRead { .. }
+            | Event::RequestsRefused { .. }
             | Event::RevocationFailed { .. } => return None,
-            Event::OrderCreated { order } => {
+            Event::OrderCreated { order, .. } => {
                 let (profile, replaces) = (order.profile.clone(), order.replaces.clone());
                 let created =
                     Self::OrderCreated { profile, expires: order.expires, reused: order.reused.clone(), replaces };
@@ -259,12 +269,12 @@ impl Entry {
             Event::IdentifierPaused { run, authorization } => {
                 ((*authorization).into(), Self::IdentifierPaused { failures: run.failures, since: run.first })
             }
-            Event::OrderFinalized { order, csr } => {
+            Event::OrderFinalized { order, csr, .. } => {
                 let rules = policies::csr::RULES.iter().map(|rule| rule.name().to_owned()).collect();
                 let accepted = Self::FinalizeAccepted { csr_sha256: base64url::encode(csr.0), rules };
                 ((*order).into(), accepted)
             }
-            Event::CertificateIssued { order, certificate } => {
+            Event::CertificateIssued { order, certificate, .. } => {
                 ((*order).into(), Self::CertificateIssued { certificate: (*certificate).clone() })
             }
             Event::OrderFailed { order } => {
@@ -276,6 +286,49 @@ impl Entry {
                 (subject, Self::ProfileStopped { profile: stop.profile.clone() })
             }
         })
+    }
+
+    /// Whether auditors are told of it by an event of its own.
+    pub(crate) const fn has_an_event(&self) -> bool {
+        match self {
+            Self::OrderWaived { .. }
+            | Self::OrderCreated { .. }
+            | Self::AuthorizationCreated { .. }
+            | Self::ValidationEnded { .. }
+            | Self::AuthorizationDeactivated {}
+            | Self::AuthorizationRevoked {}
+            | Self::IdentifierPaused { .. }
+            | Self::FinalizeAccepted { .. }
+            | Self::CertificateIssued { .. }
+            | Self::OrderFailed { .. }
+            | Self::ProfileStopped { .. } => true,
+            Self::OrderJudged { .. }
+            | Self::WaiversPassedOver { .. }
+            | Self::OrderRefused { .. }
+            | Self::AuthorizationRefused { .. }
+            | Self::ChallengeAnswered { .. }
+            | Self::ValidationAttempted { .. }
+            | Self::FinalizeRefused { .. }
+            | Self::CaaLooked { .. }
+            | Self::CmAsked { .. }
+            | Self::IssuancePutOff { .. }
+            | Self::JobFailed { .. }
+            | Self::RequestWithdrawn { .. }
+            | Self::CertificateChecked { .. }
+            | Self::DeliveryReported { .. } => false,
+        }
+    }
+
+    /// Why a request was refused, if this is that.
+    pub(crate) const fn problem(&self) -> Option<&Problem> {
+        if let Self::OrderRefused { problem, .. }
+        | Self::AuthorizationRefused { problem, .. }
+        | Self::FinalizeRefused { problem, .. } = self
+        {
+            Some(problem)
+        } else {
+            None
+        }
     }
 
     /// A look at a proof that decided nothing.

@@ -2,8 +2,8 @@
 //! happened, so that whoever asks why can be answered afterwards
 //! ([ADR 20](../../../docs/adr/0020-transcripts-are-told-with-the-change.md)).
 //!
-//! What is an event for auditors too is told by [`crate::audit::add`], which writes both; here is what
-//! only a transcript is interested in. Operators read all of it ([`words`]), clients what is safe for
+//! What is an event for auditors too is told by [`crate::audit::add`], which writes both; of the rest auditors are told as it
+//! stands here. Operators read all of it ([`words`]), clients what is safe for
 //! them ([`client_safe`]). Nothing is decided by a transcript, and reading one writes nothing.
 
 pub(crate) mod client_safe;
@@ -11,12 +11,13 @@ mod entry;
 pub(crate) mod story;
 pub(crate) mod words;
 
-use acme::{ids::Reference, problem::ProblemKind, registration::Registration, time::Timestamp};
+use acme::{ids::Reference, problem::ProblemKind, time::Timestamp};
 use store::{Commit, Job, Work};
 
 pub(crate) use self::entry::{CaaLook, Entry, PassedOver, PutOff, Subject};
 use crate::{
     app::{App, Endpoint},
+    audit::{self, Asked},
     ra::{Error, Refusal},
 };
 
@@ -26,8 +27,14 @@ const ATTEMPTS_MAX: usize = 128;
 /// Attempts that are told one by one. Of those that follow each whose number is a power of two is.
 const FIRST_ATTEMPTS: u32 = 16;
 
-/// Adds an entry to a commit.
+/// Adds an entry to a commit, and tells auditors of it unless an event of their own does.
 pub(crate) fn tell(app: &App, commit: &mut Commit, subject: &Subject, now: Timestamp, entry: &Entry) {
+    keep(app, commit, subject, now, entry);
+    audit::add_entry(commit, now, subject, entry, None);
+}
+
+/// Adds an entry to a commit, for the transcript alone.
+pub(crate) fn keep(app: &App, commit: &mut Commit, subject: &Subject, now: Timestamp, entry: &Entry) {
     match serde_json::to_value(entry) {
         Ok(body) => commit.tell(&subject.reference, now, body, app.keep_until(subject.ends)),
         // The change is worth more than what is told of it.
@@ -82,18 +89,21 @@ pub(crate) async fn job_failed(app: &App, commit: &mut Commit, next: &Job, error
 /// is good for the disk; they come back as they were, as does one that cannot be written down.
 pub(crate) async fn refuse(
     app: &App,
-    (endpoint, registration): (&Endpoint, &Registration),
+    (endpoint, asked): (&Endpoint, Asked<'_>),
     subject: &Subject,
     entries: &[Entry],
     mut refusal: Box<Refusal>,
     now: Timestamp,
 ) -> Error {
     let told = is_of_the_client(refusal.problem.kind)
-        && app.limits.may_tell_refusal(endpoint, &registration.id)
+        && app.limits.may_tell_refusal(endpoint, &asked.registration.id)
         && has_room(app, &subject.reference).await;
     if told {
         let mut commit = Commit::new();
-        entries.iter().for_each(|entry| tell(app, &mut commit, subject, now, entry));
+        for entry in entries {
+            keep(app, &mut commit, subject, now, entry);
+            audit::add_entry(&mut commit, now, subject, entry, Some((&endpoint.name, &asked)));
+        }
         match app.store.commit(commit).await {
             Ok(()) => refusal.transcript = Some(endpoint.links.transcript(&subject.reference)),
             Err(error) => tracing::warn!(%error, "a refusal could not be written down"),

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{caa, damaged_jobs::end_damaged_jobs};
 use crate::{
     app::{App, Current},
@@ -39,7 +41,13 @@ pub(crate) async fn sweep(app: Arc<App>) {
 
 /// Writes committed audit events to the audit files and the log, for ever.
 pub(crate) async fn keep_audit(app: Arc<App>) {
+    let every = app.settings.audit.checkpoint.duration();
+    let mut told = Instant::now();
     loop {
+        if told.elapsed() >= every {
+            audit::tell_refusals(&app).await;
+            told = Instant::now();
+        }
         match audit::drain(&app).await {
             Ok(0) => tokio::time::sleep(AUDIT_EVERY).await,
             Ok(_) => {}

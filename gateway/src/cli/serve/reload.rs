@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     app::{App, Current, Endpoint},
+    audit::{self, Event},
     cli::tls::{self, CM, Pairs, SERVER, SERVER_RSA},
     clock, server_certificate,
     server_certificate::Challenges,
@@ -175,6 +176,8 @@ impl Reload {
                     watch.succeeded(look);
                     if is_due || asked {
                         app.metrics.reloaded(part.name(), true);
+                        let event = Event::IdentityRead { of: part.name(), refused: None };
+                        audit::record(&app, clock::now(), &event).await;
                         tracing::info!(of = part.name(), "certificates were read again and are in use");
                     }
                 }
@@ -190,6 +193,8 @@ impl Reload {
                     let reason = format!("{error:#}");
                     if watch.failed(&reason, asked) {
                         app.metrics.reloaded(part.name(), false);
+                        let event = Event::IdentityRead { of: part.name(), refused: Some(&reason) };
+                        audit::record(&app, clock::now(), &event).await;
                         tracing::error!(
                             of = part.name(),
                             reason,
@@ -264,6 +269,8 @@ impl Reload {
         let outcome = self.exchange_settings().await;
         metrics.reloaded(SETTINGS, outcome.is_ok());
         if let Err(error) = outcome {
+            let event = Event::SettingsRefused { why: format!("{error:#}") };
+            audit::record(&self.current.app(), clock::now(), &event).await;
             tracing::error!(
                 reason = format!("{error:#}"),
                 "ALARM: the settings were read again and are refused; those before stay in force"
@@ -316,6 +323,9 @@ impl Reload {
         for setting in &waiting {
             tracing::warn!(setting, "this setting was changed and needs a restart; its value before stays in force");
         }
+        let app = self.current.app();
+        let event = Event::SettingsLoaded { changed: &changed, waiting: &waiting, digest: app.settings.digest() };
+        audit::record(&app, now, &event).await;
         tracing::info!(changed = changed.join(", "), "the settings were read again and are in force");
         Ok(())
     }

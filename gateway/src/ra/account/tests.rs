@@ -396,8 +396,11 @@ async fn terms_that_changed_are_agreed_to_again_by_an_account_update_and_by_noth
         let agreed = updated(&gateway, &endpoint, &registration, None, true).await.unwrap();
         assert!(agreed.terms_of_service_agreed_at.is_some_and(|at| at >= changed));
         let audit = gateway.app.store.audit_entries(10).await.unwrap();
-        let [agreed] = audit.as_slice() else { panic!("{audit:?}") };
-        assert_eq!(agreed.body["event"], "account.agreed");
+        let [updated, agreed] = audit.as_slice() else { panic!("{audit:?}") };
+        assert_eq!(
+            (&updated.body["event"], &agreed.body["event"]),
+            (&json!("account.updated"), &json!("account.agreed"))
+        );
         assert_eq!(agreed.body["termsOfService"], "https://example.com/terms");
     }
 }

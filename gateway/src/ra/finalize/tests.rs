@@ -90,7 +90,7 @@ async fn the_same_csr_at_the_same_moment_is_accepted_once_and_both_are_answered(
     assert_eq!(slow.map(|view| status_of(&view)).unwrap(), OrderStatus::Processing);
     assert_eq!(fast.map(|view| status_of(&view)).unwrap(), OrderStatus::Processing);
     assert_eq!(case.promised().await, promised, "the key stays the one that was drawn first");
-    assert_eq!(case.gateway.audited().await, ["order.created", "order.finalized"]);
+    assert_eq!(case.gateway.audited().await, ["order.judged", "order.created", "order.finalized"]);
 }
 
 #[tokio::test(start_paused = true)]

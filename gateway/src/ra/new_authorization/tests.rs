@@ -188,7 +188,9 @@ async fn ahead_of_orders_names_are_judged_as_in_orders_and_wildcards_are_refused
     for (registration, name, kind) in table {
         assert_eq!(told(ahead(&gateway, registration, name).await).kind, kind, "{name}");
     }
-    assert_eq!(gateway.audited().await, [""; 0], "nothing was made");
+    let audited = gateway.audited().await;
+    assert_eq!(audited.iter().filter(|event| *event == "authorization.refused").count(), table.len());
+    assert!(!audited.contains(&String::from("authorization.created")), "nothing was made");
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,5 +204,7 @@ async fn an_order_rests_on_what_was_authorized_ahead_of_it() {
     let view = gateway.order(&registration, &["a.test"]).await.unwrap();
     assert_eq!((gateway.status(&view.order.id).await, view.order.reused), (OrderStatus::Ready, vec![made.id.clone()]));
     assert_eq!(ahead(&gateway, &registration, "a.test").await.unwrap().id, made.id, "there is a proof already");
-    assert_eq!(gateway.audited().await, ["authorization.created", "order.created", "order.created"]);
+    let audited = gateway.audited().await;
+    let made: Vec<_> = audited.iter().filter(|event| event.ends_with(".created")).collect();
+    assert_eq!(made, ["authorization.created", "order.created", "order.created"]);
 }

@@ -40,7 +40,7 @@ async fn a_new_order_is_pending_and_has_an_authorization_for_each_identifier() {
     let all = vec![ChallengeKind::Http01, ChallengeKind::Dns01, ChallengeKind::TlsAlpn01];
     let without_dns = vec![ChallengeKind::Http01, ChallengeKind::TlsAlpn01];
     assert_eq!(offered, [all, vec![ChallengeKind::Dns01], without_dns]);
-    assert_eq!(gateway.audited().await, ["order.created"]);
+    assert_eq!(gateway.audited().await, ["order.judged", "order.created"]);
     assert_eq!(gateway.app.metrics.orders_created.get(), 1);
     let tokens: BTreeSet<_> = view.authorizations.iter().map(|one| one.challenges[0].token.as_str()).collect();
     assert_eq!(tokens.len(), 3, "no two authorizations share a token");
@@ -64,7 +64,7 @@ async fn every_identifier_that_cannot_be_read_is_named() {
     let malformed = ProblemKind::Malformed;
     let named = [("b..test", malformed), ("-.test", malformed), ("a@a.test", ProblemKind::UnsupportedIdentifier)];
     assert_eq!((problem.kind, subproblems(&problem)), (ProblemKind::RejectedIdentifier, named.to_vec()));
-    assert_eq!(gateway.audited().await, [""; 0], "nothing was made");
+    assert_eq!(gateway.audited().await, ["order.refused"], "nothing was made");
 }
 
 #[tokio::test(start_paused = true)]

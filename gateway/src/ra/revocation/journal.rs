@@ -339,6 +339,15 @@ async fn find_or_create(
     );
     let id = job.id.clone();
     let mut commit = Commit::new();
+    let event = Event::RevocationRequested {
+        endpoint: &endpoint.name,
+        account: account(&revocation.basis),
+        basis: &revocation.basis,
+        client: revocation.client.ip,
+        certificate: &revocation.certificate,
+        reason: revocation.reason,
+    };
+    audit::add(app, &mut commit, now, &event);
     let Some(found) = app.store.job(&id).await? else {
         commit.create_job(job);
         app.store.commit(commit).await?;

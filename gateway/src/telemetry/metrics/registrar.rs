@@ -2,9 +2,11 @@
 
 #[cfg(test)]
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
+    core::Collector as _,
 };
 
 /// Before each name.
@@ -28,6 +30,17 @@ pub(super) struct Description {
     pub(super) kind: &'static str,
     pub(super) labels: Vec<String>,
     pub(super) help: String,
+}
+
+/// How far each of these counters with one label is, by its value.
+pub(super) fn by_label(counters: &IntCounterVec) -> BTreeMap<String, u64> {
+    let families = counters.collect();
+    let metrics = families.iter().flat_map(|family| family.get_metric());
+    let value = |metric: &prometheus::proto::Metric| {
+        let label = metric.get_label().first().map(|pair| pair.value().to_owned())?;
+        Some((label.clone(), counters.get_metric_with_label_values(&[label.as_str()]).ok()?.get()))
+    };
+    metrics.filter_map(value).collect()
 }
 
 impl Registrar {

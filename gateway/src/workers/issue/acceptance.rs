@@ -77,7 +77,8 @@ pub(super) async fn accept(
     }
     issuance.tale.add(Entry::CertificateChecked { certificate: certificate.id.clone(), failed: Vec::new() });
     issuance.tale.write(app, &mut commit, &next, now);
-    audit::add(app, &mut commit, now, &Event::CertificateIssued { order: &next, certificate: &certificate.id });
+    let event = Event::CertificateIssued { order: &next, certificate: &certificate.id, request, checked: first };
+    audit::add(app, &mut commit, now, &event);
     commit.update_order(&issuance.order, next.clone(), app.keep_issued_until(now, next.expires));
     commit.finish_job(&issuance.job);
     if let Some(request) = request {

@@ -6,7 +6,12 @@ use cm_connector::{CmError, RequestState, observed};
 use store::{Commit, Submission};
 
 use super::{Issuance, standing::Grounds};
-use crate::{app::App, clock, telemetry::metrics::Step};
+use crate::{
+    app::App,
+    audit::{self, Event},
+    clock,
+    telemetry::metrics::Step,
+};
 
 /// How long the CM may keep a submission before it answers that it is pending.
 pub(super) const SUBMIT_WAIT: Duration = Duration::from_secs(20);
@@ -35,8 +40,10 @@ async fn note_intent(app: &App, issuance: &mut Issuance, grounds: &Grounds) -> a
     let mut commit = Commit::new();
     grounds.0.iter().for_each(|authorization| commit.unchanged_authorization(authorization));
     commit.not_stopped(&issuance.realm, &issuance.order.value.profile);
+    let (order, now) = (&issuance.order.value, clock::now());
     if matches!(issuance.submission, Submission::NotSent) {
-        issuance.tale.write(app, &mut commit, &issuance.order.value, clock::now());
+        issuance.tale.write(app, &mut commit, order, now);
+        audit::add(app, &mut commit, now, &Event::CertificateRequested { order, key: &issuance.key });
     }
     commit.update_job(&issuance.job, next);
     app.store.commit(commit).await?;

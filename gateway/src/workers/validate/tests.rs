@@ -215,7 +215,11 @@ async fn an_authorization_that_has_expired_is_never_contacted() {
     case.attempt().await.unwrap();
     assert_eq!((case.status().await, case.web.requests()), (AuthorizationStatus::Expired, 0));
     assert_eq!(case.job().await, None);
-    assert_eq!(case.gateway.audited().await, ["order.created"], "nothing is said to be validated");
+    assert_eq!(
+        case.gateway.audited().await,
+        ["order.judged", "order.created", "challenge.answered"],
+        "nothing is said to be validated"
+    );
 }
 
 #[tokio::test]
