@@ -19,6 +19,7 @@ use super::{
     consistency::Consistency,
     exchange::{Question, Raw, exchange, http_client},
     failure::{Failure, Instead},
+    health::Health,
     token::{Token, Tokens},
 };
 use crate::{
@@ -47,9 +48,6 @@ const ATTEMPTS_MAX: u32 = 8;
 const CALLS_PER_SECOND_MAX: u32 = 2000;
 /// How long callers are sent away while the circuit is open and its probe fails.
 const PROBE_RETRY_AFTER: Duration = Duration::from_secs(5);
-/// Statuses of `sys/health` that say that a node works: active, or one that stands by and forwards. Not 472, which
-/// waits for a disaster, nor 501 and 503: not initialized, sealed.
-const WORKING: [u16; 3] = [200, 429, 473];
 
 /// One call.
 pub(super) struct Call {
@@ -117,24 +115,6 @@ pub(super) struct Client {
     circuit: Circuit,
     lanes: Lanes,
     hearing: Hearing,
-}
-
-/// What `sys/health` says.
-pub(super) struct Health {
-    pub(super) json: Value,
-    works: bool,
-}
-
-impl Health {
-    /// 429 is a standby's word as well as a quota's, which says nothing of the node.
-    fn of(raw: Raw) -> Result<Self, Failure> {
-        let (status, is_openbao) = (raw.status, raw.json.get("initialized").is_some());
-        if !is_openbao && status == 429 {
-            let json = raw.judge()?;
-            return Ok(Self { json, works: false });
-        }
-        Ok(Self { works: is_openbao && WORKING.contains(&status), json: raw.json })
-    }
 }
 
 impl Client {
@@ -205,7 +185,7 @@ impl Client {
         for _ in &self.base_urls {
             let by = Instant::now() + ANSWER_MAX / 2;
             match self.ask_health(by).await {
-                Ok(health) if health.works => {
+                Ok(health) if health.works() => {
                     self.circuit.close();
                     return Ok(health);
                 }
@@ -370,19 +350,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_node_works_if_it_is_active_or_stands_by_and_a_quota_says_nothing_of_it() {
-        let health = json!({"initialized": true, "sealed": false, "standby": true, "version": "2.7.2"});
-        let works = |status, json| Health::of(Raw::of(status, json)).map(|health| health.works);
-        for (status, expected) in [(200, true), (429, true), (473, true), (472, false), (501, false), (503, false)] {
-            assert_eq!(works(status, health.clone()).unwrap(), expected, "{status}");
-        }
-        // A page of something else at that address.
-        assert!(!works(200, json!({"status": "ok"})).unwrap() && !works(503, json!({})).unwrap());
-        let quota = works(429, json!({"errors": ["request path \"sys/health\": rate limit quota exceeded"]}));
-        assert!(matches!(quota, Err(Failure::Busy { .. })), "{quota:?}");
-    }
 
     #[tokio::test]
     async fn a_sign_whose_intent_took_its_time_is_not_sent() {

@@ -33,6 +33,7 @@ pub mod door;
 mod exchange;
 mod external_account;
 mod failure;
+mod health;
 mod issuance;
 mod layout;
 pub mod officer;
