@@ -28,7 +28,7 @@ const NEEDS: [(&str, &str); 2] = [("debootstrap", "debootstrap"), ("systemd-nspa
 /// What README asks for, and the certificate authorities that cargo verifies its registry by.
 const INCLUDED: &str = "build-essential,ca-certificates";
 /// Where the repository is in that Debian.
-const CLONE: &str = "/root/acme-gateway";
+const CLONE: &str = "/srv/acme-gateway";
 /// Files and folders that say where this machine gets software from, and whom it trusts.
 const CONFIGURATION: [&str; 9] = [
     "/etc/apt/sources.list",
@@ -136,7 +136,7 @@ fn prepare(folder: &Path, progress: &Progress) -> anyhow::Result<PathBuf> {
         copy(&file, &root.join(file.strip_prefix("/").unwrap_or(&file)))?;
     }
     for file in [".npmrc", ".cargo/config.toml", ".config/pip/pip.conf"] {
-        copy(&home.join(file), &root.join("root").join(file))?;
+        copy(&home.join(file), &root.join("srv").join(file))?;
     }
     let clone = root.join(CLONE.trim_start_matches('/'));
     run_command(Command::new("git").args(["clone", "--quiet", "--no-hardlinks"]).arg(workspace::root()).arg(&clone))?;
@@ -183,10 +183,10 @@ fn command(root: &Path, script: &str, log: &Path) -> anyhow::Result<bool> {
         .args(["--quiet", "--register=no", "--keep-unit", "--console=pipe", "--as-pid2", "--directory"])
         .arg(root)
         .arg(format!("--machine=acme-gateway-fresh-{}", std::process::id()))
-        .arg(format!("--bind-ro={}:/root/.cargo/bin", cargo.display()))
-        .arg(format!("--bind-ro={}:/root/.rustup", rustup.display()))
-        .args(["--chdir", CLONE, "--setenv=HOME=/root", "--setenv=USER=root", "--setenv=LC_ALL=C.UTF-8"])
-        .arg("--setenv=PATH=/root/.cargo/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        .arg(format!("--bind-ro={}:/srv/.cargo/bin", cargo.display()))
+        .arg(format!("--bind-ro={}:/srv/.rustup", rustup.display()))
+        .args(["--chdir", CLONE, "--setenv=HOME=/srv", "--setenv=USER=root", "--setenv=LC_ALL=C.UTF-8"])
+        .arg("--setenv=PATH=/srv/.cargo/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     for (name, value) in env::vars().filter(|(name, _)| is_configuration(name)) {
         nspawn.arg(format!("--setenv={name}={value}"));
     }
