@@ -175,7 +175,7 @@ pub(crate) fn check(lane: &Lane<'_>, name: &str, wanted: &[&str]) -> Result<(), 
     openssl::shows(lane, &certificate, wanted)
 }
 
-fn live(lane: &Lane<'_>, name: &str, file: &str) -> PathBuf {
+pub(crate) fn live(lane: &Lane<'_>, name: &str, file: &str) -> PathBuf {
     lane.dir.join("certs").join(name).join(file)
 }
 

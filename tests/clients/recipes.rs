@@ -43,40 +43,49 @@ pub(crate) fn printed(world: &World) -> Lane<'_> {
         })
         .with(CADDY, "the officer's recipe", |lane| {
             let name = "caddy.recipes.test";
-            let recipe = recipe(lane, "caddy", name)?;
-            let (http, https) = (lane.http_01_port(), lane.tls_alpn_01_port());
-            // Its own options go into the block that the recipe begins; the site comes after it.
-            let options = format!(
-                "{{\n  admin off\n  http_port {http}\n  https_port {https}\n  default_bind {}\n  storage file_system {}\n",
-                lane.address,
-                lane.dir.join("data").display()
-            );
-            let text = recipe.replacen("{\n", &options, 1);
-            let file = lane.dir.join("Caddyfile");
-            write(&file, &format!("{text}\n{name} {{\n  respond hello\n}}\n"))?;
-            readable(&lane.dir)?;
-            let file = file.display().to_string();
-            let caddy =
-                Daemon::start(&lane.dir, Path::new("/usr/bin/caddy"), &["run", "--adapter", "caddyfile", "--config", &file])?;
-            let address = std::net::SocketAddr::from((lane.address, https));
-            let text = caddy.wait_for("its certificate", |_| openssl::served(lane, address, name).ok())?;
-            expect_words(&text, &[&format!("DNS:{name}")])
+            by_caddy(lane, &recipe(lane, "caddy", name)?, &format!("{name} {{\n  respond hello\n}}\n"), name)
         })
 }
 
+/// Caddy with these global options and this site gets a certificate for its name.
+pub(crate) fn by_caddy(lane: &Lane<'_>, settings: &str, site: &str, name: &str) -> Result<(), Failure> {
+    let (http, https) = (lane.http_01_port(), lane.tls_alpn_01_port());
+    // Its own options go into the block that the recipe begins; the site comes after it.
+    let options = format!(
+        "{{\n  admin off\n  http_port {http}\n  https_port {https}\n  default_bind {}\n  storage file_system {}\n",
+        lane.address,
+        lane.dir.join("data").display()
+    );
+    let text = settings.replacen("{\n", &options, 1);
+    let file = lane.dir.join("Caddyfile");
+    write(&file, &format!("{text}\n{site}"))?;
+    readable(&lane.dir)?;
+    let file = file.display().to_string();
+    let caddy =
+        Daemon::start(&lane.dir, Path::new("/usr/bin/caddy"), &["run", "--adapter", "caddyfile", "--config", &file])?;
+    let address = std::net::SocketAddr::from((lane.address, https));
+    let text = caddy.wait_for("its certificate", |_| openssl::served(lane, address, name).ok())?;
+    expect_words(&text, &[&format!("DNS:{name}")])
+}
+
 fn by_certbot(lane: &Lane<'_>, recipe: &str, name: &str) -> Result<(), Failure> {
+    settle_certbot(lane, "")?;
+    run(lane, recipe, "certbot", "")?;
+    certbot::check(lane, name, &[&format!("DNS:{name}")])
+}
+
+/// Writes a `cli.ini` where certbot finds it: with these lines, and with where things are on this machine.
+pub(crate) fn settle_certbot(lane: &Lane<'_>, more: &str) -> Result<(), Failure> {
     let folder = lane.dir.display();
     let settings = format!(
         "config-dir = {folder}/config\nwork-dir = {folder}/work\nlogs-dir = {folder}/logs\nnon-interactive = true\n\
-         http-01-address = {}\nhttp-01-port = {}\n",
+         http-01-address = {}\nhttp-01-port = {}\n{more}",
         lane.address,
         lane.http_01_port()
     );
     let home = lane.dir.join("home/letsencrypt");
     fs::create_dir_all(&home).map_err(|error| format!("{}: {error}", home.display()))?;
-    write(&home.join("cli.ini"), &settings)?;
-    run(lane, recipe, "certbot", "")?;
-    certbot::check(lane, name, &[&format!("DNS:{name}")])
+    write(&home.join("cli.ini"), &settings)
 }
 
 fn by_lego(lane: &Lane<'_>, recipe: &str, name: &str, folder: &str) -> Result<(), Failure> {
@@ -113,7 +122,7 @@ fn last_of(shown: &str) -> Result<String, Failure> {
 }
 
 /// Runs a recipe in a shell that finds `program` with these words before its own: where things are on this machine.
-fn run(lane: &Lane<'_>, recipe: &str, program: &str, places: &str) -> Result<(), Failure> {
+pub(crate) fn run(lane: &Lane<'_>, recipe: &str, program: &str, places: &str) -> Result<(), Failure> {
     let programs = lane.dir.join("programs");
     fs::create_dir_all(&programs).map_err(|error| format!("{}: {error}", programs.display()))?;
     script(&programs.join(program), &format!("exec /usr/bin/{program} {places} \"$@\"\n"))?;

@@ -1,0 +1,131 @@
+//! The pages about clients in `docs/clients/`, as they stand: what people copy from there is what runs here. Only the
+//! example values, and where a client keeps things on this machine, are other ones.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::json;
+use tests::world::World;
+
+use super::{
+    certbot,
+    command::{expect_words, write},
+    dehydrated, lego, mod_md, openssl,
+    origin::{CADDY, CERTBOT, DEHYDRATED, LEGO, MOD_MD},
+    recipes,
+    scenario::{Failure, Lane},
+    webroot,
+};
+
+/// What stands on the pages for everybody's own.
+const DIRECTORY: &str = "https://acme.example.com/acme/servers/directory";
+const CA_FILE: &str = "/etc/ssl/acme-ca.pem";
+const KEY_ID: &str = "kid-1";
+const KEY: &str = "HMAC-KEY";
+const NAME: &str = "www.example.com";
+
+/// Every page.
+pub(crate) fn pages(world: &World) -> Lane<'_> {
+    let allowed = json!({"mode": "listed", "rules": [{"type": "dns", "match": "suffix", "value": "page.test"}]});
+    let registration = world.officer().preregister(&json!({
+        "allowedIdentifiers": allowed, "eab": {"kid": "kid-of-the-pages", "use": "multi", "maxBindings": 9},
+    }));
+    Lane::new(world, "documented", 27)
+        .with_external_account(registration)
+        .with(CERTBOT, "its page in docs/clients", |lane| by_certbot(lane, "certbot.page.test"))
+        .with(LEGO, "its page in docs/clients", |lane| by_lego(lane, "lego.page.test"))
+        .with(MOD_MD, "its page in docs/clients", |lane| by_mod_md(lane, "httpd.page.test"))
+        .with(CADDY, "its page in docs/clients", |lane| by_caddy(lane, "caddy.page.test"))
+        .with(DEHYDRATED, "its page in docs/clients", |lane| by_dehydrated(lane, "dehydrated.page.test"))
+}
+
+fn by_certbot(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
+    let text = include_str!("../../docs/clients/certbot.md");
+    let [settings, trust, get, renew, revoke] =
+        blocks(lane, text, name, ["settings", "trust", "get", "renew", "revoke"])?;
+    recipes::settle_certbot(lane, &settings)?;
+    let certbot = |command: &str| recipes::run(lane, &format!("{trust}\n{command}"), "certbot", "");
+    certbot(&get)?;
+    certbot::check(lane, name, &[&format!("DNS:{name}")])?;
+    certbot(&renew)?;
+    keep(lane, &certbot::live(lane, name, "cert.pem"), name)?;
+    certbot(&revoke)?;
+    openssl::revoked(lane, &kept(lane, name))
+}
+
+fn by_lego(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
+    let text = include_str!("../../docs/clients/lego.md");
+    let [trust, get, renew, revoke] = blocks(lane, text, name, ["trust", "get", "renew", "revoke"])?;
+    let places =
+        format!("--path {} --http.port {}:{}", lane.dir.join("lego").display(), lane.address, lane.http_01_port());
+    let lego = |command: &str| recipes::run(lane, &format!("{trust}\n{command}"), "lego", &places);
+    lego(&get)?;
+    lego::check(lane, name, &[&format!("DNS:{name}")])?;
+    lego(&renew)?;
+    keep(lane, &lego::file(lane, &format!("{name}.crt")), name)?;
+    lego(&revoke)?;
+    openssl::revoked(lane, &kept(lane, name))
+}
+
+fn by_mod_md(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
+    let [settings] = blocks(lane, include_str!("../../docs/clients/mod_md.md"), name, ["settings"])?;
+    let apache = mod_md::start_as_written(lane, name, &settings)?;
+    expect_words(&mod_md::fetched(lane, &apache, name)?, &[&format!("DNS:{name}")])
+}
+
+fn by_caddy(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
+    let [settings, site] = blocks(lane, include_str!("../../docs/clients/caddy.md"), name, ["settings", "site"])?;
+    recipes::by_caddy(lane, &settings, &site, name)
+}
+
+fn by_dehydrated(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
+    let text = include_str!("../../docs/clients/dehydrated.md");
+    let [settings, account, get, revoke] = blocks(lane, text, name, ["settings", "account", "get", "revoke"])?;
+    let _server = webroot::serve(lane)?;
+    let config = lane.dir.join("dehydrated.conf");
+    let here = |text: &str| text.replace("/var/lib/dehydrated", &lane.dir.display().to_string());
+    write(&config, &settings.replace("/var/www/dehydrated", &webroot::challenges(lane).display().to_string()))?;
+    let places = format!("--config {}", config.display());
+    let dehydrated = |command: &str| recipes::run(lane, &here(command), "dehydrated", &places);
+    dehydrated(&account)?;
+    dehydrated(&get)?;
+    dehydrated::check(lane, name, &[&format!("DNS:{name}")])?;
+    keep(lane, &dehydrated::live(lane, name, "cert.pem"), name)?;
+    dehydrated(&revoke)?;
+    openssl::revoked(lane, &kept(lane, name))
+}
+
+/// The blocks of these names, with everybody's own filled in. A block with a name that is not among them would be one
+/// that nobody runs.
+fn blocks<const N: usize>(lane: &Lane<'_>, page: &str, name: &str, wanted: [&str; N]) -> Result<[String; N], Failure> {
+    lane.resolve(&[name]);
+    let (kid, key) = lane.eab();
+    let fill = |text: &str| {
+        let text = text.replace(DIRECTORY, &lane.directory("registered")).replace(NAME, name);
+        text.replace(CA_FILE, &lane.ca_file().display().to_string()).replace(KEY_ID, &kid).replace(KEY, &key)
+    };
+    let named: Vec<(&str, &str)> = page.split("\n```").skip(1).filter_map(named).collect();
+    let names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
+    if names != wanted {
+        return Err(format!("the page has the blocks {names:?}, and {wanted:?} are run"));
+    }
+    let mut texts = named.into_iter().map(|(_, text)| fill(text));
+    Ok(wanted.map(|_| texts.next().unwrap_or_default()))
+}
+
+/// The name and the text of what follows on three backticks, if it is a block with a name: "sh get\n…".
+fn named(block: &str) -> Option<(&str, &str)> {
+    let (head, text) = block.split_once('\n')?;
+    let (_language, name) = head.split_once(' ')?;
+    Some((name, text))
+}
+
+fn kept(lane: &Lane<'_>, name: &str) -> PathBuf {
+    lane.dir.join(format!("{name}.revoked.pem"))
+}
+
+fn keep(lane: &Lane<'_>, certificate: &Path, name: &str) -> Result<(), Failure> {
+    fs::copy(certificate, kept(lane, name)).map_err(|error| format!("{}: {error}", certificate.display())).map(drop)
+}
