@@ -59,6 +59,9 @@ pub(super) fn manual(source: &Source) -> anyhow::Result<()> {
             fs::write(folder.join(shell), script)?;
         }
         run(Command::new(source.program(program)).args(["manual", "pages"]).arg(&folder))?;
+        let pages = fs::read_dir(&folder)?.flatten().map(|entry| entry.path());
+        let pages: Vec<_> = pages.filter(|page| page.extension().is_some_and(|extension| extension == "1")).collect();
+        run(Command::new("gzip").args(["--best", "--no-name"]).args(pages))?;
     }
     Ok(())
 }
