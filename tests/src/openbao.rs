@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::{
     binaries,
     client::Client,
-    http::{Connection, request},
+    http::{Connection, Tls, request},
     key::Key,
     process::Process,
     site::Site,
@@ -30,6 +30,8 @@ use crate::{
 
 /// How long it may take to be active.
 const ACTIVE_WITHIN: Duration = Duration::from_secs(60);
+/// How long a new node may wait for its vote: a busy machine looks unhealthy to the others and begins anew.
+const VOTE_WITHIN: Duration = Duration::from_secs(240);
 /// The path below which the realms lie.
 pub const MOUNT: &str = "acme";
 
@@ -75,7 +77,7 @@ impl OpenBao {
         bao.wait_until_active();
         // Until it has a vote, the others cannot do without the leader.
         let own = bao.address.to_string();
-        wait_for("a vote for the new node", ACTIVE_WITHIN, || {
+        wait_for("a vote for the new node", VOTE_WITHIN, || {
             let peers = self.said(&["operator", "raft", "list-peers", "-format=json"], None).ok()?;
             let peers = peers.pointer("/data/config/servers")?.as_array()?.clone();
             peers.iter().any(|peer| peer["node_id"] == own.as_str() && peer["voter"] == true).then_some(())
@@ -167,6 +169,22 @@ impl OpenBao {
     pub fn said(&self, arguments: &[&str], body: Option<&Value>) -> Result<Value, String> {
         let text = self.ask(arguments, body)?;
         Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// What OpenBao answers root at a path of its API, without the program: for those who ask often.
+    ///
+    /// # Panics
+    /// There is no answer.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Value {
+        let file = |name: &str| self.pki.join(name);
+        let (ca, certificate, key) = (file("infra-ca.pem"), file("officer.pem"), file("officer.key"));
+        let tls = Tls { ca_file: Some(&ca), identity: Some((&certificate, &key)), ..Tls::default() };
+        let host = self.address.ip().to_string();
+        let (mut connection, _) = Connection::tls(self.address, &host, &tls).expect("OpenBao takes the certificate");
+        let headers = [("Connection", "close"), ("X-Vault-Token", self.root_token.as_str())];
+        connection.send(request("GET", &format!("/v1/{path}"), &host, &headers, None)).unwrap();
+        connection.receive("GET").unwrap_or_else(|error| panic!("GET {path}: {error}")).json()
     }
 
     /// The token of somebody with this certificate of the throwaway PKI (`gateway`, `officer`).

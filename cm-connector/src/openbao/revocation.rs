@@ -61,14 +61,16 @@ pub(super) async fn revoke(
         if octets.certificate_sha256 != data_encoding::HEXLOWER.encode(&certificate.claims.sha256) {
             return Err(unknown());
         }
-        let is_ours = record.value.revocation.as_ref().is_some_and(|why| why.request == *key);
-        match &certificate.revocation {
-            Some(revoked) if is_ours => return Ok(Revoked { at: revoked.at }),
-            Some(_) => return Err(CmError::AlreadyRevoked),
-            None => {}
+        let is_ours =
+            |record: &Certificate| record.revocation.as_ref().is_some_and(|revocation| revocation.request == *key);
+        if let Some(revoked) = &certificate.revocation {
+            // Whose it is was written down before, so it is there now, if it was not when the record was read.
+            let now = bao.record::<Certificate>(realm, place).await.map_err(Failure::into_error)?;
+            let is_ours = now.is_some_and(|record| is_ours(&record.value));
+            return if is_ours { Ok(Revoked { at: revoked.at }) } else { Err(CmError::AlreadyRevoked) };
         }
         check(&octets, &record.value, certificate.not_after, now())?;
-        if !is_ours {
+        if !is_ours(&record.value) {
             let (request, reason, basis) = (key.clone(), octets.reason, octets.basis.kind.clone());
             let why = Revocation { request, reason, basis };
             let written = Certificate { revocation: Some(why), ..record.value };

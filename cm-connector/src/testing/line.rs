@@ -5,12 +5,14 @@
 //! always lost, whatever number of calls it took and whatever the machine was doing meanwhile.
 
 use std::{
+    fmt::Debug,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -21,34 +23,48 @@ use tokio::{
 };
 
 use super::{Caller, Subject};
-use crate::CertificateManager;
+use crate::{CertificateManager, CmError, Outcome};
 
 /// Most octets that are passed on at a time.
 const CHUNK: usize = 16 * 1024;
+/// A pace at which a CM that is busy can be asked again.
+const CALL_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// A proxy's question whether it has happened, with where the answer goes.
 type Question = oneshot::Sender<bool>;
 
-/// Makes a call by a gateway of its own whose answer gets lost once this has happened; what became of the call.
-pub(super) async fn losing_the_answer<T>(
+/// Makes a call by a gateway of its own whose answer gets lost once this has happened; what became of the call. One that
+/// ends before, because the CM was too slow for it, is made again.
+pub(super) async fn losing_the_answer<T: Debug>(
     subject: &dyn Subject,
-    call: impl AsyncFnOnce(&dyn CertificateManager) -> T,
+    call: impl AsyncFn(&dyn CertificateManager) -> Result<T, CmError>,
     has_happened: impl AsyncFn() -> bool,
-) -> T {
+) -> Result<T, CmError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let cm = subject.gateway_at(listener.local_addr().unwrap(), Caller::Gateway);
     let (ask, mut questions) = mpsc::unbounded_channel();
     // Dropped at the end of this function, and with it all connections.
     let mut proxy = JoinSet::new();
     proxy.spawn(accept(listener, subject.address(), ask));
-    let mut call = Box::pin(call(&*cm));
-    let mut is_lost = false;
+    let (mut is_lost, mut pace) = (false, tokio::time::interval(CALL_AGAIN_AFTER));
+    let mut earlier = Outcome::NotSent;
+    let mut calling = Box::pin(call(&*cm));
     loop {
         tokio::select! {
-            outcome = &mut call => {
-                assert!(is_lost, "the call ended before what it is for had happened");
-                return outcome;
-            }
+            outcome = &mut calling => match outcome {
+                Err(CmError::Unavailable { outcome, retry_after }) => {
+                    earlier = earlier.and(outcome);
+                    if is_lost {
+                        return Err(CmError::Unavailable { outcome: earlier, retry_after });
+                    }
+                    let _tick = pace.tick().await;
+                    calling = Box::pin(call(&*cm));
+                }
+                other => {
+                    assert!(is_lost, "the call ended before what it is for had happened: {other:?}");
+                    return other;
+                }
+            },
             Some(answer) = questions.recv() => {
                 is_lost = is_lost || has_happened().await;
                 // One that went away needs no answer.
