@@ -188,7 +188,9 @@ impl Pen {
         let (new, again): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_new);
         self.written = again.iter().map(|entry| entry.sequence.to_string()).collect();
         // The log had them before the crash, or had not.
-        again.iter().for_each(|entry| tracing::info!(target: "audit", at = %entry.at, event = %entry.body));
+        again
+            .iter()
+            .for_each(|entry| tracing::info!(target: "audit", at = %entry.at, event = %for_the_log(&entry.body)));
         if !new.is_empty() {
             // What may have to be recognised after a crash stands in one file.
             if again.is_empty() {
@@ -199,7 +201,7 @@ impl Pen {
             self.append(app, records.collect()).await?;
             self.events_since_checkpoint = self.events_since_checkpoint.saturating_add(new.len());
             for (sequence, entry) in (first..).zip(&new) {
-                tracing::info!(target: "audit", sequence, at = %entry.at, event = %entry.body);
+                tracing::info!(target: "audit", sequence, at = %entry.at, event = %for_the_log(&entry.body));
             }
         }
         self.forget(app, again.into_iter().chain(new)).await?;
@@ -364,6 +366,14 @@ async fn noted(app: &App) -> Option<Head> {
 
 async fn blocking<Done: Send + 'static>(work: impl FnOnce() -> Done + Send + 'static) -> Result<Done, Failure> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Failure::File(io::Error::other(error)))
+}
+
+/// The event without the thumbprint of the account key: with a token, which more people see, it is a proof of control.
+fn for_the_log(event: &Value) -> Value {
+    const ACCOUNT_KEY: &str = "accountKey";
+    let mut event = event.clone();
+    let _thumbprint = event.as_object_mut().and_then(|members| members.remove(ACCOUNT_KEY));
+    event
 }
 
 /// What this host calls itself.
