@@ -40,6 +40,41 @@ fn a_key_that_others_can_read_is_found_and_its_mend_mends_it() {
 }
 
 #[test]
+fn a_key_that_systemd_does_not_show_now_is_not_called_missing() {
+    let world = world();
+    let credential = "\"/run/credentials/acme-gateway-doctor.service/key_cm-client.key\"";
+    let file = settings(world, "credential", &with(world, &pki(world, "gateway.key"), credential));
+    let visit = super::visit(&file);
+    for check in ["files", "certificates", "cm-connection"] {
+        let mut all = visit.report["findings"].as_array().unwrap().iter();
+        assert!(all.any(|one| one["check"] == check && one["severity"] == "not-looked-at"), "{:#}", visit.report);
+    }
+    assert_eq!((visit.code, &visit.report["wrong"]), (Some(0), &json!(0)), "{:#}", visit.report);
+}
+
+#[test]
+fn audit_files_that_a_reboot_takes_away_are_found() {
+    let world = world();
+    let audit = "dir = \"/dev/shm/acme-gateway-doctor-audit\"";
+    let file = settings(world, "audit", &format!("{}\n[audit]\n{audit}\n", good(world)));
+    let what = ["tmpfs, which is gone after a reboot"];
+    let _ = assert_found(&file, "audit.dir is on tmpfs", ("audit", "wrong"), &what, "set audit.dir");
+    fs::write(&file, good(world)).unwrap();
+    assert_mended(&file, "audit");
+}
+
+#[test]
+fn a_seal_key_that_is_younger_than_its_store_is_found_and_its_mend_mends_it() {
+    let world = crate::fragile_world();
+    let key = world.site().dir.join("gateway/seal.key");
+    obey(&format!("touch -d '+2 hours' {}", key.display()));
+    let file = settings(&world, "young", &good(&world));
+    let found = ("files", "warn");
+    obey(&assert_found(&file, "the seal key was exchanged", found, &["younger than the store"], "copy of the key"));
+    assert_mended(&file, "files");
+}
+
+#[test]
 fn a_resolver_that_answers_servfail_is_found() {
     let world = world();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -8,7 +8,10 @@ use acme::{
     time::Timestamp,
 };
 
-use super::finding::{Finding, shell};
+use super::{
+    files,
+    finding::{Finding, shell},
+};
 use crate::{
     cli::tls::{self, Identity},
     server_certificate,
@@ -45,6 +48,9 @@ pub(super) fn check(settings: &Settings, now: Timestamp) -> Vec<Finding> {
 
 fn identity(name: &str, identity: &Identity<'_>, now: Timestamp) -> Finding {
     let (file, path) = (identity.certificate.display(), shell(&identity.certificate));
+    if files::is_not_shown(&identity.key) {
+        return Finding::not_looked_at(CHECK, format!("{name}: its key {} is not shown now", identity.key.display()));
+    }
     let validity = match identity.validity() {
         Ok(validity) => validity,
         Err(error) => {

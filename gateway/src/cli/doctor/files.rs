@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -42,8 +42,12 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     let user = user(settings);
     let mut findings: Vec<_> = others.iter().filter_map(|(setting, file)| readable(setting, file).err()).collect();
     findings.extend(secrets.iter().flat_map(|(setting, file)| secret(setting, file, user)));
-    let seal = settings.secrets.seal_key_file.as_path();
-    let all = secrets.iter().map(|(_, file)| *file).chain([seal, settings.store.dir.as_path()]);
+    let (audit, audit_key) = (settings.audit_dir(), settings.audit_key_file());
+    if audit_key.exists() {
+        findings.extend(secret("audit.key_file", &audit_key, user));
+    }
+    let more = [&settings.secrets.seal_key_file, &settings.store.dir, &audit, &audit_key].map(PathBuf::as_path);
+    let all = secrets.iter().map(|(_, file)| *file).chain(more);
     findings.extend(open_folders(all));
     if findings.is_empty() {
         findings.push(Finding::fine(
@@ -56,7 +60,16 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
+/// A key that systemd shows to the running service and to root only (`LoadCredential=`), and that is not shown now.
+pub(super) fn is_not_shown(file: &Path) -> bool {
+    file.starts_with("/run/credentials") && !file.exists()
+}
+
 fn readable(setting: &str, file: &Path) -> Result<(), Finding> {
+    if is_not_shown(file) {
+        let what = format!("{setting}: systemd shows {} to root, and while the service runs", file.display());
+        return Err(Finding::not_looked_at(CHECK, what));
+    }
     require_readable(file, setting).map_err(|error| {
         let mend = format!("put the file there, or set {setting} to where it is");
         Finding::wrong(CHECK, format!("{error:#}"), "serve does not start", mend).run(format!("ls -l {}", shell(file)))
@@ -161,6 +174,10 @@ fn user(settings: &Settings) -> Option<u32> {
 fn another_user(user: Option<u32>) -> Option<Finding> {
     let ourselves = fs::metadata("/proc/self").ok()?.uid();
     let user = user.filter(|user| *user != ourselves)?;
+    if ourselves == 0 {
+        let what = format!("root may read everything; whether user {user}, whose the store is, may read the files");
+        return Some(Finding::not_looked_at(CHECK, what));
+    }
     let what = format!("this is asked by user {ourselves}, and the store belongs to user {user}");
     let breaks = "what is found here about files and ports may not hold for the gateway";
     let finding = Finding::warn(CHECK, what, breaks, "ask as the gateway's user, with the same --config");

@@ -70,14 +70,16 @@ async fn look(settings: Settings, config: &Path) -> Report {
         local("files", |settings, _| files::check(settings)),
         local("certificates", |settings, _| certificates::check(settings, clock::now())),
         local("store", |settings, _| store::check(settings)),
+        local("audit", |settings, _| store::check_audit(settings)),
         local("limits", limits::check),
         local("running-gateway", |_, running| running::check(running)),
         within("resolvers", LOOK_MAX, resolvers::check(&settings)),
         within("external-url", LOOK_MAX, listener::check(&settings, running.is_there(), now)),
         within("cm", CM_MAX, cm::check(&settings)),
     );
-    let (files, certificates, store, limits, running, resolvers, listener, cm) = parts;
-    findings.extend([files, certificates, store, limits, running, resolvers, listener, cm].into_iter().flatten());
+    let (files, certificates, store, audit, limits, running, resolvers, listener, cm) = parts;
+    findings
+        .extend([files, certificates, store, audit, limits, running, resolvers, listener, cm].into_iter().flatten());
     Report::new(findings, config)
 }
 

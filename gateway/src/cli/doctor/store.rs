@@ -1,5 +1,5 @@
-//! The store's folder and who has it. The database itself is not opened: that is for `serve`, which may have to move a
-//! damaged one aside.
+//! The store's folder and who has it, and the folder of the audit files. The database itself is not opened: that is for
+//! `serve`, which may have to move a damaged one aside.
 
 use std::{
     fs::{self, File},
@@ -17,6 +17,12 @@ use super::{
 use crate::settings::Settings;
 
 const CHECK: &str = "store";
+const AUDIT: Place = Place {
+    check: "audit",
+    setting: "audit.dir",
+    full: "with audit.on_failure = stop nothing new is issued when it is full",
+};
+const STORE: Place = Place { check: CHECK, setting: "store.dir", full: "newOrder answers 503 when it is full" };
 const MIB: u64 = 1024 * 1024;
 /// Beside the ballast, for some days of orders.
 const SPACE_WARN_MIB: u64 = 1024;
@@ -26,6 +32,30 @@ const SYNC_WARN: Duration = Duration::from_millis(100);
 /// File systems that lose what was synced, and those whose locks and syncs cannot be relied on.
 const FORGETFUL: [&str; 2] = ["tmpfs", "ramfs"];
 const REMOTE: [&str; 6] = ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs"];
+
+/// A folder that is written to.
+#[derive(Clone, Copy)]
+struct Place {
+    check: &'static str,
+    setting: &'static str,
+    /// What a full disk breaks.
+    full: &'static str,
+}
+
+/// Of the folder that the audit files go to.
+pub(super) fn check_audit(settings: &Settings) -> Vec<Finding> {
+    let dir = settings.audit_dir();
+    let Some(there) = nearest(&dir) else {
+        return vec![Finding::not_looked_at(
+            AUDIT.check,
+            format!("{} is in no folder that can be seen", dir.display()),
+        )];
+    };
+    let mut findings = vec![sync(AUDIT, &there)];
+    findings.extend(kind(AUDIT, &there));
+    findings.push(space(AUDIT, &there, 0));
+    findings
+}
 
 pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     let dir = &settings.store.dir;
@@ -48,9 +78,9 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
         }
         None => {}
     }
-    findings.push(sync(&there));
-    findings.extend(kind(&there));
-    findings.push(space(&there, settings.store.ballast_mib));
+    findings.push(sync(STORE, &there));
+    findings.extend(kind(STORE, &there));
+    findings.push(space(STORE, &there, settings.store.ballast_mib));
     findings.extend(damaged(dir));
     findings
 }
@@ -80,7 +110,7 @@ fn nearest(dir: &Path) -> Option<PathBuf> {
 }
 
 /// Writes a small file beside the store's own, makes it durable and deletes it.
-fn sync(folder: &Path) -> Finding {
+fn sync(Place { check, setting, .. }: Place, folder: &Path) -> Finding {
     let path = folder.join(format!("doctor-{}.probe", std::process::id()));
     let begun = Instant::now();
     let written = (|| -> io::Result<()> {
@@ -95,22 +125,22 @@ fn sync(folder: &Path) -> Finding {
         Err(error) => {
             let (mend, run) = mend_of(folder, error.kind());
             Finding::wrong(
-                CHECK,
-                format!("{} cannot be written to: {error}", folder.display()),
+                check,
+                format!("{setting}: {} cannot be written to: {error}", folder.display()),
                 "nothing can be stored: newOrder answers 503, or serve does not start",
                 mend,
             )
             .run(run)
         }
         Ok(()) if took > SYNC_WARN => Finding::warn(
-            CHECK,
+            check,
             format!("making 4 KiB durable in {} took {} ms", folder.display(), took.as_millis()),
             "every order waits so long several times",
-            "see what else keeps the disk busy, or put store.dir on a faster one",
+            format!("see what else keeps the disk busy, or set {setting} to a folder on a faster one"),
         )
         .run("cat /proc/pressure/io"),
         Ok(()) => {
-            Finding::fine(CHECK, format!("making 4 KiB durable in {} took {} ms", folder.display(), took.as_millis()))
+            Finding::fine(check, format!("making 4 KiB durable in {} took {} ms", folder.display(), took.as_millis()))
         }
     }
 }
@@ -134,22 +164,26 @@ fn mend_of(folder: &Path, kind: io::ErrorKind) -> (&'static str, String) {
     mend.map_or_else(|| ("see what is wrong with the disk", String::from("dmesg")), |(_, mend, run)| (mend, run))
 }
 
-fn kind(folder: &Path) -> Option<Finding> {
+fn kind(Place { check, setting, .. }: Place, folder: &Path) -> Option<Finding> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let folder = folder.canonicalize().ok()?;
     let kind = kind_in(&mounts, &folder)?;
-    let mend = "set store.dir to a folder on a local disk";
+    let mend = format!("set {setting} to a folder on a local disk");
     if FORGETFUL.contains(&kind) {
         let what = format!("{} is on {kind}, which is gone after a reboot", folder.display());
-        let breaks = "orders in flight and unconfirmed revocations are lost with a reboot";
-        return Some(Finding::wrong(CHECK, what, breaks, mend).run_editor());
+        let breaks = if check == CHECK {
+            "orders in flight and unconfirmed revocations are lost with a reboot"
+        } else {
+            "the audit trail is lost with a reboot"
+        };
+        return Some(Finding::wrong(check, what, breaks, mend).run_editor());
     }
     if REMOTE.contains(&kind) {
         let what = format!("{} is on {kind}, a file system of another host", folder.display());
         let breaks = "what was acknowledged can be lost, and two gateways may open it";
-        return Some(Finding::wrong(CHECK, what, breaks, mend).run_editor());
+        return Some(Finding::wrong(check, what, breaks, mend).run_editor());
     }
-    Some(Finding::fine(CHECK, format!("it is on {kind}")))
+    Some(Finding::fine(check, format!("it is on {kind}")))
 }
 
 /// The kind of the file system that a folder is on (proc(5), mountinfo).
@@ -164,20 +198,20 @@ fn kind_in<'a>(mounts: &'a str, folder: &Path) -> Option<&'a str> {
 }
 
 /// The system tells its free space to programs in C only; `df` is everywhere.
-fn space(folder: &Path, ballast_mib: u32) -> Finding {
+fn space(Place { check, full, .. }: Place, folder: &Path, ballast_mib: u32) -> Finding {
     let output = Command::new("df").arg("-Pk").arg("--").arg(folder).output();
     let Some(mib) = output.ok().and_then(|output| available_mib(&String::from_utf8_lossy(&output.stdout))) else {
-        return Finding::not_looked_at(CHECK, "free space: df cannot be asked");
+        return Finding::not_looked_at(check, "free space: df cannot be asked");
     };
     let (what, mend) = (format!("{mib} MiB are free for {}", folder.display()), "make space on this disk");
     let run = format!("df -h {0}; du -sh {0}/*", shell(folder));
     let needed = SPACE_WRONG_MIB + u64::from(ballast_mib);
     if mib < needed {
-        Finding::wrong(CHECK, what, "newOrder answers 503 when it is full", mend).run(run)
+        Finding::wrong(check, what, full, mend).run(run)
     } else if mib < SPACE_WARN_MIB {
-        Finding::warn(CHECK, what, "newOrder answers 503 when it is full", mend).run(run)
+        Finding::warn(check, what, full, mend).run(run)
     } else {
-        Finding::fine(CHECK, what)
+        Finding::fine(check, what)
     }
 }
 
