@@ -32,7 +32,7 @@ use tests::{
 };
 
 use self::{
-    blow::{Blow, Struck},
+    blow::{Blow, Moment, Struck},
     sums::Sums,
 };
 
@@ -85,50 +85,13 @@ impl Rig {
     /// Lets the clients work, strikes meanwhile, and compares what they were told with what there is.
     fn play(&mut self, what: &str, blows: &[Blow]) {
         let (orders, seed) = (number("ORDERS", ORDERS), number("SEED", 1));
-        let plans = plans("load", orders);
-        let began = Instant::now();
         let answers = Arc::new(Answers::default());
         let moments = blow::moments(seed as u64, orders, if orders > 200 { BLOW_EVERY_OF_MANY } else { BLOW_EVERY });
-        let blows: Vec<_> = moments.iter().zip(blows.iter().cycle()).collect();
-        let late = plans_of_latecomers(blows.iter().filter(|(_, blow)| matches!(blow, Blow::Seal)).count());
-        let keys = self.preregister(&plans);
-        let (responder, site) = (self.responder, Arc::clone(self.gateway.site()));
-        let until = began + OVER_AFTER + Duration::from_secs(orders as u64);
-        let hand = |endpoint| Hand::new(&site, (endpoint, Key::p256()), &answers, until);
-        let (call, called) = mpsc::channel();
-        let called = Mutex::new(called);
-        let (mut accounts, struck) = thread::scope(|scope| {
-            let at_work: Vec<_> = plans
-                .iter()
-                .zip(&keys)
-                .map(|(plan, key)| {
-                    let hand = hand(if plan.is_registered { "registered" } else { "open" });
-                    scope.spawn(move || live(plan, hand, responder, key.as_ref()))
-                })
-                .collect();
-            let come_late = |plan| {
-                let (hand, called) = (hand("open"), &called);
-                scope.spawn(move || {
-                    // Called, or there is nobody left to call.
-                    let _called = called.lock().unwrap().recv();
-                    live(plan, hand, responder, None)
-                })
-            };
-            let latecomers: Vec<_> = late.iter().map(come_late).collect();
-            let mut struck: Vec<Struck> = Vec::new();
-            for (moment, blow) in &blows {
-                let is_over = || at_work.iter().all(ScopedJoinHandle::is_finished);
-                moment.wait(&answers, is_over);
-                if is_over() {
-                    break;
-                }
-                struck.push(blow.strike(&mut self.nodes, &answers, &call, is_over));
-            }
-            drop(call);
-            let all = at_work.into_iter().chain(latecomers);
-            let accounts: Vec<_> = all.map(|client| client.join().expect("a client does not panic")).collect();
-            (accounts, struck)
-        });
+        let blows: Vec<_> = moments.iter().zip(blows.iter().copied().cycle()).collect();
+        let late = blows.iter().filter(|(_, blow)| matches!(blow, Blow::Seal)).count();
+        let (plans, late) = (plans("load", orders), plans_of_latecomers(late));
+        let began = Instant::now();
+        let (mut accounts, struck) = self.strike_at_work(&plans, &late, &blows, &answers);
         let took = began.elapsed();
         self.ask_again(&mut accounts);
         let sums = Sums::of(&accounts, &self.leader().certificates("open"), &self.leader().certificates("registered"));
@@ -143,6 +106,51 @@ impl Rig {
         assert!(findings.is_empty(), "seed {seed}: {findings:#?}");
         assert_eq!(sums.orders, orders + late.len(), "each of them was acknowledged in the end");
         self.finish_what_was_refused(&accounts);
+    }
+
+    /// Lets them work, and those who come late when they are called, and strikes meanwhile; what each was told.
+    fn strike_at_work(
+        &mut self,
+        plans: &[ClientPlan],
+        late: &[ClientPlan],
+        blows: &[(&Moment, Blow)],
+        answers: &Arc<Answers>,
+    ) -> (Vec<Account>, Vec<Struck>) {
+        let keys = self.preregister(plans);
+        let orders: usize = plans.iter().map(|plan| plan.orders.len()).sum();
+        let until = Instant::now() + OVER_AFTER + Duration::from_secs(orders as u64);
+        let (responder, site) = (self.responder, Arc::clone(self.gateway.site()));
+        let hand = |endpoint| Hand::new(&site, (endpoint, Key::p256()), answers, until);
+        let (call, called) = mpsc::channel();
+        let called = Mutex::new(called);
+        thread::scope(|scope| {
+            let mut at_work = Vec::new();
+            for (plan, key) in plans.iter().zip(&keys) {
+                let hand = hand(if plan.is_registered { "registered" } else { "open" });
+                at_work.push(scope.spawn(move || live(plan, hand, responder, key.as_ref())));
+            }
+            let come_late = |plan| {
+                let (hand, called) = (hand("open"), &called);
+                scope.spawn(move || {
+                    // Called, or there is nobody left to call.
+                    let _called = called.lock().unwrap().recv();
+                    live(plan, hand, responder, None)
+                })
+            };
+            let latecomers: Vec<_> = late.iter().map(come_late).collect();
+            let mut struck = Vec::new();
+            for (moment, blow) in blows {
+                let is_over = || at_work.iter().all(ScopedJoinHandle::is_finished);
+                moment.wait(answers, is_over);
+                if is_over() {
+                    break;
+                }
+                struck.push(blow.strike(&mut self.nodes, answers, &call, is_over));
+            }
+            drop(call);
+            let all = at_work.into_iter().chain(latecomers);
+            (all.map(|client| client.join().expect("a client does not panic")).collect(), struck)
+        })
     }
 
     /// The external account keys of those who need one.

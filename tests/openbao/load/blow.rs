@@ -12,9 +12,9 @@ use tests::{load::hand::Answers, openbao::OpenBao, random::Random, wait_for};
 /// Between two looks at how far the clients are.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Another node must lead by then.
-const LEADER_WITHIN: Duration = Duration::from_secs(60);
+const LEADER_WITHIN: Duration = Duration::from_secs(120);
 /// Whoever needs OpenBao must be told by then that it is away.
-const REFUSED_WITHIN: Duration = Duration::from_secs(60);
+const REFUSED_WITHIN: Duration = Duration::from_secs(120);
 /// What clients get while their OpenBao is frozen, before it goes on.
 const FROZEN_FOR_ANSWERS: u64 = 150;
 /// The longest that it is: less than after what a sign is given up for good.
