@@ -135,8 +135,10 @@ pub(crate) fn trace_id() -> u128 {
     EAR.try_with(|ear| ear.borrow().trace_id).unwrap_or_else(|_| fresh_trace_id())
 }
 
-/// An attempt under way. If it is dropped before it ends, its caller went away.
-pub(crate) struct Attempt {
+/// An attempt under way. If it is dropped before it ends, its caller went away. In a box, for many futures carry one.
+pub(crate) struct Attempt(Box<UnderWay>);
+
+struct UnderWay {
     operation: String,
     attempt: u32,
     trace_id: u128,
@@ -147,20 +149,23 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn begin(operation: String, attempt: u32, trace_id: u128) -> Self {
-        Self { operation, attempt, trace_id, started: Instant::now(), listener: None, ended: false }
+        let started = Instant::now();
+        Self(Box::new(UnderWay { operation, attempt, trace_id, started, listener: None, ended: false }))
     }
 
     /// The same, told to the adapter's listener as well.
     pub(crate) fn heard_by(mut self, hearing: &Hearing) -> Self {
-        self.listener = hearing.0.get().cloned();
+        self.0.listener = hearing.0.get().cloned();
         self
     }
 
     pub(crate) fn end(mut self, outcome: CallOutcome) {
-        self.ended = true;
-        self.tell(outcome);
+        self.0.ended = true;
+        self.0.tell(outcome);
     }
+}
 
+impl UnderWay {
     fn tell(&mut self, outcome: CallOutcome) {
         let call = Call {
             operation: std::mem::take(&mut self.operation),
@@ -179,8 +184,8 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if !self.ended {
-            self.tell(CallOutcome::GivenUp);
+        if !self.0.ended {
+            self.0.tell(CallOutcome::GivenUp);
         }
     }
 }

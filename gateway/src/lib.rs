@@ -5,6 +5,7 @@
 mod admin;
 mod app;
 mod audit;
+mod canary;
 mod cli;
 mod clock;
 mod cm_condition;

@@ -17,6 +17,7 @@ mod audit;
 mod authorization;
 mod authorization_reuse;
 mod caa;
+mod canary;
 mod certificate;
 mod challenge;
 mod chaos;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod canary;
 mod check_config;
 mod doctor;
 mod manual;
@@ -60,6 +61,8 @@ enum Command {
         #[arg(long)]
         strict: bool,
     },
+    /// Get a certificate for a name of your own as clients do, and say what came of it.
+    Canary(canary::Options),
     /// What happened to an order, and why.
     #[command(subcommand)]
     Order(Order),
@@ -141,6 +144,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve { config } => serve::run(&config),
         Command::CheckConfig { config } => check_config::run(&config),
         Command::Doctor { config, json, strict } => return exit(doctor::run(&config, json, strict)),
+        Command::Canary(options) => return exit(canary::run(options)),
         Command::Order(Order::Show { reference, running, json }) => order::show(&running, reference, json),
         Command::Profile(Profile::List { running, json }) => profile::list(&running, json),
         Command::Audit(command) => return exit(audit::run(command)),

@@ -44,7 +44,7 @@ impl Client<'_> {
     /// Obtains a certificate and puts it into use, or goes on with the order that is under way.
     pub(super) async fn obtain(&self, replaces: Option<&CertificateId>) -> Result<Progress, ObtainError> {
         let key = AccountKey::from_pkcs8(self.files.account_key()?.secret_pkcs8_der())?;
-        let mut session = Session::new(self.loopback()?, &key, &self.endpoint.links);
+        let mut session = Session::new(self.loopback()?, &key, self.endpoint.links.new_nonce());
         let account = self.account(&mut session, &key).await?;
         session.log_in(account);
         if let Some(under_way) = self.files.under_way() {

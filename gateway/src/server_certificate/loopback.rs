@@ -1,5 +1,6 @@
 //! The HTTP client that speaks to this gateway's own ACME listener, and to nothing else: it dials the
-//! listener's address whatever the URL says, and takes the very certificate that the listener shows.
+//! listener's address whatever the URL says, and takes the very certificate that the listener shows. The canary speaks to
+//! the public directory by it, and takes what clients take.
 
 use std::{
     future::poll_fn,
@@ -17,7 +18,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
@@ -33,37 +34,52 @@ const REQUEST_MAX: Duration = Duration::from_secs(60);
 const BODY_OCTETS_MAX: usize = 256 * 1024;
 
 /// Speaks to one listener. Each request has a connection of its own.
-pub(super) struct Loopback {
+pub(crate) struct Loopback {
     address: SocketAddr,
     name: ServerName<'static>,
     connector: TlsConnector,
+    agent: &'static str,
 }
 
 /// What the listener answers.
-pub(super) struct Response {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Loopback {
     /// To the listener at this address, which is called by this name and shows exactly this certificate.
-    pub(super) fn new(listener: SocketAddr, name: &str, shown: CertificateDer<'static>) -> anyhow::Result<Self> {
+    pub(crate) fn new(listener: SocketAddr, name: &str, shown: CertificateDer<'static>) -> anyhow::Result<Self> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let pinned = Pinned { shown, provider: Arc::clone(&provider) };
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(pinned))
             .with_no_client_auth();
+        Self::by(config, reachable(listener), name, concat!("acme-gateway/", env!("CARGO_PKG_VERSION"), " (itself)"))
+    }
+
+    /// To whoever shows at this address a certificate of this name that these roots vouch for: the canary comes as
+    /// clients come.
+    pub(crate) fn verified(address: SocketAddr, name: &str, roots: RootCertStore) -> anyhow::Result<Self> {
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self::by(config, address, name, concat!("acme-gateway/", env!("CARGO_PKG_VERSION"), " (canary)"))
+    }
+
+    fn by(mut config: ClientConfig, address: SocketAddr, name: &str, agent: &'static str) -> anyhow::Result<Self> {
         config.alpn_protocols = vec![ALPN.to_vec()];
         let connector = TlsConnector::from(Arc::new(config));
-        Ok(Self { address: reachable(listener), name: ServerName::try_from(name.to_owned())?, connector })
+        Ok(Self { address, name: ServerName::try_from(name.to_owned())?, connector, agent })
     }
 
     /// One request to a URL of this gateway.
-    pub(super) async fn send(&self, method: Method, url: &str, body: String) -> anyhow::Result<Response> {
-        timeout(REQUEST_MAX, self.exchange(method, url, body)).await.context("our own listener does not answer")?
+    pub(crate) async fn send(&self, method: Method, url: &str, body: String) -> anyhow::Result<Response> {
+        timeout(REQUEST_MAX, self.exchange(method, url, body)).await.context("the listener does not answer")?
     }
 
     async fn exchange(&self, method: Method, url: &str, body: String) -> anyhow::Result<Response> {
@@ -72,11 +88,11 @@ impl Loopback {
             .method(method)
             .uri(uri.path_and_query().context("a URL without a path")?.as_str())
             .header(header::HOST, uri.authority().context("a URL without a host")?.as_str())
-            .header(header::USER_AGENT, concat!("acme-gateway/", env!("CARGO_PKG_VERSION"), " (itself)"))
+            .header(header::USER_AGENT, self.agent)
             .header(header::CONTENT_TYPE, "application/jose+json")
             .body(body)?;
-        let socket = TcpStream::connect(self.address).await.context("cannot reach our own listener")?;
-        let stream = self.connector.connect(self.name.clone(), socket).await.context("no TLS with our own listener")?;
+        let socket = TcpStream::connect(self.address).await.context("cannot reach the listener")?;
+        let stream = self.connector.connect(self.name.clone(), socket).await.context("no TLS with the listener")?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Ends with its one request.
         tokio::spawn(connection);

@@ -8,11 +8,11 @@
 mod challenge;
 mod client;
 mod files;
-mod loopback;
+pub(crate) mod loopback;
 mod schedule;
-mod session;
-mod signing;
-mod soundness;
+pub(crate) mod session;
+pub(crate) mod signing;
+pub(crate) mod soundness;
 
 use std::{
     collections::BTreeSet,

@@ -10,7 +10,6 @@ use super::{
     loopback::{Loopback, Response},
     signing::{AccountKey, Signer},
 };
-use crate::http::links::Links;
 
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 /// Requests that are repeated with another nonce.
@@ -22,7 +21,7 @@ const POLL_MAX: Duration = Duration::from_secs(120);
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ObtainError {
+pub(crate) enum ObtainError {
     /// The server said no, or the answer cannot be used.
     #[error("{reason}")]
     Refused {
@@ -36,43 +35,44 @@ pub(super) enum ObtainError {
 }
 
 /// An answer that is no problem document.
-pub(super) struct Answer {
-    pub(super) object: Value,
-    pub(super) text: String,
-    pub(super) location: Option<String>,
+pub(crate) struct Answer {
+    pub(crate) object: Value,
+    pub(crate) text: String,
+    pub(crate) location: Option<String>,
     retry_after: Option<Duration>,
 }
 
 /// One conversation.
-pub(super) struct Session<'a> {
+pub(crate) struct Session<'a> {
     http: Loopback,
     key: &'a AccountKey,
-    links: &'a Links,
+    new_nonce: String,
     account: Option<String>,
     nonce: Option<String>,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(http: Loopback, key: &'a AccountKey, links: &'a Links) -> Self {
-        Self { http, key, links, account: None, nonce: None }
+    /// With the server that `http` leads to, whose newNonce has this URL.
+    pub(crate) fn new(http: Loopback, key: &'a AccountKey, new_nonce: String) -> Self {
+        Self { http, key, new_nonce, account: None, nonce: None }
     }
 
     /// From now on requests are those of this account.
-    pub(super) fn log_in(&mut self, account: String) {
+    pub(crate) fn log_in(&mut self, account: String) {
         self.account = Some(account);
     }
 
     /// Reads by POST-as-GET.
-    pub(super) async fn read(&mut self, url: &str) -> Result<Answer, ObtainError> {
+    pub(crate) async fn read(&mut self, url: &str) -> Result<Answer, ObtainError> {
         self.send(url, "").await
     }
 
-    pub(super) async fn post(&mut self, url: &str, payload: &Value) -> Result<Answer, ObtainError> {
+    pub(crate) async fn post(&mut self, url: &str, payload: &Value) -> Result<Answer, ObtainError> {
         self.send(url, &payload.to_string()).await
     }
 
     /// Reads until the status is none of these, or until it has taken too long: then the last answer.
-    pub(super) async fn poll(&mut self, url: &str, under_way: &[&str]) -> Result<Answer, ObtainError> {
+    pub(crate) async fn poll(&mut self, url: &str, under_way: &[&str]) -> Result<Answer, ObtainError> {
         let end = Instant::now() + POLL_MAX;
         loop {
             let answer = self.read(url).await?;
@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
         if let Some(nonce) = self.nonce.take() {
             return Ok(nonce);
         }
-        let response = self.http.send(Method::HEAD, &self.links.new_nonce(), String::new()).await?;
+        let response = self.http.send(Method::HEAD, &self.new_nonce, String::new()).await?;
         header_text(&response, &REPLAY_NONCE)
             .ok_or_else(|| anyhow::anyhow!("newNonce was answered {} without a nonce", response.status))
     }
@@ -129,12 +129,12 @@ impl Answer {
     }
 
     /// A member of the object, if it is a text.
-    pub(super) fn member(&self, name: &str) -> &str {
+    pub(crate) fn member(&self, name: &str) -> &str {
         self.object.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// The members of an array of texts.
-    pub(super) fn texts(&self, name: &str) -> Vec<String> {
+    pub(crate) fn texts(&self, name: &str) -> Vec<String> {
         let values = self.object.get(name).and_then(Value::as_array);
         values.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     }
@@ -154,7 +154,7 @@ fn refusal(problem: &Value, status: StatusCode) -> ObtainError {
 }
 
 /// The error of an object that has ended badly.
-pub(super) fn error_of(object: &Value) -> Option<ObtainError> {
+pub(crate) fn error_of(object: &Value) -> Option<ObtainError> {
     object.get("error").filter(|error| error.is_object()).map(|error| refusal(error, StatusCode::FORBIDDEN))
 }
 

@@ -12,21 +12,21 @@ use aws_lc_rs::{
 use serde_json::{Value, json};
 
 /// The key of our account.
-pub(super) struct AccountKey {
+pub(crate) struct AccountKey {
     pair: EcdsaKeyPair,
     public: PublicKey,
 }
 
 /// Who signs: the key itself, or the account that it belongs to.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Signer<'a> {
+pub(crate) enum Signer<'a> {
     Key,
     Account(&'a str),
 }
 
 impl AccountKey {
     /// From PKCS #8 in DER; P-256 only.
-    pub(super) fn from_pkcs8(der: &[u8]) -> anyhow::Result<Self> {
+    pub(crate) fn from_pkcs8(der: &[u8]) -> anyhow::Result<Self> {
         const COORDINATE_OCTETS: usize = 32;
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
             .map_err(|error| anyhow!("not a P-256 key in PKCS #8: {error}"))?;
@@ -38,13 +38,17 @@ impl AccountKey {
     }
 
     /// SHA-256 of the key authorization of a challenge (RFC 8555 §8.1).
-    pub(super) fn challenge_digest(&self, token: &str) -> Vec<u8> {
-        let authorization = format!("{token}.{}", self.public.thumbprint());
-        digest(&SHA256, authorization.as_bytes()).as_ref().to_vec()
+    pub(crate) fn challenge_digest(&self, token: &str) -> Vec<u8> {
+        digest(&SHA256, self.key_authorization(token).as_bytes()).as_ref().to_vec()
+    }
+
+    /// The key authorization of a challenge (RFC 8555 §8.1).
+    pub(crate) fn key_authorization(&self, token: &str) -> String {
+        format!("{token}.{}", self.public.thumbprint())
     }
 
     /// The body of a request; an empty payload is POST-as-GET.
-    pub(super) fn sign(&self, signer: Signer<'_>, url: &str, nonce: &str, payload: &str) -> anyhow::Result<String> {
+    pub(crate) fn sign(&self, signer: Signer<'_>, url: &str, nonce: &str, payload: &str) -> anyhow::Result<String> {
         let mut header = json!({"alg": "ES256", "nonce": nonce, "url": url});
         let (member, value) = match signer {
             Signer::Key => ("jwk", self.public.to_jwk()),
@@ -61,7 +65,7 @@ impl AccountKey {
     }
 
     /// Binds this key to the holder of an external account key, for newAccount at this URL.
-    pub(super) fn bind(&self, key_id: &str, secret: &[u8], url: &str) -> anyhow::Result<Value> {
+    pub(crate) fn bind(&self, key_id: &str, secret: &[u8], url: &str) -> anyhow::Result<Value> {
         let header = json!({"alg": "HS256", "kid": key_id, "url": url});
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         flattened(&header, &self.public.to_jwk().to_string(), |input| Ok(hmac::sign(&key, input).as_ref().to_vec()))

@@ -14,7 +14,7 @@ use rustls::{
 
 /// That the key belongs to the certificate, and that whoever trusts these roots accepts the chain now for
 /// every one of these names.
-pub(super) fn require_sound(
+pub(crate) fn require_sound(
     (key_pem, chain_pem): (&str, &str),
     names: &[String],
     anchors: &[Vec<u8>],

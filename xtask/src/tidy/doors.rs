@@ -94,7 +94,13 @@ const DOORS: [Door; 12] = [
         open_to_tests: true,
         files: Some((
             "rcgen",
-            &["gateway/src/server_certificate/", "gateway/src/testing/", "gateway/src/http/server/tests/", "sandbox/"],
+            &[
+                "gateway/src/server_certificate/",
+                "gateway/src/canary/",
+                "gateway/src/testing/",
+                "gateway/src/http/server/tests/",
+                "sandbox/",
+            ],
         )),
         why: "the product makes certificates and CSRs for its own name only",
     },

@@ -1,0 +1,85 @@
+//! The canary goes the way of clients by itself, and says what came of it to people, programs and Prometheus.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::{Value, json};
+use tests::{binaries, world::World};
+
+use crate::fragile_world;
+
+/// Where the canary answers http-01: nobody else is there.
+const NEST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
+
+fn fly(world: &World, name: &str, textfile: &Path) -> Output {
+    let site = world.site();
+    world.site().control("/add-a", &json!({"host": format!("{name}."), "addresses": [NEST.to_string()]}));
+    let listen = SocketAddr::from((NEST, site.http_01_port)).to_string();
+    let mut command = Command::new(binaries::gateway());
+    let command = command.args(["canary", "--json", "--directory", &site.url("open", "directory"), "--name", name]);
+    let command = command.args(["--listen", &listen]).arg("--ca-file").arg(site.pki("acme-ca.pem"));
+    let command = command.arg("--roots-file").arg(site.pki("root.pem")).arg("--textfile").arg(textfile);
+    let command = command.arg("--account-key-file").arg(site.dir.join("canary.key")).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+fn json_of(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn count(world: &World, name: &str) -> u64 {
+    let text = world.site().ops("/metrics").expect(200).text();
+    let name = format!("acme_gateway_{name} ");
+    text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap()
+}
+
+/// The value of a metric in the file; nothing if it is not in it.
+fn number(textfile: &Path, name: &str) -> Option<f64> {
+    let text = fs::read_to_string(textfile).unwrap();
+    let start = format!("acme_gateway_canary_{name}{{directory=\"");
+    text.lines().find_map(|line| line.strip_prefix(&start)?.rsplit_once(' ')?.1.parse().ok())
+}
+
+#[test]
+fn the_canary_gets_and_revokes_a_certificate_and_tells_where_it_ends_if_it_does_not() {
+    let world = fragile_world();
+    let textfile = world.site().dir.join("canary.prom");
+    let counts = || ["certificates_issued_total", "certificates_revoked_total"].map(|name| count(&world, name));
+
+    let [issued, revoked] = counts();
+    let output = fly(&world, "canary.canary.test", &textfile);
+    let said = json_of(&output);
+    assert_eq!(
+        (output.status.code(), &said["success"], &said["stage"]),
+        (Some(0), &json!(true), &Value::Null),
+        "{said}"
+    );
+    assert_eq!(counts(), [issued + 1, revoked + 1]);
+    assert_eq!(number(&textfile, "success"), Some(1.0));
+    let succeeded = number(&textfile, "success_timestamp_seconds").unwrap();
+    let mode = fs::metadata(world.site().dir.join("canary.key")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o600);
+
+    // The same account once more, for what it cannot have.
+    let output = fly(&world, "canary.onion", &textfile);
+    let said = json_of(&output);
+    assert_eq!((output.status.code(), said["stage"].as_str()), (Some(1), Some("order")), "{said}");
+    assert!(said["reason"].as_str().unwrap().contains("identifier.onion"), "{said}");
+    assert_eq!(
+        (number(&textfile, "success"), number(&textfile, "success_timestamp_seconds")),
+        (Some(0.0), Some(succeeded))
+    );
+
+    // The server is not the one that clients trust.
+    let site = world.site();
+    let mut command = Command::new(binaries::gateway());
+    let command = command.args(["canary", "--directory", &site.url("open", "directory"), "--name", "x.canary.test"]);
+    let command = command.args(["--listen", "127.0.0.66:0", "--ca-file"]).arg(site.pki("root.pem"));
+    let output = command.arg("--account-key-file").arg(site.dir.join("canary.key")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.code() == Some(1) && said.contains("It ended at the directory: "), "{said}");
+}
