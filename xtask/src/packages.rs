@@ -88,7 +88,11 @@ const PACKAGES: [Package; 26] = [
     Package { name: "nodejs", probe: Probe::Program("node"), why: "runs the clients from npm, and the browser" },
     Package { name: "systemd", probe: Probe::Program("systemd-analyze"), why: "judges the service's unit" },
     Package { name: "npm", probe: Probe::Program("npm"), why: "installs the clients from npm" },
-    Package { name: "prometheus", probe: Probe::Program("promtool"), why: "watches the gateway in a scripted incident" },
+    Package {
+        name: "prometheus",
+        probe: Probe::Program("promtool"),
+        why: "watches the gateway in a scripted incident",
+    },
 ];
 
 const A_CLIENT: &str = "a real client in scenarios";
