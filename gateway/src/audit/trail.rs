@@ -272,10 +272,15 @@ impl Pen {
 
     /// Goes on in another file when this one is long; a checkpoint ends it.
     async fn begin_another_if_long(&mut self, app: &App) -> Result<(), Failure> {
-        if self.folder.as_ref().is_some_and(Folder::is_over) {
-            self.checkpoint(app).await?;
-            self.with_folder(app, |folder, trail| folder.go_on(&trail.key, clock::now())).await?;
-        }
+        if self.folder.as_ref().is_some_and(Folder::is_over) { self.begin_another(app).await } else { Ok(()) }
+    }
+
+    async fn begin_another(&mut self, app: &App) -> Result<(), Failure> {
+        self.checkpoint(app).await?;
+        // After a crash the other file alone is read, and it must begin right behind what the store knows of.
+        self.note(app).await?;
+        self.with_folder(app, |folder, trail| folder.go_on(&trail.key, clock::now())).await?;
+        self.is_noted = false;
         Ok(())
     }
 

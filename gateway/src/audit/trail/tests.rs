@@ -86,6 +86,28 @@ async fn a_power_cut_at_any_commit_of_the_writer_leaves_each_event_once() {
     }
 }
 
+/// The only commit notes the checkpoint that ends the file; whoever dies after it has begun the next file.
+#[tokio::test(start_paused = true)]
+async fn a_power_cut_while_another_file_is_begun_is_no_damage() {
+    let moments = [("begun", None), ("before", Some(Moment::BeforeTheEffect)), ("after", Some(Moment::AfterTheEffect))];
+    for (name, moment) in moments {
+        let (gateway, folder) = gateway(&format!("another-{name}"), "").await;
+        commit(&gateway, "a", 1).await;
+        write(&gateway.app).await.unwrap();
+        commit(&gateway, "b", 1).await;
+        if let Some(moment) = moment {
+            gateway.disk.cut_power_after(0, moment);
+        }
+        let app = gateway.app.clone();
+        let _died = dies(async { app.audit.file.lock().await.begin_another(&app).await.unwrap() }).await;
+        assert!(!gateway.disk.forget_interruption(), "{name}");
+        let gateway = gateway.restarted_with_catalogue().await;
+        while write(&gateway.app).await.unwrap() > 0 {}
+        assert_eq!((gateway.app.metrics.audit.damaged.get(), events(&folder).concat().as_str()), (0, "a0b0"), "{name}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_store_that_fails_to_forget_has_no_event_written_twice() {
     let (gateway, folder) = gateway("forget", "").await;
