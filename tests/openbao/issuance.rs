@@ -61,14 +61,22 @@ pub(crate) fn lose(asking: &Asking, issued: &Certificate) {
 
 /// As if a sign had been sent for it that never arrived. `key` is the public key that it is searched by.
 pub(crate) fn begin(asking: &Asking, key: &str) {
+    begin_with(asking, key, &json!({}));
+}
+
+/// The same with more members in the record.
+fn begin_with(asking: &Asking, key: &str, more: &serde_json::Value) {
     let csr = tests::from_base64url(asking.json["csr"].as_str().unwrap());
     let sha256 = |octets: &[u8]| hex(&openssl_sha256(octets));
     let names: Vec<_> =
         asking.json["identifiers"].as_array().unwrap().iter().map(|name| name["value"].clone()).collect();
-    let intent = json!({"options": {"cas": 0}, "data": {
+    let mut intent = json!({"options": {"cas": 0}, "data": {
         "state": "intent", "digest": sha256(&asking.octets()), "registration": asking.json["registration"],
         "orderRef": asking.order, "profile": "tls-server", "csrSha256": sha256(&csr), "spkiSha256": key,
         "dnsNames": names, "issuer": "issuing-1", "attempts": 1, "replaces": asking.json["replaces"]}});
+    for (member, value) in more.as_object().unwrap() {
+        intent["data"][member] = value.clone();
+    }
     let path = format!("acme/open/cm/data/req/{}", asking.key);
     let _ = SHARED.root(&["write", "-format=json", &path, "-"], Some(&intent));
 }
@@ -91,6 +99,34 @@ async fn a_certificate_of_another_order_with_the_same_key_is_not_taken_for_the_l
     .await;
     assert_ne!(issued.claims.serial, first.claims.serial);
     assert_eq!(issued.order_ref, Some(second.order));
+}
+
+#[tokio::test]
+async fn a_lost_certificate_is_not_taken_for_that_of_an_order_that_asks_for_something_else_with_the_same_key() {
+    let (cm, open) = (gateway(&SHARED), realm("open"));
+    let id = Person::new().register(&cm).await.registration.id;
+    let key = Key::p256();
+    let asking = |names: &[&str]| Asking::with_csr(&id, names, &Csr::for_names(names).text(&key));
+    let narrow = asking(&["narrow.example.com"]);
+    let first = certificate(submit(&cm, &narrow).await);
+    lose(&narrow, &first);
+    let spki = hex(&first.spki_sha256);
+    let make = ["write", "-format=json", "acme/open/pki/root/generate/internal", "issuer_name=issuing-other"];
+    let _ = SHARED.root(&[&make[..], &["common_name=other", "ttl=1h"]].concat(), None);
+    let wide = asking(&["narrow.example.com", "wide.example.com"]);
+    let address = asking(&["narrow.example.com"]);
+    let short = asking(&["narrow.example.com"]);
+    let elsewhere = asking(&["narrow.example.com"]);
+    begin(&wide, &spki);
+    begin_with(&address, &spki, &json!({"ipAddresses": ["192.0.2.7"]}));
+    begin_with(&short, &spki, &json!({"notAfter": "2040-01-01T00:00:00Z"}));
+    begin_with(&elsewhere, &spki, &json!({"issuer": "issuing-other"}));
+    for (other, what) in [(&wide, "names"), (&address, "addresses"), (&short, "end"), (&elsewhere, "issuer")] {
+        let outcome = cm.request_by_key(&open, &other.key).await;
+        assert!(matches!(outcome, Err(CmError::Unavailable { .. })), "{what}: {outcome:?}");
+    }
+    let found = certificate(Ok(cm.request_by_key(&open, &narrow.key).await.unwrap().unwrap()));
+    assert_eq!(found, first);
 }
 
 #[tokio::test]

@@ -75,6 +75,8 @@ pub(super) async fn submit(
         csr_sha256: wanted.csr_sha256(),
         spki_sha256: hex(wanted.csr.spki_der()),
         dns_names: wanted.dns_names(),
+        ip_addresses: Some(wanted.ip_addresses()),
+        not_after: wanted.asked_end(&whole, role.ttl_secs(), now),
         issuer: role.issuer.clone(),
         replaces: wanted.replaces.clone(),
         attempts: attempts + 1,

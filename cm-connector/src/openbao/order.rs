@@ -109,6 +109,11 @@ impl Wanted {
         self.identifiers.iter().filter(is_dns).map(ToString::to_string).collect()
     }
 
+    pub(super) fn ip_addresses(&self) -> Vec<String> {
+        let is_ip = |name: &&Identifier| matches!(name, Identifier::Ip(_));
+        self.identifiers.iter().filter(is_ip).map(ToString::to_string).collect()
+    }
+
     /// Judges the request in the contract's order; the first refusal answers.
     pub(super) fn judge(&self, whole: &Whole, allows: Allows, now: Timestamp) -> Result<(), CmError> {
         let refuse = |kind, detail: &'static str| Err(CmError::Refused(Problem::new(kind, detail)));
@@ -156,13 +161,18 @@ impl Wanted {
     /// What `sign` is asked for. `not_after` is met exactly or refused, where a `ttl` would be cut without a word.
     pub(super) fn question(&self, whole: &Whole, profile_secs: u64, now: Timestamp) -> Value {
         let mut question = json!({"csr": acme::pem::write("CERTIFICATE REQUEST", self.csr.der()), "format": "pem", "remove_roots_from_chain": true});
-        let limit = latest(whole, now).filter(|latest| latest.since(now).as_secs() < profile_secs);
-        if let Some(end) = self.not_after.or(limit)
+        if let Some(end) = self.asked_end(whole, profile_secs, now)
             && let Some(members) = question.as_object_mut()
         {
             let _none_before = members.insert(String::from("not_after"), json!(end.to_string()));
         }
         question
+    }
+
+    /// The end of validity that `sign` is asked for, if the role is not to decide.
+    pub(super) fn asked_end(&self, whole: &Whole, profile_secs: u64, now: Timestamp) -> Option<Timestamp> {
+        let limit = latest(whole, now).filter(|latest| latest.since(now).as_secs() < profile_secs);
+        self.not_after.or(limit)
     }
 }
 

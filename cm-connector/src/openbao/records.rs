@@ -259,6 +259,12 @@ pub struct Request {
     pub spki_sha256: String,
     /// Its DNS names: what the list of certificates tells candidates by.
     pub dns_names: Vec<String>,
+    /// Its addresses; `None` if an earlier release wrote the record.
+    #[serde(default)]
+    pub ip_addresses: Option<Vec<String>>,
+    /// The end of validity that the sign asks for; `None` if the role decides.
+    #[serde(default)]
+    pub not_after: Option<Timestamp>,
     /// The issuer of the profile at that time.
     pub issuer: IssuerName,
     /// The certificate that this one takes the place of.

@@ -1,8 +1,11 @@
 //! A certificate that OpenBao signed: how it is got, how it is found again when its answer was lost, and what is
 //! written down about it.
 
+use std::collections::BTreeSet;
+
 use acme::{
-    certificate::PresentedCertificate,
+    certificate::{PresentedCertificate, subject_key_id},
+    identifier::Identifier,
     ids::{IdempotencyKey, OrderId, RealmName},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
@@ -92,8 +95,8 @@ impl OpenBaoCertificateManager {
         Signed::read(pem.unwrap_or_default())
     }
 
-    /// Looks for the certificate of a request among all that there are, by its public key. One that is another order's
-    /// is passed over: clients use a key again.
+    /// Looks for the certificate of a request among all that there are, by all that it asks for. One that is another
+    /// order's is passed over: clients use a key again.
     pub(super) async fn search(&self, realm: &RealmName, stored: &Stored<Request>) -> Result<Option<Signed>, Failure> {
         let begins = stored.written_at.minus(BEGINS_BEFORE);
         let mut after = String::new();
@@ -109,8 +112,9 @@ impl OpenBaoCertificateManager {
                 }
                 let Some(serial) = Serial::parse(serial) else { continue };
                 let Some(found) = self.signed(realm, &serial).await? else { continue };
-                let spki = PresentedCertificate::parse(&found.der).map(|certificate| hex(&certificate.spki_der));
-                if spki.as_deref() == Ok(stored.value.spki_sha256.as_str())
+                let Ok(certificate) = PresentedCertificate::parse(&found.der) else { continue };
+                if stored.value.is_answered_by(&certificate)
+                    && self.is_issued_by(realm, &stored.value, &certificate).await?
                     && self.owner(realm, &serial).await?.is_none_or(|order| order == stored.value.order_ref)
                 {
                     return Ok(Some(found));
@@ -130,6 +134,22 @@ impl OpenBaoCertificateManager {
         let Some(answer) = self.client.find(&Call::read("GET pki/cert/{serial}", path)).await? else { return Ok(None) };
         let pem = answer.pointer("/data/certificate").and_then(Value::as_str).unwrap_or_default();
         Signed::read(pem).map(Some)
+    }
+
+    /// Whether it is of the request's issuer, by the key that this signs with.
+    async fn is_issued_by(
+        &self,
+        realm: &RealmName,
+        request: &Request,
+        certificate: &PresentedCertificate,
+    ) -> Result<bool, Failure> {
+        let answer = self.issuer_answer(realm, request.issuer.as_str()).await?;
+        let pem = answer.pointer("/data/certificate").and_then(Value::as_str).unwrap_or_default();
+        let issuer = CertificateDer::from_pem_slice(pem.as_bytes()).ok();
+        let key_id = issuer.and_then(|der| subject_key_id(&der));
+        let key_id =
+            key_id.ok_or_else(|| Failure::Broken(format!("issuer {} does not name its key", request.issuer)))?;
+        Ok(certificate.authority_key_id == key_id)
     }
 
     /// The order that a certificate was written down for.
@@ -188,6 +208,23 @@ impl OpenBaoCertificateManager {
 impl Entry {
     /// The list shows five names at most, so it only tells what a certificate cannot be.
     fn may_be(&self, request: &Request) -> bool {
-        self.dns_names.iter().flatten().all(|name| request.dns_names.contains(name))
+        let is_wanted = |name: &String| request.dns_names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name));
+        self.dns_names.iter().flatten().all(is_wanted)
+    }
+}
+
+impl Request {
+    /// Whether a certificate has the key and exactly the names that are asked for, and the end if one is.
+    fn is_answered_by(&self, certificate: &PresentedCertificate) -> bool {
+        let (addresses, names): (BTreeSet<_>, BTreeSet<_>) =
+            certificate.names.iter().partition(|name| matches!(name, Identifier::Ip(_)));
+        let are = |found: &BTreeSet<&Identifier>, wanted: &[String]| {
+            let found: BTreeSet<_> = found.iter().map(ToString::to_string).collect();
+            found == wanted.iter().cloned().collect()
+        };
+        hex(&certificate.spki_der) == self.spki_sha256
+            && are(&names, &self.dns_names)
+            && self.ip_addresses.as_ref().is_none_or(|wanted| are(&addresses, wanted))
+            && self.not_after.is_none_or(|end| certificate.not_after == end)
     }
 }
