@@ -253,7 +253,7 @@ mod tests {
             ("[cm]", "[cmm]", "unknown field `cmm`"),
             ("http_01_port = 80", "http_01_port = 0", "nonzero"),
             ("kind = \"rest\"", "kind = \"vault\"", "unknown variant `vault`"),
-            ("# [cm.openbao]", "[cm.openbao]", "cm.openbao counts for OpenBao only"),
+            ("#   [cm.openbao]", "[cm.openbao]", "cm.openbao counts for OpenBao only"),
         ];
         for (old, new, expected) in table {
             assert!(EXAMPLE.contains(old), "{old}");
@@ -270,8 +270,8 @@ mod tests {
         assert_eq!((least.mount.as_str(), least.login_role.as_str()), ("acme", "acme-officer"));
         assert_eq!(least.addresses, ["https://cm.example.net:9443"]);
         assert_eq!(parse(EXAMPLE).unwrap().openbao, None);
-        let own = text.replace("# [cm.openbao]", "[cm.openbao]");
-        let role = own.replace("# login_role = \"acme-officer\"", "login_role = \"acme-auditor\"");
+        let own = text.replace("#   [cm.openbao]", "[cm.openbao]");
+        let role = own.replace("#   login_role = \"acme-officer\"", "login_role = \"acme-auditor\"");
         assert_eq!(parse(&role).unwrap().openbao.unwrap().login_role, "acme-auditor");
         for wrong in ["mount = \"/acme\"", "login_role = \"\"", "more_urls = [\"http://bao-2:8200\"]"] {
             let reason = parse(&own.replace("[cm.openbao]", &format!("[cm.openbao]\n{wrong}"))).unwrap_err();

@@ -8,6 +8,7 @@ use crate::{
     cm::{
         Cm,
         certificate::{Certificate, Verdict},
+        idempotency_key,
     },
     error::Failure,
     output::{Answer, fields, snake_case, table},
@@ -228,8 +229,7 @@ pub(crate) async fn revoke(revocation: Revocation, cm: &Cm) -> Result<(Certifica
         block_key: revocation.block_key,
         invalidity_date: revocation.invalid_since.map(|time| time.to_string()),
     };
-    let key = data_encoding::BASE64URL_NOPAD.encode(&rand::random::<[u8; 24]>());
-    let answer = cm.revoke(&certificate.view, &verdict, key).await?;
+    let answer = cm.revoke(&certificate.view, &verdict, idempotency_key()).await?;
     Ok((certificate, answer))
 }
 

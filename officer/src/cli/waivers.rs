@@ -15,7 +15,7 @@ use super::{Desk, explain, registrations, registrations::status::reason, when};
 use crate::{
     allowlist::Entry,
     cm::{
-        Cm,
+        Cm, idempotency_key,
         waiver::{Decision, METHOD, Proposal, View},
     },
     error::Failure,
@@ -122,8 +122,7 @@ async fn propose(proposing: Proposing, cm: &Cm) -> Result<Answer, Failure> {
         reason: proposing.reason,
     };
     let registration = registrations::show::find(&proposing.registration, cm).await?.view;
-    let key = data_encoding::BASE64URL_NOPAD.encode(&rand::random::<[u8; 24]>());
-    let proposed = cm.propose_waiver(&registration.id, &proposal, key).await?;
+    let proposed = cm.propose_waiver(&registration.id, &proposal, idempotency_key()).await?;
     let waiver = View::of(&proposed)?;
     let text = format!(
         "{}\n\nit counts once another person has approved it: acme-officer waivers approve {}",

@@ -1,7 +1,7 @@
 //! Certificates as officers see, revoke and reinstate them (CM contract sections 4.5 and 4.6).
 
 use acme::certificate::CertificateId;
-use reqwest::{Method, header::HeaderName};
+use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -114,10 +114,7 @@ impl Cm {
             members.extend(said);
         }
         let path = self.certificate_path(&certificate.id, "/revoke")?;
-        let mut call = Call::new(Method::POST, path).with_body(JSON, &body);
-        call.headers.push((HeaderName::from_static("idempotency-key"), key));
-        call.repeatable = true;
-        self.send(&call).await?.json()
+        self.send(&Call::new(Method::POST, path).with_body(JSON, &body).once(key)).await?.json()
     }
 
     /// Takes a hold away.

@@ -20,10 +20,11 @@ use cm_connector::{
     openbao::officer::{OfficerDesk, Request},
     rest::door,
 };
+use data_encoding::HEXLOWER;
 use policies::identifier::{Verdict, allowed};
 use reqwest::{
     Method,
-    header::{ACCEPT, CONTENT_TYPE, IF_MATCH, USER_AGENT},
+    header::{ACCEPT, CONTENT_TYPE, HeaderName, IF_MATCH, USER_AGENT},
 };
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
@@ -46,6 +47,12 @@ const PAGE_ITEMS_MAX: usize = 100;
 
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// A new Idempotency-Key (CM contract section 3). Digits and letters only: to a CM that keeps it as an id, one that began
+/// with a hyphen would be none.
+pub(crate) fn idempotency_key() -> String {
+    HEXLOWER.encode(&rand::random::<[u8; 16]>())
+}
 
 /// The CM, as one officer reaches it.
 #[derive(Debug)]
@@ -76,7 +83,7 @@ struct Call {
     method: Method,
     path: String,
     query: Vec<(&'static str, String)>,
-    headers: Vec<(reqwest::header::HeaderName, String)>,
+    headers: Vec<(HeaderName, String)>,
     /// Content type and text.
     body: Option<(&'static str, String)>,
     accept: &'static str,
@@ -286,6 +293,13 @@ impl Call {
         self
     }
 
+    /// The same under an Idempotency-Key, so that it can be repeated.
+    fn once(mut self, key: String) -> Self {
+        self.headers.push((HeaderName::from_static("idempotency-key"), key));
+        self.repeatable = true;
+        self
+    }
+
     async fn asked_of(&self, desk: &OfficerDesk) -> Result<Raw, Failure> {
         let header = |wanted: &str| {
             let found = self.headers.iter().find(|(name, _)| name.as_str() == wanted);
@@ -317,4 +331,19 @@ impl Call {
 /// Whether a list allows a name, as the gateway reads it.
 fn allows(identifier: &Identifier, list: &AllowedIdentifiers) -> bool {
     matches!(allowed(identifier, list), Verdict::Allowed { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use acme::ids::IdempotencyKey;
+
+    use super::*;
+
+    #[test]
+    fn every_idempotency_key_is_taken_as_an_id_too() {
+        for _ in 0..500 {
+            let key = idempotency_key();
+            assert!(IdempotencyKey::parse(&key).is_ok() && (16..=64).contains(&key.len()), "{key}");
+        }
+    }
 }

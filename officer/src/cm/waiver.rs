@@ -1,6 +1,6 @@
 //! Waivers as officers propose and approvers decide them (CM contract section 4.3, Waivers).
 
-use reqwest::{Method, header::HeaderName};
+use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -180,10 +180,7 @@ impl Cm {
         key: String,
     ) -> Result<Value, Failure> {
         let path = self.registration_path(registration, "/waivers")?;
-        let mut call = Call::new(Method::POST, path).with_body(JSON, &proposal.body());
-        call.headers.push((HeaderName::from_static("idempotency-key"), key));
-        call.repeatable = true;
-        self.send(&call).await?.json()
+        self.send(&Call::new(Method::POST, path).with_body(JSON, &proposal.body()).once(key)).await?.json()
     }
 
     /// Decides about a waiver. The same decision again is harmless.

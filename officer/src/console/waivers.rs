@@ -16,7 +16,10 @@ use super::{
 use crate::{
     allowlist::Entry,
     cli::{registrations::status, waivers, when},
-    cm::waiver::{Decision, Proposal, View},
+    cm::{
+        idempotency_key,
+        waiver::{Decision, Proposal, View},
+    },
     error::Failure,
     output::shown,
 };
@@ -137,11 +140,10 @@ async fn proposing<'a>(
     console.cm.must_offer_waivers().await?;
     let view = console.cm.registration(id).await?.view;
     let owner = view.owner.as_deref().map(|owner| format!(" for {}", shown(owner))).unwrap_or_default();
-    let drawn = || data_encoding::BASE64URL_NOPAD.encode(&rand::random::<[u8; 24]>());
     Ok(Proposing {
         frame: Frame::new(console, "registrations", format!("Propose a waiver{owner}")),
         counts: waivers::counts_for_some_profile(&console.cm, &view.allowed_profiles).await?,
-        key: form.text("key").map_or_else(drawn, str::to_owned),
+        key: form.text("key").map_or_else(idempotency_key, str::to_owned),
         registration: view.id,
         form,
         mistakes,
