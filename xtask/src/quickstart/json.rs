@@ -1,7 +1,7 @@
 //! `quickstart.json`: how others, above all tests, reach a quickstart that is up. It appears as a whole when
 //! everything is ready and goes when the quickstart ends.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -98,8 +98,9 @@ pub(crate) fn remind_of_a_running_one(layout: &Layout, error: anyhow::Error) -> 
 /// Which processes a description names, in words.
 fn pids(text: &str) -> Option<String> {
     let value: Value = serde_json::from_str(text).ok()?;
-    let pids = value.get("pid")?.as_object()?.iter();
-    Some(pids.map(|(name, pid)| format!("{name}: process {pid}")).collect::<Vec<_>>().join(", "))
+    // In the order of their names, whatever the order in the file.
+    let pids: BTreeMap<_, _> = value.get("pid")?.as_object()?.iter().collect();
+    Some(pids.into_iter().map(|(name, pid)| format!("{name}: process {pid}")).collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]
