@@ -106,7 +106,8 @@ fn blocks<const N: usize>(lane: &Lane<'_>, page: &str, name: &str, wanted: [&str
         let text = text.replace(DIRECTORY, &lane.directory("registered")).replace(NAME, name);
         text.replace(CA_FILE, &lane.ca_file().display().to_string()).replace(KEY_ID, &kid).replace(KEY, &key)
     };
-    let named: Vec<(&str, &str)> = page.split("\n```").skip(1).filter_map(named).collect();
+    // Every other piece is what stands between two blocks.
+    let named: Vec<(&str, &str)> = page.split("\n```").skip(1).step_by(2).map(named).collect();
     let names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
     if names != wanted {
         return Err(format!("the page has the blocks {names:?}, and {wanted:?} are run"));
@@ -115,11 +116,10 @@ fn blocks<const N: usize>(lane: &Lane<'_>, page: &str, name: &str, wanted: [&str
     Ok(wanted.map(|_| texts.next().unwrap_or_default()))
 }
 
-/// The name and the text of what follows on three backticks, if it is a block with a name: "sh get\n…".
-fn named(block: &str) -> Option<(&str, &str)> {
-    let (head, text) = block.split_once('\n')?;
-    let (_language, name) = head.split_once(' ')?;
-    Some((name, text))
+/// The name and the text of what follows on three backticks: "sh get\n…". A block without a name has an empty one.
+fn named(block: &str) -> (&str, &str) {
+    let (head, text) = block.split_once('\n').unwrap_or((block, ""));
+    (head.split_once(' ').unwrap_or_default().1, text)
 }
 
 fn kept(lane: &Lane<'_>, name: &str) -> PathBuf {
