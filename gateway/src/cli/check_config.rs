@@ -13,6 +13,7 @@ use crate::{
 /// Checks, and shows the directories that would be served.
 pub(super) fn run(config: &Path) -> anyhow::Result<()> {
     let settings = settings::load(config)?;
+    let service = settings::judge_for_owner_of(&settings.store.dir);
     let endpoints = Endpoint::all(&settings)?;
     check_files(&settings)?;
     println!("{} is good.", config.display());
@@ -28,6 +29,9 @@ pub(super) fn run(config: &Path) -> anyhow::Result<()> {
     }
     if let Some(text) = own_certificate(&settings) {
         println!("  {text}");
+    }
+    if let Some(service) = service {
+        println!("  not checked: {}", service.caution());
     }
     for danger in settings.dangers() {
         println!("WARNING: {danger}");

@@ -3,10 +3,53 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use anyhow::{Context as _, bail};
+
+const ROOT: u32 = 0;
+
+/// Whose keys these must be, if root asks for the service. Said once by commands that only look, because it holds for
+/// the process as its own user does; `serve` never says it, and judges by its own user.
+static SERVICE: OnceLock<Service> = OnceLock::new();
+
+/// The service that root asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    /// Its user; `None` before the first start, when there is no state folder to tell it.
+    pub(crate) user: Option<u32>,
+    /// The folder whose owner that is.
+    state: PathBuf,
+}
+
+/// From here on root is no longer answered as if the gateway ran as root: the gateway's user is the owner of this state
+/// folder. Other users are told what holds for themselves. Says which service is judged, if it is another user's.
+pub(crate) fn judge_for_owner_of(state: &Path) -> Option<&'static Service> {
+    if ourselves()? != ROOT {
+        return None;
+    }
+    let service = SERVICE.get_or_init(|| Service { user: owner(state), state: state.to_owned() });
+    (service.user != Some(ROOT)).then_some(service)
+}
+
+impl Service {
+    /// What root cannot tell by reading, for people.
+    pub(crate) fn caution(&self) -> String {
+        let state = self.state.display();
+        match self.user {
+            Some(user) => format!(
+                "root may read everything, so that whether the gateway may is unknown; keys are judged for user {user}, who owns \
+                 {state}"
+            ),
+            None => format!(
+                "root may read everything, so that whether the gateway may is unknown; there is no {state} yet to tell whose \
+                 the keys must be"
+            ),
+        }
+    }
+}
 
 /// The file can be read.
 pub(crate) fn require_readable(path: &Path, setting: &str) -> anyhow::Result<()> {
@@ -24,14 +67,34 @@ pub(crate) fn require_private(path: &Path, setting: &str) -> anyhow::Result<()> 
     if metadata.permissions().mode() & open_to_others(path) != 0 {
         bail!("{setting}: {0} can be read by others; run: chmod 600 {0}", path.display());
     }
-    let ourselves = fs::metadata("/proc/self").map(|process| process.uid()).unwrap_or(metadata.uid());
-    if !is_credential(path) && metadata.uid() != ourselves && metadata.uid() != 0 {
+    let (owner, ourselves) = (metadata.uid(), ourselves().unwrap_or(metadata.uid()));
+    if let Some(user) = rightful(owner, ourselves, SERVICE.get()).filter(|_| !is_credential(path)) {
         bail!(
-            "{setting}: {} belongs to another user; it must belong to the user that runs the gateway",
-            path.display()
+            "{setting}: {0} belongs to user {owner}, and the gateway runs as user {user}{1}; run: chown {user} {0}",
+            path.display(),
+            SERVICE.get().map(|service| format!(", who owns {}", service.state.display())).unwrap_or_default()
         );
     }
     Ok(())
+}
+
+/// Who must own a secret, if its owner may not have it.
+fn rightful(owner: u32, ourselves: u32, service: Option<&Service>) -> Option<u32> {
+    let user = service.map_or(Some(ourselves), |service| service.user)?;
+    (owner != ROOT && owner != user).then_some(user)
+}
+
+/// Who runs the gateway of this state folder: its owner. Before there is one it is whoever asks, unless root does.
+pub(crate) fn gateway_user(state: &Path) -> Option<u32> {
+    owner(state).or_else(|| ourselves().filter(|user| *user != ROOT))
+}
+
+fn owner(path: &Path) -> Option<u32> {
+    fs::metadata(path).ok().map(|there| there.uid())
+}
+
+fn ourselves() -> Option<u32> {
+    owner(Path::new("/proc/self"))
 }
 
 /// The bits of a mode that open a secret to somebody else than its owner.
@@ -64,6 +127,31 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let error = format!("{:#}", require_private(&path, "cm.key_file").unwrap_err());
         assert!(error.contains("cannot read"), "{error}");
+    }
+
+    #[test]
+    fn keys_must_belong_to_root_or_the_gateways_user_and_root_asks_for_the_service() {
+        const USER: u32 = 997;
+        const STRANGER: u32 = 1000;
+        let service = |user| Service { user, state: PathBuf::from("/var/lib/acme-gateway/store") };
+        let (known, first_start, roots) = (service(Some(USER)), service(None), service(Some(ROOT)));
+        for (owner, ourselves, service, wanted) in [
+            // serve, and whoever asks for himself.
+            (USER, USER, None, None),
+            (ROOT, USER, None, None),
+            (STRANGER, USER, None, Some(USER)),
+            (USER, ROOT, None, Some(ROOT)),
+            // Root asks about the service.
+            (USER, ROOT, Some(&known), None),
+            (ROOT, ROOT, Some(&known), None),
+            (STRANGER, ROOT, Some(&known), Some(USER)),
+            (STRANGER, ROOT, Some(&first_start), None),
+            (STRANGER, ROOT, Some(&roots), Some(ROOT)),
+        ] {
+            assert_eq!(rightful(owner, ourselves, service), wanted, "{owner} {ourselves} {service:?}");
+        }
+        assert!(known.caution().contains("user 997, who owns /var/lib/acme-gateway/store"), "{}", known.caution());
+        assert!(first_start.caution().contains("there is no /var/lib"), "{}", first_start.caution());
     }
 
     #[test]

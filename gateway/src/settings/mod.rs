@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 pub(crate) use check::SettingsError;
 pub(crate) use compatibility::{Compatibility, Switch};
-pub(crate) use files::{open_to_others, require_private, require_readable};
+pub(crate) use files::{gateway_user, judge_for_owner_of, open_to_others, require_private, require_readable};
 pub(crate) use limits::{Limit, Limits, Pausing};
 #[cfg(test)]
 pub(crate) use load::from_text;

@@ -11,7 +11,7 @@ use std::{
 use super::finding::{Finding, shell};
 use crate::{
     seal,
-    settings::{Settings, open_to_others, require_readable},
+    settings::{Settings, gateway_user, judge_for_owner_of, open_to_others, require_readable},
 };
 
 const CHECK: &str = "files";
@@ -39,7 +39,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     let bound_with = settings.server_certificate.external_account_key_file.as_deref();
     secrets.extend(bound_with.map(|file| ("server_certificate.external_account_key_file", file)));
     others.extend(server.rsa_certificate_file.as_deref().map(|file| ("server.rsa_certificate_file", file)));
-    let user = user(settings);
+    let user = gateway_user(&settings.store.dir);
     let mut findings: Vec<_> = others.iter().filter_map(|(setting, file)| readable(setting, file).err()).collect();
     findings.extend(secrets.iter().flat_map(|(setting, file)| secret(setting, file, user)));
     let (audit, audit_key) = (settings.audit_dir(), settings.audit_key_file());
@@ -56,7 +56,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
         ));
     }
     findings.extend(seal_key(settings, user));
-    findings.extend(another_user(user));
+    findings.extend(another_user(&settings.store.dir, user));
     findings
 }
 
@@ -164,20 +164,13 @@ fn open_folders<'a>(files: impl Iterator<Item = &'a Path>) -> Vec<Finding> {
     .collect()
 }
 
-/// Who runs the gateway: the owner of the store, or else whoever asks.
-fn user(settings: &Settings) -> Option<u32> {
-    let owner = |path: &Path| fs::metadata(path).ok().map(|there| there.uid());
-    owner(&settings.store.dir).or_else(|| owner(Path::new("/proc/self")))
-}
-
 /// What one user may do says little about another.
-fn another_user(user: Option<u32>) -> Option<Finding> {
+fn another_user(state: &Path, user: Option<u32>) -> Option<Finding> {
+    if let Some(service) = judge_for_owner_of(state) {
+        return Some(Finding::not_looked_at(CHECK, service.caution()));
+    }
     let ourselves = fs::metadata("/proc/self").ok()?.uid();
     let user = user.filter(|user| *user != ourselves)?;
-    if ourselves == 0 {
-        let what = format!("root may read everything; whether user {user}, whose the store is, may read the files");
-        return Some(Finding::not_looked_at(CHECK, what));
-    }
     let what = format!("this is asked by user {ourselves}, and the store belongs to user {user}");
     let breaks = "what is found here about files and ports may not hold for the gateway";
     let finding = Finding::warn(CHECK, what, breaks, "ask as the gateway's user, with the same --config");

@@ -25,7 +25,10 @@ use self::{
     finding::{Finding, Report},
     running::Running,
 };
-use crate::{clock, settings::Settings};
+use crate::{
+    clock,
+    settings::{self, Settings},
+};
 
 /// One look takes no longer.
 const LOOK_MAX: Duration = Duration::from_secs(10);
@@ -37,6 +40,7 @@ const CM_MAX: Duration = Duration::from_secs(30);
 pub(super) fn run(config: &Path, json: bool, strict: bool) -> anyhow::Result<ExitCode> {
     let report = match configuration::load(config) {
         Ok(settings) => {
+            let _service = settings::judge_for_owner_of(&settings.store.dir);
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let report = runtime.block_on(look(settings, config));
             // A look that has not ended may be left alone.
