@@ -15,7 +15,10 @@ use std::{
 use acme::time::Timestamp;
 use serde_json::{Value, json};
 use store::{AuditEntry, AuditHead, Commit};
-use tokio::time::Instant;
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::{Instant, timeout},
+};
 
 use super::{
     chain::{self, CRASHED, REOPENED, STARTED, STOPPED},
@@ -32,6 +35,8 @@ const BATCH: usize = 100;
 const CHECKPOINT_EVENTS: usize = 1000;
 /// Events that may wait in the store before nothing new is taken, whatever the settings say.
 const WAITING_MAX: usize = 10_000;
+/// How long a write may be under way before it is taken for one that never ends, as on a disk that dies.
+const WRITE_MAX: Duration = Duration::from_secs(10);
 /// Between two alarms of the same trouble.
 const ALARM_EVERY: Duration = Duration::from_secs(60);
 
@@ -52,6 +57,15 @@ struct State {
     trouble: Option<(String, Instant)>,
     /// As many events wait as may.
     is_full: bool,
+    /// Since when a write is under way that has not come back.
+    writing_since: Option<Instant>,
+}
+
+impl State {
+    /// For how long the write under way has not come back, if that is too long.
+    fn hangs(&self) -> Option<Duration> {
+        self.writing_since.map(|since| since.elapsed()).filter(|long| *long >= WRITE_MAX)
+    }
 }
 
 /// What writing goes on with.
@@ -98,14 +112,19 @@ impl Trail {
     /// Why the files cannot be written, if they cannot; for operators.
     pub(crate) fn trouble(&self) -> Option<String> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = state.is_full.then(|| format!("more than {WAITING_MAX} events wait to be written"));
-        state.trouble.as_ref().map(|(why, _)| why.clone()).or(full)
+        let full = || state.is_full.then(|| format!("more than {WAITING_MAX} events wait to be written"));
+        let hangs = state.hangs().map(|long| self.hanging(long));
+        hangs.or_else(|| state.trouble.as_ref().map(|(why, _)| why.clone())).or_else(full)
+    }
+
+    fn hanging(&self, long: Duration) -> String {
+        format!("writing audit events to {} has not come back for {} seconds", self.folder.display(), long.as_secs())
     }
 
     /// Whether nothing new may be issued, because nobody could tell later that it was.
     pub(crate) fn stops(&self, on_failure: OnFailure) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.is_full || state.trouble.is_some() && on_failure == OnFailure::Stop
+        state.is_full || (state.trouble.is_some() || state.hangs().is_some()) && on_failure == OnFailure::Stop
     }
 }
 
@@ -125,15 +144,50 @@ pub(crate) fn require(app: &App) -> Result<(), Error> {
 /// # Errors
 /// The files cannot be written, which is told and remembered in here, or the store does not answer.
 pub(super) async fn write(app: &Arc<App>) -> anyhow::Result<usize> {
-    let app = Arc::clone(app);
+    let own = Arc::clone(app);
     // Whoever waits may be dropped; a write that has begun comes to its end before another begins.
     let written = tokio::spawn(async move {
-        let mut pen = app.audit.file.lock().await;
-        let outcome = pen.write(&app).await;
-        judge(&app, &outcome).await;
+        let mut pen = own.audit.file.lock().await;
+        own.audit.state.lock().unwrap_or_else(PoisonError::into_inner).writing_since = Some(Instant::now());
+        let outcome = pen.write(&own).await;
+        judge(&own, &outcome).await;
         outcome
     });
-    Ok(written.await??)
+    Ok(watch(app, written).await??)
+}
+
+/// Waits for a write, and tells of one that does not come back and of what waits meanwhile: it may hang for ever in the
+/// kernel, where nothing can end it.
+async fn watch<Done>(app: &App, mut written: JoinHandle<Done>) -> Result<Done, JoinError> {
+    let mut told: Option<Instant> = None;
+    loop {
+        if let Ok(done) = timeout(WRITE_MAX, &mut written).await {
+            return done;
+        }
+        let waiting = app.store.audit_waiting(WAITING_MAX).await.unwrap_or(0);
+        app.metrics.audit.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        let why = {
+            let mut state = app.audit.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.is_full = waiting >= WAITING_MAX;
+            let Some(long) = state.hangs() else { continue };
+            app.metrics.audit.unwritable.set(1);
+            app.audit.hanging(long)
+        };
+        if told.is_none_or(|told| told.elapsed() >= ALARM_EVERY) {
+            let stops = app.audit.stops(app.settings.audit.on_failure);
+            tracing::error!(
+                why,
+                waiting,
+                "ALARM: the audit files cannot be written; {}; nothing is lost, events wait in the store",
+                if stops {
+                    "new orders and finalize are refused until they can"
+                } else {
+                    "issuance goes on, by audit.on_failure"
+                }
+            );
+            told = Some(Instant::now());
+        }
+    }
 }
 
 /// Writes that this process has ended in order, with a last checkpoint.
@@ -154,10 +208,12 @@ async fn judge(app: &App, outcome: &Result<usize, Failure>) {
     app.metrics.audit.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     let mut state = app.audit.state.lock().unwrap_or_else(PoisonError::into_inner);
     state.is_full = waiting >= WAITING_MAX;
+    let has_hung = state.hangs().is_some();
+    state.writing_since = None;
     let folder = app.audit.folder.display();
     match outcome {
         Ok(_) => {
-            if state.trouble.take().is_some() {
+            if state.trouble.take().is_some() || has_hung {
                 tracing::warn!(%folder, "the audit files can be written again");
                 app.wake.now();
             }

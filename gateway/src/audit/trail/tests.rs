@@ -199,3 +199,37 @@ async fn where_the_settings_say_so_issuance_goes_on_until_as_many_events_wait_as
     assert_eq!(told(gateway.order(&registration, &["more.test"]).await).kind, ProblemKind::Unavailable);
     fs::remove_file(folder).unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_does_not_come_back_is_trouble_after_ten_seconds_and_what_waits_is_still_bounded() {
+    for on_failure in ["stop", "continue"] {
+        let (gateway, folder) = gateway("hangs", &format!("audit.on_failure = '{on_failure}'")).await;
+        write(&gateway.app).await.unwrap();
+        let registration = gateway.registration();
+        commit(&gateway, "a", 1).await;
+        let mut held = gateway.disk.hold_next();
+        let app = gateway.app.clone();
+        let writing = tokio::spawn(async move { write(&app).await });
+        held.come().await;
+        gateway.order(&registration, &["first.test"]).await.unwrap();
+        tokio::time::sleep(WRITE_MAX + Duration::from_secs(1)).await;
+        assert!(gateway.app.audit.trouble().unwrap().contains("has not come back"), "{on_failure}");
+        assert_eq!(gateway.app.metrics.audit.unwritable.get(), 1);
+        assert_eq!(gateway.order(&registration, &["second.test"]).await.is_err(), on_failure == "stop");
+        for _ in 0..WAITING_MAX / 100 {
+            let mut commit = Commit::new();
+            (0..100).for_each(|number| commit.audit(clock::now(), json!({"event": "b", "number": number})));
+            gateway.app.store.commit(commit).await.unwrap();
+        }
+        tokio::time::sleep(WRITE_MAX + Duration::from_secs(1)).await;
+        assert_eq!(gateway.app.metrics.audit.waiting.get(), i64::try_from(WAITING_MAX).unwrap());
+        assert_eq!(told(gateway.order(&registration, &["third.test"]).await).kind, ProblemKind::Unavailable);
+
+        held.go();
+        writing.await.unwrap().unwrap();
+        while write(&gateway.app).await.unwrap() > 0 {}
+        assert_eq!((gateway.app.audit.trouble(), gateway.app.metrics.audit.unwritable.get()), (None, 0));
+        gateway.order(&registration, &["fourth.test"]).await.unwrap();
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
