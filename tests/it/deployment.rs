@@ -140,6 +140,42 @@ fn settings_to_begin_with_are_refused_only_for_what_is_not_there_yet() {
 }
 
 #[test]
+fn the_unit_tries_again_for_ever_unless_the_settings_are_wrong() {
+    let unit = unit();
+    let said = |name: &str| {
+        let line = unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("the unit has no {name}"))
+    };
+    assert_eq!([said("Restart"), said("StartLimitIntervalSec")], ["on-failure", "0"]);
+    // Of the program that serves: systemd looks at no other's exit code for this.
+    assert!(!unit.contains("\nExecStartPre="), "{unit}");
+    let wrong: i32 = said("RestartPreventExitStatus").parse().unwrap();
+
+    let folder = folder("settings", &unit);
+    let example = fs::read_to_string(root().join("deploy/debian/gateway.toml")).unwrap();
+    let file = |name: &str, text: &str| {
+        fs::write(folder.join(name), text).unwrap();
+        folder.join(name)
+    };
+    for (settings, is_wrong, words_of_it) in [
+        (file("unknown.toml", &format!("{example}\nunknown = 1\n")), true, "unknown"),
+        (file("unsound.toml", &example.replace("https://acme", "http://acme")), true, "server.external_url"),
+        (file("no-toml.toml", "["), true, "no-toml.toml"),
+        // What they name is not there yet, nor are they themselves.
+        (file("good.toml", &example), false, "cannot read"),
+        (folder.join("absent.toml"), false, "absent.toml"),
+    ] {
+        for command in ["serve", "check-config"] {
+            let ended = Command::new(binaries::gateway()).arg(command).arg("--config").arg(&settings).output().unwrap();
+            let said = words(&ended);
+            assert!(said.contains(words_of_it), "{command} {}: {said}", settings.display());
+            assert_eq!(ended.status.code(), Some(if is_wrong { wrong } else { 1 }), "{command}: {said}");
+        }
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn completions_and_manual_pages_come_from_the_program_itself() {
     let bash = Command::new(binaries::gateway()).args(["manual", "completions", "bash"]).output().unwrap();
     assert!(bash.status.success() && words(&bash).contains("check-config"), "{}", words(&bash));

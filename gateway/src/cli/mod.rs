@@ -10,7 +10,11 @@ mod profile;
 mod serve;
 mod tls;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -18,7 +22,7 @@ use serde_json::Value;
 
 use crate::{
     admin::{self, Request},
-    settings,
+    settings::{self, SettingsError},
 };
 
 /// The version, and of a packaged program also the commit that it was built from: `cargo xtask package` stamps it.
@@ -26,6 +30,10 @@ pub(crate) const VERSION: &str = match option_env!("ACME_GATEWAY_BUILD") {
     Some(build) => build,
     None => env!("CARGO_PKG_VERSION"),
 };
+
+/// The settings are wrong, which nothing but a change of them mends: EX_CONFIG of sysexits(3). The unit does not start
+/// the gateway again after this one, and after every other it does.
+const WRONG_SETTINGS: u8 = 78;
 
 /// An ACME front door for the certificate authority that you already have.
 #[derive(Parser)]
@@ -141,8 +149,8 @@ impl Running {
 /// Runs what the command line says. Errors go to standard error, cause after cause.
 pub(crate) fn run() -> ExitCode {
     let outcome = match CommandLine::parse().command {
-        Command::Serve { config } => serve::run(&config),
-        Command::CheckConfig { config } => check_config::run(&config),
+        Command::Serve { config } => return exit(told_by_code(serve::run(&config), &config)),
+        Command::CheckConfig { config } => return exit(told_by_code(check_config::run(&config), &config)),
         Command::Doctor { config, json, strict } => return exit(doctor::run(&config, json, strict)),
         Command::Canary(options) => return exit(canary::run(options)),
         Command::Order(Order::Show { reference, running, json }) => order::show(&running, reference, json),
@@ -154,6 +162,19 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     exit(outcome.map(|()| ExitCode::SUCCESS))
+}
+
+/// Settings that were read and are wrong have an exit code of their own. A file that cannot be read may come, as one on a
+/// file system that is not mounted yet.
+fn told_by_code(outcome: anyhow::Result<()>, config: &Path) -> anyhow::Result<ExitCode> {
+    match outcome {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.is::<SettingsError>() && fs::read(config).is_ok() => {
+            eprintln!("acme-gateway: {error:#}");
+            Ok(ExitCode::from(WRONG_SETTINGS))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn exit(outcome: anyhow::Result<ExitCode>) -> ExitCode {
