@@ -3,6 +3,7 @@
 
 use std::{
     env, fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -173,6 +174,48 @@ fn the_unit_tries_again_for_ever_unless_the_settings_are_wrong() {
         }
     }
     fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn purging_says_what_it_deletes_and_ends_even_where_a_folder_cannot_go() {
+    const STATE: &str = "/var/lib/acme-gateway";
+    let there = env::temp_dir().join(format!("acme-gateway-deployment-{}-purge", std::process::id()));
+    let script = fs::read_to_string(root().join("deploy/debian/gateway/postrm")).unwrap();
+    // Never anything of this machine: other folders, and no program but `rm` and those of the shell itself.
+    let within = |path: &str| format!("{}{path}", there.display());
+    let script = script.replace("/etc/", &within("/etc/")).replace("/var/", &within("/var/"));
+    let script = script.replace("/usr/bin/", &within("/usr/bin/")).replace("/run/", &within("/run/"));
+    let removers = [
+        ("removes", "exec /bin/rm \"$@\"", false),
+        // As at a mount point, which is emptied and stays.
+        ("empties", "/bin/rm -rf \"$2\"/*; exit 1", true),
+    ];
+    for (name, remover, stays) in removers {
+        let (audit, programs) = (within("/var/lib/acme-gateway/audit"), within(&format!("/{name}")));
+        fs::create_dir_all(&audit).unwrap();
+        fs::create_dir_all(&programs).unwrap();
+        fs::write(format!("{audit}/audit-1.jsonl"), "{}").unwrap();
+        let user = within(&format!("/{name}-user-deleted"));
+        for (program, text) in [("rm", remover), ("getent", "exit 0"), ("userdel", &format!("echo >{user}"))] {
+            let file = format!("{programs}/{program}");
+            fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let mut shell = Command::new("/bin/sh");
+        let purged = shell.args(["-c", &script, "postrm", "purge"]).env("PATH", &programs).output().unwrap();
+        let said = words(&purged);
+        assert!(purged.status.success(), "{name}: {said}");
+        assert!(said.contains(&format!("deletes {}", within(STATE))) && said.contains("audit files"), "{said}");
+        assert!(!Path::new(&audit).exists(), "{said}");
+        // Whoever gets the user's number next must not get what is left.
+        let is_left = Path::new(&within(STATE)).exists();
+        assert_eq!(
+            (is_left, !Path::new(&user).exists(), said.contains("mount point")),
+            (stays, stays, stays),
+            "{said}"
+        );
+    }
+    fs::remove_dir_all(there).unwrap();
 }
 
 #[test]
