@@ -49,6 +49,19 @@ pub(super) struct Found {
     pub(super) damage: Option<String>,
 }
 
+impl Found {
+    /// What was found first, and what when the folder was opened once more.
+    pub(super) fn and(self, later: Self) -> Self {
+        let damage: Vec<_> = [self.damage, later.damage].into_iter().flatten().collect();
+        Self {
+            outbox: later.outbox,
+            seen: self.seen,
+            torn_octets: self.torn_octets.saturating_add(later.torn_octets),
+            damage: (!damage.is_empty()).then(|| damage.join("; then: ")),
+        }
+    }
+}
+
 /// The files in a folder, in their order.
 pub(super) fn segments(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();

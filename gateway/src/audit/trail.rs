@@ -72,6 +72,8 @@ impl State {
 #[derive(Default)]
 struct Pen {
     folder: Option<Folder>,
+    /// How the files were left, while that has not been written.
+    found: Option<Found>,
     /// Whether this process has written that it began.
     has_started: bool,
     /// Events that are in the file and that the store has not forgotten, or may not have.
@@ -272,8 +274,18 @@ impl Pen {
         Ok(count)
     }
 
-    /// Opens the folder unless it is open and as we left it.
+    /// Has the folder open, with the event in it that tells how it was found.
     async fn open(&mut self, app: &App) -> Result<(), Failure> {
+        self.find(app).await?;
+        let Some(found) = &self.found else { return Ok(()) };
+        let event = self.beginning(app, found);
+        self.append(app, vec![(clock::now(), event, None)]).await?;
+        (self.found, self.has_started) = (None, true);
+        self.checkpoint(app).await
+    }
+
+    /// Opens the folder unless it is open and as we left it.
+    async fn find(&mut self, app: &App) -> Result<(), Failure> {
         let mut left = None;
         if let Some(folder) = &self.folder {
             match folder.is_ours() {
@@ -293,23 +305,25 @@ impl Pen {
         };
         let (trail, now) = (Arc::clone(&app.audit), clock::now());
         let open = move || Folder::open(&trail.folder, left, &trail.key, BATCH, now);
-        let (folder, found) = blocking(open).await??;
-        let event = self.beginning(app, &found);
-        self.written = found.outbox.into();
-        self.folder = Some(folder);
-        self.append(app, vec![(now, event, None)]).await?;
-        self.has_started = true;
-        self.checkpoint(app).await
-    }
-
-    /// The event with which this process begins to write, and how the files were left.
-    fn beginning(&self, app: &App, found: &Found) -> Value {
-        let folder = app.audit.folder.display();
+        let (folder, mut found) = blocking(open).await??;
         if let Some(damage) = &found.damage {
+            let folder = app.audit.folder.display();
             app.metrics.audit.damaged.set(1);
             tracing::error!(%folder, damage, "ALARM: the audit files are not as they were left: somebody has changed or removed them; another file is \
                  begun; keep them all, and see acme-gateway audit verify");
         }
+        self.written = std::mem::take(&mut found.outbox).into();
+        self.folder = Some(folder);
+        // What an earlier try has found and could not write is still to be told.
+        self.found = Some(match self.found.take() {
+            Some(earlier) => earlier.and(found),
+            None => found,
+        });
+        Ok(())
+    }
+
+    /// The event with which this process begins to write, and how the files were left.
+    fn beginning(&self, app: &App, found: &Found) -> Value {
         let (damage, torn) = (&found.damage, found.torn_octets);
         if self.has_started {
             return json!({"event": REOPENED, "damage": damage, "tornOctets": torn});
@@ -319,7 +333,7 @@ impl Pen {
             (_, true) => json!("stopped"),
             (_, false) => json!(CRASHED),
         };
-        tracing::info!(%folder, key = %app.audit.key.public(), "audit events are written");
+        tracing::info!(folder = %app.audit.folder.display(), key = %app.audit.key.public(), "audit events are written");
         json!({
             "event": STARTED, "version": crate::cli::VERSION, "node": node(), "process": std::process::id(),
             "settingsSha256": app.settings.digest(), "before": before, "damage": damage, "tornOctets": torn,

@@ -233,3 +233,27 @@ async fn a_write_that_does_not_come_back_is_trouble_after_ten_seconds_and_what_w
         fs::remove_dir_all(folder).unwrap();
     }
 }
+
+/// The same is left where the folder can be opened and nothing be written: the disk is full.
+#[tokio::test]
+async fn how_the_files_were_found_is_written_when_it_can_be_however_often_it_could_not() {
+    for opened in [1, 2] {
+        let (gateway, folder) = gateway("full", "").await;
+        commit(&gateway, "a", 3).await;
+        write(&gateway.app).await.unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        let gateway = gateway.restarted_with_catalogue().await;
+        for _ in 0..opened {
+            let mut pen = gateway.app.audit.file.lock().await;
+            pen.folder = None;
+            pen.find(&gateway.app).await.unwrap();
+        }
+        commit(&gateway, "b", 1).await;
+        while write(&gateway.app).await.unwrap() > 0 {}
+        let text = fs::read_to_string(files(std::slice::from_ref(&folder)).unwrap().pop().unwrap()).unwrap();
+        assert_eq!(text.matches("audit.started").count(), 1, "{opened}: {text}");
+        assert!(text.contains("there is no file, and there were"), "{opened}: {text}");
+        assert!(text.find("audit.started") < text.find("\"b\""), "{opened}: {text}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
