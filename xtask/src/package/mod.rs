@@ -14,7 +14,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 
 use crate::{
@@ -77,6 +77,10 @@ pub(crate) fn make() -> anyhow::Result<Packages> {
     let progress = Progress::start();
     packages::ensure(&NEEDS)?;
     let out = folder();
+    let later = out.join("later");
+    for folder in [&out, &later] {
+        clear(folder)?;
+    }
     let source = export(&out.join("source"), &out.join("build"))?;
     progress.begins(format_args!("building {} at commit {}", source.version()?, source.commit));
     build::build(&source, &workspace::root())?;
@@ -88,8 +92,6 @@ pub(crate) fn make() -> anyhow::Result<Packages> {
     let version = source.version()?;
     let gateway = debian::make(&source, "gateway", &out, "1")?;
     let officer = debian::make(&source, "officer", &out, "1")?;
-    let later = out.join("later");
-    fs::create_dir_all(&later)?;
     let gateway_later = debian::make(&source, "gateway", &later, "2")?;
     progress.done("Debian packages");
     let image = container::make(&source, &out, &version)?;
@@ -107,28 +109,49 @@ pub(crate) fn make() -> anyhow::Result<Packages> {
 /// What an earlier run made.
 ///
 /// # Errors
-/// None did.
+/// None did, or there is more than one of a kind.
 pub(crate) fn made() -> anyhow::Result<Packages> {
-    let out = folder();
+    made_in(&folder())
+}
+
+fn made_in(out: &Path) -> anyhow::Result<Packages> {
     let find = |folder: &Path, begin: &str, end: &str| {
         let files = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?.flatten();
         let named = |file: &PathBuf| {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             name.starts_with(begin) && name.ends_with(end)
         };
-        let found = files.map(|entry| entry.path()).find(named);
-        found.with_context(|| format!("there is no {begin}*{end} in {}; run: cargo xtask package", folder.display()))
+        let found: Vec<_> = files.map(|entry| entry.path()).filter(named).collect();
+        let [only] = found.as_slice() else {
+            let count = found.len();
+            bail!("there are {count} of {begin}*{end} in {}, not one; run: cargo xtask package", folder.display());
+        };
+        anyhow::Ok(only.clone())
     };
-    let image = find(&out, "acme-gateway_", ".oci.tar")?;
+    let image = find(out, "acme-gateway_", ".oci.tar")?;
     let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let version = name.trim_start_matches("acme-gateway_").trim_end_matches(".oci.tar").to_owned();
-    let gateway = find(&out, "acme-gateway_", ".deb")?;
+    let gateway = find(out, "acme-gateway_", ".deb")?;
     Ok(Packages { gateway, gateway_later: find(&out.join("later"), "acme-gateway_", ".deb")?, image, version })
 }
 
 /// Where everything is put.
 pub(crate) fn folder() -> PathBuf {
     workspace::target().join("package")
+}
+
+/// Makes the folder, or takes away the files that an earlier run left in it: those of another version would keep their
+/// names beside the new ones, and could be taken for them. What is built is in folders, and stays.
+fn clear(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            let file = entry.path();
+            fs::remove_file(&file).with_context(|| format!("{} cannot be removed", file.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Exports the commit that is checked out. Files are dated now, because cargo builds again what is younger than its
@@ -182,4 +205,39 @@ fn checksums(out: &Path, files: &[PathBuf]) -> anyhow::Result<()> {
     ensure!(names.len() == files.len(), "what was made has no names");
     let sums = run_command(Command::new("sha256sum").args(names).current_dir(out))?;
     fs::write(out.join("SHA256SUMS"), sums).context("SHA256SUMS cannot be written")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_version_left_is_never_taken_for_what_was_made() {
+        let out = std::env::temp_dir().join(format!("xtask-{}-package", std::process::id()));
+        let later = out.join("later");
+        let make = |version: &str| {
+            fs::write(out.join(format!("acme-gateway_{version}.oci.tar")), "").unwrap();
+            fs::write(out.join(format!("acme-gateway_{version}-1_amd64.deb")), "").unwrap();
+            fs::write(later.join(format!("acme-gateway_{version}-2_amd64.deb")), "").unwrap();
+        };
+        let begin = || [&out, &later].into_iter().try_for_each(|folder| clear(folder)).unwrap();
+        begin();
+        make("0.1.0");
+        assert_eq!(made_in(&out).unwrap().version, "0.1.0");
+        make("0.2.0");
+        let refused = made_in(&out).map(|packages| packages.version).unwrap_err().to_string();
+        assert!(refused.contains("there are 2 of acme-gateway_*.oci.tar"), "{refused}");
+
+        fs::create_dir_all(out.join("build")).unwrap();
+        begin();
+        let refused = made_in(&out).map(|packages| packages.version).unwrap_err().to_string();
+        assert!(refused.contains("there are 0 of") && refused.contains("cargo xtask package"), "{refused}");
+        make("0.2.0");
+        let made = made_in(&out).unwrap();
+        for file in [&made.gateway, &made.gateway_later, &made.image] {
+            assert!(file.to_string_lossy().contains("0.2.0"), "{}", file.display());
+        }
+        assert!(out.join("build").is_dir());
+        fs::remove_dir_all(out).unwrap();
+    }
 }
