@@ -76,14 +76,15 @@ pub(super) fn segments(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 impl Folder {
-    /// Opens the folder, which is made if it is missing. `left` is the last record that the store knows of. A file that is not
+    /// Opens the folder, which is made if it is missing. `left` is the last record that the store knows of, or
+    /// why nobody knows it any more, which is damage too. A file that is not
     /// as it was left is never touched again: another one is begun.
     ///
     /// # Errors
     /// Those of the file system.
     pub(super) fn open(
         folder: &Path,
-        left: Option<Head>,
+        (left, unknown): (Option<Head>, Option<String>),
         key: &SigningKey,
         remember: usize,
         now: Timestamp,
@@ -101,10 +102,11 @@ impl Folder {
             there.pop();
         }
         let last = there.pop();
-        let (read, found) = match &last {
+        let (read, mut found) = match &last {
             Some(path) => read(path, left, remember)?,
             None => (ReadSegment::default(), nothing(left)),
         };
+        found.damage = found.damage.or(unknown);
         // After damage the number goes on behind everything that was ever vouched for, so that the gap shows.
         let head = match left.filter(|left| left.sequence > read.head.sequence) {
             Some(left) => Head { sequence: left.sequence, hash: read.head.hash },

@@ -14,7 +14,7 @@ use std::{
 
 use acme::time::Timestamp;
 use serde_json::{Value, json};
-use store::{AuditEntry, AuditHead, Commit};
+use store::{AuditEntry, AuditHead, Commit, ReadError};
 use tokio::{
     task::{JoinError, JoinHandle},
     time::{Instant, timeout},
@@ -299,12 +299,12 @@ impl Pen {
             left = Some(folder.head);
             self.folder = None;
         }
-        let left = match left {
-            Some(left) => Some(left),
-            None => noted(app).await,
+        let (left, unknown) = match left {
+            Some(left) => (Some(left), None),
+            None => noted(app.store.audit_head().await)?,
         };
         let (trail, now) = (Arc::clone(&app.audit), clock::now());
-        let open = move || Folder::open(&trail.folder, left, &trail.key, BATCH, now);
+        let open = move || Folder::open(&trail.folder, (left, unknown), &trail.key, BATCH, now);
         let (folder, mut found) = blocking(open).await??;
         if let Some(damage) = &found.damage {
             let folder = app.audit.folder.display();
@@ -428,14 +428,19 @@ impl Pen {
     }
 }
 
-/// The last record that the store knows of.
-async fn noted(app: &App) -> Option<Head> {
-    match app.store.audit_head().await {
-        Ok(noted) => noted.and_then(|head| Some(Head { sequence: head.sequence, hash: Digest::parse(&head.hash)? })),
-        Err(error) => {
-            tracing::error!(%error, "ALARM: the store cannot tell how the audit files were left; they are gone on with as they are");
-            None
-        }
+/// The last record that the store knows of, or why that cannot be known any more, which is damage.
+///
+/// # Errors
+/// The store does not answer now. Files that are not held against it would be taken as somebody may have cut them.
+fn noted(answer: Result<Option<AuditHead>, ReadError>) -> Result<(Option<Head>, Option<String>), Failure> {
+    match answer {
+        Ok(None) => Ok((None, None)),
+        Ok(Some(AuditHead { sequence, hash })) => match Digest::parse(&hash) {
+            Some(hash) => Ok((Some(Head { sequence, hash }), None)),
+            None => Ok((None, Some(String::from("what the store knows of the last record is no hash")))),
+        },
+        Err(error @ ReadError::Unavailable(_)) => Err(Failure::Store(error.into())),
+        Err(error) => Ok((None, Some(format!("what the store knows of the last record cannot be read: {error}")))),
     }
 }
 

@@ -28,7 +28,7 @@ impl Place {
     }
 
     fn open(&self, left: Option<Head>) -> (Folder, Found) {
-        Folder::open(&self.folder, left, &self.key, 3, now()).unwrap()
+        Folder::open(&self.folder, (left, None), &self.key, 3, now()).unwrap()
     }
 
     fn last(&self) -> PathBuf {

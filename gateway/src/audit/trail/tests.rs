@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use acme::problem::ProblemKind;
 use serde_json::json;
-use store::backend::ApplyError;
+use store::backend::{ApplyError, Unavailable};
 
 use super::*;
 use crate::{
@@ -256,4 +256,20 @@ async fn how_the_files_were_found_is_written_when_it_can_be_however_often_it_cou
         assert!(text.find("audit.started") < text.find("\"b\""), "{opened}: {text}");
         fs::remove_dir_all(folder).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_say_now_how_the_files_were_left_is_asked_again_and_one_that_never_can_is_damage() {
+    assert!(matches!(noted(Err(ReadError::Unavailable(Unavailable(String::from("away"))))), Err(Failure::Store(_))));
+    let (gateway, folder) = gateway("unknown", "").await;
+    commit(&gateway, "a", 1).await;
+    write(&gateway.app).await.unwrap();
+    gateway.disk.damage("audit-head").await;
+    let gateway = gateway.restarted_with_catalogue().await;
+    while write(&gateway.app).await.unwrap() > 0 {}
+    assert_eq!(gateway.app.metrics.audit.damaged.get(), 1);
+    let files = files(std::slice::from_ref(&folder)).unwrap();
+    let text = fs::read_to_string(files.last().unwrap()).unwrap();
+    assert!(files.len() == 2 && text.contains("what the store knows of the last record cannot be read"), "{text}");
+    fs::remove_dir_all(folder).unwrap();
 }
