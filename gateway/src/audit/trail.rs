@@ -448,11 +448,13 @@ async fn blocking<Done: Send + 'static>(work: impl FnOnce() -> Done + Send + 'st
     tokio::task::spawn_blocking(work).await.map_err(|error| Failure::File(io::Error::other(error)))
 }
 
-/// The event without the thumbprint of the account key: with a token, which more people see, it is a proof of control.
+/// The event without the thumbprints of account keys: with a token, which more people see, one is a proof of control.
 fn for_the_log(event: &Value) -> Value {
-    const ACCOUNT_KEY: &str = "accountKey";
+    const ACCOUNT_KEYS: [&str; 3] = ["accountKey", "oldKey", "newKey"];
     let mut event = event.clone();
-    let _thumbprint = event.as_object_mut().and_then(|members| members.remove(ACCOUNT_KEY));
+    if let Some(members) = event.as_object_mut() {
+        members.retain(|name, _| !ACCOUNT_KEYS.contains(&name.as_str()));
+    }
     event
 }
 

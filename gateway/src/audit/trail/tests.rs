@@ -273,3 +273,25 @@ async fn a_store_that_cannot_say_now_how_the_files_were_left_is_asked_again_and_
     assert!(files.len() == 2 && text.contains("what the store knows of the last record cannot be read"), "{text}");
     fs::remove_dir_all(folder).unwrap();
 }
+
+#[tokio::test]
+async fn no_thumbprint_of_an_account_key_is_in_the_log() {
+    let gateway = Gateway::new().await;
+    let registration = gateway.registration();
+    let (old, new) = (crate::testing::new_key().thumbprint(), crate::testing::new_key().thumbprint());
+    let event = crate::audit::Event::AccountKeyChanged {
+        endpoint: &gateway.endpoint("open").name,
+        account: &registration.id,
+        old_key: Some(&old),
+        new_key: new,
+        client: std::net::Ipv4Addr::LOCALHOST.into(),
+    };
+    let whole = event.to_json();
+    let logged = for_the_log(&whole).to_string();
+    for thumbprint in [&old, &new].map(ToString::to_string) {
+        assert!(whole.to_string().contains(&thumbprint) && !logged.contains(&thumbprint), "{logged}");
+    }
+    assert!(logged.contains(&registration.id.to_string()), "{logged}");
+    let created = json!({"event": "account.created", "accountKey": "secret", "client": "::1"});
+    assert_eq!(for_the_log(&created), json!({"event": "account.created", "client": "::1"}));
+}
