@@ -56,17 +56,23 @@ async fn a_standby_shows_what_was_just_written_and_a_dead_leader_costs_seconds_a
     tokio::time::timeout(Duration::from_secs(20), answers.recv()).await.unwrap().unwrap();
     leader.kill();
     let _outcomes = racers.join_all().await;
+    // All at the same time: each that was not signed costs seconds of looking.
+    tests_wait(async || {
+        let mut again = tokio::task::JoinSet::new();
+        for n in 0..asked.len() {
+            let (cm, asked) = (cm.clone(), asked.clone());
+            again.spawn(async move { submit(&cm, &asked[n]).await });
+        }
+        let outcomes = again.join_all().await;
+        let is_issued = |outcome| match outcome {
+            Err(CmError::Unavailable { .. }) => false,
+            other => certificate(other).order_ref.is_some(),
+        };
+        outcomes.into_iter().all(is_issued).then_some(())
+    })
+    .await;
     for asking in asked.iter() {
-        let _issued = tests_wait(async || match cm.request_by_key(&open, &asking.key).await {
-            Ok(Some(state)) => Some(certificate(Ok(state))),
-            Ok(None) => match submit(&cm, asking).await {
-                Err(CmError::Unavailable { .. }) => None,
-                other => Some(certificate(other)),
-            },
-            Err(CmError::Unavailable { .. }) => None,
-            Err(other) => panic!("{other:?}"),
-        })
-        .await;
+        let _issued = certificate(Ok(cm.request_by_key(&open, &asking.key).await.unwrap().unwrap()));
     }
     assert_eq!(second.serials("open").len(), asked.len());
 }
@@ -87,7 +93,32 @@ async fn a_standby_that_has_not_heard_of_a_certificate_does_not_make_a_second_on
         Err(other) => panic!("{other:?}"),
     })
     .await;
+    assert_eq!(standby.unanswered(), 1);
     assert!(standby.stale_lists() > 0, "it was never asked while it was behind");
-    let names = std::collections::BTreeSet::from([String::from("behind.example.com")]);
-    assert_eq!(SHARED.certificates("open").values().filter(|found| **found == names).count(), 1);
+    assert_eq!(certificates("behind.example.com"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_that_a_frozen_node_does_after_the_search_is_the_only_one() {
+    let standby = Standby::before(&SHARED);
+    let cm = gateway_as(&SHARED, "gateway", |settings| settings.addresses = vec![standby.url()]);
+    let id = Person::new().register(&cm).await.registration.id;
+    let asking = Asking::of(&id, &["thawed.example.com"]);
+    standby.hold_next_sign();
+    let lost = submit(&cm, &asking).await;
+    assert!(matches!(lost, Err(CmError::Unavailable { outcome: Outcome::Unknown, .. })), "{lost:?}");
+    assert_eq!(standby.unanswered(), 0, "it is kept until it is looked for");
+    let _issued = tests_wait(async || match submit(&cm, &asking).await {
+        Err(CmError::Unavailable { .. }) => None,
+        other => Some(certificate(other)),
+    })
+    .await;
+    assert_eq!(standby.unanswered(), 1, "it was looked for, and then done");
+    assert_eq!(certificates("thawed.example.com"), 1);
+}
+
+/// How many certificates of the shared OpenBao are for this name alone.
+fn certificates(name: &str) -> usize {
+    let names = std::collections::BTreeSet::from([name.to_owned()]);
+    SHARED.certificates("open").values().filter(|found| **found == names).count()
 }

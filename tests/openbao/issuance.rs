@@ -219,15 +219,15 @@ fn openssl_sha256(octets: &[u8]) -> [u8; 32] {
     openssl::sha::sha256(octets)
 }
 
-/// Looks again and again, for half a minute.
+/// Looks again and again, for two minutes.
 pub(crate) async fn tests_wait<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(120);
     let mut pace = tokio::time::interval(std::time::Duration::from_millis(200));
     loop {
         pace.tick().await;
         if let Some(found) = look().await {
             return found;
         }
-        assert!(tokio::time::Instant::now() < until, "not within half a minute");
+        assert!(tokio::time::Instant::now() < until, "not within two minutes");
     }
 }

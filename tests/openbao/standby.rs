@@ -3,10 +3,11 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
+    mem,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
@@ -40,13 +41,29 @@ struct State {
     stop: AtomicBool,
     /// Whether the next sign is passed on and its answer kept back.
     loses_sign: AtomicBool,
+    /// Whether the next sign is kept until it is looked for, and then passed on.
+    holds_sign: AtomicBool,
+    held: Mutex<Held>,
     is_behind: AtomicBool,
     /// How far it is, or was when it fell behind.
     index: AtomicU64,
+    /// Certificates whose answer it kept.
+    unanswered: AtomicU64,
     /// Lists that it answered without what it has not heard of.
     stale_lists: AtomicU64,
 }
 
+/// A sign as in the socket of a frozen node: it is read right after the list that says that it was not.
+#[derive(Default)]
+enum Held {
+    #[default]
+    Nothing,
+    Sign(Request),
+    /// A write that the gateway makes before it searches for the last time.
+    LookedFor(Request),
+}
+
+#[derive(Clone)]
 struct Request {
     octets: Vec<u8>,
     method: String,
@@ -64,8 +81,11 @@ impl Standby {
             pki: node.pki().to_owned(),
             stop: AtomicBool::new(false),
             loses_sign: AtomicBool::new(false),
+            holds_sign: AtomicBool::new(false),
+            held: Mutex::default(),
             is_behind: AtomicBool::new(false),
             index: AtomicU64::new(0),
+            unanswered: AtomicU64::new(0),
             stale_lists: AtomicU64::new(0),
         });
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
@@ -96,6 +116,16 @@ impl Standby {
     /// The next sign is done and never answered, and this standby does not hear of its certificate.
     pub(crate) fn lose_next_sign(&self) {
         self.state.loses_sign.store(true, Ordering::SeqCst);
+    }
+
+    /// The next sign is never answered, and done when a list has been read that was to tell whether it ever was.
+    pub(crate) fn hold_next_sign(&self) {
+        self.state.holds_sign.store(true, Ordering::SeqCst);
+    }
+
+    /// How many certificates were signed whose answer it kept.
+    pub(crate) fn unanswered(&self) -> u64 {
+        self.state.unanswered.load(Ordering::SeqCst)
     }
 
     /// How many lists it answered without what it has not heard of.
@@ -130,14 +160,18 @@ impl State {
         let is_sign = request.method == "POST" && request.path.contains("/pki/sign/");
         if is_sign && self.loses_sign.swap(false, Ordering::SeqCst) {
             self.is_behind.store(true, Ordering::SeqCst);
-            let signed = self.pass_on(request)?;
-            assert_eq!(signed.status, 200, "{signed:?}");
+            self.sign(request);
+            return None;
+        }
+        if is_sign && self.holds_sign.swap(false, Ordering::SeqCst) {
+            *self.held.lock().unwrap() = Held::Sign(request.clone());
             return None;
         }
         let answers_itself = self.is_behind.load(Ordering::SeqCst)
             && request.method == "GET"
             && request.index <= self.index.load(Ordering::SeqCst);
         let mut response = self.pass_on(request)?;
+        self.release(request);
         if answers_itself {
             response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(INDEX));
             if request.path.contains("/pki/certs/detailed") {
@@ -148,6 +182,28 @@ impl State {
             self.index.fetch_max(index(response.header(INDEX)), Ordering::SeqCst);
         }
         Some(response)
+    }
+
+    /// Has the node sign and keeps what it says.
+    fn sign(&self, request: &Request) {
+        if self.pass_on(request).is_some_and(|signed| signed.status == 200) {
+            self.unanswered.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Passes the sign on that was kept, if this was the list that it was looked for in.
+    fn release(&self, answered: &Request) {
+        let mut held = self.held.lock().unwrap();
+        *held = match mem::take(&mut *held) {
+            Held::Sign(sign) if answered.method == "POST" && answered.path.contains("/cm/data/order/") => {
+                Held::LookedFor(sign)
+            }
+            Held::LookedFor(sign) if answered.path.contains("/pki/certs/detailed") => {
+                self.sign(&sign);
+                Held::Nothing
+            }
+            same @ (Held::Nothing | Held::Sign(_) | Held::LookedFor(_)) => same,
+        };
     }
 
     fn pass_on(&self, request: &Request) -> Option<Response> {

@@ -2,7 +2,8 @@
 //!
 //! Before anything is signed the request is written down with the digest of its octets. After an answer that was lost
 //! the list of certificates is searched; nothing is signed again before a sign whose answer was lost can no longer be
-//! at work and the search found nothing.
+//! at work and two searches found nothing, between which OpenBao was seen at work for longer than a sign takes that a
+//! frozen node did not read until it went on.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use acme::{
     problem::{Problem, ProblemKind},
 };
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     OpenBaoCertificateManager,
@@ -29,6 +30,12 @@ use crate::{Certificate, CmError, Delivery, Outcome, Refusal, RequestClaims, Req
 const ROUNDS_MAX: u32 = 5;
 /// When to look again at what somebody else is about to sign.
 const IN_PROGRESS: Duration = Duration::from_secs(2);
+/// How often the leader has to answer between two searches.
+const ANSWERS_BETWEEN: u32 = 8;
+/// How long after the one before it is asked again.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
+/// How long it may take to answer: one that takes longer may have been frozen.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 /// What has become of a request.
 enum Settled {
@@ -224,10 +231,17 @@ impl OpenBaoCertificateManager {
                 // The time is looked at before the list: what is not in it then was not signed.
                 let waited = self.time().await.map_err(Failure::into_error)?.since(stored.written_at);
                 let left = self.sign_may_take().saturating_sub(waited);
+                let order = &stored.value.order_ref;
                 if left.is_zero() {
-                    self.catch_up(realm, key, &stored.value.order_ref).await.map_err(Failure::into_error)?;
+                    self.catch_up(realm, key, order).await.map_err(Failure::into_error)?;
                 }
-                let found = self.search(realm, &stored).await.map_err(Failure::into_error)?;
+                let mut found = self.search(realm, &stored).await.map_err(Failure::into_error)?;
+                if found.is_none() && left.is_zero() {
+                    if !self.is_at_work(realm, key, order).await? {
+                        return Ok(Settled::NotYet(ASKED_EVERY * ANSWERS_BETWEEN));
+                    }
+                    found = self.search(realm, &stored).await.map_err(Failure::into_error)?;
+                }
                 if let Some(signed) = found {
                     tracing::warn!(order = %stored.value.order_ref, "found the certificate whose answer was lost");
                     let certificate = self.adopt(realm, key, stored, signed).await.map_err(unknown)?;
@@ -254,6 +268,19 @@ impl OpenBaoCertificateManager {
             }
         }
         Err(Failure::not_active(0, Outcome::NotSent))
+    }
+
+    /// Whether the leader answers throughout a while. One that was frozen has then done what it had not read before.
+    /// The last answer tells again how far it is.
+    async fn is_at_work(&self, realm: &RealmName, key: &IdempotencyKey, order: &OrderId) -> Result<bool, CmError> {
+        for _ in 0..ANSWERS_BETWEEN {
+            sleep(ASKED_EVERY).await;
+            match timeout(ANSWERED_WITHIN, self.catch_up(realm, key, order)).await {
+                Ok(answered) => answered.map_err(Failure::into_error)?,
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     /// Makes the order this request's. Another one's it stays if anything was or can still be issued for that.
