@@ -6,7 +6,7 @@
 //! issued, unless the settings say otherwise, and it goes on by itself when they can.
 
 use std::{
-    fs, io,
+    io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -458,9 +458,9 @@ fn for_the_log(event: &Value) -> Value {
     event
 }
 
-/// What this host calls itself.
+/// What this host calls itself; the unit of systemd hides the file that says so too.
 fn node() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim_end().to_owned()
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
