@@ -25,7 +25,7 @@ async fn a_frozen_openbao_is_given_up_and_nobody_says_that_nothing_was_done() {
     let took = asked.elapsed();
     bao.signal("CONT");
     assert!(matches!(outcome, Err(CmError::Unavailable { .. })), "{outcome:?}");
-    assert!(took < Duration::from_secs(12), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
     let found = tests_wait(async || cm.registration(&realm("open"), &registration.id).await.ok()).await;
     assert_eq!(found, Some(registration));
 }
@@ -54,7 +54,7 @@ async fn whoever_has_no_certificate_of_the_role_is_no_gateway() {
     let asked = Instant::now();
     let outcome = stranger.registration(&realm("open"), &"reg_1".parse().unwrap()).await;
     assert!(matches!(&outcome, Err(CmError::Unavailable { retry_after: Some(_), .. })), "{outcome:?}");
-    assert!(asked.elapsed() < Duration::from_secs(5), "no repetition makes a certificate good");
+    assert!(asked.elapsed() < Duration::from_secs(9), "no repetition makes a certificate good");
 }
 
 #[tokio::test]
@@ -114,18 +114,18 @@ async fn a_dead_or_sealed_openbao_is_not_waited_for_and_its_return_is_told() {
         let _found = tests_wait(async || look().await.ok()).await;
         cm.reconnected().await;
     };
-    timeout(Duration::from_secs(30), back).await.unwrap();
+    timeout(Duration::from_secs(180), back).await.unwrap();
     let _issued = certificate(submit(&cm, &asking).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_that_live_a_second_are_renewed_and_got_anew_and_nobody_notices() {
+async fn tokens_that_live_for_seconds_are_renewed_and_got_anew_and_nobody_notices() {
     let bao = fresh();
-    bao.prepare("open", "open", &["--token-ttl", "1s", "--token-max-ttl", "3s"]);
+    bao.prepare("open", "open", &["--token-ttl", "3s", "--token-max-ttl", "9s"]);
     let (cm, open) = (gateway(&bao), realm("open"));
     let registration = Person::new().register(&cm).await.registration;
     let (began, mut looks) = (Instant::now(), tokio::time::interval(Duration::from_millis(100)));
-    while began.elapsed() < Duration::from_secs(7) {
+    while began.elapsed() < Duration::from_secs(14) {
         looks.tick().await;
         assert_eq!(cm.registration(&open, &registration.id).await.unwrap().as_ref(), Some(&registration));
     }
