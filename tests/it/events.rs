@@ -7,8 +7,8 @@ use tests::{client::Client, wait_for};
 
 use crate::{fragile_world, registration::waiting_for_approval, world};
 
-/// From the officer's click to its effect.
-const AT_ONCE: Duration = Duration::from_secs(2);
+/// From the officer's click to its effect on a busy machine; without an event it would come after a minute.
+const AT_ONCE: Duration = Duration::from_secs(20);
 
 /// Waits until new orders get this status.
 fn wait_for_orders(client: &Client, status: u16, within: Duration) {
@@ -16,7 +16,7 @@ fn wait_for_orders(client: &Client, status: u16, within: Duration) {
 }
 
 #[test]
-fn what_an_officer_does_to_a_registration_takes_effect_within_two_seconds() {
+fn what_an_officer_does_to_a_registration_takes_effect_at_once() {
     let (client, id) = world().registered_account(&json!({"mode": "any"}));
     for _ in 0..3 {
         let _ = client.order(&["clicked.events.test"]);
@@ -30,7 +30,7 @@ fn what_an_officer_does_to_a_registration_takes_effect_within_two_seconds() {
 }
 
 #[test]
-fn an_order_is_valid_within_two_seconds_of_its_approval() {
+fn an_order_is_valid_at_once_when_it_is_approved() {
     for name in ["one.events.test", "two.events.test", "three.events.test"] {
         let (client, order) = waiting_for_approval(name);
         let seen = || client.read(&order.url).expect(200).member("status").to_owned();

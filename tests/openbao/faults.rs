@@ -32,8 +32,10 @@ async fn a_frozen_openbao_is_given_up_and_nobody_says_that_nothing_was_done() {
 
 #[tokio::test]
 async fn a_dead_token_is_got_anew_once_and_a_denied_path_is_told() {
-    let bao = &*SHARED;
-    let cm = gateway(bao);
+    // Its own, for all tokens of it die.
+    let bao = fresh();
+    bao.prepare("open", "open", &[]);
+    let cm = gateway(&bao);
     let registration = Person::new().register(&cm).await.registration;
     let _ = bao.root(&["write", "-f", "-format=json", "sys/leases/revoke-prefix/auth/cert/login"], None);
     assert_eq!(cm.registration(&realm("open"), &registration.id).await.unwrap(), Some(registration));

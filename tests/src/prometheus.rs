@@ -20,9 +20,9 @@ use crate::{
 /// How long it may take to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// What rules look back over here, in place of a quarter of an hour or an hour.
-const LOOK_BACK: &str = "[10s]";
+const LOOK_BACK: &str = "[20s]";
 /// How long something lasts before it is told, in place of minutes: several looks, of which a busy machine may miss some.
-const LASTS: &str = "        for: 5s";
+const LASTS: &str = "        for: 10s";
 
 /// A running Prometheus.
 pub struct Prometheus {
@@ -37,7 +37,7 @@ impl Prometheus {
         Command::new("prometheus").arg("--version").output().is_ok_and(|output| output.status.success())
     }
 
-    /// Starts one that looks at the gateway of this site every second.
+    /// Starts one that looks at the gateway of this site every two seconds.
     ///
     /// # Panics
     /// It does not get ready.
@@ -48,7 +48,7 @@ impl Prometheus {
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus/rules.yaml");
         fs::write(folder.join("rules.yaml"), hurried(&fs::read_to_string(rules).unwrap())).unwrap();
         let settings = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
+            "global: {{scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 1s}}\n\
              rule_files: [rules.yaml]\n\
              scrape_configs: [{{job_name: acme-gateway, static_configs: [{{targets: [\"{}\"]}}]}}]\n",
             site.ops

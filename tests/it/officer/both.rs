@@ -18,8 +18,8 @@ use tests::{
 use super::text;
 use crate::world;
 
-/// From the officer's click to its effect.
-const AT_ONCE: Duration = Duration::from_secs(2);
+/// From the officer's click to its effect on a busy machine; without an event it would come after a minute.
+const AT_ONCE: Duration = Duration::from_secs(20);
 
 /// One CM, the people who work with it, and a gateway before it.
 struct Side<'a> {

@@ -82,10 +82,14 @@ async fn a_call_that_was_not_made_is_told_with_its_reason() {
 #[tokio::test]
 async fn a_cm_that_is_not_there_and_one_that_freezes_are_told_apart() {
     let pki = Pki::new();
-    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Bound, so that it is nobody else's, and not listened at.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let free = taken.local_addr().unwrap();
     let cm = RestCertificateManager::new(pki.settings(format!("https://{free}/cm/v1"))).unwrap();
     let (_, calls) = observed(cm.submit(&realm(), &key(), b"{}", Duration::ZERO)).await;
     assert_eq!(calls[0].outcome, CallOutcome::NoConnection);
+    drop(taken);
 
     let strangers = Pki::new();
     let server = Server::start(&strangers, "127.0.0.1", |_, _| json_answer(200, &json!({}))).await;
