@@ -115,7 +115,8 @@ pub(super) const ROWS: &[Row] = &[
             attempt.behave(&json!({"kind": "huge", "bytes": mib * 1024 * 1024}));
             let _ = trial.fail(&format!("{mib} MiB"), &attempt);
         }
-        let grown = trial.world().gateway_memory_kib_max() - before;
+        // The kernel counts by approximation, so that its largest may shrink.
+        let grown = trial.world().gateway_memory_kib_max().saturating_sub(before);
         assert!(grown < MEMORY_KIB_MAX, "the gateway grew by {grown} KiB");
         let attempt = trial.attempt("http-01", "slow.validation.test");
         attempt.behave(&json!({"kind": "drip", "interval_millis": 1000}));
