@@ -88,7 +88,7 @@ impl CertificateManager {
     pub(crate) const fn comment(self) -> &'static str {
         match self {
             Self::Rest => "The sandbox's reference Certificate Manager stands in for yours.",
-            Self::OpenBao => "A real CA: docs/OPERATIONS.md, OpenBao as the Certificate Manager.",
+            Self::OpenBao => "A real CA: docs/howto/openbao.md says what it needs.",
         }
     }
 
