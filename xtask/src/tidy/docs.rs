@@ -14,23 +14,32 @@ pub(crate) fn check_required(tree: &Tree) -> Vec<Finding> {
 /// Finds links of a Markdown file that lead nowhere in the repository. Links to other sites are not followed.
 pub(crate) fn check_links(tree: &Tree, path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut in_code = false;
-    for (line, number) in text.lines().zip(1..) {
-        if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") {
-            in_code = !in_code;
-        }
-        if in_code {
-            continue;
-        }
-        for target in targets(&without_code(line)) {
-            let file = target.split(['#', '?']).next().unwrap_or_default();
-            let outside = target.contains("://") || target.starts_with("mailto:");
-            if !outside && !file.is_empty() && !tree.leads_somewhere(path, &file.replace("%20", " ")) {
-                findings.push(Finding::new(path, number, format!("the link to {target} leads nowhere")));
-            }
+    for (number, target) in links(text) {
+        let file = target.split(['#', '?']).next().unwrap_or_default();
+        let outside = target.contains("://") || target.starts_with("mailto:");
+        if !outside && !file.is_empty() && !tree.leads_somewhere(path, &file.replace("%20", " ")) {
+            findings.push(Finding::new(path, number, format!("the link to {target} leads nowhere")));
         }
     }
     findings
+}
+
+/// Where the links of a Markdown file lead, each with the number of its line.
+pub(crate) fn links(text: &str) -> impl Iterator<Item = (usize, String)> {
+    let lines = without_blocks(text);
+    lines.flat_map(|(number, line)| targets(&without_code(line)).into_iter().map(move |target| (number, target)))
+}
+
+/// The lines of a Markdown file, by number, but for blocks of code.
+pub(crate) fn without_blocks(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_code = false;
+    (1..).zip(text.lines()).filter(move |(_, line)| {
+        if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") {
+            in_code = !in_code;
+            return false;
+        }
+        !in_code
+    })
 }
 
 /// Where the links of a line lead: `[text](target)`, `[text](<target> "title")` and `[label]: target`.

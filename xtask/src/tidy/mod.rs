@@ -2,6 +2,7 @@
 //! findings, with a test that shows it catching a bad sample.
 
 mod alerts;
+mod anchors;
 mod code;
 mod conformance;
 mod directions;
@@ -11,6 +12,7 @@ mod files;
 mod locked;
 mod settings;
 mod tree;
+mod troubleshoot;
 mod words;
 
 use std::{fmt, process::ExitCode};
@@ -72,6 +74,7 @@ fn findings(tree: &Tree, metadata: &serde_json::Value) -> Vec<Finding> {
     findings.extend(doors::check_manifests(&crates));
     findings.extend(docs::check_required(tree));
     findings.extend(alerts::check(tree));
+    findings.extend(troubleshoot::check(tree));
     findings.extend(conformance::check(tree.files()));
     findings.extend(settings::check_reference(tree.files()));
     for file in tree.files() {
@@ -85,6 +88,7 @@ fn findings(tree: &Tree, metadata: &serde_json::Value) -> Vec<Finding> {
             findings.extend(files::check_leftovers(path, &code));
         } else if path.ends_with(".md") {
             findings.extend(docs::check_links(tree, path, text));
+            findings.extend(anchors::check(tree, path, text));
         } else if path == "config/gateway.toml" {
             findings.extend(settings::check(path, text));
         } else if path == "Cargo.lock" {

@@ -50,8 +50,18 @@ impl Tree {
         &self.texts
     }
 
+    /// The text of a file, if it is there and is text.
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
+        self.texts.iter().find(|file| file.path == path).map(|file| file.text.as_str())
+    }
+
     /// Whether `target`, a path as it stands in a link in the file `from`, leads to a file or folder.
     pub(crate) fn leads_somewhere(&self, from: &str, target: &str) -> bool {
+        self.resolve(from, target).is_some()
+    }
+
+    /// The path from the root to which `target` leads, empty for the root, if there is such a file or folder.
+    pub(crate) fn resolve(&self, from: &str, target: &str) -> Option<String> {
         let parent = Path::new(from).parent().unwrap_or(Path::new(""));
         let path =
             if let Some(absolute) = target.strip_prefix('/') { PathBuf::from(absolute) } else { parent.join(target) };
@@ -60,14 +70,13 @@ impl Tree {
             match component {
                 Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
                 Component::ParentDir => {
-                    if parts.pop().is_none() {
-                        return false;
-                    }
+                    parts.pop()?;
                 }
                 Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
             }
         }
-        parts.is_empty() || self.paths.contains(&parts.join("/"))
+        let path = parts.join("/");
+        (path.is_empty() || self.paths.contains(&path)).then_some(path)
     }
 
     /// Whether there is such a file or folder.
@@ -113,6 +122,13 @@ impl Tree {
             );
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_texts(files: &[(&str, &str)]) -> Self {
+        let mut tree = Self::of(&files.iter().map(|(path, _)| *path).collect::<Vec<_>>());
+        tree.texts = files.iter().map(|(path, text)| TextFile { path: (*path).into(), text: (*text).into() }).collect();
+        tree
     }
 
     #[cfg(test)]
