@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{PROGRAMS, Source, export, folder};
-use crate::{commands::run, output::say, workspace};
+use super::{PROGRAMS, Source};
+use crate::{commands::run, workspace};
 
 /// What stands for the folder of the build, of cargo and of the compiler, in programs.
 const ROOT: &str = "/usr/src/acme-gateway";
@@ -49,7 +49,7 @@ pub(super) fn build(source: &Source, root: &Path) -> anyhow::Result<()> {
 /// Has both programs write their completions and manual pages, where the packages' lists expect them.
 pub(super) fn manual(source: &Source) -> anyhow::Result<()> {
     for (program, _) in PROGRAMS {
-        let folder = source.target.join("release/manual").join(program);
+        let folder = source.manual(program);
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
@@ -63,43 +63,5 @@ pub(super) fn manual(source: &Source) -> anyhow::Result<()> {
         let pages: Vec<_> = pages.filter(|page| page.extension().is_some_and(|extension| extension == "1")).collect();
         run(Command::new("gzip").args(["--best", "--no-name"]).args(pages))?;
     }
-    Ok(())
-}
-
-/// Builds the commit in another folder and compares the programs.
-///
-/// # Errors
-/// They differ.
-pub(super) fn reproduce(version: &str) -> anyhow::Result<()> {
-    let first = folder();
-    let root = env::temp_dir().join(format!("acme-gateway-reproduced-{}", std::process::id()));
-    // As deep below its root as the first one: what is replaced is the root.
-    let again = root.join("target/package");
-    fs::create_dir_all(&again).with_context(|| format!("{} cannot be made", again.display()))?;
-    let source = export(&again.join("source"), &again.join("build"))?;
-    say!("         building {version} a second time, in {}", again.display());
-    build(&source, &root)?;
-    let mut differ = Vec::new();
-    for (program, _) in PROGRAMS {
-        let sums = [first.join("build/release").join(program), source.program(program)]
-            .map(|file| run(Command::new("sha256sum").arg(file)));
-        let [one, other] = sums;
-        let (one, other) = (one?, other?);
-        let sum = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
-        say!("         {program}: {} and {}", sum(&one), sum(&other));
-        if sum(&one) != sum(&other) {
-            differ.push(program);
-        }
-    }
-    if !differ.is_empty() {
-        bail!(
-            "two builds of commit {} differ: {}; both are kept, see {}",
-            source.commit,
-            differ.join(", "),
-            root.display()
-        );
-    }
-    fs::remove_dir_all(&root).with_context(|| format!("{} cannot be removed", root.display()))?;
-    say!("         two builds in two folders are the same, octet for octet");
     Ok(())
 }

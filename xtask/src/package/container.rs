@@ -128,11 +128,17 @@ impl Storage {
             container,
         ]))?;
         run(self.buildah().args(["commit", "--quiet", "--timestamp", &source.time, container, name]))?;
-        if file.exists() {
-            fs::remove_file(file)?;
-        }
-        run(self.buildah().args(["push", "--quiet", name]).arg(format!("oci-archive:{}:{name}", file.display())))?;
-        ensure!(file.is_file(), "buildah made no archive");
+        let layout = self.0.join("layout");
+        run(self.buildah().args(["push", "--quiet", name]).arg(format!("oci:{}:{name}", layout.display())))?;
+        // buildah's own archives have the time of day in them.
+        run(Command::new("tar")
+            .args(["--create", "--format=ustar", "--sort=name", "--owner=0", "--group=0", "--numeric-owner"])
+            .args(["--mode=u=rwX,go=rX", &format!("--mtime=@{}", source.time), "--file"])
+            .arg(file)
+            .arg("--directory")
+            .arg(&layout)
+            .args(["blobs", "index.json", "oci-layout"]))?;
+        ensure!(file.is_file(), "tar made no archive");
         Ok(())
     }
 

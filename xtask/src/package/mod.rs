@@ -7,6 +7,7 @@ mod bill;
 mod build;
 mod container;
 mod debian;
+mod reproduce;
 
 use std::{
     fs,
@@ -30,7 +31,7 @@ pub(crate) const PROGRAMS: [(&str, &str); 2] = [("acme-gateway", "gateway"), ("a
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Build the commit a second time, in another folder, and compare
+    /// Make everything of that commit a second time, in another folder, and compare
     #[arg(long)]
     reproduce: bool,
 }
@@ -47,7 +48,16 @@ pub(crate) struct Source {
     time: String,
 }
 
-/// What came of it.
+/// What was made of a commit.
+struct Made {
+    /// All that is handed to others.
+    files: Vec<PathBuf>,
+    gateway: PathBuf,
+    gateway_later: PathBuf,
+    image: container::Image,
+}
+
+/// What came of it, for others who use it.
 pub(crate) struct Packages {
     pub(crate) gateway: PathBuf,
     /// The same program in a package with a later version, for those who try an upgrade.
@@ -62,9 +72,9 @@ pub(crate) struct Packages {
 /// # Errors
 /// Something that is needed is missing, or a step failed.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let packages = make()?;
+    let (source, made) = make_from_head()?;
     if options.reproduce {
-        build::reproduce(&packages.version)?;
+        reproduce::run(&source, &made)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -74,36 +84,59 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// As for [`run`].
 pub(crate) fn make() -> anyhow::Result<Packages> {
-    let progress = Progress::start();
+    let (source, made) = make_from_head()?;
+    Ok(Packages {
+        gateway: made.gateway,
+        gateway_later: made.gateway_later,
+        image: made.image.file,
+        version: source.version()?,
+    })
+}
+
+fn make_from_head() -> anyhow::Result<(Source, Made)> {
     packages::ensure(&NEEDS)?;
     let out = folder();
-    let later = out.join("later");
-    for folder in [&out, &later] {
-        clear(folder)?;
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    if !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty() {
+        say!("         note: what is not committed is not packaged");
     }
-    let source = export(&out.join("source"), &out.join("build"))?;
-    progress.begins(format_args!("building {} at commit {}", source.version()?, source.commit));
-    build::build(&source, &workspace::root())?;
-    progress.done("built");
-    build::manual(&source)?;
-
-    let mut made = bill::make(&source, &out)?;
-    progress.done("bills of materials, and they are as their schema says");
-    let version = source.version()?;
-    let gateway = debian::make(&source, "gateway", &out, "1")?;
-    let officer = debian::make(&source, "officer", &out, "1")?;
-    let gateway_later = debian::make(&source, "gateway", &later, "2")?;
-    progress.done("Debian packages");
-    let image = container::make(&source, &out, &version)?;
-    progress.done("container image");
-    made.extend([gateway.clone(), officer, image.file.clone()]);
+    let source = export(commit, &out)?;
+    let made = make_of(&source, &workspace::root(), &out)?;
     say!("");
-    for file in &made {
+    for file in &made.files {
         say!("{:>9.1} MiB  {}", mebibytes(file)?, file.display());
     }
-    say!("{:>9.1} MiB  in the container, unpacked: {}", image.unpacked_mebibytes, image.files.join(" "));
-    checksums(&out, &made)?;
-    Ok(Packages { gateway, gateway_later, image: image.file, version })
+    say!("{:>9.1} MiB  in the container, unpacked: {}", made.image.unpacked_mebibytes, made.image.files.join(" "));
+    Ok((source, made))
+}
+
+/// Makes everything of a commit, in `out`. `root` is a folder above source and target; it is not in what is made.
+fn make_of(source: &Source, root: &Path, out: &Path) -> anyhow::Result<Made> {
+    let progress = Progress::start();
+    let later = out.join("later");
+    for folder in [out, &later] {
+        clear(folder)?;
+    }
+    let version = source.version()?;
+    progress.begins(format_args!("building {version} at commit {}", source.commit));
+    build::build(source, root)?;
+    progress.done("built");
+    build::manual(source)?;
+
+    progress.begins("bills of materials");
+    let mut files = bill::make(source, out)?;
+    progress.done("bills of materials, and they are as their schema says");
+    progress.begins("Debian packages");
+    let [gateway, officer] = PROGRAMS.map(|program| debian::make(source, program, out, "1"));
+    let (gateway, officer) = (gateway?, officer?);
+    let gateway_later = debian::make(source, PROGRAMS[0], &later, "2")?;
+    progress.done("Debian packages");
+    progress.begins("container image");
+    let image = container::make(source, out, &version)?;
+    progress.done("container image");
+    files.extend([gateway.clone(), officer, image.file.clone()]);
+    checksums(out, &files)?;
+    Ok(Made { files, gateway, gateway_later, image })
 }
 
 /// What an earlier run made.
@@ -154,35 +187,40 @@ fn clear(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Exports the commit that is checked out. Files are dated now, because cargo builds again what is younger than its
+fn git(arguments: &[&str]) -> anyhow::Result<String> {
+    let said = run_command(Command::new("git").args(arguments).current_dir(workspace::root()))?;
+    Ok(said.trim().to_owned())
+}
+
+/// Exports a commit into `out`, to be built there. Files are dated now, because cargo builds again what is younger than its
 /// last build.
-fn export(folder: &Path, target: &Path) -> anyhow::Result<Source> {
-    let git = |arguments: &[&str]| {
-        let said = run_command(Command::new("git").args(arguments).current_dir(workspace::root()))?;
-        anyhow::Ok(said.trim().to_owned())
-    };
-    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
-    if !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty() {
-        say!("         note: what is not committed is not packaged");
-    }
-    let time = git(&["log", "-1", "--format=%ct"])?;
+fn export(commit: String, out: &Path) -> anyhow::Result<Source> {
+    let (folder, target) = (out.join("source"), out.join("build"));
+    let time = git(&["log", "-1", "--format=%ct", &commit])?;
     if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
+        fs::remove_dir_all(&folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
     }
-    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let archive = folder.with_extension("tar");
     run_command(
         Command::new("git").args(["archive", "--output"]).arg(&archive).arg(&commit).current_dir(workspace::root()),
     )?;
-    run_command(Command::new("tar").arg("--extract").arg("--touch").arg("--file").arg(&archive).arg("-C").arg(folder))?;
+    run_command(
+        Command::new("tar").arg("--extract").arg("--touch").arg("--file").arg(&archive).arg("-C").arg(&folder),
+    )?;
     fs::remove_file(&archive)?;
-    Ok(Source { folder: folder.to_owned(), target: target.to_owned(), commit, time })
+    Ok(Source { folder, target, commit, time })
 }
 
 impl Source {
     /// A program that was built.
     fn program(&self, name: &str) -> PathBuf {
         self.target.join("release").join(name)
+    }
+
+    /// Where completions, manual pages and lists of changes of a program are, as the packages' lists expect it.
+    fn manual(&self, program: &str) -> PathBuf {
+        self.target.join("release/manual").join(program)
     }
 
     /// The version of the workspace.
@@ -195,7 +233,11 @@ impl Source {
     }
 }
 
-fn mebibytes(file: &Path) -> anyhow::Result<f64> {
+/// The size of a file.
+///
+/// # Errors
+/// It is not there.
+pub(crate) fn mebibytes(file: &Path) -> anyhow::Result<f64> {
     let length = fs::metadata(file).with_context(|| format!("{} was not made", file.display()))?.len();
     Ok(f64::from(u32::try_from(length / 1024).unwrap_or(u32::MAX)) / 1024.0)
 }
