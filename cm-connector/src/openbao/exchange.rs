@@ -81,7 +81,8 @@ pub(super) async fn exchange(
         token.set_sensitive(true);
         request = request.header("x-vault-token", token);
     }
-    if let Some((name, value)) = consistency.header() {
+    let asked = consistency.asked();
+    if let Some((name, value)) = asked.header() {
         request = request.header(name, value).header(IF_BEHIND.0, IF_BEHIND.1);
     }
     if let Some(body) = question.body {
@@ -93,7 +94,7 @@ pub(super) async fn exchange(
         Err(_) => return Err(Failure::lost(Instead::TimedOut)),
     };
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    consistency.learn(&headers);
+    consistency.learn(&headers, &asked, question.method != Method::GET);
     match timeout_at(by, bounded_body(response)).await {
         Ok(body) => Ok(raw(status, &headers, &body?)),
         Err(_) => Err(Failure::lost(Instead::TimedOut)),
