@@ -12,11 +12,12 @@ use tests::world::World;
 use super::{
     certbot,
     command::{expect_words, write},
+    daemon::Daemon,
     dehydrated, lego, mod_md, openssl,
-    origin::{CADDY, CERTBOT, DEHYDRATED, LEGO, MOD_MD},
+    origin::{self, CADDY, CERTBOT, DEHYDRATED, LEGO, MOD_MD, TRAEFIK, UACME},
     recipes,
     scenario::{Failure, Lane},
-    webroot,
+    traefik, uacme, webroot,
 };
 
 /// What stands on the pages for everybody's own.
@@ -39,6 +40,8 @@ pub(crate) fn pages(world: &World) -> Lane<'_> {
         .with(MOD_MD, "its page in docs/clients", |lane| by_mod_md(lane, "httpd.page.test"))
         .with(CADDY, "its page in docs/clients", |lane| by_caddy(lane, "caddy.page.test"))
         .with(DEHYDRATED, "its page in docs/clients", |lane| by_dehydrated(lane, "dehydrated.page.test"))
+        .with(UACME, "its page in docs/clients", |lane| by_uacme(lane, "uacme.page.test"))
+        .with(TRAEFIK, "its page in docs/clients", |lane| by_traefik(lane, "traefik.page.test"))
 }
 
 fn by_certbot(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
@@ -95,6 +98,45 @@ fn by_dehydrated(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
     keep(lane, &dehydrated::live(lane, name, "cert.pem"), name)?;
     dehydrated(&revoke)?;
     openssl::revoked(lane, &kept(lane, name))
+}
+
+fn by_uacme(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
+    let text = include_str!("../../docs/clients/uacme.md");
+    let [settings, account, get, revoke] = blocks(lane, text, name, ["settings", "account", "get", "revoke"])?;
+    let _server = webroot::serve(lane)?;
+    let folder = lane.dir.join("conf").display().to_string();
+    let challenges = webroot::challenges(lane).display().to_string();
+    let settings = settings.replace("/var/www/html/.well-known/acme-challenge", &challenges);
+    let run = |command: &str| {
+        let command = command.replace("/etc/ssl/uacme", &folder);
+        let command = format!("uacme() {{ command uacme --confdir '{folder}' \"$@\"; }}\n{settings}\n{command}");
+        uacme::trusting(lane).map(|shell| shell.args(&["/bin/sh", "-c", &command]))
+    };
+    run(&account)?.succeed()?;
+    run(&get)?.succeed()?;
+    uacme::check(lane, name, &[&format!("DNS:{name}")])?;
+    // A second time it is not due.
+    run(&get)?.fail()?;
+    keep(lane, &uacme::live(lane, name), name)?;
+    run(&revoke)?.succeed()?;
+    openssl::revoked(lane, &kept(lane, name))
+}
+
+fn by_traefik(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
+    let text = include_str!("../../docs/clients/traefik.md");
+    let [settings, trust, routes] = blocks(lane, text, name, ["settings", "trust", "routes"])?;
+    let trust = trust.trim().strip_prefix("Environment=").and_then(|trust| trust.split_once('='));
+    let trust = trust.ok_or("the block trust is no variable of a unit")?;
+    let here = |port: u16| format!("\"{}:{port}\"", lane.address);
+    let settings = settings.replace("\":80\"", &here(lane.http_01_port()));
+    let settings = settings.replace("\":443\"", &here(lane.tls_alpn_01_port()));
+    let file = |name: &str| lane.dir.join(name).display().to_string();
+    let settings = settings.replace("/var/lib/traefik/acme.json", &file("page.json"));
+    write(&lane.dir.join("traefik.yml"), &settings.replace("/etc/traefik/routes.yml", &file("routes.yml")))?;
+    write(&lane.dir.join("routes.yml"), &routes)?;
+    let option = format!("--configFile={}", file("traefik.yml"));
+    let traefik = Daemon::start_with(&lane.dir, &origin::python("traefik"), &[&option], &[trust])?;
+    expect_words(&traefik::served(lane, &traefik, name)?, &[&format!("DNS:{name}")])
 }
 
 /// The blocks of these names, with everybody's own filled in. A block with a name that is not among them would be one

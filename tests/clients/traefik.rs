@@ -94,7 +94,7 @@ fn start(lane: &Lane<'_>, name: &str, endpoint: &str, resolver: &Value) -> Resul
 }
 
 /// The certificate that it shows once it is one for the name.
-fn served(lane: &Lane<'_>, traefik: &Daemon, name: &str) -> Result<String, Failure> {
+pub(crate) fn served(lane: &Lane<'_>, traefik: &Daemon, name: &str) -> Result<String, Failure> {
     traefik.wait_for("its certificate", |_| openssl::served(lane, address(lane), name).ok())
 }
 

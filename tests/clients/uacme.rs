@@ -120,8 +120,8 @@ pub(crate) fn registered(world: &World) -> Lane<'_> {
         })
 }
 
-/// uacme in a mount namespace of its own, in which the gateway's CA is all the CAs there are.
-fn uacme(lane: &Lane<'_>, endpoint: &str) -> Result<Shell, Failure> {
+/// What follows runs in a mount namespace of its own, in which the gateway's CA is all the CAs there are.
+pub(crate) fn trusting(lane: &Lane<'_>) -> Result<Shell, Failure> {
     let (outside, inside) = (lane.dir.join("trust.sh"), lane.dir.join("trusting.sh"));
     if !outside.exists() {
         script(&inside, &format!("mount --bind '{}' {SYSTEM_CA_FILE}\nexec \"$@\"\n", lane.ca_file().display()))?;
@@ -129,14 +129,13 @@ fn uacme(lane: &Lane<'_>, endpoint: &str) -> Result<Shell, Failure> {
         let unshare = "unshare --mount true 2>/dev/null || user='--user --map-root-user'\n";
         script(&outside, &format!("{unshare}exec unshare ${{user:-}} --mount '{}' \"$@\"\n", inside.display()))?;
     }
-    let uacme = lane.shell(outside).args(&[
-        "uacme",
-        "--verbose",
-        "--yes",
-        "--acme-url",
-        &lane.directory(endpoint),
-        "--confdir",
-    ]);
+    Ok(lane.shell(outside))
+}
+
+/// uacme there.
+fn uacme(lane: &Lane<'_>, endpoint: &str) -> Result<Shell, Failure> {
+    let uacme =
+        trusting(lane)?.args(&["uacme", "--verbose", "--yes", "--acme-url", &lane.directory(endpoint), "--confdir"]);
     Ok(uacme.arg(lane.dir.join("conf")))
 }
 
@@ -198,13 +197,13 @@ fn tls_alpn(lane: &Lane<'_>) -> Result<(Daemon, PathBuf), Failure> {
 }
 
 /// uacme writes the leaf and its chain into one file.
-fn check(lane: &Lane<'_>, name: &str, wanted: &[&str]) -> Result<(), Failure> {
+pub(crate) fn check(lane: &Lane<'_>, name: &str, wanted: &[&str]) -> Result<(), Failure> {
     let certificate = live(lane, name);
     openssl::verify(lane, &certificate, &certificate)?;
     openssl::shows(lane, &certificate, wanted)
 }
 
-fn live(lane: &Lane<'_>, name: &str) -> PathBuf {
+pub(crate) fn live(lane: &Lane<'_>, name: &str) -> PathBuf {
     lane.dir.join("conf").join(name).join("cert.pem")
 }
 
