@@ -13,11 +13,13 @@ use crate::{
 };
 
 const URL: &str = "https://localhost:8443";
-const USER: &str = "65532";
+/// Nobody's number on this host.
+pub(super) const USER: &str = "65532";
 const NAME: &str = "acme-gateway-proof";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-pub(super) fn prove(proof: &Proof<'_>, packages: &Packages) -> anyhow::Result<()> {
+/// Answers the size of the image, unpacked, in MiB.
+pub(super) fn prove(proof: &Proof<'_>, packages: &Packages) -> anyhow::Result<f64> {
     say!("");
     say!("== container ==");
     let folder = root::folder();
@@ -41,6 +43,8 @@ pub(super) fn prove(proof: &Proof<'_>, packages: &Packages) -> anyhow::Result<()
     let podman = Podman { storage: &storage };
     run(podman.command().args(["load", "--quiet", "--input"]).arg(&packages.image))?;
     let image = format!("localhost/acme-gateway:{}", packages.version);
+    let size = run(podman.command().args(["image", "inspect", "--format", "{{.Size}}", &image]))?;
+    let size: u32 = size.trim().parse().with_context(|| format!("podman says no size: {size}"))?;
     let mut service = Service::start("podman", podman.run(proof, &etc, &image), folder.join("container.log"))?;
     wait_until("the container", READY_WITHIN, &mut [&mut service], proof.interrupt, || {
         let asked = proof.network.command("curl").args(["--silent", "--fail", "http://127.0.0.1:9095/readyz"]).output();
@@ -57,7 +61,8 @@ pub(super) fn prove(proof: &Proof<'_>, packages: &Packages) -> anyhow::Result<()
     proof.progress.done(format_args!("a certificate through it: {certificate}"));
     service.stop();
     outside.stop();
-    fs::remove_dir_all(&storage).with_context(|| format!("{} cannot be removed", storage.display()))
+    fs::remove_dir_all(&storage).with_context(|| format!("{} cannot be removed", storage.display()))?;
+    Ok(f64::from(size) / f64::from(1 << 20))
 }
 
 /// podman with a storage of its own.

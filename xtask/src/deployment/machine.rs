@@ -68,22 +68,27 @@ impl Machine {
 
     /// Properties of our unit.
     pub(super) fn property(&self, name: &str) -> anyhow::Result<String> {
-        let value = self.run(&["systemctl", "show", "--value", "--property", name, "acme-gateway.service"])?;
-        Ok(value.trim().to_owned())
+        property(self.init, name)
     }
 
     /// Waits until our unit serves.
     pub(super) fn wait_until_active(&mut self, proof: &Proof<'_>) -> anyhow::Result<()> {
+        self.wait_until_is(proof, &[("ActiveState", "active")])
+    }
+
+    /// Waits until our unit has all these properties.
+    pub(super) fn wait_until_is(&mut self, proof: &Proof<'_>, wanted: &[(&str, &str)]) -> anyhow::Result<()> {
         let init = self.init;
-        let is_active = || {
-            let state = enter(init, &["systemctl", "is-active", "acme-gateway.service"]).output();
-            let state = state.map_err(|error| error.to_string())?;
-            match String::from_utf8_lossy(&state.stdout).trim() {
-                "active" => Ok(()),
-                other => Err(format!("the service is {other}")),
+        let is_so = || {
+            for (name, wanted) in wanted {
+                let value = property(init, name).map_err(|error| format!("{error:#}"))?;
+                if value != *wanted {
+                    return Err(format!("{name} of the service is {value}, not {wanted}"));
+                }
             }
+            Ok(())
         };
-        wait_until("the service", UNIT_WITHIN, &mut [&mut self.service], proof.interrupt, is_active)
+        wait_until("the service", UNIT_WITHIN, &mut [&mut self.service], proof.interrupt, is_so)
             .with_context(|| self.run(&["journalctl", "--no-pager", "--unit=acme-gateway"]).unwrap_or_default())
     }
 
@@ -108,6 +113,11 @@ impl Machine {
         ensure!(!Path::new(&format!("/proc/{}", self.init)).exists(), "the machine does not end");
         Ok(())
     }
+}
+
+fn property(init: u32, name: &str) -> anyhow::Result<String> {
+    let value = run(&mut enter(init, &["systemctl", "show", "--value", "--property", name, "acme-gateway.service"]))?;
+    Ok(value.trim().to_owned())
 }
 
 fn enter(init: u32, words: &[&str]) -> Command {

@@ -29,11 +29,17 @@ const NEEDS: [(&str, &str); 2] = [("dpkg-shlibdeps", "dpkg-dev"), ("buildah", "b
 /// The two programs that are packaged, and the crates they are made by.
 pub(crate) const PROGRAMS: [(&str, &str); 2] = [("acme-gateway", "gateway"), ("acme-officer", "officer")];
 
+/// What git knows of the files of the exported commit.
+const INDEX: &str = "source.index";
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// Make everything of that commit a second time, in another folder, and compare
     #[arg(long)]
     reproduce: bool,
+    /// The commit, such as a tag; without it the one that is checked out
+    #[arg(long, default_value = "HEAD", hide_default_value = true)]
+    commit: String,
 }
 
 /// A commit, exported.
@@ -72,7 +78,7 @@ pub(crate) struct Packages {
 /// # Errors
 /// Something that is needed is missing, or a step failed.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let (source, made) = make_from_head()?;
+    let (source, made) = make_of_commit(&options.commit)?;
     if options.reproduce {
         reproduce::run(&source, &made)?;
     }
@@ -84,7 +90,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// As for [`run`].
 pub(crate) fn make() -> anyhow::Result<Packages> {
-    let (source, made) = make_from_head()?;
+    let (source, made) = make_of_commit("HEAD")?;
     Ok(Packages {
         gateway: made.gateway,
         gateway_later: made.gateway_later,
@@ -93,15 +99,15 @@ pub(crate) fn make() -> anyhow::Result<Packages> {
     })
 }
 
-fn make_from_head() -> anyhow::Result<(Source, Made)> {
+fn make_of_commit(commit: &str) -> anyhow::Result<(Source, Made)> {
     packages::ensure(&NEEDS)?;
     let out = folder();
-    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let commit = git(&["rev-parse", "--short=12", "--verify", &format!("{commit}^{{commit}}")])?;
     if !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty() {
         say!("         note: what is not committed is not packaged");
     }
     let source = export(commit, &out)?;
-    let made = make_of(&source, &workspace::root(), &out)?;
+    let made = make_all(&source, &workspace::root(), &out)?;
     say!("");
     for file in &made.files {
         say!("{:>9.1} MiB  {}", mebibytes(file)?, file.display());
@@ -111,7 +117,7 @@ fn make_from_head() -> anyhow::Result<(Source, Made)> {
 }
 
 /// Makes everything of a commit, in `out`. `root` is a folder above source and target; it is not in what is made.
-fn make_of(source: &Source, root: &Path, out: &Path) -> anyhow::Result<Made> {
+fn make_all(source: &Source, root: &Path, out: &Path) -> anyhow::Result<Made> {
     let progress = Progress::start();
     let later = out.join("later");
     for folder in [out, &later] {
@@ -179,7 +185,7 @@ fn clear(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
         let entry = entry?;
-        if !entry.file_type()?.is_dir() {
+        if !entry.file_type()?.is_dir() && entry.file_name() != INDEX {
             let file = entry.path();
             fs::remove_file(&file).with_context(|| format!("{} cannot be removed", file.display()))?;
         }
@@ -192,23 +198,24 @@ fn git(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(said.trim().to_owned())
 }
 
-/// Exports a commit into `out`, to be built there. Files are dated now, because cargo builds again what is younger than its
-/// last build.
+/// Exports a commit into `out`, to be built there. Files that are there already as the commit has them are left as they
+/// are, with their dates, so that cargo does not build again what did not change; all others are dated now.
 fn export(commit: String, out: &Path) -> anyhow::Result<Source> {
     let (folder, target) = (out.join("source"), out.join("build"));
-    let time = git(&["log", "-1", "--format=%ct", &commit])?;
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("{} cannot be removed", folder.display()))?;
-    }
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let archive = folder.with_extension("tar");
-    run_command(
-        Command::new("git").args(["archive", "--output"]).arg(&archive).arg(&commit).current_dir(workspace::root()),
-    )?;
-    run_command(
-        Command::new("tar").arg("--extract").arg("--touch").arg("--file").arg(&archive).arg("-C").arg(&folder),
-    )?;
-    fs::remove_file(&archive)?;
+    let repository = git(&["rev-parse", "--absolute-git-dir"])?;
+    for arguments in [["read-tree", "--reset", "-u", &commit].as_slice(), &["clean", "-ffdxq"]] {
+        run_command(
+            Command::new("git")
+                .args(["--git-dir", &repository, "--work-tree"])
+                .arg(&folder)
+                .args(arguments)
+                .current_dir(&folder)
+                // Not the repository's own, which is left alone.
+                .env("GIT_INDEX_FILE", out.join(INDEX)),
+        )?;
+    }
+    let time = git(&["log", "-1", "--format=%ct", &commit])?;
     Ok(Source { folder, target, commit, time })
 }
 
@@ -271,6 +278,7 @@ mod tests {
         assert!(refused.contains("there are 2 of acme-gateway_*.oci.tar"), "{refused}");
 
         fs::create_dir_all(out.join("build")).unwrap();
+        fs::write(out.join(INDEX), "").unwrap();
         begin();
         let refused = made_in(&out).map(|packages| packages.version).unwrap_err().to_string();
         assert!(refused.contains("there are 0 of") && refused.contains("cargo xtask package"), "{refused}");
@@ -279,7 +287,7 @@ mod tests {
         for file in [&made.gateway, &made.gateway_later, &made.image] {
             assert!(file.to_string_lossy().contains("0.2.0"), "{}", file.display());
         }
-        assert!(out.join("build").is_dir());
+        assert!(out.join("build").is_dir() && out.join(INDEX).is_file());
         fs::remove_dir_all(out).unwrap();
     }
 }

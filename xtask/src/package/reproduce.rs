@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{Made, PROGRAMS, Source, export, folder, make_of};
+use super::{Made, PROGRAMS, Source, export, folder, make_all};
 use crate::{commands::run as run_command, output::say};
 
 /// Makes it again and compares.
@@ -24,7 +24,7 @@ pub(super) fn run(first: &Source, made: &Made) -> anyhow::Result<()> {
     say!("         a second time, in {}", out.display());
     fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
     let source = export(first.commit.clone(), &out)?;
-    let again = make_of(&source, &root, &out)?;
+    let again = make_all(&source, &root, &out)?;
 
     say!("");
     let programs = |source: &Source| PROGRAMS.map(|(program, _)| source.program(program)).to_vec();
