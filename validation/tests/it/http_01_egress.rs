@@ -168,13 +168,13 @@ async fn an_ipv6_address_that_never_answers_leaves_half_of_the_time_to_ipv4() {
     let hurried = Settings {
         http_port: web.port(),
         dial_timeout: Duration::from_secs(60),
-        attempt_timeout: Duration::from_secs(2),
+        attempt_timeout: Duration::from_secs(8),
         ..settings(&dns)
     };
     let started = Instant::now();
     let evidence = http_01(hurried, "a.test").await.unwrap();
     assert_eq!(evidence.target, web.address.to_string());
-    assert!(started.elapsed() > Duration::from_millis(700), "IPv6 was given its time: {:?}", started.elapsed());
+    assert!(started.elapsed() > Duration::from_secs(3), "IPv6 was given its time: {:?}", started.elapsed());
 }
 
 /// A listener whose queue is full, so that the kernel drops whoever else wants to connect.
@@ -185,7 +185,7 @@ async fn silent_listener(address: SocketAddr) -> (tokio::net::TcpListener, Vec<t
     let mut connections = Vec::new();
     for _ in 0..16 {
         let connecting = tokio::net::TcpStream::connect(address);
-        match tokio::time::timeout(Duration::from_millis(200), connecting).await {
+        match tokio::time::timeout(Duration::from_secs(2), connecting).await {
             Ok(connection) => connections.push(connection.unwrap()),
             Err(_) => return (listener, connections),
         }

@@ -16,13 +16,29 @@ use crate::{
 /// What kernel buffers may take of a stream that nobody reads.
 const BUFFERED_OCTETS_MAX: u64 = 32 * 1024 * 1024;
 
+/// What must come to an end long before the time for an attempt is over, however busy the machine is.
 async fn against(replies: impl Fn(&str) -> Reply + Send + Sync + 'static, kind: ProblemKind, retry: bool, said: &str) {
+    within(Duration::from_secs(60), replies, kind, retry, said).await;
+}
+
+/// What goes on for ever and is ended by the time for an attempt; enough for a busy machine to get to where it stalls.
+async fn until_timeout(replies: impl Fn(&str) -> Reply + Send + Sync + 'static, said: &str) {
+    within(Duration::from_secs(4), replies, ProblemKind::Connection, true, said).await;
+}
+
+async fn within(
+    attempt_timeout: Duration,
+    replies: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    kind: ProblemKind,
+    retry: bool,
+    said: &str,
+) {
     let dns = DnsServer::all_names_at("127.0.0.1").await;
     let web = WebServer::start("127.0.0.1:0", replies).await;
-    let hurried = Settings { http_port: web.port(), attempt_timeout: Duration::from_millis(700), ..settings(&dns) };
+    let settings = Settings { http_port: web.port(), attempt_timeout, ..settings(&dns) };
     let started = Instant::now();
-    let result = http_01(hurried, "a.test").await;
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    let result = http_01(settings, "a.test").await;
+    assert!(started.elapsed() < Duration::from_secs(50), "{:?}", started.elapsed());
     assert_failure(result, kind, retry, said);
     assert_eq!(web.accepted(), 1);
     assert!(web.taken() < BUFFERED_OCTETS_MAX, "{} octets were taken", web.taken());
@@ -68,16 +84,16 @@ async fn an_encoded_body_is_refused_unread() {
 async fn a_body_that_drips_ends_with_the_attempt() {
     let said = "answered 200 but did not finish the body in time";
     let drip = |_: &str| Reply::Drip(b"HTTP/1.1 200 OK\r\nContent-Length: 87\r\n\r\n".to_vec());
-    against(drip, ProblemKind::Connection, true, said).await;
+    until_timeout(drip, said).await;
     let stall = |_: &str| Reply::Stall(b"HTTP/1.1 200 OK\r\nContent-Length: 87\r\n\r\nSENTINEL".to_vec());
-    against(stall, ProblemKind::Connection, true, said).await;
+    until_timeout(stall, said).await;
 }
 
 #[tokio::test]
 async fn a_header_that_drips_or_never_comes_ends_with_the_attempt() {
-    against(|_| Reply::Stall(Vec::new()), ProblemKind::Connection, true, "did not answer in time").await;
+    until_timeout(|_| Reply::Stall(Vec::new()), "did not answer in time").await;
     let drip = |_: &str| Reply::Drip(b"HTTP/1.1 200 OK\r\nX-Slow: ".to_vec());
-    against(drip, ProblemKind::Connection, true, "did not answer in time").await;
+    until_timeout(drip, "did not answer in time").await;
 }
 
 #[tokio::test]
@@ -122,13 +138,14 @@ async fn a_tls_handshake_that_stalls_ends_with_the_dial_timeout() {
     let ports = Settings {
         http_port: web.port(),
         https_port: silent.port(),
-        dial_timeout: Duration::from_millis(300),
+        dial_timeout: Duration::from_secs(3),
+        attempt_timeout: Duration::from_secs(60),
         ..settings(&dns)
     };
     let started = Instant::now();
     let result = http_01(ports, "a.test").await;
     assert_failure(result, ProblemKind::Connection, true, "did not complete a connection in time");
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(50), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -142,12 +159,9 @@ async fn a_connection_that_breaks_is_a_connection_problem_that_time_may_cure() {
 #[tokio::test]
 async fn a_resolver_that_is_silent_ends_with_the_attempt() {
     let dns = DnsServer::start(|_| Answer::Silence).await;
-    let hurried = Settings {
-        dns_timeout: Duration::from_millis(300),
-        attempt_timeout: Duration::from_millis(500),
-        ..settings(&dns)
-    };
+    let hurried =
+        Settings { dns_timeout: Duration::from_millis(300), attempt_timeout: Duration::from_secs(4), ..settings(&dns) };
     let started = Instant::now();
     assert_failure(http_01(hurried, "a.test").await, ProblemKind::Dns, true, "the DNS query timed out");
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(50), "{:?}", started.elapsed());
 }

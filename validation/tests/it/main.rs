@@ -38,10 +38,10 @@ pub(crate) const SENTINEL: &str = "SENTINEL-do-not-repeat";
 pub(crate) fn settings(dns: &DnsServer) -> Settings {
     Settings {
         resolvers: vec![dns.address],
-        dns_timeout: Duration::from_secs(2),
+        dns_timeout: Duration::from_secs(10),
         danger_allow_loopback: true,
-        dial_timeout: Duration::from_secs(2),
-        attempt_timeout: Duration::from_secs(8),
+        dial_timeout: Duration::from_secs(10),
+        attempt_timeout: Duration::from_secs(30),
         user_agent: "acme-gateway-test (+https://pki.test/contact)".to_owned(),
         ..Settings::default()
     }
@@ -101,7 +101,7 @@ pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), polling).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(120), polling).await.unwrap();
 }
 
 #[test]

@@ -163,7 +163,7 @@ async fn each_resolver_that_was_asked_is_told_with_what_it_said() {
     let broken = DnsServer::start(|_| Answer::Code(ResponseCode::ServFail)).await;
     let known = DnsServer::start(|_| NX_DOMAIN).await;
     let resolvers = vec![silent.address, broken.address, known.address];
-    let asked = Settings { resolvers, dns_timeout: Duration::from_millis(200), ..settings(&known) };
+    let asked = Settings { resolvers, dns_timeout: Duration::from_secs(3), ..settings(&known) };
     let (result, steps) = steps(asked, ChallengeKind::Dns01).await;
     result.unwrap_err();
     let question = "for TXT of _acme-challenge.a.test";

@@ -141,8 +141,7 @@ async fn a_peer_that_speaks_no_tls_is_a_tls_problem_and_is_not_quoted() {
 async fn a_peer_that_stays_silent_ends_with_the_attempt() {
     let dns = DnsServer::all_names_at("127.0.0.1").await;
     let server = TlsServer::start("127.0.0.1:0", Manner::Silence).await;
-    let quick =
-        Settings { tls_port: server.address.port(), attempt_timeout: Duration::from_millis(300), ..settings(&dns) };
+    let quick = Settings { tls_port: server.address.port(), attempt_timeout: Duration::from_secs(3), ..settings(&dns) };
     let start = Instant::now();
     assert_failure(
         tls_alpn_01(quick, "a.test").await,
@@ -150,7 +149,7 @@ async fn a_peer_that_stays_silent_ends_with_the_attempt() {
         true,
         "did not complete the TLS handshake in time",
     );
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
