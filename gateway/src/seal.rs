@@ -65,7 +65,7 @@ pub(crate) fn key_from_file(path: &Path) -> anyhow::Result<Secret<[u8; KEY_OCTET
 /// The key in the file that this setting names; the file is made if it is missing.
 pub(crate) fn key_of(path: &Path, setting: &str) -> anyhow::Result<Secret<[u8; KEY_OCTETS]>> {
     if !path.exists() {
-        let made = make_key_file(path);
+        let made = make_private_file(path, &base64url::encode(crate::random::octets::<KEY_OCTETS>()));
         if made.with_context(|| format!("cannot make {setting} {}", path.display()))? {
             tracing::info!(path = %path.display(), setting, "the key file was not there; it was made, with a new key");
         }
@@ -79,9 +79,10 @@ pub(crate) fn key_of(path: &Path, setting: &str) -> anyhow::Result<Secret<[u8; K
     Ok(Secret::new(key))
 }
 
-/// Makes the file whole and durable, or not at all: without it everything in the store is lost. `false` if somebody
-/// else has made it meanwhile; then that one counts.
-fn make_key_file(path: &Path) -> io::Result<bool> {
+/// Makes a file for its owner only with a key in it, whole and durable or not at all: without its key everything in the
+/// store is lost, as without one of an account the account is. `false` if somebody else has made the file meanwhile; then
+/// that one counts.
+pub(crate) fn make_private_file(path: &Path, text: &str) -> io::Result<bool> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.exists() {
         fs::create_dir_all(folder)?;
@@ -92,7 +93,7 @@ fn make_key_file(path: &Path) -> io::Result<bool> {
     let unfinished = unfinished(path);
     let write = || {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        writeln!(file, "{}", base64url::encode(crate::random::octets::<KEY_OCTETS>()))?;
+        writeln!(file, "{text}")?;
         file.sync_all()?;
         // Unlike a rename it takes nobody's place.
         match fs::hard_link(&unfinished, path) {

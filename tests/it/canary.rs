@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process::{Command, Output, Stdio},
     time::Duration,
@@ -61,6 +61,7 @@ fn the_canary_gets_and_revokes_a_certificate_and_tells_where_it_ends_if_it_does_
     );
     // It may go as soon as its revocation is promised.
     wait_for("the counts", Duration::from_secs(60), || (counts() == [issued + 1, revoked + 1]).then_some(()));
+    assert!(said["order"].as_str().unwrap().starts_with("https://") && said["mend"].is_null(), "{said}");
     assert_eq!(number(&textfile, "success"), Some(1.0));
     let succeeded = number(&textfile, "success_timestamp_seconds").unwrap();
     let mode = fs::metadata(world.site().dir.join("canary.key")).unwrap();
@@ -71,6 +72,7 @@ fn the_canary_gets_and_revokes_a_certificate_and_tells_where_it_ends_if_it_does_
     let said = json_of(&output);
     assert_eq!((output.status.code(), said["stage"].as_str()), (Some(1), Some("order")), "{said}");
     assert!(said["reason"].as_str().unwrap().contains("identifier.onion"), "{said}");
+    assert!(said["mend"].as_str().unwrap().contains("registration") && said["order"].is_null(), "{said}");
     assert_eq!(
         (number(&textfile, "success"), number(&textfile, "success_timestamp_seconds")),
         (Some(0.0), Some(succeeded))
@@ -84,4 +86,24 @@ fn the_canary_gets_and_revokes_a_certificate_and_tells_where_it_ends_if_it_does_
     let output = command.arg("--account-key-file").arg(site.dir.join("canary.key")).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.code() == Some(1) && said.contains("It ended at the directory: "), "{said}");
+}
+
+#[test]
+fn a_canary_that_is_not_in_order_is_told_apart_from_a_service_that_is_not() {
+    let world = fragile_world();
+    let site = world.site();
+    let taken = TcpListener::bind((NEST, 0)).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let absent = site.dir.join("absent.pem");
+    let (good, key) = (site.pki("root.pem"), site.dir.join("prepared.key"));
+    for (roots, listen, named) in [(&good, address.as_str(), "ss -ltnp"), (&absent, "127.0.0.66:0", "--roots-file")] {
+        let mut command = Command::new(binaries::gateway());
+        let command = command.args(["canary", "--json", "--directory", &site.url("open", "directory")]);
+        let command = command.args(["--name", "x.canary.test", "--listen", listen]).arg("--ca-file").arg(&good);
+        let command = command.arg("--roots-file").arg(roots).arg("--account-key-file").arg(&key);
+        let output = command.output().unwrap();
+        let said = json_of(&output);
+        assert_eq!((output.status.code(), said["stage"].as_str()), (Some(78), Some("preparation")), "{said}");
+        assert!(said["reason"].as_str().unwrap().contains(named), "{said}");
+    }
 }

@@ -82,6 +82,39 @@ fn systemd_understands_every_line_of_the_unit() {
 }
 
 #[test]
+fn the_canarys_units_are_understood_and_hardly_exposed_and_enabled_by_whoever_wants_them() {
+    let folder = env::temp_dir().join(format!("acme-gateway-deployment-{}-canary", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let program = binaries::gateway();
+    let [service, timer] = ["service", "timer"].map(|kind| {
+        let name = format!("acme-gateway-canary.{kind}");
+        let unit = fs::read_to_string(root().join("deploy/systemd").join(&name)).unwrap();
+        fs::write(folder.join(&name), unit.replace(PROGRAM, program.to_str().unwrap())).unwrap();
+        folder.join(name)
+    });
+    let analyze = |arguments: &[&str], units: &[&Path]| {
+        Command::new("systemd-analyze").args(arguments).args(units).output().expect("Debian's package systemd")
+    };
+    let verify = || words(&analyze(&["verify", "--man=no", "--recursive-errors=no"], &[&service, &timer]));
+    let said = verify();
+    let ours: Vec<_> = said.lines().filter(|line| line.contains("acme-gateway")).collect();
+    assert!(ours.is_empty(), "{said}");
+    let threshold = format!("--threshold={EXPOSURE_MAX}");
+    let judged = analyze(&["security", "--no-pager", "--offline=true", &threshold], &[&service]);
+    assert!(judged.status.success(), "{}", words(&judged));
+
+    // What would be found, is.
+    let wrong = fs::read_to_string(&timer).unwrap().replace("OnCalendar=*:0/10", "OnCalender=*:0/10");
+    fs::write(&timer, wrong).unwrap();
+    let said = verify();
+    assert!(said.contains("OnCalender"), "{said}");
+    fs::remove_dir_all(folder).unwrap();
+
+    let installs = fs::read_to_string(root().join("deploy/debian/gateway/postinst")).unwrap();
+    assert!(!installs.contains("canary"), "{installs}");
+}
+
+#[test]
 fn user_and_folders_are_made_as_the_unit_expects_them() {
     let there = env::temp_dir().join(format!("acme-gateway-deployment-{}-root", std::process::id()));
     fs::create_dir_all(there.join("etc")).unwrap();

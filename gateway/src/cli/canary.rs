@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::Args;
 use serde_json::json;
 
+use super::{WRONG_SETTINGS, output::say};
 use crate::{
     canary::{self, Plan},
     clock,
@@ -12,8 +13,14 @@ use crate::{
 
 /// What the command line says.
 #[derive(Args)]
+#[command(after_help = "\
+Exit codes:
+   0  there was a certificate, and it was as it should be
+   1  there was none, or it was not: clients fare no better, so look at the service
+   2  the command line is wrong
+  78  the canary itself is not in order (a file, its port, --textfile): look here")]
 pub(super) struct Options {
-    /// The directory, as clients have it.
+    /// The directory, as clients have it: https://….
     #[arg(long)]
     directory: String,
     /// A name of your own that leads to this machine and that the directory issues for.
@@ -25,8 +32,9 @@ pub(super) struct Options {
     /// Roots that the issued certificate chains to (PEM), such as cm.issuer_roots_file; those of --ca-file without it.
     #[arg(long)]
     roots_file: Option<PathBuf>,
-    /// Where http-01 is answered; may be given more than once.
-    #[arg(long, default_value = "0.0.0.0:80")]
+    /// Where http-01 is answered, such as 192.0.2.7:80; may be given more than once, and each must do. Without it port 80
+    /// of every address, IPv4 and IPv6; of IPv4 alone where there is no IPv6.
+    #[arg(long)]
     listen: Vec<SocketAddr>,
     /// The key of the canary's account (PEM); made if it is not there.
     #[arg(long, default_value = "/var/lib/acme-gateway-canary/account.key")]
@@ -49,7 +57,7 @@ pub(super) struct Options {
     json: bool,
 }
 
-/// Exits with 0 if there was a certificate and it was as it should be, else with 1.
+/// Exits as its help says.
 pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let Options {
         directory, name, ca_file, roots_file, listen, account_key_file, no_revocation, textfile, json, ..
@@ -66,23 +74,33 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(canary::run(&plan));
+    // A resolver that was given up may still be at work, and nobody waits for it.
+    runtime.shutdown_background();
     let seconds = report.took.as_secs_f64();
-    let (stage, reason) = report.failure.as_ref().map(|(stage, reason)| (stage.name(), reason.as_str())).unzip();
+    let (stage, reason) = report.failure.as_ref().map(|(stage, reason)| (*stage, reason.as_str())).unzip();
     if json {
-        println!(
-            "{}",
-            json!({
-                "version": 1, "directory": plan.directory, "name": plan.name, "success": report.failure.is_none(),
-                "seconds": seconds, "stage": stage, "reason": reason,
-            })
-        );
+        say(json!({
+            "version": 1, "directory": plan.directory, "name": plan.name, "success": report.failure.is_none(),
+            "seconds": seconds, "order": report.order, "stage": stage.map(canary::Stage::name), "reason": reason,
+            "mend": stage.map(canary::Stage::mend),
+        }))?;
     } else if let (Some(stage), Some(reason)) = (stage, reason) {
-        println!("No certificate for {} after {seconds:.1} s. It ended at the {stage}: {reason}", plan.name);
+        let name = stage.name();
+        say(format_args!("No certificate for {} after {seconds:.1} s. It ended at the {name}: {reason}", plan.name))?;
+        if let Some(order) = &report.order {
+            say(format_args!("Order: {order}"))?;
+        }
+        say(stage.mend())?;
     } else {
-        println!("A certificate for {} after {seconds:.1} s.", plan.name);
+        say(format_args!("A certificate for {} after {seconds:.1} s.", plan.name))?;
     }
-    if let Some(file) = &textfile {
-        canary::write_textfile(file, &plan.directory, &report, clock::now())?;
+    let written = textfile.map_or(Ok(()), |file| canary::write_textfile(&file, &plan.directory, &report, clock::now()));
+    if let Err(error) = &written {
+        eprintln!("acme-gateway: {error:#}");
     }
-    Ok(if report.failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match &report.failure {
+        Some(_) if !report.is_unprepared() => ExitCode::FAILURE,
+        None if written.is_ok() => ExitCode::SUCCESS,
+        Some(_) | None => ExitCode::from(WRONG_SETTINGS),
+    })
 }
