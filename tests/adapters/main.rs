@@ -1,6 +1,6 @@
 //! Every adapter passes the one conformance suite, `cm_connector::testing`, against the real CM that it is for. Here is
 //! what the suite needs of each: one file an adapter. `--nocapture` shows all; the table of differences comes after the
-//! last case of an adapter.
+//! last case of an adapter, if all run in one process.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,10 +9,11 @@
     reason = "this is test code; a panic is how a test fails"
 )]
 
+mod common;
+mod cryptography;
 mod officer;
 mod openbao;
 mod rest;
-mod toolbox;
 
 use std::{
     path::PathBuf,

@@ -9,25 +9,25 @@ use std::{
 
 use acme::{
     identifier::Identifier,
-    ids::{CertificateRequestId, ProfileName, RealmName, RegistrationId},
-    registration::{AllowedIdentifiers, RegistrationStatus},
+    ids::{ProfileName, RealmName},
+    registration::AllowedIdentifiers,
 };
 use cm_connector::{
-    CertificateManager, DirectoryToken,
+    CertificateManager,
     openbao::{
         OpenBaoCertificateManager, Settings,
         officer::{OfficerDesk, Request},
     },
-    testing::{Caller, Decision, ExternalAccount, OfficersAct, Preregistration, Realm, Subject, Toolbox},
+    testing::{Caller, ExternalAccount, OfficersAct, Subject},
 };
 use policies::identifier::{Verdict, allowed};
 use serde_json::{Value, json};
 use tests::openbao::{MOUNT, OpenBao, throwaway_pki};
 
 use crate::{
+    common::{by_contract, certificate_of},
     fresh_folder,
-    officer::{self, Contract},
-    toolbox::OpenSsl,
+    officer::Contract,
 };
 
 /// How long a sign whose answer was lost is waited for.
@@ -106,58 +106,20 @@ impl Subject for Prepared {
         "openbao"
     }
 
-    fn toolbox(&self) -> &dyn Toolbox {
-        &OpenSsl
-    }
-
-    fn realm(&self, realm: Realm) -> RealmName {
-        match realm {
-            Realm::Open => "open".parse().unwrap(),
-            Realm::Registered => "registered".parse().unwrap(),
-            Realm::Foreign => "foreign".parse().unwrap(),
-        }
-    }
-
-    fn acme_base(&self, realm: &RealmName) -> String {
-        format!("https://acme.example.net/acme/{realm}")
-    }
+    by_contract!();
 
     fn address(&self) -> SocketAddr {
         self.address
     }
 
     fn gateway_at(&self, address: SocketAddr, caller: Caller) -> Arc<dyn CertificateManager> {
-        let certificate = match caller {
-            Caller::Gateway => "gateway",
-            Caller::Officer => "officer",
-            Caller::Stranger => "acme-server",
-        };
+        let certificate = certificate_of(caller);
         let settings = settings(address, &self.pki, certificate, "gateway");
         Arc::new(OpenBaoCertificateManager::new(settings, allows).unwrap())
     }
 
-    fn preregister(&self, realm: &RealmName, wish: &Preregistration) -> ExternalAccount {
-        officer::preregister(self, realm, wish)
-    }
-
-    fn draw_link(&self, realm: &RealmName, id: &RegistrationId) -> DirectoryToken {
-        officer::draw_link(self, realm, id)
-    }
-
-    fn set_status(&self, realm: &RealmName, id: &RegistrationId, status: RegistrationStatus) {
-        officer::done(officer::set_status(self, "officer", realm, id, status)).unwrap();
-    }
-
-    fn narrow(&self, realm: &RealmName, id: &RegistrationId, suffix: &str) {
-        officer::done(officer::limit(self, "officer", realm, id, Some(suffix))).unwrap();
-    }
-
     fn approving_profile(&self) -> Option<ProfileName> {
         None
-    }
-
-    fn decide(&self, realm: &RealmName, id: &CertificateRequestId, decision: Decision) -> Result<(), String> {
-        officer::decide(self, realm, id, decision)
     }
 
     fn certificates(&self, realm: &RealmName, name: &str) -> usize {

@@ -10,13 +10,13 @@ use std::{
 };
 
 use acme::{
-    ids::{CertificateRequestId, ProfileName, RealmName, RegistrationId},
+    ids::{ProfileName, RealmName},
     registration::RegistrationStatus,
 };
 use cm_connector::{
-    CertificateManager, DirectoryToken,
+    CertificateManager,
     rest::{RestCertificateManager, Settings},
-    testing::{Caller, Decision, ExternalAccount, OfficersAct, Preregistration, Realm, Subject, Toolbox},
+    testing::{Caller, ExternalAccount, OfficersAct, Preregistration, Subject},
 };
 use serde_json::Value;
 use tests::{
@@ -28,9 +28,9 @@ use tests::{
 };
 
 use crate::{
+    common::{acme_base, by_contract, certificate_of},
     fresh_folder,
     officer::{self, Contract},
-    toolbox::OpenSsl,
 };
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -99,10 +99,6 @@ fn serve(dir: &std::path::Path, arguments: &[String]) -> Process {
     process
 }
 
-fn acme_base(realm: &str) -> String {
-    format!("https://acme.example.net/acme/{realm}")
-}
-
 impl Contract for ReferenceCm {
     fn ask(&self, role: &str, method: &str, path: &str, if_match: Option<u64>, body: Option<&Value>) -> (u16, Value) {
         let (ca, certificate, key) =
@@ -126,32 +122,14 @@ impl Subject for ReferenceCm {
         "rest"
     }
 
-    fn toolbox(&self) -> &dyn Toolbox {
-        &OpenSsl
-    }
-
-    fn realm(&self, realm: Realm) -> RealmName {
-        match realm {
-            Realm::Open => "open".parse().unwrap(),
-            Realm::Registered => "registered".parse().unwrap(),
-            Realm::Foreign => "foreign".parse().unwrap(),
-        }
-    }
-
-    fn acme_base(&self, realm: &RealmName) -> String {
-        acme_base(realm.as_str())
-    }
+    by_contract!();
 
     fn address(&self) -> SocketAddr {
         self.address
     }
 
     fn gateway_at(&self, address: SocketAddr, caller: Caller) -> Arc<dyn CertificateManager> {
-        let certificate = match caller {
-            Caller::Gateway => "gateway",
-            Caller::Officer => "officer",
-            Caller::Stranger => "acme-server",
-        };
+        let certificate = certificate_of(caller);
         let settings = Settings {
             base_url: format!("https://localhost:{}/cm/v1", address.port()),
             ca_file: self.pki("infra-ca.pem"),
@@ -161,28 +139,8 @@ impl Subject for ReferenceCm {
         Arc::new(RestCertificateManager::new(settings).unwrap())
     }
 
-    fn preregister(&self, realm: &RealmName, wish: &Preregistration) -> ExternalAccount {
-        officer::preregister(self, realm, wish)
-    }
-
-    fn draw_link(&self, realm: &RealmName, id: &RegistrationId) -> DirectoryToken {
-        officer::draw_link(self, realm, id)
-    }
-
-    fn set_status(&self, realm: &RealmName, id: &RegistrationId, status: RegistrationStatus) {
-        officer::done(officer::set_status(self, "officer", realm, id, status)).unwrap();
-    }
-
-    fn narrow(&self, realm: &RealmName, id: &RegistrationId, suffix: &str) {
-        officer::done(officer::limit(self, "officer", realm, id, Some(suffix))).unwrap();
-    }
-
     fn approving_profile(&self) -> Option<ProfileName> {
         Some("tls-server-approval".parse().unwrap())
-    }
-
-    fn decide(&self, realm: &RealmName, id: &CertificateRequestId, decision: Decision) -> Result<(), String> {
-        officer::decide(self, realm, id, decision)
     }
 
     fn certificates(&self, realm: &RealmName, name: &str) -> usize {

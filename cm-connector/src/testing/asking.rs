@@ -51,7 +51,7 @@ impl Asking {
     ) -> Self {
         let profiles = cm.profiles(realm).await.expect("profiles");
         let profile = profiles.into_iter().find(|profile| profile.is_default).expect("a default profile").name;
-        let subject_key = subject.toolbox().new_key();
+        let subject_key = subject.cryptography().new_key();
         let csr_der = subject_key.csr(&Wanted { names, common_name: None });
         let order = OrderId::from_random(fresh());
         let identifiers: Vec<_> = names.iter().map(|name| Identifier::parse_dns(name).expect("a name")).collect();

@@ -3,8 +3,9 @@
 //! A case is a function that takes a [`Subject`]: a CM under test, and the people around it. `conformance!` makes a
 //! test of each, so that a failure names adapter and case, and a case that is added here is added for every adapter.
 //! A case never skips: where a CM lacks something it asks `Asked::offers` and asserts what takes its place; these
-//! differences make a table that is printed when the last case has ended. What only one product can have, such as a
-//! sealed node, is not here but with the tests of its adapter. Contract: `docs/cm-rest-api.md`, sections 3, 4, 8 and 9.
+//! differences make a table that is printed and checked when the last case has ended; where not all run in one process
+//! the output says that it was not. What only one product can have, such as a sealed node, is not here but with the
+//! tests of its adapter. Contract: `docs/cm-rest-api.md`, sections 3, 4, 8 and 9.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,12 +29,13 @@ mod restart;
 mod revocation;
 mod rights;
 mod run;
+mod selection;
 mod service;
 mod subject;
 
 pub use run::run;
 pub use subject::{
-    Caller, ClientKey, Decision, ExternalAccount, OfficersAct, Preregistration, Realm, Subject, Toolbox, Wanted,
+    Caller, ClientKey, Cryptography, Decision, ExternalAccount, OfficersAct, Preregistration, Realm, Subject, Wanted,
 };
 
 use self::{difference::Asked, run::Case};
@@ -55,7 +57,7 @@ macro_rules! cases {
             ($dollar shared:expr, $dollar own:expr) => {$($(
                 #[test]
                 fn $case() {
-                    $crate::testing::run(stringify!($case), || $dollar shared, || $dollar own);
+                    $crate::testing::run(module_path!(), stringify!($case), || $dollar shared, || $dollar own);
                 }
             )*)*};
         }

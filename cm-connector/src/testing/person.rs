@@ -27,7 +27,7 @@ pub(super) struct Person<'a> {
 
 impl<'a> Person<'a> {
     pub(super) fn new(subject: &'a dyn Subject) -> Self {
-        Self { subject, key: subject.toolbox().new_key() }
+        Self { subject, key: subject.cryptography().new_key() }
     }
 
     /// Somebody who has got hold of this key.
@@ -56,7 +56,7 @@ impl<'a> Person<'a> {
         let url = self.url(realm, "/new-account");
         let header = json!({"alg": "HS256", "kid": account.kid, "url": url});
         let input = signing_input(&header, &Value::Object(self.key.jwk()));
-        let mac = self.subject.toolbox().mac(&account.secret, input.as_bytes());
+        let mac = self.subject.cryptography().mac(&account.secret, input.as_bytes());
         let binding = jws_json(&input, &mac);
         let payload = json!({"contact": [CONTACT], "externalAccountBinding": binding});
         self.wish(&url, payload, Some(Binding::ExternalAccount(jws(&binding))))

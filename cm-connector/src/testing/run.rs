@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{CASES, Subject, difference};
+use super::{CASES, Subject, difference, selection};
 
 /// A case that takes longer hangs. Nothing else is judged by the clock of a busy machine.
 const CASE_TIME_MAX: Duration = Duration::from_secs(300);
@@ -41,12 +41,15 @@ impl Subjects<'_> {
     }
 }
 
-/// Runs the case of this name.
+/// Runs the case of this name. `module` is the path of the test, as `module_path!` has it.
 ///
 /// # Panics
 /// It fails, or there is none.
-pub fn run(name: &str, shared: impl Fn() -> &'static dyn Subject, own: impl Fn() -> Box<dyn Subject>) {
+pub fn run(module: &str, name: &str, shared: impl Fn() -> &'static dyn Subject, own: impl Fn() -> Box<dyn Subject>) {
     let case = CASES.iter().find(|case| case.name == name).expect("a case is called by its name");
+    // Tests are called by their path below the crate.
+    let below = module.split_once("::").map(|(_, below)| format!("{below}::")).unwrap_or_default();
+    selection::tell(shared().adapter(), &below);
     let _ended = Ended { adapter: shared().adapter() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().unwrap();
     let subjects = Subjects { shared: &shared, own: &own };

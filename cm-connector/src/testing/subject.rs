@@ -22,7 +22,7 @@ pub trait Subject: Send + Sync {
     fn adapter(&self) -> &'static str;
 
     /// What keys and CSRs are made with.
-    fn toolbox(&self) -> &dyn Toolbox;
+    fn cryptography(&self) -> &dyn Cryptography;
 
     /// What the CM calls one of its realms.
     fn realm(&self, realm: Realm) -> RealmName;
@@ -155,7 +155,7 @@ impl OfficersAct {
 }
 
 /// Cryptography from outside: with another library than the product's, so that no mistake sits on both sides.
-pub trait Toolbox: Send + Sync {
+pub trait Cryptography: Send + Sync {
     /// A fresh key for an account or a certificate.
     fn new_key(&self) -> Box<dyn ClientKey>;
     /// HMAC with SHA-256.
@@ -175,7 +175,7 @@ pub trait ClientKey: Send + Sync {
 
     /// The public key as the product knows it.
     fn public_key(&self) -> PublicKey {
-        PublicKey::from_jwk(&self.jwk()).expect("a toolbox makes keys that accounts can have")
+        PublicKey::from_jwk(&self.jwk()).expect("it makes keys that accounts can have")
     }
 }
 

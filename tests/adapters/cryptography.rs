@@ -1,6 +1,6 @@
 //! Keys, signatures and CSRs for the clients of the suite, by OpenSSL.
 
-use cm_connector::testing::{ClientKey, Toolbox, Wanted};
+use cm_connector::testing::{ClientKey, Cryptography, Wanted};
 use openssl::{hash::MessageDigest, pkey::PKey, sign::Signer};
 use serde_json::{Map, Value};
 use tests::{csr::Csr, key::Key};
@@ -10,7 +10,7 @@ pub(crate) struct OpenSsl;
 
 struct P256(Key);
 
-impl Toolbox for OpenSsl {
+impl Cryptography for OpenSsl {
     fn new_key(&self) -> Box<dyn ClientKey> {
         Box::new(P256(Key::p256()))
     }
