@@ -146,7 +146,7 @@ fn where_a_profile_may_not_mind_the_records_are_held_against_the_order_only() {
 /// What finalize and what follows it make of an order that is ready.
 fn finalized(client: &Client, ready: &Order, names: &[&str], status: &str) -> Value {
     let _ = client.finalize(ready, &Csr::for_names(names).text(&Key::p256())).expect(200);
-    tests::wait_for(&format!("order {status}"), std::time::Duration::from_secs(20), || {
+    tests::wait_for(&format!("order {status}"), std::time::Duration::from_secs(120), || {
         let order = client.reread(ready).object;
         (order["status"] == status).then_some(order)
     })

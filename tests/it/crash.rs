@@ -39,7 +39,7 @@ fn a_gateway_killed_between_finalize_and_the_answer_of_the_cm_finishes_the_order
     let key = Key::p256();
     let csr = Csr::for_names(&[name]).text(&key);
     let mut connection = send_finalize(&client, &order, &csr);
-    wait_for("the CM to issue", Duration::from_secs(20), || (world.certificates_of(&order.url) == 1).then_some(()));
+    wait_for("the CM to issue", Duration::from_secs(120), || (world.certificates_of(&order.url) == 1).then_some(()));
     world.kill_gateway();
     assert!(connection.receive("POST").is_err(), "finalize was answered before the gateway was killed");
     world.restart_gateway();
@@ -62,7 +62,7 @@ fn a_gateway_killed_while_the_cm_revokes_goes_on_with_it() {
     let path = url.strip_prefix(&client.site().external_url).unwrap();
     let mut connection = client.site().connect();
     connection.send(request("POST", path, "localhost", &[("Content-Type", JOSE)], Some(jws.as_bytes()))).unwrap();
-    wait_for("the CM to be asked", Duration::from_secs(20), || {
+    wait_for("the CM to be asked", Duration::from_secs(120), || {
         (world.faults()[0]["count"].as_u64().unwrap() < 50).then_some(())
     });
     world.kill_gateway();
@@ -115,7 +115,7 @@ fn a_gateway_killed_while_it_validates_goes_on_where_it_was() {
     let site = client.site();
     site.control("/set-http01-behaviour", &json!({"path": path, "behaviour": {"kind": "silence"}}));
     let _ = client.post(offered["url"].as_str().unwrap(), &json!({})).expect(200);
-    wait_for("the request of the validator", Duration::from_secs(10), || {
+    wait_for("the request of the validator", Duration::from_secs(120), || {
         let seen = site.control("/http-request-history", &json!({}));
         seen.as_array().unwrap().iter().any(|request| request["target"] == path.as_str()).then_some(())
     });
@@ -133,7 +133,7 @@ fn a_client_that_hangs_up_during_finalize_finds_its_certificate_later() {
     let order = client.ready_order(&[name]);
     world.set_fault("requestCertificate", &json!({"kind": "delay-before", "millis": 500}));
     let connection = send_finalize(&client, &order, &Csr::for_names(&[name]).text(&Key::p256()));
-    wait_for("the request to reach the CM", Duration::from_secs(10), || (world.faults() == json!([])).then_some(()));
+    wait_for("the request to reach the CM", Duration::from_secs(120), || (world.faults() == json!([])).then_some(()));
     drop(connection);
     let _ = client.wait(&order, "valid");
     assert_eq!(world.certificates_of(&order.url), 1);
@@ -194,7 +194,7 @@ fn a_request_that_is_being_worked_on_is_answered_before_the_gateway_ends() {
     world.set_fault("requestCertificate", &json!({"kind": "delay-before", "millis": 1500}));
     let csr = Csr::for_names(&[name]).text(&Key::p256());
     let mut connection = send_finalize(&client, &order, &csr);
-    wait_for("the request to reach the CM", Duration::from_secs(10), || (world.faults() == json!([])).then_some(()));
+    wait_for("the request to reach the CM", Duration::from_secs(120), || (world.faults() == json!([])).then_some(()));
     assert_eq!(world.stop_gateway(), Some(0));
     let response = connection.receive("POST").unwrap().expect(200);
     assert!(matches!(response.member("status").as_str(), "processing" | "valid"), "{response:?}");

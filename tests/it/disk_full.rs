@@ -16,9 +16,9 @@ use tests::{client::strings, csr::Csr, key::Key, tell, wait_for, world::World};
 
 /// Says to the process in the namespace that it is there.
 const INSIDE: &str = "ACME_GATEWAY_TESTS_MOUNTS_OF_ITS_OWN";
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(120);
 /// How long it may take from space to service.
-const RESUMED_WITHIN: Duration = Duration::from_secs(10);
+const RESUMED_WITHIN: Duration = Duration::from_secs(120);
 
 #[test]
 fn on_a_full_disk_what_must_write_is_refused_nothing_acknowledged_is_lost_and_service_resumes() {

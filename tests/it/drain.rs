@@ -31,28 +31,29 @@ fn finalize_at_slow_cm(world: &World, client: &Client, millis: u32) -> (Order, C
     let path = url.strip_prefix(&client.site().external_url).unwrap();
     let mut connection = client.site().connect();
     connection.send(request("POST", path, "localhost", &[("Content-Type", JOSE)], Some(jws.as_bytes()))).unwrap();
-    wait_for("the CM to issue", Duration::from_secs(20), || (world.certificates_of(&order.url) == 1).then_some(()));
+    wait_for("the CM to issue", Duration::from_secs(120), || (world.certificates_of(&order.url) == 1).then_some(()));
     (order, connection)
 }
 
 #[test]
 fn on_sigterm_a_finalize_that_waits_is_answered_and_a_slow_cm_is_left_to_the_next_process() {
-    const SHUTDOWN_SECS: u32 = 4;
+    /// Less than the 28 s for which the gateway waits for an answer of the CM, with time for a busy machine.
+    const SHUTDOWN_SECS: u32 = 12;
     let mut world = patient_world(SHUTDOWN_SECS);
     let client = world.account();
-    let (order, mut waiting) = finalize_at_slow_cm(&world, &client, 20_000);
+    let (order, mut waiting) = finalize_at_slow_cm(&world, &client, 60_000);
     let began = Instant::now();
     world.signal_gateway("TERM");
     let answer = waiting.receive("POST").unwrap().expect(200);
-    assert!(began.elapsed() < Duration::from_secs(3), "it was kept waiting");
+    assert!(began.elapsed() < Duration::from_secs(u64::from(SHUTDOWN_SECS)), "it was kept waiting");
     assert_eq!(answer.json()["status"], "processing");
     assert!(answer.header("retry-after").is_some());
-    wait_for("the end of listening", Duration::from_secs(5), || {
+    wait_for("the end of listening", Duration::from_secs(120), || {
         std::net::TcpStream::connect(world.site().gateway).is_err().then_some(())
     });
     assert_eq!(world.gateway_ended(), Some(0));
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(u64::from(SHUTDOWN_SECS) + 3), "{took:?}");
+    assert!(took < Duration::from_secs(u64::from(SHUTDOWN_SECS) + 12), "{took:?}");
     assert!(took >= Duration::from_secs(u64::from(SHUTDOWN_SECS)), "the CM got no time to answer: {took:?}");
     world.restart_gateway();
     let _ = client.wait(&order, "valid");
@@ -61,9 +62,9 @@ fn on_sigterm_a_finalize_that_waits_is_answered_and_a_slow_cm_is_left_to_the_nex
 
 #[test]
 fn on_sigterm_jobs_that_can_finish_in_time_do() {
-    let mut world = patient_world(20);
+    let mut world = patient_world(60);
     let client = world.account();
-    let (order, mut waiting) = finalize_at_slow_cm(&world, &client, 2_000);
+    let (order, mut waiting) = finalize_at_slow_cm(&world, &client, 8_000);
     world.signal_gateway("TERM");
     assert_eq!(waiting.receive("POST").unwrap().expect(200).json()["status"], "processing");
     assert_eq!(world.gateway_ended(), Some(0));
@@ -86,9 +87,9 @@ fn on_sigterm_jobs_that_can_finish_in_time_do() {
 
 #[test]
 fn a_second_signal_ends_at_once_and_the_order_survives_that_too() {
-    let mut world = patient_world(35);
+    let mut world = patient_world(60);
     let client = world.account();
-    let (order, mut waiting) = finalize_at_slow_cm(&world, &client, 30_000);
+    let (order, mut waiting) = finalize_at_slow_cm(&world, &client, 60_000);
     world.signal_gateway("TERM");
     // The first one has been seen.
     assert_eq!(waiting.receive("POST").unwrap().expect(200).json()["status"], "processing");
@@ -96,7 +97,8 @@ fn a_second_signal_ends_at_once_and_the_order_survives_that_too() {
     world.signal_gateway("TERM");
     let code = world.gateway_ended();
     assert!(code.is_some_and(|code| code != 0), "it did not end in order: {code:?}");
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // The CM would have been waited for longer.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     world.restart_gateway();
     // Its nonces have died with it.
     let _ = client.restarted().wait(&order, "valid");

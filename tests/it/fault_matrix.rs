@@ -63,7 +63,7 @@ const ONCE: u32 = 1;
 /// More than any operation tries.
 const LASTING: u32 = 1_000;
 /// How long anything may take once the CM is well again: the way to it is tried every five seconds.
-const SOON: Duration = Duration::from_secs(40);
+const SOON: Duration = Duration::from_secs(120);
 
 fn rows() -> Vec<Row> {
     let row = |name, fault, count, [new_account, new_order, finalize, revoke]: [Expected; 4]| Row {
@@ -97,7 +97,7 @@ fn rows() -> Vec<Row> {
         row("clock 1 min behind", json!({"kind": "skewed-clock", "seconds": -60}), ONCE, mended),
         row(
             "pending",
-            json!({"kind": "pending", "millis": 4000}),
+            json!({"kind": "pending", "millis": 12_000}),
             ONCE,
             [NotApplicable, NotApplicable, Later, NotApplicable],
         ),

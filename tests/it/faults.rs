@@ -43,7 +43,7 @@ fn while_the_cm_works_the_order_is_processing_and_says_when_to_look_again() {
     let world = fragile_world();
     let client = world.account();
     let (order, response) =
-        finalize_with(&world, &client, "slow.example.test", &json!({"kind": "pending", "millis": 3500}));
+        finalize_with(&world, &client, "slow.example.test", &json!({"kind": "pending", "millis": 12_000}));
     assert_eq!(response.member("status"), "processing", "finalize does not wait for ever");
     assert_eq!(response.location(), order.url);
     let seconds: u64 = response.header("retry-after").expect("Retry-After").parse().expect("whole seconds");
@@ -87,7 +87,7 @@ fn while_the_cm_is_away_new_accounts_are_told_to_come_back() {
     assert!(response.header("retry-after").is_some(), "{response:?}");
     world.clear_faults();
     // The way to the CM was judged bad; it is tried again after a while.
-    tests::wait_for("a new account", std::time::Duration::from_secs(30), || {
+    tests::wait_for("a new account", std::time::Duration::from_secs(120), || {
         (client.register(&json!({})).status == 201).then_some(())
     });
 }
@@ -142,7 +142,7 @@ fn an_account_that_the_cm_could_not_end_has_not_ended() {
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
     world.clear_faults();
     // The way to the CM was judged bad; it is tried again after a while.
-    let soon = std::time::Duration::from_secs(30);
+    let soon = std::time::Duration::from_secs(120);
     tests::wait_for("the account", soon, || (client.read(&url).status == 200).then_some(()));
     tests::wait_for("the deactivation", soon, || {
         (client.post(&url, &json!({"status": "deactivated"})).status == 200).then_some(())
@@ -163,7 +163,7 @@ fn a_revocation_that_the_client_does_not_repeat_is_done_when_the_cm_is_back() {
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
     assert_eq!(revoked(), before);
     world.clear_faults();
-    let soon = std::time::Duration::from_secs(90);
+    let soon = std::time::Duration::from_secs(120);
     tests::wait_for("the revocation", soon, || (revoked() == before + 1).then_some(()));
     let _ = client.revoke(&issued.leaf, Value::Null).assert_refused(400, "alreadyRevoked");
 }
@@ -175,7 +175,7 @@ fn the_cm_is_told_which_certificates_were_taken_and_which_withheld() {
     let count = |what: &str| world.books()["publications"][what].as_u64().unwrap_or(0);
     let (published, withheld) = (count("published"), count("withheld"));
     let _ = client.issue(&["delivery.example.test"]);
-    let soon = std::time::Duration::from_secs(20);
+    let soon = std::time::Duration::from_secs(120);
     tests::wait_for("publication", soon, || (count("published") > published).then_some(()));
     let (order, _) = finalize_with(&world, &client, "delivery.example.test", &json!({"kind": "wrong-key"}));
     let _ = client.wait(&order, "invalid");
@@ -189,7 +189,9 @@ fn while_the_cm_is_away_what_does_not_need_it_goes_on_and_the_rest_is_made_up_fo
     let client = world.account();
     let issued = client.issue(&["away.example.test"]);
     let order = client.ready_order(&["away-too.example.test"]);
-    world.set_faults("*", 60, &json!({"kind": "reset-before"}));
+    let revoked = || world.books()["revoked"].as_u64().unwrap();
+    let before = revoked();
+    world.set_faults("*", 10_000, &json!({"kind": "reset-before"}));
     let _ = client.read(&client.account_url()).expect(200);
     let _ = client.read(&issued.url).expect(200);
     let _ = client.order(&["away.example.test"]);
@@ -202,8 +204,10 @@ fn while_the_cm_is_away_what_does_not_need_it_goes_on_and_the_rest_is_made_up_fo
     world.clear_faults();
     let _ = client.wait(&order, "valid");
     assert_eq!(world.certificates_of(&order.url), 1);
-    tests::wait_for("the revocation", std::time::Duration::from_secs(30), || {
-        (client.revoke(&issued.leaf, Value::Null).status == 200).then_some(())
+    tests::wait_for("the revocation", std::time::Duration::from_secs(120), || {
+        // It goes on by itself: it may be done before the client asks again.
+        let _ = client.revoke(&issued.leaf, Value::Null);
+        (revoked() > before).then_some(())
     });
 }
 
@@ -212,7 +216,7 @@ fn what_is_given_up_while_the_cm_is_away_is_not_issued_when_it_is_back() {
     let world = fragile_world();
     let client = world.account();
     let order = client.ready_order(&["given-up.example.test"]);
-    world.set_faults("*", 60, &json!({"kind": "reset-before"}));
+    world.set_faults("*", 10_000, &json!({"kind": "reset-before"}));
     let csr = Csr::for_names(&["given-up.example.test"]).text(&Key::p256());
     assert_eq!(client.finalize(&order, &csr).expect(200).member("status"), "processing");
     let authorization = order.object["authorizations"][0].as_str().unwrap();

@@ -1,6 +1,6 @@
 //! finalize (RFC 8555 §7.4): from a ready order and a CSR to a certificate.
 
-use std::{cmp::Ordering, thread};
+use std::{cmp::Ordering, sync::LazyLock, thread};
 
 use openssl::{asn1::Asn1Time, rsa::Rsa};
 use serde_json::json;
@@ -11,7 +11,7 @@ use tests::{
     key::{Key, Kind},
     snapshot::assert_snapshot,
     weak_key,
-    world::STAPLED,
+    world::{STAPLED, World},
 };
 
 use crate::world;
@@ -37,24 +37,30 @@ fn finalize_is_refused_while_an_authorization_is_pending() {
     }
 }
 
+/// A world in which finalize waits for the certificate, however busy the machine is.
+fn patient_world() -> &'static World {
+    static WORLD: LazyLock<World> = LazyLock::new(|| World::start_with(&[("issuance", "finalize_wait_secs = 25")]));
+    &WORLD
+}
+
 #[test]
 fn finalize_ends_in_a_valid_order_with_a_certificate() {
-    let client = world().account();
+    let client = patient_world().account();
     let order = client.ready_order(&["done.example.test"]);
     let response = client.finalize(&order, &csr(&["done.example.test"]));
     assert_snapshot("finalize_valid", &response.to_snapshot());
-    assert_eq!(world().certificates_of(&order.url), 1);
+    assert_eq!(patient_world().certificates_of(&order.url), 1);
 }
 
 #[test]
 fn the_same_csr_again_is_answered_with_the_order_and_another_is_refused() {
-    let client = world().account();
+    let client = patient_world().account();
     let order = client.ready_order(&["twice.example.test"]);
     let first = csr(&["twice.example.test"]);
     let done = client.finalize(&order, &first).expect(200);
     assert_eq!(client.finalize(&order, &first).expect(200).json(), done.json());
     let _ = client.finalize(&order, &csr(&["twice.example.test"])).assert_refused(403, "orderNotReady");
-    assert_eq!(world().certificates_of(&order.url), 1);
+    assert_eq!(patient_world().certificates_of(&order.url), 1);
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn request(client: &Client, inner: &Value) -> Response {
     client.post(&client.url("key-change"), inner)
 }
 
-fn change_key(client: &Client, new_key: &Key) -> Response {
+pub(crate) fn change_key(client: &Client, new_key: &Key) -> Response {
     request(client, &inner(client, new_key).sign())
 }
 
@@ -297,7 +297,7 @@ fn what_the_old_key_asked_for_and_the_cm_never_heard_of_is_not_issued() {
     assert_eq!(response.member("status"), "processing");
     let new_key = Key::p256();
     // The way to the CM may have been judged bad meanwhile; it is tried again after a while.
-    tests::wait_for("the key change", std::time::Duration::from_secs(30), || {
+    tests::wait_for("the key change", std::time::Duration::from_secs(120), || {
         (change_key(&client, &new_key).status == 200).then_some(())
     });
     world.clear_faults();
@@ -320,7 +320,7 @@ fn while_the_cm_is_away_the_key_stays_and_the_client_is_told_to_come_back() {
     assert!(response.header("retry-after").is_some(), "{response:?}");
     world.clear_faults();
     // The way to the CM was judged bad; it is tried again after a while.
-    tests::wait_for("the key change", std::time::Duration::from_secs(30), || {
+    tests::wait_for("the key change", std::time::Duration::from_secs(120), || {
         (change_key(&client, &new_key).status == 200).then_some(())
     });
     let _ = with_key(&client, &new_key).read(&client.account_url()).expect(200);
@@ -335,7 +335,7 @@ fn a_client_that_was_not_told_finds_out_which_key_counts() {
     world.set_faults("changeKey", 12, &json!({"kind": "reset-after"}));
     let _ = change_key(&client, &new_key).assert_refused(503, "serverInternal");
     world.clear_faults();
-    let account = tests::wait_for("the account of the new key", std::time::Duration::from_secs(30), || {
+    let account = tests::wait_for("the account of the new key", std::time::Duration::from_secs(120), || {
         let response = found(&client, &new_key);
         (response.status == 200).then(|| response.location())
     });
@@ -355,7 +355,7 @@ fn what_the_old_key_asked_to_revoke_is_revoked_by_the_word_of_the_new_one() {
     let _ = client.revoke(&issued.leaf, 4).assert_refused(503, "serverInternal");
     let new_key = Key::p256();
     // The way to the CM may have been judged bad meanwhile; it is tried again after a while.
-    tests::wait_for("the key change", std::time::Duration::from_secs(30), || {
+    tests::wait_for("the key change", std::time::Duration::from_secs(120), || {
         (change_key(&client, &new_key).status == 200).then_some(())
     });
     let renewed = with_key(&client, &new_key);

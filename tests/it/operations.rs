@@ -96,7 +96,7 @@ fn audit_events_are_logged_whatever_the_level_of_the_log() {
     let order = client.order(&["audit.example.test"]);
     let is = |line: &str, event: &str, id: &str| [" audit: ", event, id].iter().all(|word| line.contains(word));
     for (event, id) in [("account.created", id(&client.account_url())), ("order.created", id(&order.url))] {
-        tests::wait_for(event, Duration::from_secs(10), || {
+        tests::wait_for(event, Duration::from_secs(120), || {
             log(&world).lines().any(|line| is(line, event, id)).then_some(())
         });
     }
@@ -120,7 +120,7 @@ fn the_audit_log_says_what_was_seen_when_control_was_proven_and_when_not() {
         (proven, ["seen.audit.test", "http-01", "evidence", "local", "127.0.0.1"]),
         (unproven, ["unseen.audit.test", "http-01", "connection", "127.0.0.99", "invalid"]),
     ] {
-        let line = tests::wait_for("the validation in the log", Duration::from_secs(10), || {
+        let line = tests::wait_for("the validation in the log", Duration::from_secs(120), || {
             let log = log(world);
             let found = log
                 .lines()

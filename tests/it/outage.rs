@@ -49,7 +49,7 @@ fn an_outage_of_the_cm_under_load_loses_no_order_and_ends_without_a_stampede() {
     world.restart_gateway();
     // Until its place in a feed is known, the gateway believes nothing that it remembers.
     let realms = fs::read_to_string(world.site().settings_file()).unwrap().matches("[endpoints.").count();
-    wait_for("the event feeds", Duration::from_secs(30), || {
+    wait_for("the event feeds", Duration::from_secs(120), || {
         let metrics = world.site().ops("/metrics").expect(200).text();
         (metrics.matches("event_feed_answered_timestamp_seconds{").count() == realms).then_some(())
     });

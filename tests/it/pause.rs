@@ -29,7 +29,7 @@ fn fail(client: &Client, name: &str) -> Option<Response> {
 
 /// The refusal of a name that has failed until it was paused.
 fn fail_until_paused(client: &Client, name: &str) -> Response {
-    tests::wait_for("a pause", Duration::from_secs(30), || fail(client, name))
+    tests::wait_for("a pause", Duration::from_secs(120), || fail(client, name))
 }
 
 /// The URL in a refusal.
@@ -87,7 +87,7 @@ fn a_paused_client_is_told_a_page_on_which_a_person_lets_it_try_again() {
     assert!(world.site().get(&url).expect(200).text().contains("Nothing is paused"));
     let _ = client.issue(&["paused.example.test"]);
     for event in ["identifier.paused", "identifiers.unpaused"] {
-        tests::wait_for(event, Duration::from_secs(10), || (audit_lines(&world, event) == 1).then_some(()));
+        tests::wait_for(event, Duration::from_secs(120), || (audit_lines(&world, event) == 1).then_some(()));
     }
 }
 
@@ -118,7 +118,7 @@ fn a_link_that_was_not_given_out_or_is_over_leads_nowhere() {
         for wrong in [client.url("unpause/AAAA"), url.replace("/open/", "/terms/"), format!("{url}A")] {
             let _ = site.send(method, &wrong, &[], body).assert_problem(404, "malformed");
         }
-        let expired = tests::wait_for("the end of the link", Duration::from_secs(10), || {
+        let expired = tests::wait_for("the end of the link", Duration::from_secs(120), || {
             let answer = site.send(method, &url, &[], body);
             (answer.status == 410).then_some(answer)
         });

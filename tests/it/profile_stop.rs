@@ -14,7 +14,7 @@ use tests::{binaries, csr::Csr, key::Key, tell, wait_for, world::World};
 use crate::fragile_world;
 
 /// How long the report on a certificate may take.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(120);
 const METRIC: &str = "acme_gateway_profiles_stopped{endpoint=\"open\",profile=\"tls-server\"} 1";
 
 fn metrics(world: &World) -> String {

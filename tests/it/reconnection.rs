@@ -8,7 +8,7 @@ use tests::{wait_for, world::World};
 use crate::renewal_info::certificate_id;
 
 /// The CM is asked whether it is back every five seconds, if anybody needs it.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(120);
 
 /// Takes the CM away until calls fail at once, and brings it back with another text in its settings.
 fn come_back_with(world: &mut World, old: &str, new: &str) {
@@ -60,4 +60,6 @@ fn a_cm_that_does_not_take_the_gateway_for_one_of_its_realms_any_more_makes_it_n
         (ready.status == 503).then(|| String::from_utf8_lossy(&ready.body).into_owned())
     });
     assert!(body.contains("not in the realm registered"), "{body}");
+    let metrics = world.site().ops("/metrics").expect(200).text();
+    assert!(metrics.contains("acme_gateway_unready{reason=\"cm\"} 1\n"), "alerts see what probes see: {metrics}");
 }

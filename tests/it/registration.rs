@@ -79,7 +79,7 @@ fn a_suspended_registration_orders_nothing_and_still_revokes() {
     let (client, id) = world().registered_account(&json!({"mode": "any"}));
     let issued = client.issue(&["suspended.registration.test"]);
     world().officer().set_status(&id, "suspended");
-    let detail = tests::wait_for("the gateway to hear of it", std::time::Duration::from_secs(30), || {
+    let detail = tests::wait_for("the gateway to hear of it", std::time::Duration::from_secs(120), || {
         let response = client.new_order(&["suspended.registration.test"]);
         (response.status != 201).then(|| response.assert_refused(403, "unauthorized"))
     });
@@ -96,7 +96,7 @@ fn a_suspended_account_reads_everything_and_changes_nothing() {
     let order = client.ready_order(&["ready.registration.test"]);
     let url = client.account_url();
     world().officer().set_status(&id, "suspended");
-    let soon = std::time::Duration::from_secs(30);
+    let soon = std::time::Duration::from_secs(120);
     tests::wait_for("the gateway to hear of it", soon, || (client.new_order(&[name]).status == 403).then_some(()));
     for read in [&url, &format!("{url}/orders"), &order.url, &issued.url, &issued.order_url] {
         let _ = client.read(read).expect(200);
@@ -119,7 +119,7 @@ fn a_revoked_registration_signs_nothing_any_more() {
     let issued = client.issue(&["revoked.registration.test"]);
     let url = client.account_url();
     world().officer().set_status(&id, "revoked");
-    tests::wait_for("the gateway to hear of it", std::time::Duration::from_secs(30), || {
+    tests::wait_for("the gateway to hear of it", std::time::Duration::from_secs(120), || {
         let response = client.read(&url);
         (response.status != 200).then(|| response.assert_refused(401, "unauthorized"))
     });
@@ -144,7 +144,7 @@ fn what_waits_for_approval_is_cancelled_when_its_account_is_deactivated() {
     let (client, order) = waiting_for_approval("deactivated.registration.test");
     assert_eq!(world().officer().request_status(&order.url), "pending-approval");
     let _ = client.post(&client.account_url(), &json!({"status": "deactivated"})).expect(200);
-    tests::wait_for("the cancellation", std::time::Duration::from_secs(30), || {
+    tests::wait_for("the cancellation", std::time::Duration::from_secs(120), || {
         (world().officer().request_status(&order.url) == "cancelled").then_some(())
     });
     assert_eq!(world().certificates_of(&order.url), 0);
@@ -169,7 +169,7 @@ fn a_registration_suspended_after_the_proof_gets_no_certificate_until_it_is_resu
     let name = "resumed.registration.test";
     let order = client.ready_order(&[name]);
     world().officer().set_status(&id, "suspended");
-    let soon = std::time::Duration::from_secs(30);
+    let soon = std::time::Duration::from_secs(120);
     tests::wait_for("the gateway to hear of it", soon, || (client.new_order(&[name]).status == 403).then_some(()));
     let csr = Csr::for_names(&[name]).text(&Key::p256());
     let _ = client.finalize(&order, &csr).assert_refused(403, "unauthorized");

@@ -120,7 +120,7 @@ fn while_the_cm_is_away_its_last_word_holds_and_the_rest_is_told_to_come_back() 
     let _ = response.assert_problem(503, "serverInternal");
     assert!(response.header("retry-after").is_some(), "{response:?}");
     world.clear_faults();
-    tests::wait_for("the CM", Duration::from_secs(30), || {
+    tests::wait_for("the CM", Duration::from_secs(120), || {
         (client.site().get(&url_of(&client, &not_asked.leaf)).status == 200).then_some(())
     });
 }

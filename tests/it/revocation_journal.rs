@@ -14,7 +14,7 @@ use tests::{
 use crate::fragile_world;
 
 /// The way to a CM that was away is tried again after a while.
-const SOON: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_secs(120);
 
 fn revoked(world: &World) -> u64 {
     world.books()["revoked"].as_u64().unwrap()

@@ -99,17 +99,15 @@ fn the_digest_of_another_key_authorization_is_no_answer() {
 }
 
 #[test]
-fn a_server_that_does_not_know_the_name_is_a_problem_that_ends_soon() {
+fn a_server_that_does_not_know_the_name_is_a_problem() {
     let client = world().account();
     // The responder listens, but nobody told it of this name: it ends the connection.
     client.site().control("/tls-alpn-01/listen", &json!({}));
     let (_, authorization) = pending(&client, "dns", "unknown.alpn.test");
     let offered = challenge(&authorization, "tls-alpn-01");
-    let start = std::time::Instant::now();
     respond(&client, &offered);
     let found = client.wait_at(offered["url"].as_str().unwrap(), "invalid");
     assert_eq!(found["error"]["type"], "urn:ietf:params:acme:error:connection", "{found}");
-    assert!(start.elapsed() < std::time::Duration::from_secs(25), "clients look for 30 s only");
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn assert_contains(text: &str, words: &[&str]) {
 /// The gateway's log as soon as it tells of the last look at the proof of this authorization.
 fn log_with_the_end_of(world: &World, authorization_url: &str) -> String {
     let ended = [" audit: ", "validation.ended", id(authorization_url)];
-    wait_for("the end of the validation in the log", Duration::from_secs(20), || {
+    wait_for("the end of the validation in the log", Duration::from_secs(120), || {
         let log = fs::read_to_string(world.site().log("gateway")).unwrap();
         let has_it = log.lines().any(|line| ended.iter().all(|word| line.contains(word)));
         has_it.then_some(log)
@@ -76,7 +76,7 @@ fn an_order_that_was_issued_after_an_outage_tells_its_whole_way() {
     let token = offered["token"].as_str().unwrap().to_owned();
     // The first look at the proof finds nothing.
     let _ = client.post(offered["url"].as_str().unwrap(), &json!({})).expect(200);
-    wait_for("a look in vain", Duration::from_secs(20), || {
+    wait_for("a look in vain", Duration::from_secs(120), || {
         let text = world.command(&["order", "show", id(&order.url)]).unwrap();
         text.contains("validation.attempted").then_some(())
     });
@@ -85,14 +85,14 @@ fn an_order_that_was_issued_after_an_outage_tells_its_whole_way() {
     world.set_faults("*", 1000, &json!({"kind": "unavailable"}));
     let csr = Csr::for_names(&[name]).text(&Key::p256());
     assert_eq!(client.finalize(&order, &csr).expect(200).member("status"), "processing");
-    let waits = wait_for("an attempt that was put off", Duration::from_secs(20), || {
+    let waits = wait_for("an attempt that was put off", Duration::from_secs(120), || {
         let text = world.command(&["order", "show", &order.url]).unwrap();
         text.contains("issuance.put-off").then_some(text)
     });
     assert_contains(&waits, &["processing", "next attempt at ", "certificate-requests", "503 ", "(", " ms)"]);
     world.clear_faults();
     let _ = client.wait(&order, "valid");
-    let all = wait_for("the delivery", Duration::from_secs(20), || {
+    let all = wait_for("the delivery", Duration::from_secs(120), || {
         let text = world.command(&["order", "show", &order.url]).unwrap();
         text.contains("delivery.reported").then_some(text)
     });
@@ -279,7 +279,7 @@ fn the_transcript_of_a_plain_issuance_is_small() {
     const OCTETS_MAX: usize = 8 * 1024;
     let world = fragile_world();
     let issued = world.account().issue(&["small.example.test"]);
-    let whole = wait_for("the delivery", Duration::from_secs(20), || {
+    let whole = wait_for("the delivery", Duration::from_secs(120), || {
         let whole = shown(&world, &issued.order_url);
         whole.to_string().contains("delivery.reported").then_some(whole)
     });

@@ -301,7 +301,7 @@ fn a_body_that_does_not_arrive_is_given_up() {
     connection.send(request("POST", path, "localhost", &headers, None)).unwrap();
     connection.send("{\"protected\":").unwrap();
     let _ = connection.receive("POST").unwrap().assert_refused(408, "malformed");
-    assert!(start.elapsed() < Duration::from_secs(10), "after {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(50), "after {:?}", start.elapsed());
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn a_head_that_does_not_end_is_given_up() {
     connection.send("GET /acme/open/directory HTTP/1.1\r\nHost: loc").unwrap();
     let rest = connection.receive_rest().unwrap_or_default();
     assert!(!String::from_utf8_lossy(&rest).contains("HTTP/1.1 200"));
-    assert!(start.elapsed() < Duration::from_secs(10), "after {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(50), "after {:?}", start.elapsed());
 }
 
 #[test]
@@ -432,7 +432,7 @@ fn a_handshake_that_does_not_come_is_given_up() {
     let mut connection = Connection::plain(world().site().gateway).unwrap();
     let start = Instant::now();
     let rest = connection.receive_rest().unwrap_or_default();
-    assert!(rest.is_empty() && start.elapsed() < Duration::from_secs(10), "after {:?}", start.elapsed());
+    assert!(rest.is_empty() && start.elapsed() < Duration::from_secs(50), "after {:?}", start.elapsed());
 }
 
 #[test]

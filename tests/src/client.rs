@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long validation, and then issuance, may take.
-const DONE_WITHIN: Duration = Duration::from_secs(40);
+const DONE_WITHIN: Duration = Duration::from_secs(120);
 /// The media type of requests.
 pub const JOSE: &str = "application/jose+json";
 

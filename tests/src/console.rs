@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use crate::{binaries, process::Process, wait_for, world::World};
 
 /// From the program's start to its link.
-const STARTED_WITHIN: Duration = Duration::from_secs(20);
+const STARTED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Starts the console of this person (`officer`, `approver`, `auditor`), who trusts the gateway; `name` is for its files.
 /// Also its link, which nobody has used yet.

@@ -14,7 +14,7 @@ use openssl::ssl::{Ssl, SslContext, SslFiletype, SslMethod, SslVerifyMode, SslVe
 use crate::response::Response;
 
 /// Longest silence that is waited out.
-const SILENCE_MAX: Duration = Duration::from_secs(45);
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Largest response head.
 const HEAD_OCTETS_MAX: usize = 64 * 1024;
 
@@ -223,7 +223,7 @@ pub(crate) fn tcp_from(source: IpAddr, address: SocketAddr) -> io::Result<TcpStr
 }
 
 fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
-    patient(TcpStream::connect_timeout(&address, Duration::from_secs(5))?)
+    patient(TcpStream::connect_timeout(&address, SILENCE_MAX)?)
 }
 
 fn patient(stream: TcpStream) -> io::Result<TcpStream> {

@@ -85,7 +85,7 @@ impl Process {
     /// # Panics
     /// It cannot be waited for.
     pub fn wait(&mut self) -> Option<i32> {
-        let status = crate::wait_for(self.name, std::time::Duration::from_secs(40), || {
+        let status = crate::wait_for(self.name, std::time::Duration::from_secs(120), || {
             self.shell.try_wait().expect("a child can be asked")
         });
         status.code()

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long it may take to be ready.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(180);
 /// What rules look back over here, in place of a quarter of an hour or an hour.
 const LOOK_BACK: &str = "[20s]";
 /// How long something lasts before it is told, in place of minutes: several looks, of which a busy machine may miss some.

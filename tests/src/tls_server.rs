@@ -21,7 +21,7 @@ use openssl::{
 use crate::key::Key;
 
 /// How long one connection may take.
-const CONNECTION_LIFETIME: Duration = Duration::from_secs(10);
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(60);
 
 /// A port that nothing answers yet.
 pub struct TlsServer {

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// How long a process may take to be ready.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(180);
 
 /// The endpoints beside `open` and `registered`: open to anyone too, each with something of its own and a realm that
 /// is called like it.
@@ -424,9 +424,9 @@ fn settings_text(site: &Site, facts: &Value, more: &[(&str, &str)]) -> String {
         ("server", format!("listen = [{:?}]", site.gateway.to_string())),
         ("server", format!("certificate_file = {}", pki("acme-server.pem"))),
         ("server", format!("key_file = {}", pki("acme-server.key"))),
-        ("server", "body_timeout_secs = 2".to_owned()),
-        ("server", "head_timeout_secs = 2".to_owned()),
-        ("server", "handshake_timeout_secs = 2".to_owned()),
+        ("server", "body_timeout_secs = 10".to_owned()),
+        ("server", "head_timeout_secs = 10".to_owned()),
+        ("server", "handshake_timeout_secs = 10".to_owned()),
         ("server", "shutdown_timeout_secs = 5".to_owned()),
         ("ops", format!("listen = {:?}", site.ops.to_string())),
         ("cm", format!("url = {cm:?}")),
@@ -443,7 +443,7 @@ fn settings_text(site: &Site, facts: &Value, more: &[(&str, &str)]) -> String {
         ("validation", format!("tls_port = {}", site.tls_alpn_01_port)),
         ("validation", "danger_allow_loopback = true".to_owned()),
         ("validation", "attempts_max = 2".to_owned()),
-        ("validation", "attempt_timeout_secs = 3".to_owned()),
+        ("validation", "attempt_timeout_secs = 6".to_owned()),
         ("issuance", "finalize_wait_secs = 3".to_owned()),
         ("log", "level = \"info,gateway=debug\"".to_owned()),
     ];

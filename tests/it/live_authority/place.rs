@@ -21,7 +21,7 @@ use super::{Expected, words};
 use crate::renewal_info::acme_time;
 
 /// How long what was promised may take to end.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(120);
 /// So long the CM is not asked again for the certificate of an order: long enough for a change to be made meanwhile.
 const HELD_SECS: u64 = 8;
 

@@ -122,7 +122,7 @@ pub(super) const ROWS: &[Row] = &[
         attempt.behave(&json!({"kind": "drip", "interval_millis": 1000}));
         let start = std::time::Instant::now();
         let _ = trial.fail_as("an octet a second", "connection", &attempt);
-        assert!(start.elapsed() < std::time::Duration::from_secs(10), "after {:?}", start.elapsed());
+        assert!(start.elapsed() < std::time::Duration::from_secs(60), "after {:?}", start.elapsed());
     }),
     Row::told("N-127", "A dead IPv6 address does not spoil a good IPv4 address", |trial| {
         let attempt = trial.attempt("http-01", "both.validation.test");

@@ -19,7 +19,7 @@ use super::text;
 use crate::world;
 
 /// From the officer's click to its effect on a busy machine; without an event it would come after a minute.
-const AT_ONCE: Duration = Duration::from_secs(20);
+const AT_ONCE: Duration = Duration::from_secs(40);
 
 /// One CM, the people who work with it, and a gateway before it.
 struct Side<'a> {

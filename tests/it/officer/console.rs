@@ -13,7 +13,7 @@ use super::{bound, created, text};
 use crate::{registration::waiting_for_approval, world};
 
 /// From the officer's click to its effect on a busy machine; without an event it would come after a minute.
-const AT_ONCE: Duration = Duration::from_secs(20);
+const AT_ONCE: Duration = Duration::from_secs(40);
 
 /// A console of one person, and what her browser knows.
 pub(super) struct Console {

@@ -162,7 +162,7 @@ impl Governed {
         let _ = self.world.site().control("/configure", &configured);
         self.world.officer().update(&self.parent, &json!({"allowedIdentifiers": marked(parent)}));
         self.world.officer().update(&self.child, &json!({"allowedIdentifiers": own}));
-        tests::wait_for("the policy", Duration::from_secs(20), || {
+        tests::wait_for("the policy", Duration::from_secs(120), || {
             let status = |name: &str| self.client.new_order(&[name]).status;
             ((status(marks(number)), status(marks(number + 1))) == (201, 403)).then_some(())
         });

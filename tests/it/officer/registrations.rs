@@ -9,7 +9,7 @@ use super::{bound, created, text};
 use crate::world;
 
 /// From the officer's click to its effect on a busy machine; without an event it would come after a minute.
-const AT_ONCE: Duration = Duration::from_secs(20);
+const AT_ONCE: Duration = Duration::from_secs(40);
 
 fn wait_for_orders(client: &Client, name: &str, status: u16) {
     let asked = Instant::now();
@@ -63,7 +63,7 @@ fn every_form_of_entry_is_what_it_says() {
 }
 
 #[test]
-fn suspending_resuming_and_revoking_take_effect_within_two_seconds() {
+fn suspending_resuming_and_revoking_take_effect_at_once() {
     let registration = created(&["--allow", "suffix:held.officer.test"]);
     let (client, id) = (bound(&registration), text(&registration, "/id"));
     let (desk, name) = (world().desk("officer"), "www.held.officer.test");

@@ -260,9 +260,9 @@ fn an_approver_sees_that_a_name_was_not_proven_and_cannot_approve_once_the_waive
             (order.object["status"] == "ready").then_some(order)
         };
         // The gateway hears of the approval within two seconds.
-        let order = wait_for("an order by the waiver", Duration::from_secs(10), waived);
+        let order = wait_for("an order by the waiver", Duration::from_secs(120), waived);
         let _ = client.finalize(&order, &Csr::for_names(&[name]).text(&Key::p256())).expect(200);
-        wait_for("a request that waits", Duration::from_secs(10), || {
+        wait_for("a request that waits", Duration::from_secs(120), || {
             let list = approver.json(&["approvals", "list"]);
             let waiting =
                 list["items"].as_array().unwrap().iter().find(|one| order.url.ends_with(text(one, "/order_ref")));

@@ -14,31 +14,32 @@ use crate::world;
 
 #[test]
 fn finalize_waits_for_a_certificate_that_comes_soon_and_not_for_one_that_comes_late() {
-    let world = World::start_with(&[("issuance", "finalize_wait_secs = 2")]);
-    let client = world.account();
-    let finalize = |name: &str| {
+    let patient = World::start_with(&[("issuance", "finalize_wait_secs = 25")]);
+    let hasty = World::start_with(&[("issuance", "finalize_wait_secs = 1")]);
+    let finalize = |world: &World, name: &str| {
+        let client = world.account();
         let order = client.ready_order(&[name]);
         let csr = Csr::for_names(&[name]).text(&Key::p256());
         let start = Instant::now();
         let finalized = client.finalize(&order, &csr).expect(200);
-        (order, finalized, start.elapsed())
+        (client, order, finalized, start.elapsed())
     };
-    let (_, at_once, _) = finalize("at-once.wait.test");
+    let (_, _, at_once, _) = finalize(&patient, "at-once.wait.test");
     assert_eq!(at_once.member("status"), "valid");
-    world.set_fault("requestCertificate", &json!({"kind": "delay-before", "millis": 1000}));
-    let (_, soon, took) = finalize("soon.wait.test");
+    patient.set_fault("requestCertificate", &json!({"kind": "delay-before", "millis": 1000}));
+    let (_, _, soon, took) = finalize(&patient, "soon.wait.test");
     assert_eq!(soon.member("status"), "valid");
     assert!(took >= Duration::from_secs(1), "{took:?}");
-    world.set_fault("requestCertificate", &json!({"kind": "delay-before", "millis": 4000}));
-    let (order, late, took) = finalize("late.wait.test");
+    hasty.set_fault("requestCertificate", &json!({"kind": "delay-before", "millis": 15_000}));
+    let (client, order, late, took) = finalize(&hasty, "late.wait.test");
     assert_eq!(late.member("status"), "processing");
-    assert!(took < Duration::from_secs(4), "a client is not kept waiting: {took:?}");
+    assert!(took < Duration::from_secs(15), "a client is not kept waiting: {took:?}");
     let seconds: u64 = late.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=60).contains(&seconds), "{late:?}");
     let order = client.wait(&order, "valid");
     let issued = client.download(&order, Key::p256());
     assert_eq!(dns_names(&issued.leaf), ["late.wait.test"]);
-    assert_eq!(world.certificates_of(&order.url), 1);
+    assert_eq!(hasty.certificates_of(&order.url), 1);
 }
 
 #[test]

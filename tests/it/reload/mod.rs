@@ -26,7 +26,7 @@ use self::identity::{For, Identity, ec_key, replace, rsa_key, shown};
 use crate::fragile_world;
 
 /// Files are looked at every five seconds, and what cannot be used is told at the second look.
-const SEEN_WITHIN: Duration = Duration::from_secs(30);
+const SEEN_WITHIN: Duration = Duration::from_secs(120);
 
 /// What the gateway has logged since the last look.
 struct Log {
