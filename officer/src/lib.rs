@@ -14,6 +14,7 @@ mod explain;
 mod gateway;
 mod import;
 mod output;
+mod private_memory;
 mod recipes;
 mod reports;
 mod settings;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::tls;
+use super::{output::say, tls};
 use crate::{
     app::Endpoint,
     clock,
@@ -16,25 +16,25 @@ pub(super) fn run(config: &Path) -> anyhow::Result<()> {
     let service = settings::judge_for_owner_of(&settings.store.dir);
     let endpoints = Endpoint::all(&settings)?;
     check_files(&settings)?;
-    println!("{} is good.", config.display());
+    say(format_args!("{} is good.", config.display()))?;
     for endpoint in endpoints.values() {
         let mode = match endpoint.mode {
             Mode::Open => "open to anyone",
             Mode::Registered => "for registered clients",
         };
-        println!("  {} (realm {}, {mode})", endpoint.links.directory(), endpoint.realm);
+        say(format_args!("  {} (realm {}, {mode})", endpoint.links.directory(), endpoint.realm))?;
         if !endpoint.compatibility.is_strict() {
-            println!("    deviates from the RFCs for its clients: {}", endpoint.compatibility);
+            say(format_args!("    deviates from the RFCs for its clients: {}", endpoint.compatibility))?;
         }
     }
     if let Some(text) = own_certificate(&settings) {
-        println!("  {text}");
+        say(format_args!("  {text}"))?;
     }
     if let Some(service) = service {
-        println!("  not checked: {}", service.caution());
+        say(format_args!("  not checked: {}", service.caution()))?;
     }
     for danger in settings.dangers() {
-        println!("WARNING: {danger}");
+        say(format_args!("WARNING: {danger}"))?;
     }
     Ok(())
 }

@@ -6,6 +6,8 @@ mod check_config;
 mod doctor;
 mod manual;
 mod order;
+mod output;
+mod private_memory;
 mod profile;
 mod serve;
 mod tls;
@@ -148,7 +150,12 @@ impl Running {
 
 /// Runs what the command line says. Errors go to standard error, cause after cause.
 pub(crate) fn run() -> ExitCode {
-    let outcome = match CommandLine::parse().command {
+    let command = CommandLine::parse().command;
+    // Most commands read a key, or hear what is nobody's business.
+    if let Err(error) = private_memory::ensure().context("memory with keys in it cannot be kept out of core dumps") {
+        return exit(Err(error));
+    }
+    let outcome = match command {
         Command::Serve { config } => return exit(told_by_code(serve::run(&config), &config)),
         Command::CheckConfig { config } => return exit(told_by_code(check_config::run(&config), &config)),
         Command::Doctor { config, json, strict } => return exit(doctor::run(&config, json, strict)),

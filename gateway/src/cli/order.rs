@@ -3,7 +3,7 @@
 use acme::{problem::shown, time::Timestamp};
 use serde_json::Value;
 
-use super::Running;
+use super::{Running, output::say};
 use crate::{
     admin::Request,
     transcript::{Entry, words::words},
@@ -12,12 +12,8 @@ use crate::{
 /// Shows the whole transcript of an order, of an authorization, or of something refused.
 pub(super) fn show(running: &Running, reference: String, json: bool) -> anyhow::Result<()> {
     let story = running.ask(&Request::OrderShow { reference })?;
-    if json {
-        println!("{story:#}");
-    } else {
-        table(&story).iter().for_each(|line| println!("{line}"));
-    }
-    Ok(())
+    let text = if json { format!("{story:#}") } else { table(&story).join("\n") };
+    Ok(say(text)?)
 }
 
 /// The story as people like to read it.

@@ -4,41 +4,49 @@ use acme::ids::{ProfileName, RealmName};
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::Running;
+use super::{Running, output::say};
 use crate::admin::Request;
 
 /// Shows the profiles that are stopped, and why.
 pub(super) fn list(running: &Running, json: bool) -> anyhow::Result<()> {
     let answer = running.ask(&Request::ProfileList {})?;
     if json {
-        println!("{answer:#}");
-        return Ok(());
+        return Ok(say(format_args!("{answer:#}"))?);
     }
     let all = |name: &str| answer.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let stopped = all("stopped");
     if stopped.is_empty() {
-        println!("No profile is stopped.");
+        say("No profile is stopped.")?;
     }
     for stop in stopped {
         let text = |name| text(&stop, name);
         let profile = stop.get("profile").and_then(Value::as_str).unwrap_or("all profiles");
-        println!("{} {} stopped since {}", text("realm"), acme::problem::shown(profile), text("since"));
+        say(format_args!("{} {} stopped since {}", text("realm"), acme::problem::shown(profile), text("since")))?;
         if stop.get("unreadable").is_some() {
-            println!("  why cannot be read: {}; the audit log has it under profile.stopped", text("unreadable"));
+            say(format_args!(
+                "  why cannot be read: {}; the audit log has it under profile.stopped",
+                text("unreadable")
+            ))?;
             continue;
         }
-        println!("  because of certificate {} for order {}", text("certificate"), text("order"));
-        show_failed(&stop);
+        say(format_args!("  because of certificate {} for order {}", text("certificate"), text("order")))?;
+        show_failed(&stop)?;
     }
     let bad = all("badCertificates");
     if !bad.is_empty() {
-        println!("Bad certificates that are kept (--json shows them whole):");
+        say("Bad certificates that are kept (--json shows them whole):")?;
     }
     for bad in bad {
         let text = |name| text(&bad, name);
-        println!("  {} {} {} certificate {}", text("at"), text("realm"), text("profile"), text("certificate"));
-        println!("    order {}, request {} of the CM", text("order"), text("cmRequest"));
-        show_failed(&bad);
+        say(format_args!(
+            "  {} {} {} certificate {}",
+            text("at"),
+            text("realm"),
+            text("profile"),
+            text("certificate")
+        ))?;
+        say(format_args!("    order {}, request {} of the CM", text("order"), text("cmRequest")))?;
+        show_failed(&bad)?;
     }
     Ok(())
 }
@@ -51,14 +59,15 @@ pub(super) fn resume(running: &Running, realm: &str, profile: Option<&str>) -> a
     };
     running.ask(&request)?;
     let what = profile.map_or(format!("Realm {realm}"), |profile| format!("Profile {profile} of realm {realm}"));
-    println!("{what} is used again; what waited for it goes on within seconds.");
+    say(format_args!("{what} is used again; what waited for it goes on within seconds."))?;
     Ok(())
 }
 
-fn show_failed(record: &Value) {
+fn show_failed(record: &Value) -> anyhow::Result<()> {
     for failed in record.get("failed").and_then(Value::as_array).into_iter().flatten() {
-        println!("    {}: {}", text(failed, "check"), text(failed, "detail"));
+        say(format_args!("    {}: {}", text(failed, "check"), text(failed, "detail")))?;
     }
+    Ok(())
 }
 
 fn text(record: &Value, name: &str) -> String {

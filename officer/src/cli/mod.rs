@@ -109,6 +109,10 @@ pub(crate) fn run() -> ExitCode {
             None => error.exit(),
         },
     };
+    if let Err(error) = crate::private_memory::ensure() {
+        let failure = Failure::Broken(format!("memory with keys in it cannot be kept out of core dumps: {error}"));
+        return failed(&failure, line.json);
+    }
     let answer = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
