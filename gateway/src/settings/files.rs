@@ -9,17 +9,21 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-const ROOT: u32 = 0;
+use super::guard::{is_credential, open_folder, open_to_others};
+
+pub(super) const ROOT: u32 = 0;
 
 /// Whose keys these must be, if root asks for the service. Said once by commands that only look, because it holds for
 /// the process as its own user does; `serve` never says it, and judges by its own user.
-static SERVICE: OnceLock<Service> = OnceLock::new();
+pub(super) static SERVICE: OnceLock<Service> = OnceLock::new();
 
 /// The service that root asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
     /// Its user; `None` before the first start, when there is no state folder to tell it.
     pub(crate) user: Option<u32>,
+    /// Its group, in the same way.
+    pub(super) group: Option<u32>,
     /// The folder whose owner that is.
     state: PathBuf,
 }
@@ -30,7 +34,10 @@ pub(crate) fn judge_for_owner_of(state: &Path) -> Option<&'static Service> {
     if ourselves()? != ROOT {
         return None;
     }
-    let service = SERVICE.get_or_init(|| Service { user: owner(state), state: state.to_owned() });
+    let service = SERVICE.get_or_init(|| {
+        let group = fs::metadata(state).ok().map(|there| there.gid());
+        Service { user: owner(state), group, state: state.to_owned() }
+    });
     (service.user != Some(ROOT)).then_some(service)
 }
 
@@ -60,7 +67,8 @@ pub(crate) fn require_readable(path: &Path, setting: &str) -> anyhow::Result<()>
     Ok(())
 }
 
-/// The file holds a secret: it can be read, and only by its owner, who is root or ourselves.
+/// The file holds a secret: it can be read, and only by its owner, who is root or ourselves; and nobody else can put
+/// another in its place.
 pub(crate) fn require_private(path: &Path, setting: &str) -> anyhow::Result<()> {
     require_readable(path, setting)?;
     let metadata = fs::metadata(path)?;
@@ -73,6 +81,13 @@ pub(crate) fn require_private(path: &Path, setting: &str) -> anyhow::Result<()> 
             "{setting}: {0} belongs to user {owner}, and the gateway runs as user {user}{1}; run: chown {user} {0}",
             path.display(),
             SERVICE.get().map(|service| format!(", who owns {}", service.state.display())).unwrap_or_default()
+        );
+    }
+    if let Some(folder) = open_folder(path) {
+        bail!(
+            "{setting}: everybody on this host may put another file in the place of {}; run: chmod o-w {}",
+            path.display(),
+            folder.display()
         );
     }
     Ok(())
@@ -97,20 +112,6 @@ fn ourselves() -> Option<u32> {
     owner(Path::new("/proc/self"))
 }
 
-/// The bits of a mode that open a secret to somebody else than its owner.
-pub(crate) fn open_to_others(path: &Path) -> u32 {
-    const GROUP_AND_OTHERS: u32 = 0o077;
-    const GROUP_READS: u32 = 0o040;
-    if is_credential(path) { GROUP_AND_OTHERS & !GROUP_READS } else { GROUP_AND_OTHERS }
-}
-
-/// What systemd hands to a service (`LoadCredential=`) lies in a folder for that service alone. It belongs to the
-/// service's user, or to root with that user in an access control list, whose mask stat(2) shows as the group's bits.
-/// Root, who runs check-config by hand, may be shown it too.
-fn is_credential(path: &Path) -> bool {
-    path.starts_with("/run/credentials")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +134,7 @@ mod tests {
     fn keys_must_belong_to_root_or_the_gateways_user_and_root_asks_for_the_service() {
         const USER: u32 = 997;
         const STRANGER: u32 = 1000;
-        let service = |user| Service { user, state: PathBuf::from("/var/lib/acme-gateway/store") };
+        let service = |user| Service { user, group: user, state: PathBuf::from("/var/lib/acme-gateway/store") };
         let (known, first_start, roots) = (service(Some(USER)), service(None), service(Some(ROOT)));
         for (owner, ourselves, service, wanted) in [
             // serve, and whoever asks for himself.
@@ -152,19 +153,5 @@ mod tests {
         }
         assert!(known.caution().contains("user 997, who owns /var/lib/acme-gateway/store"), "{}", known.caution());
         assert!(first_start.caution().contains("there is no /var/lib"), "{}", first_start.caution());
-    }
-
-    #[test]
-    fn the_mask_of_an_access_control_list_is_no_group_where_systemd_puts_secrets() {
-        for (path, mode, open) in [
-            ("/run/credentials/acme-gateway.service/key_server.key", 0o440, false),
-            ("/run/credentials/acme-gateway.service/key_server.key", 0o444, true),
-            ("/run/credentials/acme-gateway.service/key_server.key", 0o460, true),
-            ("/run/credentials-of-mine/server.key", 0o440, true),
-            ("/etc/acme-gateway/server.key", 0o440, true),
-            ("/etc/acme-gateway/server.key", 0o600, false),
-        ] {
-            assert_eq!(mode & open_to_others(Path::new(path)) != 0, open, "{path} {mode:o}");
-        }
     }
 }

@@ -4,6 +4,7 @@
 mod check;
 mod compatibility;
 mod files;
+mod guard;
 mod limits;
 mod load;
 mod reload;
@@ -22,7 +23,8 @@ use serde::Deserialize;
 
 pub(crate) use check::SettingsError;
 pub(crate) use compatibility::{Compatibility, Switch};
-pub(crate) use files::{gateway_user, judge_for_owner_of, open_to_others, require_private, require_readable};
+pub(crate) use files::{gateway_user, judge_for_owner_of, require_private, require_readable};
+pub(crate) use guard::{is_not_shown, is_open_folder, open_to_others};
 pub(crate) use limits::{Limit, Limits, Pausing};
 #[cfg(test)]
 pub(crate) use load::from_text;
@@ -226,7 +228,7 @@ pub(crate) struct Audit {
     #[serde(deserialize_with = "optional_path")]
     dir: Option<PathBuf>,
     #[serde(deserialize_with = "optional_path")]
-    key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
     pub(crate) on_failure: OnFailure,
     #[serde(rename = "checkpoint_secs")]
     pub(crate) checkpoint: Seconds,

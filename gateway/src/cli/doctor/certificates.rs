@@ -8,14 +8,11 @@ use acme::{
     time::Timestamp,
 };
 
-use super::{
-    files,
-    finding::{Finding, shell},
-};
+use super::finding::{Finding, shell};
 use crate::{
     cli::tls::{self, Identity},
     server_certificate,
-    settings::Settings,
+    settings::{self, Settings},
 };
 
 const CHECK: &str = "certificates";
@@ -48,7 +45,7 @@ pub(super) fn check(settings: &Settings, now: Timestamp) -> Vec<Finding> {
 
 fn identity(name: &str, identity: &Identity<'_>, now: Timestamp) -> Finding {
     let (file, path) = (identity.certificate.display(), shell(&identity.certificate));
-    if files::is_not_shown(&identity.key) {
+    if settings::is_not_shown(&identity.key) {
         return Finding::not_looked_at(CHECK, format!("{name}: its key {} is not shown now", identity.key.display()));
     }
     let validity = match identity.validity() {

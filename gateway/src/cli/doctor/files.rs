@@ -11,13 +11,13 @@ use std::{
 use super::finding::{Finding, shell};
 use crate::{
     seal,
-    settings::{Settings, gateway_user, judge_for_owner_of, open_to_others, require_readable},
+    settings::{
+        Settings, gateway_user, is_not_shown, is_open_folder, judge_for_owner_of, open_to_others, require_readable,
+    },
 };
 
 const CHECK: &str = "files";
 
-const OTHERS_WRITE: u32 = 0o002;
-const STICKY: u32 = 0o1000;
 const DAY_SECS: u64 = 86_400;
 /// A key and its store are made in the same start.
 const YOUNGER_MAX: Duration = Duration::from_secs(3600);
@@ -58,11 +58,6 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     findings.extend(seal_key(settings, user));
     findings.extend(another_user(&settings.store.dir, user));
     findings
-}
-
-/// A key that systemd shows to the running service and to root only (`LoadCredential=`), and that is not shown now.
-pub(super) fn is_not_shown(file: &Path) -> bool {
-    file.starts_with("/run/credentials") && !file.exists()
 }
 
 fn readable(setting: &str, file: &Path) -> Result<(), Finding> {
@@ -150,11 +145,8 @@ fn seal_key(settings: &Settings, user: Option<u32>) -> Vec<Finding> {
 /// Folders above these in which everybody may exchange what is in them; where the sticky bit is set, they may not.
 fn open_folders<'a>(files: impl Iterator<Item = &'a Path>) -> Vec<Finding> {
     let folders: BTreeSet<&Path> = files.flat_map(|file| file.ancestors().skip(1)).collect();
-    let is_open = |folder: &&Path| {
-        let mode = fs::metadata(folder).map(|there| there.permissions().mode()).unwrap_or_default();
-        mode & OTHERS_WRITE != 0 && mode & STICKY == 0
-    };
-    let open = folders.into_iter().filter(|folder| !folder.as_os_str().is_empty()).filter(is_open);
+    let open =
+        folders.into_iter().filter(|folder| !folder.as_os_str().is_empty()).filter(|folder| is_open_folder(folder));
     open.map(|folder| {
         let what = format!("everybody on this host may exchange what is in {}", folder.display());
         let breaks = "somebody else can put keys and a store of his own in the place of the gateway's";
