@@ -163,7 +163,7 @@ async fn a_thief_who_changes_the_key_in_the_midst_of_a_rebinding_keeps_nothing()
     let key = made(&officer, "thief", "once").await;
     let (lost, thief, next) = (Person::new(), Person::new(), Person::new());
     let _before = key.bind(&cm, &lost, &key.secret).await.unwrap();
-    let secret = key.rebound(&officer).await;
+    let secret = Box::pin(key.rebound(&officer)).await;
     // A gateway that had looked before the officer wrote, and writes after it.
     let path = "acme/registered/cm/data/acct/reg_thief";
     let record = SHARED.root(&["read", "-format=json", path], None);
@@ -184,7 +184,7 @@ async fn of_many_clients_that_come_after_a_rebinding_one_wins() {
     let (cm, officer, registered) = (gateway(&SHARED), desk(&SHARED, "officer"), realm("registered"));
     let key = made(&officer, "rebind-race", "once").await;
     let _lost = key.bind(&cm, &Person::new(), &key.secret).await.unwrap();
-    let secret = key.rebound(&officer).await;
+    let secret = Box::pin(key.rebound(&officer)).await;
     let mut racers = tokio::task::JoinSet::new();
     for _ in 0..12 {
         let (cm, realm, secret) = (gateway(&SHARED), registered.clone(), secret.clone());
@@ -227,7 +227,7 @@ async fn a_client_whose_gateway_died_in_the_midst_of_its_binding_after_another_g
     let key = made(&officer, "late", "once").await;
     let (late, next) = (Person::new(), Person::new());
     let bound = key.bind(&cm, &late, &key.secret).await.unwrap().registration;
-    let secret = key.rebound(&officer).await;
+    let secret = Box::pin(key.rebound(&officer)).await;
     // Somebody has taken the next use, and its gateway died before the account was his.
     let thumbprint = next.public_key().thumbprint();
     let body = json!({"options": {"cas": 0}, "data": {"registration": bound.id, "thumbprint": thumbprint}});
