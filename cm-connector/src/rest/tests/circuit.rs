@@ -90,7 +90,8 @@ async fn a_cm_that_is_down_is_left_alone_as_soon_as_five_calls_have_found_it_so(
 /// A call that nobody answers and that is given up after so many milliseconds.
 fn given_up_after(lane: Lane, millis: u64) -> Call {
     let (first_byte, whole) = (Duration::from_millis(millis), Duration::from_millis(millis));
-    Call { lane, deadline: Deadline { first_byte, whole, attempts: 1, ..frozen_call().deadline }, ..frozen_call() }
+    let total = Duration::from_secs(60);
+    Call { lane, deadline: Deadline { first_byte, whole, total, attempts: 1 }, ..frozen_call() }
 }
 
 /// Fills a lane of four with calls that are given up after so many milliseconds.
@@ -105,13 +106,13 @@ fn fill(cm: &RestCertificateManager, calls: &mut tokio::task::JoinSet<()>, milli
 async fn a_call_that_was_queued_when_the_circuit_opened_is_not_made() {
     let world = world(|_, _| Reply::Silence).await;
     let mut calls = tokio::task::JoinSet::new();
-    fill(&world.cm, &mut calls, 800);
+    fill(&world.cm, &mut calls, 6400);
     for _ in 0..5 {
         let cm = world.cm.clone();
-        calls.spawn(async move { drop(cm.client.send(&given_up_after(Lane::Issuance, 200)).await) });
+        calls.spawn(async move { drop(cm.client.send(&given_up_after(Lane::Issuance, 1600)).await) });
     }
     tokio::task::yield_now().await;
-    let queued = Call { path: String::from("/queued"), ..given_up_after(Lane::Rest, 400) };
+    let queued = Call { path: String::from("/queued"), ..given_up_after(Lane::Rest, 3200) };
     let (answer, told) = crate::observed(world.cm.client.send(&queued)).await;
     assert!(
         matches!(answer, Err(Failure::Unanswered { outcome: Outcome::NotSent, retry_after: Some(_), .. })),
@@ -126,10 +127,12 @@ async fn a_call_that_was_queued_when_the_circuit_opened_is_not_made() {
 async fn a_call_whose_turn_leaves_it_too_little_time_is_not_made() {
     let world = world(|_, _| Reply::Silence).await;
     let mut calls = tokio::task::JoinSet::new();
-    fill(&world.cm, &mut calls, 1500);
+    fill(&world.cm, &mut calls, 19_200);
     tokio::task::yield_now().await;
-    let total = Duration::from_millis(1600);
-    let late = Call { deadline: Deadline { total, attempts: 1, ..Deadline::READ }, ..given_up_after(Lane::Rest, 1500) };
+    // At its turn it has 0.8 s, and what a busy machine takes to get here; less than a tenth of its time.
+    let total = Duration::from_secs(20);
+    let deadline = Deadline { first_byte: total, whole: total, total, attempts: 1 };
+    let late = Call { deadline, ..given_up_after(Lane::Rest, 0) };
     let (_, told) = crate::observed(world.cm.client.send(&late)).await;
     assert_eq!(told[0].outcome, crate::CallOutcome::QueueFull);
     calls.join_all().await;

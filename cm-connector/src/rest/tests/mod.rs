@@ -112,6 +112,6 @@ fn frozen_call() -> Call {
         headers: Vec::new(),
         body: None,
         lane: Lane::Rest,
-        deadline: Deadline { first_byte: millis(300), whole: millis(300), total: millis(2000), attempts: 2 },
+        deadline: Deadline { first_byte: millis(2000), whole: millis(2000), total: millis(20_000), attempts: 2 },
     }
 }

@@ -33,6 +33,29 @@ async fn is_next_within(world: &World, millis: u64) -> bool {
     told[0].outcome != CallOutcome::QueueFull
 }
 
+/// Tries of what a busy machine can spoil, by losing time between two calls.
+const TRIES: usize = 5;
+
+/// Whether it is so once at least.
+async fn is_once_next_within(world: &World, millis: u64) -> bool {
+    for _ in 0..TRIES {
+        if is_next_within(world, millis).await {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether it is so each time.
+async fn is_always_next_within(world: &World, millis: u64) -> bool {
+    for _ in 0..TRIES {
+        if !is_next_within(world, millis).await {
+            return false;
+        }
+    }
+    true
+}
+
 fn too_fast() -> Reply {
     problem_with(429, "retry-after: 1\r\n", json!({"code": "rate-limited", "scope": "gateway"}))
 }
@@ -43,9 +66,10 @@ fn too_fast_for_a_registration() -> Reply {
 
 #[tokio::test]
 async fn calls_follow_each_other_as_the_cm_advertises() {
-    assert!(is_next_within(&paced(1000, || json_answer(201, &examples::certificate_request())).await, 200).await);
+    let quick = paced(1000, || json_answer(201, &examples::certificate_request())).await;
+    assert!(is_once_next_within(&quick, 200).await);
     let slow = paced(2, || json_answer(201, &examples::certificate_request())).await;
-    assert!(!is_next_within(&slow, 200).await);
+    assert!(!is_always_next_within(&slow, 200).await);
     let (_, told) = observed(slow.cm.client.send(&hurried(Lane::Revocation, 200))).await;
     assert_ne!(told[0].outcome, CallOutcome::QueueFull, "revocations do not wait behind others");
 }
@@ -58,16 +82,20 @@ async fn a_cm_that_says_too_fast_is_asked_less_often_unless_it_means_one_registr
     for world in [&limited, &registration] {
         assert!(world.submit().await.is_err());
     }
-    assert!(is_next_within(&registration, 400).await);
-    assert!(!is_next_within(&limited, 400).await);
+    assert!(is_once_next_within(&registration, 400).await);
+    assert!(!is_always_next_within(&limited, 400).await);
 }
 
 #[tokio::test]
 async fn whoever_is_not_let_through_is_told_when_to_come_back() {
     let world = paced(1, || json_answer(201, &examples::certificate_request())).await;
     let call = hurried(Lane::Rest, 200);
-    let (_, refused) = tokio::join!(world.submit(), world.cm.client.send(&call));
-    let error = refused.unwrap_err().into_error(Subject::Configuration);
+    let mut refused = None;
+    for _ in 0..TRIES {
+        let (_, answer) = tokio::join!(world.submit(), world.cm.client.send(&call));
+        refused = answer.err().or(refused);
+    }
+    let error = refused.unwrap().into_error(Subject::Configuration);
     let CmError::Unavailable { retry_after: Some(retry_after), outcome: Outcome::NotSent } = error else {
         panic!("{error:?}")
     };
