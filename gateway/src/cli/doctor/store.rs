@@ -109,9 +109,15 @@ fn nearest(dir: &Path) -> Option<PathBuf> {
     dir.ancestors().find(|folder| folder.is_dir()).map(Path::to_owned)
 }
 
+/// The file that is written to see whether a folder can be. Places are looked at side by side, and before the first
+/// start they may be in the same folder, so each has its own.
+fn probe(check: &str, folder: &Path) -> PathBuf {
+    folder.join(format!("doctor-{}-{check}.probe", std::process::id()))
+}
+
 /// Writes a small file beside the store's own, makes it durable and deletes it.
 fn sync(Place { check, setting, .. }: Place, folder: &Path) -> Finding {
-    let path = folder.join(format!("doctor-{}.probe", std::process::id()));
+    let path = probe(check, folder);
     let begun = Instant::now();
     let written = (|| -> io::Result<()> {
         let mut file = File::create_new(&path)?;
@@ -257,6 +263,18 @@ mod tests {
         for (folder, kind) in [("/var/lib", "ext4"), ("/run/a", "tmpfs"), ("/runner", "ext4"), ("/my data/a", "nfs4")] {
             assert_eq!(kind_in(mounts, Path::new(folder)), Some(kind), "{folder}");
         }
+    }
+
+    #[test]
+    fn places_in_one_folder_do_not_disturb_each_other() {
+        let folder = std::env::temp_dir().join(format!("acme-gateway-doctor-{}-places", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let of_the_store = probe(STORE.check, &folder);
+        fs::write(&of_the_store, "it is being looked at").unwrap();
+        let looked = serde_json::to_value(sync(AUDIT, &folder)).unwrap();
+        assert_ne!(looked["severity"], "wrong", "{looked}");
+        assert!(of_the_store.exists());
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
