@@ -65,6 +65,9 @@ pub struct AuditHead {
     pub sequence: u64,
     /// Its hash there.
     pub hash: String,
+    /// The key that vouches for it there; earlier versions did not remember it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 impl fmt::Display for AuditSequence {

@@ -13,7 +13,7 @@ use tests::{binaries, csr::Csr, key::Key, wait_for, world::World};
 const SOON: Duration = Duration::from_secs(30);
 
 /// The folder of a world's audit files.
-fn folder(world: &World) -> PathBuf {
+pub(crate) fn folder(world: &World) -> PathBuf {
     world.site().dir.join("gateway/audit")
 }
 
@@ -219,7 +219,7 @@ fn whoever_cuts_or_edits_the_files_of_a_gateway_is_found_out_by_it_and_by_the_ch
     let (code, said) = audit("verify", &folder, &[]);
     assert!(code == Some(2) && said.contains("missing"), "{said}");
     let metrics = world.site().ops("/metrics").expect(200).text();
-    assert!(metrics.contains("acme_gateway_audit_damaged 1"), "{metrics}");
+    assert!(metrics.contains("\nacme_gateway_audit_damaged 1\n"), "{metrics}");
     // What comes after can be verified by itself.
     let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -243,7 +243,7 @@ fn while_the_audit_files_cannot_be_written_orders_are_refused_and_then_taken_aga
     assert!(refused.header("retry-after").is_some() && !detail.contains("audit"), "{refused:?}");
     let not_ready = world.site().ops("/readyz").expect(503).text();
     assert!(not_ready.contains("audit: ") && not_ready.contains("nothing new is issued"), "{not_ready}");
-    assert!(world.site().ops("/metrics").expect(200).text().contains("acme_gateway_audit_unwritable 1"));
+    assert!(world.site().ops("/metrics").expect(200).text().contains("\nacme_gateway_audit_unwritable 1\n"));
     let _ = client.read(&ready.url).expect(200);
     let log = fs::read_to_string(world.site().log("gateway")).unwrap();
     assert!(log.contains("ALARM: the audit files cannot be written"), "no alarm");
@@ -259,4 +259,42 @@ fn while_the_audit_files_cannot_be_written_orders_are_refused_and_then_taken_aga
     let events = verified(&folder);
     assert_eq!(count(&events, "certificate.issued", &ready.url), 1);
     assert!(events.iter().all(|event| event["event"] != "audit.reopened"), "it is the same file");
+}
+
+#[test]
+fn another_audit_key_is_an_alarm_and_an_error_unless_the_one_before_announces_it() {
+    let mut world = World::start();
+    let (folder, key) = (folder(&world), world.site().dir.join("gateway/audit.key"));
+    let restart = |world: &mut World, to: &Path| {
+        let _ended = world.stop_gateway();
+        fs::rename(&key, to).unwrap();
+        world.restart_gateway();
+        world.site().ops("/metrics").expect(200).text().contains("\nacme_gateway_audit_damaged 1\n")
+    };
+    assert!(!restart(&mut world, &key.with_extension("key.previous")), "announced");
+    let (code, said) = audit("verify", &folder, &[]);
+    assert!(code == Some(0) && said.contains("which that key has announced"), "{said}");
+    fs::remove_file(key.with_extension("key.previous")).unwrap();
+
+    assert!(restart(&mut world, &key.with_extension("lost")), "not announced");
+    let log = fs::read_to_string(world.site().log("gateway")).unwrap();
+    assert!(log.contains("ALARM: the key that signs the audit files is another one"), "no alarm");
+    let (code, said) = audit("verify", &folder, &["--json"]);
+    let fault = serde_json::from_str::<Value>(&said).unwrap()["fault"].clone();
+    assert_eq!(code, Some(2), "{said}");
+    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert_eq!((&fault["file"], &fault["line"]), (&json!(files[2]), &json!(1)), "{fault}");
+    // What it says is to be given makes it fine.
+    let wrong = fault["wrong"].as_str().unwrap();
+    let keys: Vec<_> = wrong.split_once("give both, ").unwrap().1.split_whitespace().collect();
+    let (code, said) = audit("verify", &folder, &keys);
+    assert!(code == Some(2) && said.contains("none of those"), "the first file is signed by a third: {said}");
+    let first: Value = serde_json::from_str(fs::read_to_string(&files[0]).unwrap().lines().next().unwrap()).unwrap();
+    let first = first["event"]["key"].as_str().unwrap();
+    let (code, said) = audit("verify", &folder, &[&keys[..], &["--key", first]].concat());
+    assert!(code == Some(0) && said.contains("by nobody's word but yours"), "{said}");
+    let _ended = world.stop_gateway();
+    world.restart_gateway();
+    assert!(world.site().ops("/metrics").expect(200).text().contains("\nacme_gateway_audit_damaged 0\n"));
 }

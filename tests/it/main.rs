@@ -14,6 +14,7 @@
 mod account;
 mod alternate_chains;
 mod audit;
+mod audit_queue;
 mod authorization;
 mod authorization_reuse;
 mod caa;

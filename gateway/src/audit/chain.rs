@@ -21,6 +21,8 @@ pub(crate) const CHECKPOINT: &str = "audit.checkpoint";
 pub(crate) const STARTED: &str = "audit.started";
 /// The same process goes on after the file was not as it had left it.
 pub(crate) const REOPENED: &str = "audit.reopened";
+/// Another key signs from here on; announced if the one before signs this record, and an alarm if not.
+pub(crate) const KEY_CHANGED: &str = "audit.key-changed";
 /// A process has ended in order.
 pub(crate) const STOPPED: &str = "audit.stopped";
 
@@ -30,6 +32,11 @@ pub(crate) const CRASHED: &str = "crashed";
 /// The event that begins a file.
 pub(crate) fn segment(key: &PublicKey) -> Value {
     json!({"event": SEGMENT, "format": 1, "key": key.to_string()})
+}
+
+/// The event that tells of another key.
+pub(crate) fn key_changed(old: &PublicKey, new: &PublicKey, announced: bool) -> Value {
+    json!({"event": KEY_CHANGED, "oldKey": old.to_string(), "newKey": new.to_string(), "announced": announced})
 }
 
 /// The event with a checkpoint.
@@ -58,12 +65,27 @@ pub(crate) enum Wrong {
     OtherRecord,
     #[error("forged: the key {0} is none of those that were given")]
     OtherKey(String),
+    #[error(
+        "another key: {old} signs all before it and has not announced {new}, which signs from here on; somebody else may have \
+         written that, unless you know that the key was replaced: then give both, --key {old} --key {new}"
+    )]
+    Unannounced { old: PublicKey, new: PublicKey },
     #[error("told by the gateway: {0}")]
     Told(String),
     #[error("rewritten: a checkpoint from elsewhere has another hash for it")]
     Rewritten,
     #[error("cut away: the files end after record {last}, and a signed checkpoint vouches for records up to {vouched}")]
     Cut { last: u64, vouched: u64 },
+}
+
+/// A record that begins a file in which another key signs than in the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeyChange {
+    pub(crate) sequence: u64,
+    pub(crate) old: PublicKey,
+    pub(crate) new: PublicKey,
+    /// The old key has signed that the new one follows; else both are keys that may sign.
+    pub(crate) is_announced: bool,
 }
 
 /// What was seen of a chain that is fine so far.
@@ -84,6 +106,10 @@ pub(crate) struct Seen {
     pub(crate) is_stopped: bool,
     /// The keys that signed, in their order.
     pub(crate) keys: Vec<PublicKey>,
+    /// Where one followed another.
+    pub(crate) key_changes: Vec<KeyChange>,
+    /// The key that the one that signs now has announced.
+    pub(crate) announced: Option<PublicKey>,
 }
 
 /// Looks at one record after the other.
@@ -96,6 +122,8 @@ pub(crate) struct Chain {
     kept: Vec<Checkpoint>,
     /// The next record begins a file.
     begins_file: bool,
+    /// The key that a record announces that no checkpoint has signed yet.
+    unsigned: Option<PublicKey>,
 }
 
 impl Chain {
@@ -174,11 +202,13 @@ impl Chain {
             SEGMENT => {
                 let key = record.event.get("key").and_then(Value::as_str).and_then(|key| key.parse::<PublicKey>().ok());
                 let key = key.ok_or(Wrong::Beginning("it names no key"))?;
-                if !self.trusted.is_empty() && !self.trusted.contains(&key) {
-                    return Err(Wrong::OtherKey(key.to_string()));
-                }
-                if self.seen.keys.last() != Some(&key) {
-                    self.seen.keys.push(key);
+                self.judge_key(record.sequence, key)
+            }
+            KEY_CHANGED => {
+                // One that follows the change tells of it and proves nothing.
+                if record.event.get("announced").and_then(Value::as_bool) == Some(true) {
+                    let new = record.event.get("newKey").and_then(Value::as_str).and_then(|key| key.parse().ok());
+                    self.unsigned = new;
                 }
                 Ok(())
             }
@@ -194,6 +224,7 @@ impl Chain {
                 }
                 self.seen.proven = Some((last.sequence, record.at));
                 self.seen.checkpoints += 1;
+                self.seen.announced = self.unsigned.take().or(self.seen.announced);
                 Ok(())
             }
             STARTED | REOPENED => match record.event.get("damage").and_then(Value::as_str) {
@@ -203,6 +234,26 @@ impl Chain {
             },
             _ => Ok(()),
         }
+    }
+
+    /// Whether this key may sign from here on.
+    fn judge_key(&mut self, sequence: u64, new: PublicKey) -> Result<(), Wrong> {
+        let before = self.seen.keys.last().copied();
+        if before == Some(new) {
+            return Ok(());
+        }
+        // What was announced counts as given: a key that may sign has said so.
+        let is_announced = self.seen.announced == Some(new);
+        let is_given = self.trusted.contains(&new);
+        match before {
+            Some(old) if !is_announced && !is_given => return Err(Wrong::Unannounced { old, new }),
+            Some(old) => self.seen.key_changes.push(KeyChange { sequence, old, new, is_announced }),
+            None if !self.trusted.is_empty() && !is_given => return Err(Wrong::OtherKey(new.to_string())),
+            None => {}
+        }
+        (self.seen.announced, self.unsigned) = (None, None);
+        self.seen.keys.push(new);
+        Ok(())
     }
 
     fn count(&mut self, record: &Record) {

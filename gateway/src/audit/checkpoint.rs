@@ -5,7 +5,11 @@
 //! that is kept elsewhere proves later that nothing was cut away. The signature is Ed25519 (RFC 8032) over
 //! `acme-audit-1.SEQUENCE.HASH`; numbers are decimal, octets base64url.
 
-use std::{fmt, path::Path, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use acme::base64url;
 use anyhow::Context as _;
@@ -18,6 +22,34 @@ const FORM: &str = "acme-audit-1";
 
 /// What signs: the gateway's own key for this and nothing else.
 pub(crate) struct SigningKey(Ed25519KeyPair);
+
+/// Our own key, and the one that was ours before if it is there to announce this one.
+pub(crate) struct Keys {
+    pub(crate) own: SigningKey,
+    pub(crate) previous: Option<SigningKey>,
+}
+
+impl Keys {
+    /// The key in this file, which is made if it is missing, and the one in the file beside it that has `.previous` after its
+    /// name, if there is one.
+    ///
+    /// # Errors
+    /// A file cannot be made or read, is not private, or holds no key; the text names the setting.
+    pub(crate) fn from_files(path: &Path) -> anyhow::Result<Self> {
+        let mut previous = path.as_os_str().to_owned();
+        previous.push(".previous");
+        let previous = Some(PathBuf::from(previous)).filter(|previous| previous.exists());
+        Ok(Self {
+            own: SigningKey::from_file(path)?,
+            previous: previous.map(|previous| SigningKey::from_file(&previous)).transpose()?,
+        })
+    }
+
+    /// The one of them that this is the public half of.
+    pub(crate) fn with(&self, public: PublicKey) -> Option<&SigningKey> {
+        Some(&self.own).into_iter().chain(&self.previous).find(|key| key.public() == public)
+    }
+}
 
 /// Who signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +76,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// The file cannot be made or read, is not private, or holds no key; the text names the setting.
-    pub(crate) fn from_file(path: &Path) -> anyhow::Result<Self> {
+    fn from_file(path: &Path) -> anyhow::Result<Self> {
         Self::from_seed(seal::key_of(path, "audit.key_file")?.expose_secret())
     }
 

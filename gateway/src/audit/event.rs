@@ -10,7 +10,7 @@ use acme::{
     challenge::{ChallengeKind, Evidence},
     failure_run::FailureRun,
     identifier::Identifier,
-    ids::{CertificateRequestId, EndpointName, IdempotencyKey, RegistrationId},
+    ids::{CertificateRequestId, EndpointName, IdempotencyKey, JobId, OrderId, RegistrationId},
     order::{CsrDigest, Order, Progress},
     problem::Problem,
     registration::Registration,
@@ -69,7 +69,7 @@ pub(crate) enum Event<'a> {
     },
     AccountDeactivated {
         endpoint: &'a EndpointName,
-        account: &'a RegistrationId,
+        asked: Asked<'a>,
     },
     OrderCreated {
         order: &'a Order,
@@ -174,6 +174,13 @@ pub(crate) enum Event<'a> {
         stop: &'a Stopped,
         by: &'a str,
     },
+    /// The record of a job cannot be read: what it was to do is not done.
+    JobForgotten {
+        job: &'a JobId,
+        /// If it was an issuance.
+        order: Option<&'a OrderId>,
+        why: String,
+    },
     /// Read again while running.
     SettingsLoaded {
         /// The names of those that are in force.
@@ -244,9 +251,10 @@ impl Event<'_> {
                 "event": "account.key-changed", "endpoint": endpoint, "account": account,
                 "oldKey": old_key.map(ToString::to_string), "newKey": new_key.to_string(), "client": client,
             }),
-            Self::AccountDeactivated { endpoint, account } => {
-                json!({"event": "account.deactivated", "endpoint": endpoint, "account": account})
-            }
+            Self::AccountDeactivated { endpoint, asked } => json!({
+                "event": "account.deactivated", "endpoint": endpoint, "account": asked.registration.id,
+                "accountKey": asked.key(), "client": asked.client,
+            }),
             Self::OrderCreated { order, asked } => json!({
                 "event": "order.created", "endpoint": order.endpoint, "account": order.account, "order": order.id,
                 "identifiers": order.identifiers, "profile": order.profile, "authorizations": order.authorizations,
@@ -334,6 +342,9 @@ impl Event<'_> {
                 "event": "revocation.refused", "endpoint": endpoint, "account": account, "client": client,
                 "serial": serial, "problem": problem,
             }),
+            Self::JobForgotten { job, order, why } => {
+                json!({"event": "job.forgotten", "job": job, "order": order, "why": why})
+            }
             Self::SettingsLoaded { changed, waiting, digest } => json!({
                 "event": "settings.loaded", "changed": changed, "waiting": waiting, "settingsSha256": digest,
             }),

@@ -15,8 +15,8 @@ use acme::time::Timestamp;
 use serde_json::Value;
 
 use super::{
-    chain::{self, Chain, Seen},
-    checkpoint::SigningKey,
+    chain::{self, Chain, SEGMENT, Seen},
+    checkpoint::PublicKey,
     lines::{Line, Lines},
     record::{Head, Record},
     verify::is_segment,
@@ -34,6 +34,8 @@ pub(super) struct Folder {
     /// Octets that are whole records.
     octets: u64,
     pub(super) head: Head,
+    /// The key that signs in this file.
+    pub(super) key: PublicKey,
 }
 
 /// How the folder was left.
@@ -78,14 +80,15 @@ pub(super) fn segments(folder: &Path) -> io::Result<Vec<PathBuf>> {
 impl Folder {
     /// Opens the folder, which is made if it is missing. `left` is the last record that the store knows of, or
     /// why nobody knows it any more, which is damage too. A file that is not
-    /// as it was left is never touched again: another one is begun.
+    /// as it was left is never touched again: another one is begun, in which `key` signs. One that is may be signed by
+    /// another key.
     ///
     /// # Errors
     /// Those of the file system.
     pub(super) fn open(
         folder: &Path,
         (left, unknown): (Option<Head>, Option<String>),
-        key: &SigningKey,
+        key: &PublicKey,
         remember: usize,
         now: Timestamp,
     ) -> io::Result<(Self, Found)> {
@@ -94,7 +97,7 @@ impl Folder {
             sync_folder(folder.parent().unwrap_or(folder))?;
         }
         let mut there = segments(folder)?;
-        // One that a crash has left without a whole record was never counted on.
+        // One that a crash has left with nothing in it but its beginning was never counted on.
         while let Some(path) = there.last()
             && is_unfinished(path, left)?
         {
@@ -112,21 +115,21 @@ impl Folder {
             Some(left) => Head { sequence: left.sequence, hash: read.head.hash },
             None => read.head,
         };
-        let same_key = found.seen.keys.last() == Some(&key.public());
-        if let Some(path) = last.filter(|_| found.damage.is_none() && same_key) {
+        let signer = found.seen.keys.last().copied().filter(|_| found.damage.is_none());
+        if let Some((path, key)) = last.zip(signer) {
             let file = File::options().append(true).open(&path)?;
             if found.torn_octets > 0 {
                 file.set_len(read.octets)?;
                 file.sync_all()?;
             }
-            return Ok((Self { path, file, octets: read.octets, head }, found));
+            return Ok((Self { path, file, octets: read.octets, head, key }, found));
         }
         Ok((Self::begin(folder, head, key, now)?, found))
     }
 
     /// Begins a file with its first record.
-    fn begin(folder: &Path, head: Head, key: &SigningKey, now: Timestamp) -> io::Result<Self> {
-        let (next, line) = Record::write(&head, now, &chain::segment(&key.public()), None);
+    fn begin(folder: &Path, head: Head, key: &PublicKey, now: Timestamp) -> io::Result<Self> {
+        let (next, line) = Record::write(&head, now, &chain::segment(key), None);
         let path = folder.join(format!("audit-{:0NUMBER_DIGITS$}.jsonl", next.sequence));
         if path.exists() {
             // Whatever it is, it is not what was written, and somebody will want to see it.
@@ -138,7 +141,7 @@ impl Folder {
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        Ok(Self { path, file, octets: u64::try_from(line.len()).unwrap_or(u64::MAX), head: next })
+        Ok(Self { path, file, octets: u64::try_from(line.len()).unwrap_or(u64::MAX), head: next, key: *key })
     }
 
     /// Whether the file is in its place and as long as we left it.
@@ -156,7 +159,7 @@ impl Folder {
     ///
     /// # Errors
     /// Those of the file system; then this file stays the last one.
-    pub(super) fn go_on(&mut self, key: &SigningKey, now: Timestamp) -> io::Result<()> {
+    pub(super) fn go_on(&mut self, key: &PublicKey, now: Timestamp) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new(".")).to_owned();
         *self = Self::begin(&folder, self.head, key, now)?;
         Ok(())
@@ -265,11 +268,19 @@ fn read(path: &Path, left: Option<Head>, remember: usize) -> io::Result<(ReadSeg
     Ok((good, found))
 }
 
-/// Whether a file has no whole record, and is not missed.
+/// Whether a file has no whole record but the one that begins it, and is not missed.
 fn is_unfinished(path: &Path, left: Option<Head>) -> io::Result<bool> {
     let number = path.file_stem().and_then(|stem| stem.to_str()?.strip_prefix("audit-")?.parse::<u64>().ok());
     let is_new = number.is_some_and(|number| left.is_none_or(|left| number > left.sequence));
-    Ok(is_new && !matches!(Lines::of(path)?.next()?, Line::Whole(_)))
+    if !is_new {
+        return Ok(false);
+    }
+    let mut lines = Lines::of(path)?;
+    let begins = match lines.next()? {
+        Line::Whole(line) => Record::read(line).is_ok_and(|record| record.name() == SEGMENT),
+        Line::Unfinished | Line::End => return Ok(true),
+    };
+    Ok(begins && !matches!(lines.next()?, Line::Whole(_)))
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {

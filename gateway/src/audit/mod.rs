@@ -6,8 +6,11 @@ pub(crate) mod checkpoint;
 mod event;
 mod folder;
 mod lines;
+mod pen;
 pub(crate) mod record;
 mod refusals;
+#[cfg(test)]
+mod testing;
 mod trail;
 pub(crate) mod verify;
 
@@ -20,7 +23,7 @@ use tokio::time::timeout;
 
 pub(crate) use event::{Asked, Event};
 pub(crate) use refusals::tell as tell_refusals;
-pub(crate) use trail::{Trail, require};
+pub(crate) use trail::{Act, Trail, has_room, require};
 
 use crate::{
     app::App,

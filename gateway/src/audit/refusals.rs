@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use acme::time::Timestamp;
 
-use super::{Event, record};
+use super::{Event, has_room, record};
 use crate::{app::App, clock};
 
 /// What was told so far.
@@ -16,8 +16,11 @@ pub(super) struct Told {
     limits: BTreeMap<String, u64>,
 }
 
-/// Tells what was refused since the last time, if anything was.
+/// Tells what was refused since the last time, if anything was, and events may wait.
 pub(crate) async fn tell(app: &App) {
+    if !has_room(app) {
+        return;
+    }
     let (now, mut told) = (clock::now(), app.audit.refusals().await);
     let (problems, limits) = (app.metrics.problems_by_type(), app.metrics.refusals_by_limit());
     let (new_problems, new_limits) = (risen(&told.problems, &problems), risen(&told.limits, &limits));

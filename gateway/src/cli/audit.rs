@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::audit::{
-    chain::{Chain, Seen},
+    chain::{Chain, KeyChange, Seen},
     checkpoint::{Checkpoint, PublicKey},
     record::Record,
     verify::{Fault, Verdict, files, verify},
@@ -29,10 +29,6 @@ pub(super) enum Command {
     Verify {
         #[command(flatten)]
         files: Files,
-        /// A key that may have signed, as in the first record of a file; can be given again. Without it the files' own
-        /// keys are believed.
-        #[arg(long)]
-        key: Vec<PublicKey>,
         /// A checkpoint from the log (acme-audit-1.…), to prove that nothing up to it was cut away or written anew; can
         /// be given again.
         #[arg(long)]
@@ -60,12 +56,16 @@ pub(super) struct Files {
     /// Audit files in the order in which they were written, or the folder with them.
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// A key that may have signed, as in the first record of a file; can be given again. One that it has announced may
+    /// too. Without it the first key in the files is believed.
+    #[arg(long)]
+    key: Vec<PublicKey>,
 }
 
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Verify { files: given, key, checkpoint, json } => {
-            let verdict = verify(&files(&given.files)?, Chain::new(key.clone(), checkpoint.clone()), |_| Ok(()))?;
+        Command::Verify { files: Files { files: given, key }, checkpoint, json } => {
+            let verdict = verify(&files(&given)?, Chain::new(key.clone(), checkpoint.clone()), |_| Ok(()))?;
             if verdict.fault.is_none() {
                 require_own(&verdict.seen, &checkpoint)?;
             }
@@ -77,7 +77,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             said(writeln!(io::stdout().lock(), "{text}"))?;
             Ok(if verdict.fault.is_none() { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
         }
-        Command::Show { files: given, about, json } => {
+        Command::Show { files: Files { files: given, key }, about, json } => {
             let mut wanted = BTreeSet::from([about]);
             let mut out = io::BufWriter::new(io::stdout().lock());
             let each = |record: &Record| {
@@ -87,7 +87,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
                 }
                 Ok(())
             };
-            let verdict = verify(&files(&given.files)?, Chain::default(), each)?;
+            let verdict = verify(&files(&given)?, Chain::new(key, Vec::new()), each)?;
             said(out.flush())?;
             let Some(fault) = verdict.fault else { return Ok(ExitCode::SUCCESS) };
             eprintln!("acme-gateway: nothing after this is shown: {}", words(&fault));
@@ -154,10 +154,17 @@ fn to_text(verdict: &Verdict, with_key: bool, checkpoints: &[Checkpoint]) -> Str
             "whether records after the last one here were cut away shows a checkpoint from the log: --checkpoint",
         ));
     }
+    lines.extend(seen.key_changes.iter().map(told));
     let keys: Vec<_> = seen.keys.iter().map(ToString::to_string).collect();
     let whose = if with_key { "as given" } else { "as the files themselves say; give --key to hold them to one" };
     lines.push(format!("signed by {} ({whose})", keys.join(", ")));
     lines.join("\n")
+}
+
+/// Where another key follows, and by whose word.
+fn told(KeyChange { sequence, old, new, is_announced }: &KeyChange) -> String {
+    let word = if *is_announced { "which that key has announced" } else { "by nobody's word but yours" };
+    format!("from record {sequence} on {new} signs instead of {old}, {word}")
 }
 
 fn to_json(Verdict { seen, fault }: &Verdict, checkpoints: &[Checkpoint]) -> Value {
@@ -172,6 +179,9 @@ fn to_json(Verdict { seen, fault }: &Verdict, checkpoints: &[Checkpoint]) -> Val
         "last": last.0.map(|head| head.sequence), "until": last.1,
         "provenUpTo": seen.proven.map(|(sequence, _)| sequence), "isStopped": seen.is_stopped,
         "keys": seen.keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "keyChanges": seen.key_changes.iter().map(|KeyChange { sequence, old, new, is_announced }| {
+            json!({"sequence": sequence, "old": old.to_string(), "new": new.to_string(), "announced": is_announced})
+        }).collect::<Vec<_>>(),
         "checkpointsGiven": checkpoints.len(),
     })
 }

@@ -13,7 +13,7 @@ use super::{
     connection::{PaceLimits, Peers},
     server::{Limits, Transport, serve},
 };
-use crate::{app::Current, server_certificate};
+use crate::{app::Current, audit::Act, server_certificate};
 
 /// A few scrapers and probes on a trusted network.
 const LIMITS: Limits = Limits {
@@ -61,7 +61,7 @@ async fn readyz(current: web::Data<Current>) -> HttpResponse {
         missing.push("store: no space left; requests that must write are refused until there is some".to_owned());
     }
     if let Some(trouble) = app.audit.trouble() {
-        let follows = if app.audit.stops(app.settings.audit.on_failure) { "; nothing new is issued" } else { "" };
+        let follows = if app.audit.stops(Act::Issuance, app.settings.audit.on_failure) { "; nothing new is issued" } else { "" };
         missing.push(format!("audit: {trouble}{follows}"));
     }
     for endpoint in app.endpoints.values() {

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::{Error, Refusal};
 use crate::{
     app::{App, Endpoint},
-    audit::Event,
+    audit::{self, Act, Asked, Event},
     jws::external_account::ExternalAccount,
     limits::{Purpose, Turn},
     random,
@@ -79,6 +79,7 @@ pub(crate) async fn create(
         ));
     }
     is_too_many?;
+    audit::require(app, Act::Change)?;
     require_agreement(endpoint, request.terms_of_service_agreed)?;
     let (binding, bound_by) = binding(endpoint, &request)?;
     check_contacts(&request.contacts).map_err(|error| Problem::new(error.kind(), error.to_string()))?;
@@ -189,7 +190,7 @@ async fn register(
             client: new.client.ip,
             why: error.to_string(),
         };
-        crate::audit::record(app, now, &event).await;
+        audit::record(app, now, &event).await;
         app.limits.binding_failed(new.client.ip, endpoint, bound_by.as_deref());
     }
     let registered = match answer {
@@ -215,7 +216,7 @@ async fn register(
         key: new.key.thumbprint(),
         client: new.client.ip,
     };
-    crate::audit::record(app, now, &event).await;
+    audit::record(app, now, &event).await;
     Ok(Account { registration, created: true, bound_by })
 }
 
@@ -314,6 +315,7 @@ pub(crate) async fn update(
         return Ok(registration.clone());
     }
     policies::registration::may_order(registration.status)?;
+    audit::require(app, Act::Change)?;
     check_contacts(update.contacts.as_deref().unwrap_or_default())
         .map_err(|error| Problem::new(error.kind(), error.to_string()))?;
     let before = app.registrations.epoch();
@@ -321,12 +323,12 @@ pub(crate) async fn update(
     let updated = remember(app, endpoint, registration, before, answer)?;
     if update.contacts.is_some() {
         let (endpoint, account, client) = (&endpoint.name, &registration.id, request.client.ip);
-        crate::audit::record(app, now, &Event::AccountUpdated { endpoint, account, client }).await;
+        audit::record(app, now, &Event::AccountUpdated { endpoint, account, client }).await;
     }
     if let Some(terms_of_service) = endpoint.terms_of_service.as_deref().filter(|_| agrees) {
         let (endpoint, account, client) = (&endpoint.name, &registration.id, request.client.ip);
         let event = Event::AccountAgreed { endpoint, account, terms_of_service, client };
-        crate::audit::record(app, now, &event).await;
+        audit::record(app, now, &event).await;
     }
     Ok(updated)
 }
@@ -336,17 +338,18 @@ pub(crate) async fn deactivate(
     app: &App,
     endpoint: &Endpoint,
     registration: &Registration,
-    proof: &Proof,
+    (client, proof): (&Client, &Proof),
     now: Timestamp,
 ) -> Result<Registration, Error> {
+    audit::require(app, Act::Ending)?;
     let before = app.registrations.epoch();
     let answer = app.cm.deactivate(&endpoint.realm, registration, proof).await;
     let ended = remember(app, endpoint, registration, before, answer)?;
     if ended.status != RegistrationStatus::Deactivated {
         return Err(Error::internal(anyhow::anyhow!("the CM did not deactivate registration {}", registration.id)));
     }
-    crate::audit::record(app, now, &Event::AccountDeactivated { endpoint: &endpoint.name, account: &registration.id })
-        .await;
+    let asked = Asked { registration, client: Some(client.ip) };
+    audit::record(app, now, &Event::AccountDeactivated { endpoint: &endpoint.name, asked }).await;
     Ok(ended)
 }
 

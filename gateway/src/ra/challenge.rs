@@ -15,6 +15,7 @@ use store::{Commit, Job};
 use super::{Error, again_on_conflict, authorization};
 use crate::{
     app::{App, Endpoint},
+    audit::{self, Act},
     settings::Switch,
     transcript::{self, Entry, Subject},
 };
@@ -42,6 +43,7 @@ pub(crate) async fn respond(
             Ok(Response::Started(started)) => {
                 // A refusal here leaves the authorization as it is: the officer may think better of it.
                 may_prove(app, endpoint, &started.identifier, registration)?;
+                audit::require(app, Act::Change)?;
                 app.limits.may_validate(&endpoint.name, account, &started.identifier)?;
                 let mut commit = Commit::new();
                 commit.update_authorization(&stored, (*started).clone(), app.keep_until(started.expires));

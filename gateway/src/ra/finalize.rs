@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     app::{App, Endpoint},
-    audit::{self, Asked, Event},
+    audit::{self, Act, Asked, Event},
     random,
     telemetry::metrics::Ending,
     transcript::{self, Entry, Subject},
@@ -110,7 +110,7 @@ async fn judge(
         Finalize::Repeated => return Ok(()),
         Finalize::Accepted(next) => *next,
     };
-    audit::require(app)?;
+    audit::require(app, Act::Issuance)?;
     let csr = Csr::parse(&request.csr_der).map_err(|error| Error::refused(ProblemKind::BadCsr, error.to_string()))?;
     let (terms, signed_by) = check(app, endpoint, registration, &stored.value, &csr, now)?;
     let shown = Shown { address: request.client.ip, client_certificate: request.client_certificate };

@@ -17,7 +17,7 @@ use cm_connector::{Client, CmError, Proof};
 use super::{Error, account};
 use crate::{
     app::{App, Endpoint},
-    audit::Event,
+    audit::{self, Act, Event},
 };
 
 /// A key change that both keys have signed.
@@ -46,6 +46,7 @@ pub(crate) async fn change_key(
     now: Timestamp,
 ) -> Result<KeyChanged, Error> {
     policies::registration::may_order(registration.status)?;
+    audit::require(app, Act::Change)?;
     policies::key::check_account_key(request.new_key)
         .map_err(|weakness| Problem::new(ProblemKind::BadPublicKey, weakness.to_string()))?;
     let before = app.registrations.epoch();
@@ -67,7 +68,7 @@ pub(crate) async fn change_key(
         new_key: request.new_key.thumbprint(),
         client: request.client.ip,
     };
-    crate::audit::record(app, now, &event).await;
+    audit::record(app, now, &event).await;
     Ok(KeyChanged::Done(Box::new(changed)))
 }
 

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     app::{App, Endpoint},
-    audit::{self, Asked, Event},
+    audit::{self, Act, Asked, Event},
     random,
     telemetry::metrics::Ending,
     transcript::{self, Entry, Subject},
@@ -97,7 +97,7 @@ async fn decide(
     now: Timestamp,
 ) -> Result<Authorization, Error> {
     policies::registration::may_order(registration.status)?;
-    audit::require(app)?;
+    audit::require(app, Act::Issuance)?;
     let identifier = parse_identifier(endpoint, identifier)?;
     if identifier.is_wildcard() {
         let detail = "wildcard names cannot be authorized ahead of an order (RFC 8555 section 7.4.1); order them";

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     app::{App, Endpoint},
-    audit::{self, Asked, Event},
+    audit::{self, Act, Asked, Event},
     random,
     settings::Switch,
     telemetry::metrics::{Ending, Step},
@@ -86,7 +86,7 @@ async fn decide(
     now: Timestamp,
 ) -> Result<OrderView, Error> {
     policies::registration::may_order(registration.status)?;
-    audit::require(app)?;
+    audit::require(app, Act::Issuance)?;
     super::account::require_current_agreement(endpoint, registration, now)?;
     let (identifiers, unreadable) =
         parse_identifiers(endpoint, &request.identifiers, app.settings.orders.identifiers_max)?;

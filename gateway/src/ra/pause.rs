@@ -20,7 +20,7 @@ use store::{Commit, ReadError, Stored};
 use super::{Error, Refusal, again_on_conflict};
 use crate::{
     app::{App, Endpoint},
-    audit::{self, Event},
+    audit::{self, Act, Event},
     redaction::without_tokens,
 };
 
@@ -219,6 +219,7 @@ pub(crate) async fn unpause(
             if paused.is_empty() {
                 return Ok((0, last));
             }
+            audit::require(app, Act::Change)?;
             let mut commit = Commit::new();
             paused.iter().for_each(|run| commit.end_failure_run(run));
             let identifiers = paused.iter().map(|run| &run.value.identifier).collect();

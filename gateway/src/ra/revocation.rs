@@ -31,7 +31,7 @@ use self::known::Known;
 use super::Error;
 use crate::{
     app::{App, Endpoint},
-    audit::{self, Event},
+    audit::{self, Act, Event},
     limits::{Asker, Purpose},
 };
 
@@ -98,6 +98,7 @@ pub(crate) async fn revoke(app: &App, endpoint: &Endpoint, request: Request<'_>,
             }
             if let Err(Error::Refused(refusal)) = &asked
                 && refusal.problem.kind != ProblemKind::Unavailable
+                && audit::has_room(app)
                 && app.limits.may_tell_refusal(endpoint, account)
             {
                 let (endpoint, problem) = (&endpoint.name, &refusal.problem);
@@ -129,6 +130,7 @@ async fn ask(app: &App, endpoint: &Endpoint, request: Request<'_>, now: Timestam
     {
         return Err(Error::refused(ProblemKind::AlreadyRevoked, "the certificate is revoked already"));
     }
+    audit::require(app, Act::Ending)?;
     let not_after = request.certificate.not_after;
     let revocation = Revocation {
         certificate,

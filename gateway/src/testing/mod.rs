@@ -42,7 +42,10 @@ pub(crate) use web::Web;
 
 use crate::{
     app::{App, Endpoint},
-    audit::{Trail, checkpoint::SigningKey},
+    audit::{
+        Trail,
+        checkpoint::{Keys, SigningKey},
+    },
     clock,
     cm_condition::CmCondition,
     limits,
@@ -315,6 +318,14 @@ pub(crate) fn proof() -> Proof {
     Proof(jws())
 }
 
+/// The same at each start, or those in a test's own files.
+fn audit_keys(settings: &settings::Settings) -> Keys {
+    match &settings.audit.key_file {
+        Some(path) => Keys::from_files(path).unwrap(),
+        None => Keys { own: SigningKey::from_seed(&[7; SECRET_OCTETS]).unwrap(), previous: None },
+    }
+}
+
 fn assemble(own: &str, cm: &Arc<ScriptedCm>, disk: &Arc<Disk>) -> App {
     let settings = settings::from_text(&format!("{own}\n{SETTINGS}")).unwrap();
     let validator = Validator::new(validation::Settings {
@@ -328,7 +339,7 @@ fn assemble(own: &str, cm: &Arc<ScriptedCm>, disk: &Arc<Disk>) -> App {
     App {
         endpoints: Endpoint::all(&settings).unwrap(),
         store: Store::new(disk.clone(), RecordSeal::derive(&Secret::new([7; SECRET_OCTETS])).unwrap()),
-        audit: Arc::new(Trail::new(settings.audit_dir(), SigningKey::from_seed(&[7; SECRET_OCTETS]).unwrap())),
+        audit: Arc::new(Trail::new(settings.audit_dir(), audit_keys(&settings))),
         registrations: Arc::new(CachedRegistrations::new(cm.clone(), Limits::default())),
         cm_condition: Arc::new(CmCondition::default()),
         catalogue: Arc::new(Catalogue::default()),

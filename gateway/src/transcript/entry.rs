@@ -228,6 +228,7 @@ impl Entry {
             | Event::AccountAgreed { .. }
             | Event::AccountKeyChanged { .. }
             | Event::AccountDeactivated { .. }
+            | Event::JobForgotten { .. }
             | Event::IdentifiersUnpaused { .. }
             // Told in pieces that an entry has room for.
             | Event::OrderWaived { .. }

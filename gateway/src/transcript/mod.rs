@@ -96,6 +96,7 @@ pub(crate) async fn refuse(
     now: Timestamp,
 ) -> Error {
     let told = is_of_the_client(refusal.problem.kind)
+        && audit::has_room(app)
         && app.limits.may_tell_refusal(endpoint, &asked.registration.id)
         && has_room(app, &subject.reference).await;
     if told {

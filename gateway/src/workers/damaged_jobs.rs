@@ -32,6 +32,8 @@ async fn end(app: &App, damaged: &DamagedJob) -> anyhow::Result<()> {
         Some(id) => app.store.order(id).await.ok().flatten(),
         None => None,
     };
+    let forgotten = Event::JobForgotten { job: &damaged.id, order: order.as_ref(), why: damaged.why.to_string() };
+    audit::add(app, &mut commit, now, &forgotten);
     let waiting = stored.filter(|stored| matches!(stored.value.progress, Progress::Finalizing { .. }));
     let failed =
         waiting.and_then(|stored| Some((stored.value.record_failed(lost(app, &stored.value.endpoint))?, stored)));

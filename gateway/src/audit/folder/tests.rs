@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::audit::{
     chain::Chain,
+    checkpoint::SigningKey,
     verify::{self, verify},
 };
 
@@ -17,14 +18,14 @@ type Tampering = fn(&Path);
 
 struct Place {
     folder: PathBuf,
-    key: SigningKey,
+    key: PublicKey,
 }
 
 impl Place {
     fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("acme-gateway-audit-folder-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
-        Self { folder, key: SigningKey::ephemeral() }
+        Self { folder, key: SigningKey::ephemeral().public() }
     }
 
     fn open(&self, left: Option<Head>) -> (Folder, Found) {
@@ -89,13 +90,16 @@ fn what_a_crash_has_left_half_written_is_taken_away_and_nothing_else() {
         assert_eq!(found.torn_octets, u64::try_from(torn.len()).unwrap());
         assert_eq!(place.fault(), None);
     }
-    // A file of which nothing was written whole.
-    let mut folder = place.open(Some(left)).0;
-    folder.go_on(&place.key, now()).unwrap();
-    let torn = place.last();
-    fs::write(&torn, "{\"seq").unwrap();
-    let (folder, found) = place.open(Some(left));
-    assert_eq!((folder.head, found.damage, torn.exists()), (left, None, false));
+    // A file of which nothing was written whole, or nothing but its beginning.
+    for begun in ["{\"seq", "BEGINNING", "BEGINNING{\"seq"] {
+        let mut folder = place.open(Some(left)).0;
+        folder.go_on(&place.key, now()).unwrap();
+        let torn = place.last();
+        let beginning = fs::read_to_string(&torn).unwrap();
+        fs::write(&torn, begun.replace("BEGINNING", &beginning)).unwrap();
+        let (folder, found) = place.open(Some(left));
+        assert_eq!((folder.head, found.damage, torn.exists()), (left, None, false), "{begun}");
+    }
 }
 
 #[test]
@@ -163,17 +167,20 @@ fn what_could_not_be_written_is_taken_back_and_a_file_that_was_touched_is_not_ou
 }
 
 #[test]
-fn a_long_file_is_followed_by_another_one_and_another_key_begins_another_file() {
+fn a_long_file_is_followed_by_another_one_and_one_with_another_key_is_gone_on_with_as_it_is() {
     let mut place = Place::new("next");
     let (mut folder, _) = place.open(None);
     append(&mut folder, &["a"]);
     folder.go_on(&place.key, now()).unwrap();
     append(&mut folder, &["b"]);
     assert_eq!(segments(&place.folder).unwrap().len(), 2);
-    place.key = SigningKey::ephemeral();
+    let first = std::mem::replace(&mut place.key, SigningKey::ephemeral().public());
     let (mut other, found) = place.open(Some(folder.head));
-    assert!(found.damage.is_none());
+    assert_eq!((found.damage, other.key, segments(&place.folder).unwrap().len()), (None, first, 2));
     append(&mut other, &["c"]);
-    assert_eq!((segments(&place.folder).unwrap().len(), other.head.sequence, place.fault()), (3, 6, None));
-    assert!(place.last().ends_with("audit-00000000000000000005.jsonl"));
+    other.go_on(&place.key, now()).unwrap();
+    append(&mut other, &["d"]);
+    assert_eq!((segments(&place.folder).unwrap().len(), other.head.sequence, other.key), (3, 7, place.key));
+    assert!(place.last().ends_with("audit-00000000000000000006.jsonl"));
+    assert!(place.fault().unwrap().starts_with("6 another key"), "{:?}", place.fault());
 }

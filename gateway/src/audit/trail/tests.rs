@@ -1,126 +1,20 @@
-//! From the store into the files: each event once, whatever fails or dies between the two.
+//! What is refused while the files cannot be written, and that it is taken again.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use acme::problem::ProblemKind;
 use serde_json::json;
-use store::backend::{ApplyError, Unavailable};
+use store::Commit;
 
 use super::*;
 use crate::{
     audit::{
-        chain::Chain,
-        verify::{files, verify},
+        testing::{commit, events, gateway},
+        verify::files,
     },
-    testing::{Gateway, Moment, dies, told},
+    clock,
+    testing::told,
 };
-
-/// A gateway with an audit folder of its own.
-async fn gateway(name: &str, more: &str) -> (Gateway, PathBuf) {
-    let folder = std::env::temp_dir().join(format!("acme-gateway-trail-{name}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&folder);
-    (Gateway::with(&format!("audit.dir = {folder:?}\n{more}")).await, folder)
-}
-
-async fn commit(gateway: &Gateway, name: &str, count: usize) {
-    for number in 0..count {
-        let mut commit = Commit::new();
-        commit.audit(clock::now(), json!({"event": name, "number": number}));
-        gateway.app.store.commit(commit).await.unwrap();
-    }
-}
-
-/// The names of the events in the files, which are fine.
-fn events(folder: &PathBuf) -> Vec<String> {
-    let mut found = Vec::new();
-    let each = |record: &crate::audit::record::Record| {
-        if record.outbox.is_some() {
-            found.push(format!("{}{}", record.name(), record.event["number"]));
-        }
-        Ok(())
-    };
-    let verdict = verify(&files(std::slice::from_ref(folder)).unwrap(), Chain::default(), each).unwrap();
-    assert_eq!(verdict.fault, None);
-    found
-}
-
-#[tokio::test]
-async fn events_are_written_in_their_order_and_forgotten_and_the_end_is_signed() {
-    let (gateway, folder) = gateway("order", "").await;
-    commit(&gateway, "a", 230).await;
-    for written in [100, 100, 30, 0] {
-        assert_eq!(write(&gateway.app).await.unwrap(), written);
-    }
-    close(&gateway.app).await.unwrap();
-    let expected: Vec<_> = (0..230).map(|number| format!("a{number}")).collect();
-    assert_eq!((events(&folder), gateway.audited().await), (expected, Vec::new()));
-    let verdict = verify(&files(std::slice::from_ref(&folder)).unwrap(), Chain::default(), |_| Ok(())).unwrap();
-    assert!(verdict.seen.is_stopped && verdict.seen.starts == 1);
-    assert_eq!(verdict.seen.proven.unwrap().0 + 1, verdict.seen.last.unwrap().0.sequence);
-    fs::remove_dir_all(folder).unwrap();
-}
-
-/// The commits are: the first note, then one that forgets.
-#[tokio::test(start_paused = true)]
-async fn a_power_cut_at_any_commit_of_the_writer_leaves_each_event_once() {
-    for (commits, moment) in (0..4).flat_map(|commits| Moment::BOTH.map(|moment| (commits, moment))) {
-        let (gateway, folder) = gateway("power", "").await;
-        commit(&gateway, "a", 3).await;
-        gateway.disk.cut_power_after(commits, moment);
-        let app = gateway.app.clone();
-        let work = async {
-            write(&app).await.unwrap();
-            commit(&gateway, "b", 2).await;
-            write(&app).await.unwrap();
-        };
-        let _died = dies(work).await;
-        let _planned = gateway.disk.forget_interruption();
-        let gateway = gateway.restarted_with_catalogue().await;
-        while write(&gateway.app).await.unwrap() > 0 {}
-        let found = events(&folder);
-        let unique: std::collections::BTreeSet<_> = found.iter().collect();
-        assert_eq!(unique.len(), found.len(), "{commits} {moment:?}: {found:?}");
-        assert!(found.starts_with(&["a0", "a1", "a2"].map(String::from)), "{commits} {moment:?}: {found:?}");
-        assert_eq!(gateway.audited().await, Vec::<String>::new());
-        fs::remove_dir_all(folder).unwrap();
-    }
-}
-
-/// The only commit notes the checkpoint that ends the file; whoever dies after it has begun the next file.
-#[tokio::test(start_paused = true)]
-async fn a_power_cut_while_another_file_is_begun_is_no_damage() {
-    let moments = [("begun", None), ("before", Some(Moment::BeforeTheEffect)), ("after", Some(Moment::AfterTheEffect))];
-    for (name, moment) in moments {
-        let (gateway, folder) = gateway(&format!("another-{name}"), "").await;
-        commit(&gateway, "a", 1).await;
-        write(&gateway.app).await.unwrap();
-        commit(&gateway, "b", 1).await;
-        if let Some(moment) = moment {
-            gateway.disk.cut_power_after(0, moment);
-        }
-        let app = gateway.app.clone();
-        let _died = dies(async { app.audit.file.lock().await.begin_another(&app).await.unwrap() }).await;
-        assert!(!gateway.disk.forget_interruption(), "{name}");
-        let gateway = gateway.restarted_with_catalogue().await;
-        while write(&gateway.app).await.unwrap() > 0 {}
-        assert_eq!((gateway.app.metrics.audit.damaged.get(), events(&folder).concat().as_str()), (0, "a0b0"), "{name}");
-        fs::remove_dir_all(folder).unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_store_that_fails_to_forget_has_no_event_written_twice() {
-    let (gateway, folder) = gateway("forget", "").await;
-    assert_eq!(write(&gateway.app).await.unwrap(), 0);
-    commit(&gateway, "a", 2).await;
-    gateway.disk.refuse_next(ApplyError::Full);
-    assert!(write(&gateway.app).await.is_err());
-    assert_eq!(gateway.app.audit.trouble(), None, "the files are in order");
-    commit(&gateway, "b", 1).await;
-    while write(&gateway.app).await.unwrap() > 0 {}
-    assert_eq!(events(&folder), ["a0", "a1", "b0"]);
-    fs::remove_dir_all(folder).unwrap();
-}
 
 #[tokio::test]
 async fn while_the_files_cannot_be_written_nothing_new_is_issued_and_it_goes_on_by_itself() {
@@ -222,7 +116,7 @@ async fn a_write_that_does_not_come_back_is_trouble_after_ten_seconds_and_what_w
             gateway.app.store.commit(commit).await.unwrap();
         }
         tokio::time::sleep(WRITE_MAX + Duration::from_secs(1)).await;
-        assert_eq!(gateway.app.metrics.audit.waiting.get(), i64::try_from(WAITING_MAX).unwrap());
+        assert!(gateway.app.metrics.audit.waiting.get() >= i64::try_from(WAITING_MAX).unwrap());
         assert_eq!(told(gateway.order(&registration, &["third.test"]).await).kind, ProblemKind::Unavailable);
 
         held.go();
@@ -232,66 +126,4 @@ async fn a_write_that_does_not_come_back_is_trouble_after_ten_seconds_and_what_w
         gateway.order(&registration, &["fourth.test"]).await.unwrap();
         fs::remove_dir_all(folder).unwrap();
     }
-}
-
-/// The same is left where the folder can be opened and nothing be written: the disk is full.
-#[tokio::test]
-async fn how_the_files_were_found_is_written_when_it_can_be_however_often_it_could_not() {
-    for opened in [1, 2] {
-        let (gateway, folder) = gateway("full", "").await;
-        commit(&gateway, "a", 3).await;
-        write(&gateway.app).await.unwrap();
-        fs::remove_dir_all(&folder).unwrap();
-        let gateway = gateway.restarted_with_catalogue().await;
-        for _ in 0..opened {
-            let mut pen = gateway.app.audit.file.lock().await;
-            pen.folder = None;
-            pen.find(&gateway.app).await.unwrap();
-        }
-        commit(&gateway, "b", 1).await;
-        while write(&gateway.app).await.unwrap() > 0 {}
-        let text = fs::read_to_string(files(std::slice::from_ref(&folder)).unwrap().pop().unwrap()).unwrap();
-        assert_eq!(text.matches("audit.started").count(), 1, "{opened}: {text}");
-        assert!(text.contains("there is no file, and there were"), "{opened}: {text}");
-        assert!(text.find("audit.started") < text.find("\"b\""), "{opened}: {text}");
-        fs::remove_dir_all(folder).unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_store_that_cannot_say_now_how_the_files_were_left_is_asked_again_and_one_that_never_can_is_damage() {
-    assert!(matches!(noted(Err(ReadError::Unavailable(Unavailable(String::from("away"))))), Err(Failure::Store(_))));
-    let (gateway, folder) = gateway("unknown", "").await;
-    commit(&gateway, "a", 1).await;
-    write(&gateway.app).await.unwrap();
-    gateway.disk.damage("audit-head").await;
-    let gateway = gateway.restarted_with_catalogue().await;
-    while write(&gateway.app).await.unwrap() > 0 {}
-    assert_eq!(gateway.app.metrics.audit.damaged.get(), 1);
-    let files = files(std::slice::from_ref(&folder)).unwrap();
-    let text = fs::read_to_string(files.last().unwrap()).unwrap();
-    assert!(files.len() == 2 && text.contains("what the store knows of the last record cannot be read"), "{text}");
-    fs::remove_dir_all(folder).unwrap();
-}
-
-#[tokio::test]
-async fn no_thumbprint_of_an_account_key_is_in_the_log() {
-    let gateway = Gateway::new().await;
-    let registration = gateway.registration();
-    let (old, new) = (crate::testing::new_key().thumbprint(), crate::testing::new_key().thumbprint());
-    let event = crate::audit::Event::AccountKeyChanged {
-        endpoint: &gateway.endpoint("open").name,
-        account: &registration.id,
-        old_key: Some(&old),
-        new_key: new,
-        client: std::net::Ipv4Addr::LOCALHOST.into(),
-    };
-    let whole = event.to_json();
-    let logged = for_the_log(&whole).to_string();
-    for thumbprint in [&old, &new].map(ToString::to_string) {
-        assert!(whole.to_string().contains(&thumbprint) && !logged.contains(&thumbprint), "{logged}");
-    }
-    assert!(logged.contains(&registration.id.to_string()), "{logged}");
-    let created = json!({"event": "account.created", "accountKey": "secret", "client": "::1"});
-    assert_eq!(for_the_log(&created), json!({"event": "account.created", "client": "::1"}));
 }

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     admin::{self, Listener},
     app::{App, Current, Endpoint},
-    audit::{self, Trail, checkpoint::SigningKey},
+    audit::{self, Trail, checkpoint::Keys},
     clock,
     cm_condition::CmCondition,
     http,
@@ -175,7 +175,7 @@ impl Stop {
 async fn assemble(settings: Settings, cm: &Cm) -> anyhow::Result<App> {
     let metrics = Metrics::new()?;
     let seal_key = seal::key_from_file(&settings.secrets.seal_key_file)?;
-    let audit = Trail::new(settings.audit_dir(), SigningKey::from_file(&settings.audit_key_file())?);
+    let audit = Trail::new(settings.audit_dir(), Keys::from_files(&settings.audit_key_file())?);
     let store = open_store(&settings, RecordSeal::derive(&seal_key)?, &metrics).await?;
     let lifetimes = cached::Limits {
         fresh: cm.registrations_fresh(&settings),

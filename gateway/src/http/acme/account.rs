@@ -32,7 +32,7 @@ pub(crate) async fn post(
         JsonOrNothing::Json(update) => update,
     };
     let updated = match update.status.as_deref() {
-        Some("deactivated") => ra::account::deactivate(&app, &endpoint, &registration, &proof, now).await?,
+        Some("deactivated") => ra::account::deactivate(&app, &endpoint, &registration, (&client, &proof), now).await?,
         None | Some("valid") => {
             let asked = ra::account::Update {
                 contacts: update.contact,

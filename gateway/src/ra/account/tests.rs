@@ -277,7 +277,9 @@ async fn a_deactivated_account_is_ended_at_once_also_for_requests_that_are_serve
     let key = new_key();
     let account = created(&gateway, "open", request(&key)).await.unwrap();
     let endpoint = gateway.endpoint("open");
-    deactivate(&gateway.app, &endpoint, &account.registration, &testing::proof(), clock::now()).await.unwrap();
+    deactivate(&gateway.app, &endpoint, &account.registration, (&testing::client(), &testing::proof()), clock::now())
+        .await
+        .unwrap();
     assert_eq!(told(created(&gateway, "open", request(&key)).await).kind, ProblemKind::AccountNotActive);
     assert_eq!(gateway.audited().await, ["account.created", "account.deactivated"]);
 }
@@ -297,7 +299,8 @@ async fn an_account_that_only_the_cm_knows_to_be_inactive_is_refused_as_its_endp
         let updated = update(&gateway.app, &endpoint, &registration, asked, clock::now()).await;
         assert_eq!(told(updated).kind, kind, "{name}");
         gateway.cm.next(Operation::Deactivate, inactive());
-        let ended = deactivate(&gateway.app, &endpoint, &registration, &proof, clock::now()).await;
+        let ended =
+            deactivate(&gateway.app, &endpoint, &registration, (&testing::client(), &proof), clock::now()).await;
         assert_eq!(told(ended).kind, kind, "{name}");
     }
 }
@@ -312,7 +315,14 @@ async fn after_a_lost_answer_to_a_deactivation_the_cm_is_asked_whether_the_accou
         let account = created(&gateway, "open", request(&key)).await.unwrap();
         gateway.cm.next(Operation::Deactivate, Fault::AnswerLost(moment));
         let endpoint = gateway.endpoint("open");
-        let lost = deactivate(&gateway.app, &endpoint, &account.registration, &testing::proof(), clock::now()).await;
+        let lost = deactivate(
+            &gateway.app,
+            &endpoint,
+            &account.registration,
+            (&testing::client(), &testing::proof()),
+            clock::now(),
+        )
+        .await;
         assert_eq!(told(lost).kind, ProblemKind::Unavailable);
         let found = created(&gateway, "open", request(&key)).await;
         assert_eq!(found.is_err().then(|| told(found).kind), kind, "{moment:?}");

@@ -24,7 +24,7 @@ impl AuditMetrics {
             )?,
             damaged: one.gauge(
                 "audit_damaged",
-                "1 if this process has found the audit files other than they had been left. Any is an alarm.",
+                "1 if this process has found the audit files other than they had been left, or an audit key that nobody announced. Any is an alarm.",
             )?,
         })
     }

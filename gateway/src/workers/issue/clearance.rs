@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     app::App,
-    audit, clock,
+    audit::{self, Act},
+    clock,
     ra::profile_stop::is_stopped,
     transcript::{CaaLook, Entry, PutOff},
     workers::caa::{self, Standing},
@@ -47,7 +48,7 @@ pub(super) async fn may_be_sent(app: &App, issuance: &mut Issuance) -> anyhow::R
     if is_stopped(app, &issuance.realm, &issuance.order.value.profile).await? {
         return Ok(Clearance::NotNow(PutOff::ProfileStopped {}, STOPPED_PAUSE));
     }
-    if audit::require(app).is_err() {
+    if audit::require(app, Act::Issuance).is_err() {
         return Ok(Clearance::NotNow(PutOff::AuditUnwritable {}, AUDIT_PAUSE));
     }
     if let Some(problem) = refused_meanwhile(app, issuance).await {
