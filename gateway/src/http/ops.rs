@@ -61,7 +61,8 @@ async fn readyz(current: web::Data<Current>) -> HttpResponse {
         missing.push("store: no space left; requests that must write are refused until there is some".to_owned());
     }
     if let Some(trouble) = app.audit.trouble() {
-        let follows = if app.audit.stops(Act::Issuance, app.settings.audit.on_failure) { "; nothing new is issued" } else { "" };
+        let stops = app.audit.stops(Act::Issuance, app.settings.audit.on_failure);
+        let follows = if stops { "; nothing new is issued" } else { "" };
         missing.push(format!("audit: {trouble}{follows}"));
     }
     for endpoint in app.endpoints.values() {
