@@ -72,7 +72,12 @@ fn what_is_wrong_with_an_openbao_is_named_and_the_command_that_is_printed_mends_
     let clients_ca = world.site().pki("clients-ca.pem").display().to_string();
     let obey = |bao: &OpenBao, command: &str| bao.run_as_operator(&command.replace("CLIENTS-CA.pem", &clients_ca));
     let good = file(world, "good", &at(world, &bao.url(), ""));
-    assert_fine(&visit(&good));
+    let seen = visit(&good);
+    assert_fine(&seen);
+    // What cannot be seen is told.
+    let mut findings = seen.report["findings"].as_array().unwrap().iter();
+    let unseen = findings.find(|one| one["check"] == "cm-request-duration").expect("a finding");
+    assert!(unseen["severity"] == "not-looked-at" && unseen["what"].as_str().unwrap().contains(" 90 s"), "{unseen}");
 
     // Settings that name something else.
     let own = |name: &str, own: &str| file(world, name, &at(world, &bao.url(), own));

@@ -29,6 +29,9 @@ use crate::{
 const USUAL: [(&str, &str); 4] =
     [("--mount", "acme"), ("--login-mount", "cert"), ("--gateway-role", "acme-gateway"), ("--profile", "tls-server")];
 
+/// Of how long OpenBao works on a request.
+const REQUEST_DURATION: &str = "cm-request-duration";
+
 /// A login, at the node that is asked.
 pub(super) struct Session {
     node: String,
@@ -70,6 +73,7 @@ pub(super) async fn check(
         Ok(session) => {
             let looked = timeout(LOOK_MAX, realm::check(settings, &session, endpoints)).await;
             findings.extend(looked.unwrap_or_else(|_| vec![late(realm::RIGHTS)]));
+            findings.push(request_duration(settings));
             (findings, Some(session))
         }
         Err(finding) => {
@@ -77,6 +81,19 @@ pub(super) async fn check(
             (findings, None)
         }
     }
+}
+
+/// It stands in the configuration of the listeners, which no gateway may read.
+fn request_duration(settings: &Settings) -> Finding {
+    let told = settings.cm.openbao.request_duration_max.duration().as_secs();
+    Finding::not_looked_at(
+        REQUEST_DURATION,
+        format!(
+            "only whoever runs OpenBao can see that max_request_duration of its listeners is not more than \
+             cm.openbao.request_duration_max_secs, {told} s (OpenBao's own default is 90 s); if it is more, what was \
+             signed and not answered can be signed a second time"
+        ),
+    )
 }
 
 /// The issuer's certificate and those above it, as far as OpenBao has them.
