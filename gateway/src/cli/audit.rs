@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, ErrorKind, Write},
+    io::{self, Write},
     path::PathBuf,
     process::ExitCode,
 };
@@ -11,6 +11,7 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::output::{said, say};
 use crate::audit::{
     chain::{Chain, KeyChange, Seen},
     checkpoint::{Checkpoint, PublicKey},
@@ -74,7 +75,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             } else {
                 to_text(&verdict, !key.is_empty(), &checkpoint)
             };
-            said(writeln!(io::stdout().lock(), "{text}"))?;
+            say(text)?;
             Ok(if verdict.fault.is_none() { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
         }
         Command::Show { files: Files { files: given, key }, about, json } => {
@@ -94,11 +95,6 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(WRONG))
         }
     }
-}
-
-/// Who reads only the beginning of what is said wants the exit code all the same.
-fn said(outcome: io::Result<()>) -> io::Result<()> {
-    outcome.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }
 
 /// A checkpoint that another gateway signed proves nothing about these files.

@@ -4,7 +4,6 @@
 
 pub(super) mod cm;
 mod expiry;
-mod private_memory;
 mod readiness;
 mod reload;
 mod validator;
@@ -62,7 +61,6 @@ const LAST_AUDIT: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT; the second one ends it at once.
 pub(super) fn run(config: &Path) -> anyhow::Result<()> {
-    private_memory::ensure().context("memory with keys in it cannot be kept out of core dumps")?;
     let settings = settings::load(config)?;
     let level = logging::start(&settings.log)?;
     check_files(&settings)?;
