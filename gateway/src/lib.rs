@@ -16,6 +16,7 @@ mod nonce;
 pub mod parsers;
 mod ra;
 mod random;
+mod readiness;
 mod redaction;
 mod seal;
 mod server_certificate;

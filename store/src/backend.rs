@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use crate::watch::Watch;
 
 pub use self::{
+    folder::count_aside,
     memory::Memory,
     node::{OpenError, Opened, Options, Sled, open, put_aside},
 };

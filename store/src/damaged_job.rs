@@ -50,6 +50,23 @@ impl Store {
         Ok(found)
     }
 
+    /// Whether the validation job of an authorization has this id. Every authorization may have to be looked at.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    pub async fn is_validation(&self, job: &JobId) -> Result<bool, ReadError> {
+        let mut range: KeyRange = keys::authorization_range();
+        loop {
+            let entries = self.backend.scan(&range, SCAN_MAX).await?;
+            let Some(last) = entries.last() else { return Ok(false) };
+            range.from = keys::successor(&last.key);
+            let mut found = entries.iter().filter_map(|entry| keys::read_authorization(&entry.key));
+            if found.any(|authorization| Job::validation_id(&authorization) == *job) {
+                return Ok(true);
+            }
+        }
+    }
+
     /// The order whose issuance job has this id. Every order may have to be looked at, but none is read.
     ///
     /// # Errors
@@ -87,7 +104,7 @@ mod tests {
     use super::*;
     use crate::{
         backend::{Backend as _, Batch, Change, Memory},
-        samples::{NOW, after, order, order_id, seal},
+        samples::{NOW, after, authorization, order, order_id, seal},
     };
 
     fn validation(authorization: &str) -> Job {
@@ -134,5 +151,16 @@ mod tests {
         let last = order_id(&format!("o{SCAN_MAX}"));
         assert_eq!(store.order_of_issuance(&Job::issuance_id(&last)).await.unwrap(), Some(last));
         assert_eq!(store.order_of_issuance(&validation("a1").id).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn the_validation_of_an_authorization_is_told_from_other_jobs() {
+        let store = Store::new(Arc::new(Memory::new()), seal(7));
+        let mut commit = Commit::new();
+        commit.create_authorization(authorization("a1"), after(9_000));
+        store.commit(commit).await.unwrap();
+        let is_validation = async |id| store.is_validation(&id).await.unwrap();
+        assert!(is_validation(validation("a1").id).await && !is_validation(validation("a2").id).await);
+        assert!(!is_validation(Job::issuance_id(&order_id("a1"))).await);
     }
 }

@@ -48,6 +48,10 @@ pub(crate) fn authorization(id: &AuthorizationId) -> Key {
     Key::new(format!("authorization/{id}"))
 }
 
+pub(crate) fn authorization_range() -> KeyRange {
+    below_prefix("authorization")
+}
+
 pub(crate) fn job(id: &JobId) -> Key {
     Key::new(format!("job/{id}"))
 }

@@ -197,6 +197,19 @@ impl Store {
         self.jobs(keys::due_until(now), limit.min(SCAN_MAX)).await
     }
 
+    /// All jobs after this one, those due first first, and unreadable ones passed over as by [`Store::due_jobs`]. One that is
+    /// put off meanwhile comes again.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    pub async fn jobs_after(&self, job: Option<&Job>, limit: usize) -> Result<Vec<Stored<Job>>, ReadError> {
+        let mut range = keys::due_range();
+        if let Some(job) = job {
+            range.from = keys::successor(&keys::due(job.due_at, &job.id));
+        }
+        self.jobs(range, limit.min(SCAN_MAX)).await
+    }
+
     /// When the next job is due, or was; `None` if there is no job.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use super::{
     connection::{PaceLimits, Peers},
     server::{Limits, Transport, serve},
 };
-use crate::{app::Current, audit::Act, server_certificate};
+use crate::{app::Current, readiness};
 
 /// A few scrapers and probes on a trusted network.
 const LIMITS: Limits = Limits {
@@ -53,39 +53,21 @@ async fn healthz() -> HttpResponse {
 /// New orders can be taken: the store answers and has space, and what every realm offers is known.
 async fn readyz(current: web::Data<Current>) -> HttpResponse {
     let app = current.app();
-    let mut missing = Vec::new();
-    if let Err(error) = app.store.next_due().await {
-        missing.push(format!("store: {error}"));
-    }
-    if app.store.is_full() {
-        missing.push("store: no space left; requests that must write are refused until there is some".to_owned());
-    }
-    if let Some(trouble) = app.audit.trouble() {
-        let stops = app.audit.stops(Act::Issuance, app.settings.audit.on_failure);
-        let follows = if stops { "; nothing new is issued" } else { "" };
-        missing.push(format!("audit: {trouble}{follows}"));
-    }
-    for endpoint in app.endpoints.values() {
-        if app.catalogue.offer(&endpoint.realm).is_err() {
-            missing.push(format!("CM: what realm {} offers has not been read yet", endpoint.realm));
-        }
-    }
-    if let Some(unfit) = app.cm.unfit() {
-        missing.push(format!("CM: {unfit}"));
-    }
-    if server_certificate::is_awaited(&app.settings) {
-        missing.push("server certificate: there is none yet; clients see one that nobody vouches for".to_owned());
-    }
-    if missing.is_empty() {
-        HttpResponse::Ok().content_type("text/plain").body("ready\n")
+    let lacks = readiness::look(&app).await;
+    if lacks.is_empty() {
+        let note = readiness::note(&app).map(|note| format!("{note}\n")).unwrap_or_default();
+        HttpResponse::Ok().content_type("text/plain").body(format!("ready\n{note}"))
     } else {
-        HttpResponse::ServiceUnavailable().content_type("text/plain").body(missing.join("\n") + "\n")
+        let text: String = lacks.iter().map(|lack| format!("{}\n", lack.text)).collect();
+        HttpResponse::ServiceUnavailable().content_type("text/plain").body(text)
     }
 }
 
 async fn metrics(current: web::Data<Current>) -> HttpResponse {
     let app = current.app();
+    let _lacks = readiness::look(&app).await;
     app.metrics.cm.show(&app.cm.condition());
     app.metrics.store.show(&app.settings.store.dir, app.store.is_full());
+    app.metrics.audit.show(&app.settings.audit_dir(), &app.settings.store.dir);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(app.metrics.text())
 }

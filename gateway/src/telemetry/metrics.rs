@@ -5,7 +5,9 @@
 mod audit;
 mod cm;
 mod issuance;
+mod readiness;
 mod registrar;
+mod space;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -28,8 +30,11 @@ use prometheus::{
     Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
-pub(crate) use self::issuance::{Ending, Step};
 use self::{audit::AuditMetrics, cm::CmMetrics, issuance::IssuanceMetrics, registrar::Registrar, store::StoreMetrics};
+pub(crate) use self::{
+    issuance::{Ending, Step},
+    readiness::Unready,
+};
 use crate::nonce::Rejected;
 
 /// The outcome of a validation that found what it looked for.
@@ -55,6 +60,7 @@ pub(crate) struct Metrics {
     identity_lifetime: IntGaugeVec,
     profiles_stopped: IntGaugeVec,
     event_feed_answered: IntGaugeVec,
+    unready: IntGaugeVec,
     jobs: IntGaugeVec,
     /// What became of requests for certificates, and how long their steps took.
     pub(crate) issuance: IssuanceMetrics,
@@ -77,6 +83,7 @@ pub(crate) struct Metrics {
     pub(crate) store_quarantined: IntGauge,
     pub(crate) cm_clock_ahead: IntGauge,
     pub(crate) cm_answered: IntGauge,
+    pub(crate) orders_unreadable: IntGauge,
     pub(crate) processing_oldest: IntGauge,
     pub(crate) revocation_oldest: IntGauge,
     pub(crate) job_seconds: Histogram,
@@ -131,7 +138,7 @@ impl Metrics {
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit(crate::cli::VERSION)]).set(1);
         let jobs = one.gauges(
             "jobs",
-            "Jobs that are stored, by what they do: validate, issue, deliver, revoke; looked at every half minute, at most a thousand.",
+            "Jobs that are stored, by what they do: validate, issue, deliver, revoke; looked at every half minute, at most a hundred thousand.",
             &["work"],
         )?;
         let validations = one.counters(
@@ -181,9 +188,10 @@ impl Metrics {
             )?,
             event_feed_answered: one.gauges(
                 "event_feed_answered_timestamp_seconds",
-                "When the CM's event feed last answered, in seconds since 1970, by realm; at most half a minute ago while it works.",
+                "When the CM's event feed last answered, or was first asked if it never did, in seconds since 1970, by realm of the settings; at most half a minute ago while it works.",
                 &["realm"],
             )?,
+            unready: readiness::gauges(one)?,
             jobs,
             issuance: IssuanceMetrics::new(one)?,
             audit: AuditMetrics::new(one)?,
@@ -203,7 +211,7 @@ impl Metrics {
             certificates_revoked: one.counter("certificates_revoked_total", "Revocations confirmed by the CM.")?,
             revocations_failed: one.counter(
                 "revocations_failed_total",
-                "Revocations that were accepted and ended without being made, because the CM refused them for good or the certificate expired first; revocation.failed in the audit log says which. Any is an alarm.",
+                "Revocations that were accepted and ended without being made, because the CM refused them for good, the certificate expired first, or the job cannot be read; revocation.failed in the audit log says which. Any is an alarm.",
             )?,
             panics: one.counter("panics_total", "Panics in requests and jobs. Any is a defect.")?,
             connections_refused: one.counter(
@@ -216,7 +224,7 @@ impl Metrics {
             )?,
             store_quarantined: one.gauge(
                 "store_quarantined",
-                "1 if the store was damaged at start, or sealed with another key, and moved aside.",
+                "1 if the store was damaged at the start of this process, or sealed with another key, and moved aside; see store_set_aside for earlier ones.",
             )?,
             cm_clock_ahead: one.gauge(
                 "cm_clock_ahead_seconds",
@@ -225,6 +233,10 @@ impl Metrics {
             cm_answered: one.gauge(
                 "cm_answered_timestamp_seconds",
                 "When the CM last answered the look that is taken every minute, in seconds since 1970.",
+            )?,
+            orders_unreadable: one.gauge(
+                "orders_unreadable",
+                "Orders with an issuance under way whose record cannot be read, so that their age is not known.",
             )?,
             processing_oldest: one.gauge(
                 "processing_oldest_seconds",
@@ -275,19 +287,11 @@ impl Metrics {
         self.nonces_rejected.with_label_values(&[reason.name()]).inc();
     }
 
-    /// These jobs are stored.
-    pub(crate) fn jobs<'a>(&self, works: impl Iterator<Item = &'a Work>) {
-        let mut counts = WORKS.map(|work| (work, 0));
-        for work in works {
-            let name = match work {
-                Work::Validate { .. } => "validate",
-                Work::Issue { .. } => "issue",
-                Work::ConfirmDelivery { .. } => "deliver",
-                Work::Revoke(_) => "revoke",
-            };
-            counts.iter_mut().filter(|(work, _)| *work == name).for_each(|(_, count)| *count += 1);
+    /// So many jobs are stored, by [`work_name`].
+    pub(crate) fn jobs(&self, counts: &BTreeMap<&'static str, i64>) {
+        for work in WORKS {
+            self.jobs.with_label_values(&[work]).set(counts.get(work).copied().unwrap_or_default());
         }
-        counts.iter().for_each(|(work, count)| self.jobs.with_label_values(&[*work]).set(*count));
     }
 
     /// Something was read again, and came into use or not.
@@ -310,9 +314,20 @@ impl Metrics {
         let _absent = self.identity_lifetime.remove_label_values(&[identity]);
     }
 
-    /// The event feed of a realm has answered.
+    /// The event feed of a realm has answered, or is asked for the first time.
     pub(crate) fn event_feed_answered(&self, realm: &RealmName, at: Timestamp) {
         self.event_feed_answered.with_label_values(&[realm.as_str()]).set(at.unix_secs());
+    }
+
+    /// Whether this keeps the gateway from being ready.
+    pub(crate) fn unready(&self, reason: Unready, is_lacking: bool) {
+        self.unready.with_label_values(&[reason.name()]).set(is_lacking.into());
+    }
+
+    /// Nobody follows the event feed of this realm any more.
+    pub(crate) fn event_feed_gone(&self, realm: &RealmName) {
+        // It may never have been followed.
+        let _absent = self.event_feed_answered.remove_label_values(&[realm.as_str()]);
     }
 
     /// A profile is stopped, or all of an endpoint.
@@ -349,6 +364,16 @@ impl Metrics {
             Ok(()) => String::from_utf8_lossy(&text).into_owned(),
             Err(error) => format!("# cannot write metrics: {error}\n"),
         }
+    }
+}
+
+/// What a job does, as a label; one of [`WORKS`].
+pub(crate) const fn work_name(work: &Work) -> &'static str {
+    match work {
+        Work::Validate { .. } => "validate",
+        Work::Issue { .. } => "issue",
+        Work::ConfirmDelivery { .. } => "deliver",
+        Work::Revoke(_) => "revoke",
     }
 }
 

@@ -2,23 +2,27 @@
 //! section 8, alarms).
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
-use acme::{ids::JobId, order::Progress};
-use store::{Job, Stored, Submission, Work};
+use acme::{
+    ids::{JobId, OrderId},
+    order::Progress,
+};
+use store::{Job, ReadError, Submission, Work};
 
 use crate::{
     app::{App, Current},
     clock,
+    telemetry::metrics::work_name,
 };
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(30);
-/// Jobs that are looked at; of more than these the oldest may be overlooked.
-const JOBS_MAX: usize = 1000;
-const YEAR: Duration = Duration::from_secs(365 * 86_400);
+/// Jobs that are looked at; of more than these the oldest may be overlooked. They are not all held at once.
+const JOBS_PER_PAGE: usize = 500;
+const PAGES_MAX: usize = 200;
 /// From when on the oldest is an alarm.
 const PROCESSING_ALARM: Duration = Duration::from_secs(10 * 60);
 const REVOCATION_ALARM: Duration = Duration::from_secs(5 * 60);
@@ -45,6 +49,17 @@ struct Ages {
     revocation: Duration,
 }
 
+/// What one look has seen.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Jobs by what they do.
+    jobs: BTreeMap<&'static str, i64>,
+    oldest_in_processing: Duration,
+    /// Orders whose age is not known.
+    unreadable: i64,
+    revocations: Vec<JobId>,
+}
+
 /// Looks at what waits, for ever.
 pub(crate) async fn watch_backlog(current: Current) {
     let mut backlog = Backlog::default();
@@ -58,10 +73,10 @@ pub(crate) async fn watch_backlog(current: Current) {
 
 impl Backlog {
     async fn look(&mut self, app: &App) -> anyhow::Result<()> {
-        let jobs = app.store.due_jobs(clock::now().plus(YEAR), JOBS_MAX).await?;
-        app.metrics.jobs(jobs.iter().map(|job| &job.value.work));
-        let ages =
-            Ages { processing: oldest_in_processing(app, &jobs).await?, revocation: self.oldest_revocation(&jobs) };
+        let seen = see(app).await?;
+        app.metrics.jobs(&seen.jobs);
+        app.metrics.orders_unreadable.set(seen.unreadable);
+        let ages = Ages { processing: seen.oldest_in_processing, revocation: self.oldest_revocation(seen.revocations) };
         let secs = |age: Duration| i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
         app.metrics.processing_oldest.set(secs(ages.processing));
         app.metrics.revocation_oldest.set(secs(ages.revocation));
@@ -69,11 +84,10 @@ impl Backlog {
         Ok(())
     }
 
-    fn oldest_revocation(&mut self, jobs: &[Stored<Job>]) -> Duration {
+    fn oldest_revocation(&mut self, waiting: Vec<JobId>) -> Duration {
         let now = Instant::now();
-        let waiting = jobs.iter().filter(|job| matches!(job.value.work, Work::Revoke(_)));
         let known = |id: &JobId| self.revocations.get(id).copied().unwrap_or(now);
-        self.revocations = waiting.map(|job| (job.value.id.clone(), known(&job.value.id))).collect();
+        self.revocations = waiting.into_iter().map(|id| (id.clone(), known(&id))).collect();
         let ages = self.revocations.values().map(|since| now.duration_since(*since));
         ages.max().unwrap_or_default()
     }
@@ -97,29 +111,67 @@ impl Backlog {
     }
 }
 
-/// Since finalize; what a person has to approve takes as long as it takes.
-async fn oldest_in_processing(app: &App, jobs: &[Stored<Job>]) -> anyhow::Result<Duration> {
-    let mut oldest = Duration::ZERO;
-    for job in jobs {
-        let Work::Issue { order, submission, .. } = &job.value.work else { continue };
-        if matches!(submission, Submission::Accepted { approval: true, .. }) {
-            continue;
+/// Looks at all jobs, page by page: those that wait for a person may be many, and hide nothing.
+async fn see(app: &App) -> Result<Seen, ReadError> {
+    let (mut seen, mut after) = (Seen::default(), None::<Job>);
+    for _ in 0..PAGES_MAX {
+        let mut jobs = app.store.jobs_after(after.as_ref(), JOBS_PER_PAGE).await?;
+        for job in &jobs {
+            seen.add(app, &job.value).await?;
         }
-        let Some(order) = app.store.order(order).await? else { continue };
-        if let Progress::Finalizing { since, .. } = order.value.progress {
-            oldest = oldest.max(clock::now().since(since));
-        }
+        let Some(last) = jobs.pop() else { break };
+        after = Some(last.value);
     }
-    Ok(oldest)
+    Ok(seen)
+}
+
+impl Seen {
+    async fn add(&mut self, app: &App, job: &Job) -> Result<(), ReadError> {
+        let count = self.jobs.entry(work_name(&job.work)).or_default();
+        *count = count.saturating_add(1);
+        match &job.work {
+            Work::Revoke(_) => self.revocations.push(job.id.clone()),
+            Work::Issue { order, submission, .. }
+                if !matches!(submission, Submission::Accepted { approval: true, .. }) =>
+            {
+                self.add_order(app, order).await?;
+            }
+            // What a person has to approve takes as long as it takes.
+            Work::Issue { .. } | Work::Validate { .. } | Work::ConfirmDelivery { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Its age is counted from finalize on.
+    async fn add_order(&mut self, app: &App, order: &OrderId) -> Result<(), ReadError> {
+        match app.store.order(order).await {
+            Ok(Some(order)) => {
+                if let Progress::Finalizing { since, .. } = order.value.progress {
+                    self.oldest_in_processing = self.oldest_in_processing.max(clock::now().since(since));
+                }
+            }
+            Ok(None) => {}
+            Err(why @ ReadError::Unavailable(_)) => return Err(why),
+            // One that is damaged says nothing of the others.
+            Err(why @ (ReadError::Damaged { .. } | ReadError::UnknownVersion { .. })) => {
+                tracing::warn!(%order, %why, "cannot see how long an order has waited for the CM");
+                self.unreadable = self.unreadable.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use acme::ids::OrderId;
-    use store::Commit;
+    use acme::challenge::ChallengeKind;
+    use store::{Commit, RevocationCall, RevocationWork};
 
     use super::*;
-    use crate::testing::{Gateway, Ruling, new_csr};
+    use crate::{
+        random,
+        testing::{Gateway, Ruling, new_csr},
+    };
 
     /// An order that was finalized an hour ago.
     async fn old_order(gateway: &Gateway) -> OrderId {
@@ -171,6 +223,44 @@ mod tests {
             backlog.look(&gateway.app).await.unwrap();
             assert_eq!((age(), backlog.is_told), (0, Told::default()));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_that_cannot_be_read_hides_no_other() {
+        let gateway = Gateway::new().await;
+        let (damaged, _other) = (old_order(&gateway).await, old_order(&gateway).await);
+        gateway.disk.damage(&format!("order/{damaged}")).await;
+        Backlog::default().look(&gateway.app).await.unwrap();
+        assert!(gateway.app.metrics.processing_oldest.get() >= 3600);
+        assert_eq!(gateway.app.metrics.orders_unreadable.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_revocation_behind_very_many_other_jobs_is_seen() {
+        let gateway = Gateway::new().await;
+        let endpoint = gateway.endpoint("open");
+        let revocation = RevocationWork {
+            endpoint: endpoint.name.clone(),
+            realm: endpoint.realm.clone(),
+            certificate: "a.b".parse().unwrap(),
+            asked: String::from("key/4"),
+            not_after: clock::now(),
+            call: RevocationCall { idempotency_key: random::id(), revocation: Vec::new(), request: Vec::new() },
+            newer: None,
+        };
+        let mut commit = Commit::new();
+        commit.create_job(Job::revoke(revocation, clock::now().plus(Duration::from_secs(60))));
+        gateway.app.store.commit(commit).await.unwrap();
+        for _ in 0..21 {
+            let mut commit = Commit::new();
+            for _ in 0..50 {
+                commit.create_job(Job::validate(random::id(), ChallengeKind::Http01, clock::now()));
+            }
+            gateway.app.store.commit(commit).await.unwrap();
+        }
+        let mut backlog = Backlog::default();
+        backlog.look(&gateway.app).await.unwrap();
+        assert_eq!(backlog.revocations.len(), 1);
     }
 
     #[test]

@@ -116,16 +116,28 @@ impl Folder {
         self.path.join(format!("{DAMAGED}{second}"))
     }
 
-    /// When databases were put aside, in order.
     fn damaged(&self) -> io::Result<Vec<u64>> {
-        let mut seconds = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            let name = entry?.file_name();
-            seconds.extend(name.to_str().and_then(|name| name.strip_prefix(DAMAGED)?.parse::<u64>().ok()));
-        }
-        seconds.sort_unstable();
-        Ok(seconds)
+        damaged(&self.path)
     }
+}
+
+/// How many databases that were put aside stand in this folder. Anybody may ask, whoever holds it.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn count_aside(folder: &Path) -> io::Result<usize> {
+    Ok(damaged(folder)?.len())
+}
+
+/// When databases were put aside, in order.
+fn damaged(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut seconds = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        seconds.extend(name.to_str().and_then(|name| name.strip_prefix(DAMAGED)?.parse::<u64>().ok()));
+    }
+    seconds.sort_unstable();
+    Ok(seconds)
 }
 
 /// The file beside sled's own that [`Folder::mark_filled`] makes. It says how far the database was durable at least:
@@ -227,6 +239,7 @@ mod tests {
         }
         let kept: Vec<bool> = aside.iter().map(|path| path.exists()).collect();
         assert_eq!(kept, [false, false, true, true, true]);
+        assert_eq!(count_aside(&folder.path).unwrap(), 3);
         assert_eq!(fs::read(aside[4].join("db")).unwrap(), [4]);
     }
 }

@@ -1,14 +1,19 @@
 //! Numbers about the audit files.
 
-use prometheus::IntGauge;
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
-use super::registrar::Registrar;
+use prometheus::{IntCounter, IntGauge, IntGaugeVec};
+
+use super::{registrar::Registrar, space};
 
 /// Whether it is kept what was done.
 pub(crate) struct AuditMetrics {
     pub(crate) unwritable: IntGauge,
     pub(crate) waiting: IntGauge,
     pub(crate) damaged: IntGauge,
+    pub(crate) lost: IntCounter,
+    available: IntGaugeVec,
+    size: IntGaugeVec,
 }
 
 impl AuditMetrics {
@@ -22,10 +27,65 @@ impl AuditMetrics {
                 "audit_waiting_events",
                 "Audit events that wait in the store because the audit files cannot be written, or not fast enough.",
             )?,
+            lost: one.counter(
+                "audit_events_lost_total",
+                "Audit events of what has happened that the store did not take: no audit file will have them, the log has. Any is an alarm.",
+            )?,
+            available: one.gauges(
+                "audit_filesystem_available_bytes",
+                "Space that the gateway may still use on the file system of audit.dir; absent where that is the store's.",
+                &[],
+            )?,
+            size: one.gauges(
+                "audit_filesystem_size_bytes",
+                "Size of the file system of audit.dir; absent where that is the store's.",
+                &[],
+            )?,
             damaged: one.gauge(
                 "audit_damaged",
                 "1 if this process has found the audit files other than they had been left, or an audit key that nobody announced. Any is an alarm.",
             )?,
         })
+    }
+
+    /// How much room there is now. Of a file system that the store is on as well, one alert is enough.
+    pub(crate) fn show(&self, folder: &Path, store: &Path) {
+        let device = |folder: &Path| fs::metadata(folder).map(|found| found.dev()).ok();
+        self.show_space(folder, device(folder) == device(store));
+    }
+
+    fn show_space(&self, folder: &Path, is_the_stores: bool) {
+        if is_the_stores {
+            self.available.reset();
+            self.size.reset();
+        } else if let Some(space) = space::of(folder) {
+            let unlabelled: &[&str] = &[];
+            self.available.with_label_values(unlabelled).set(space.available);
+            self.size.with_label_values(unlabelled).set(space.size);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::telemetry::metrics::Metrics;
+
+    #[test]
+    fn the_space_for_the_audit_files_is_shown_where_it_is_not_the_stores() {
+        let (metrics, folder) = (Metrics::new().unwrap(), std::env::temp_dir());
+        let shown = || {
+            let text = metrics.text();
+            let of = |name: &str| {
+                let name = format!("acme_gateway_audit_filesystem_{name}_bytes ");
+                text.lines().find_map(|line| line.strip_prefix(&name)?.parse::<f64>().ok())
+            };
+            of("available").zip(of("size"))
+        };
+        assert_eq!(shown(), None);
+        metrics.audit.show_space(&folder, false);
+        let (available, size) = shown().unwrap();
+        assert!((0.0..=size).contains(&available) && size > 1_000_000.0, "{available} of {size}");
+        metrics.audit.show(&folder, &folder);
+        assert_eq!(shown(), None);
     }
 }

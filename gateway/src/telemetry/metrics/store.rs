@@ -3,9 +3,9 @@
 use std::{path::Path, time::Duration};
 
 use prometheus::{Histogram, HistogramVec, IntGauge, Result};
-use store::{CommitError, Watch};
+use store::{CommitError, Watch, backend::count_aside};
 
-use super::registrar::Registrar;
+use super::{registrar::Registrar, space};
 
 /// The numbers.
 pub(crate) struct StoreMetrics {
@@ -14,6 +14,7 @@ pub(crate) struct StoreMetrics {
     full: IntGauge,
     available: IntGauge,
     size: IntGauge,
+    aside: IntGauge,
 }
 
 impl StoreMetrics {
@@ -41,19 +42,23 @@ impl StoreMetrics {
                 "Space that the gateway may still use on the file system of store.dir.",
             )?,
             size: registrar.gauge("store_filesystem_size_bytes", "Size of the file system of store.dir.")?,
+            aside: registrar.gauge(
+                "store_set_aside",
+                "Stores that were moved aside, damaged or sealed with another key, and still stand in store.dir, until somebody has looked at them and moved them away. Any is an alarm.",
+            )?,
         })
     }
 
     /// How it is now. What the file system does not tell stays as it was.
     pub(crate) fn show(&self, folder: &Path, is_full: bool) {
         self.full.set(is_full.into());
-        match rustix::fs::statvfs(folder) {
-            Ok(found) => {
-                let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(found.f_frsize)).unwrap_or(i64::MAX);
-                self.available.set(bytes(found.f_bavail));
-                self.size.set(bytes(found.f_blocks));
-            }
-            Err(error) => tracing::warn!(%error, folder = %folder.display(), "cannot see how much space is left"),
+        if let Some(space) = space::of(folder) {
+            self.available.set(space.available);
+            self.size.set(space.size);
+        }
+        match count_aside(folder) {
+            Ok(count) => self.aside.set(i64::try_from(count).unwrap_or(i64::MAX)),
+            Err(error) => tracing::warn!(%error, folder = %folder.display(), "cannot see what was moved aside"),
         }
     }
 }

@@ -100,6 +100,22 @@ fn the_space_that_is_left_is_that_of_the_folder_and_never_more_than_there_is() {
 }
 
 #[test]
+fn a_store_that_was_moved_aside_is_shown_until_somebody_moves_it_away() {
+    let metrics = Metrics::new().unwrap();
+    let folder = std::env::temp_dir().join(format!("acme-gateway-metrics-aside-{}", std::process::id()));
+    let aside = folder.join("sled.damaged-1800000000");
+    std::fs::create_dir_all(&aside).unwrap();
+    let shown = || {
+        metrics.store.show(&folder, false);
+        sample(&metrics.text(), "acme_gateway_store_set_aside")
+    };
+    assert_eq!(shown(), Some(1.0));
+    std::fs::remove_dir(&aside).unwrap();
+    assert_eq!(shown(), Some(0.0));
+    std::fs::remove_dir(&folder).unwrap();
+}
+
+#[test]
 fn the_commit_is_what_stands_in_the_stamp_beside_the_version() {
     let version = env!("CARGO_PKG_VERSION");
     for (build, expected) in [

@@ -7,7 +7,8 @@
 mod apply;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use cm_connector::{EventCursor, Events};
 use tokio::{task::JoinHandle, time::Instant};
 
 use self::apply::{apply, forget_everything, look_again};
-use crate::app::Current;
+use crate::{app::Current, clock};
 
 /// How long the CM may keep a question until something happens.
 const WAIT: Duration = Duration::from_secs(25);
@@ -40,20 +41,54 @@ const CAPABILITY: &str = "events";
 /// Follows the feeds of all realms, for ever.
 pub(crate) async fn follow_events(current: Current) {
     wait_for_capability(&current).await;
-    let mut feeds: HashMap<RealmName, Feed> = HashMap::new();
+    let mut feeds = Feeds::default();
     loop {
-        let realms = realms(&current);
-        feeds.retain(|realm, feed| realms.contains(realm) && !feed.0.is_finished());
+        feeds.keep(&current).await;
+        tokio::time::sleep(REALMS_EVERY).await;
+    }
+}
+
+/// One for each realm of the settings.
+#[derive(Default)]
+struct Feeds(HashMap<RealmName, Feed>);
+
+impl Feeds {
+    /// Begins what is missing, and ends what is no longer in the settings.
+    async fn keep(&mut self, current: &Current) {
+        let (realms, metrics) = (realms(current), Arc::clone(&current.app().metrics));
+        let gone: Vec<_> = self.0.keys().filter(|realm| !realms.contains(*realm)).cloned().collect();
+        for realm in gone {
+            if let Some(feed) = self.0.remove(&realm) {
+                feed.end().await;
+            }
+            metrics.event_feed_gone(&realm);
+        }
         for realm in realms {
             let follow = || Feed(tokio::spawn(follow(current.clone(), realm.clone())));
-            feeds.entry(realm.clone()).or_insert_with(follow);
+            match self.0.entry(realm.clone()) {
+                Entry::Vacant(new) => {
+                    // From now on it may be late, also if it never answers.
+                    metrics.event_feed_answered(&realm, clock::now());
+                    new.insert(follow());
+                }
+                // It has crashed: the answer before was its last one.
+                Entry::Occupied(mut known) if known.get().0.is_finished() => drop(known.insert(follow())),
+                Entry::Occupied(_) => {}
+            }
         }
-        tokio::time::sleep(REALMS_EVERY).await;
     }
 }
 
 /// The task that follows one realm; it ends with this.
 struct Feed(JoinHandle<()>);
+
+impl Feed {
+    /// Returns when it does nothing any more.
+    async fn end(mut self) {
+        self.0.abort();
+        let _how = (&mut self.0).await;
+    }
+}
 
 impl Drop for Feed {
     fn drop(&mut self) {
@@ -126,7 +161,7 @@ async fn follow(current: Current, realm: RealmName) {
                 (cursor, failed, heard) = (Some(next), 0, Instant::now());
                 app.cm_condition.feed_is_gone(&realm, false);
                 app.registrations.limit_age(&realm, None);
-                app.metrics.event_feed_answered(&realm, crate::clock::now());
+                app.metrics.event_feed_answered(&realm, clock::now());
                 if events.is_empty() && wait != Duration::ZERO {
                     tokio::time::sleep(PAUSE_MIN.saturating_sub(asked.elapsed())).await;
                 }

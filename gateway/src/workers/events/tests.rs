@@ -9,7 +9,10 @@ use cm_connector::Event;
 use store::{Job, Submission, Work};
 
 use super::*;
-use crate::testing::{Gateway, Operation, Ruling, new_csr};
+use crate::{
+    app::App,
+    testing::{Gateway, Operation, Ruling, new_csr},
+};
 
 fn realm() -> RealmName {
     RealmName::parse("open").unwrap()
@@ -225,4 +228,33 @@ fn pauses_grow_to_half_a_minute_and_are_never_nothing() {
     assert_eq!(most, [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
     assert_eq!(pause(u32::MAX, 0.0), PAUSE_MAX / 2);
     assert_eq!(pause(1, 0.0), Duration::from_millis(125));
+}
+
+/// The realms whose feeds can be seen to be late.
+fn watched(gateway: &Gateway) -> Vec<String> {
+    let text = gateway.app.metrics.text();
+    let realms = text.lines().filter_map(|line| {
+        let (realm, _) =
+            line.strip_prefix("acme_gateway_event_feed_answered_timestamp_seconds{realm=\"")?.split_once('"')?;
+        Some(realm.to_owned())
+    });
+    realms.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_never_answers_can_be_seen_to_be_late_until_its_realm_is_gone() {
+    let gateway = Gateway::new().await;
+    gateway.cm.is_away(true);
+    let (current, mut feeds) = (Current::from(gateway.app.clone()), Feeds::default());
+    assert!(watched(&gateway).is_empty());
+    feeds.keep(&current).await;
+    let all: Vec<_> = realms(&current).iter().map(ToString::to_string).collect();
+    assert!(!all.is_empty() && watched(&gateway) == all, "{:?}", watched(&gateway));
+    let mut endpoints = gateway.app.endpoints.clone();
+    endpoints.retain(|_, endpoint| endpoint.realm != realm());
+    current.exchange(App { endpoints, ..App::clone(&gateway.app) });
+    feeds.keep(&current).await;
+    let left: Vec<_> = all.into_iter().filter(|name| *name != realm().as_str()).collect();
+    assert_eq!(watched(&gateway), left);
+    assert_eq!(feeds.0.len(), left.len());
 }
