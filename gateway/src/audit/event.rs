@@ -22,11 +22,19 @@ use serde_json::{Value, json};
 use store::{ProfileStop, Stopped};
 use validation::Observation;
 
+use super::AccountRequest;
 use crate::redaction::without_tokens;
 
 /// Something that an auditor will ask about.
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
+    /// Written down, before the CM is asked.
+    AccountRequested(&'a AccountRequest<'a>),
+    /// The CM has refused, or nobody knows.
+    AccountUnconfirmed {
+        request: &'a AccountRequest<'a>,
+        why: &'a str,
+    },
     AccountCreated {
         endpoint: &'a EndpointName,
         account: &'a RegistrationId,
@@ -50,15 +58,13 @@ pub(crate) enum Event<'a> {
     /// Other contacts.
     AccountUpdated {
         endpoint: &'a EndpointName,
-        account: &'a RegistrationId,
-        client: IpAddr,
+        asked: Asked<'a>,
     },
     /// To terms that have changed.
     AccountAgreed {
         endpoint: &'a EndpointName,
-        account: &'a RegistrationId,
+        asked: Asked<'a>,
         terms_of_service: &'a str,
-        client: IpAddr,
     },
     AccountKeyChanged {
         endpoint: &'a EndpointName,
@@ -83,12 +89,14 @@ pub(crate) enum Event<'a> {
     },
     AuthorizationCreated {
         authorization: &'a Authorization,
+        asked: Asked<'a>,
     },
     AuthorizationRevoked {
         authorization: &'a Authorization,
     },
     AuthorizationDeactivated {
         authorization: &'a Authorization,
+        asked: Asked<'a>,
     },
     Validated {
         authorization: &'a Authorization,
@@ -156,13 +164,22 @@ pub(crate) enum Event<'a> {
         certificate: &'a CertificateId,
         reason: RevocationReason,
     },
-    /// A revocation that was accepted has ended, and the certificate may be good still.
+    /// A revocation that was accepted has ended, and the certificate may be good still. What is `None` cannot be read.
     RevocationFailed {
+        endpoint: Option<&'a EndpointName>,
+        /// The account that asked; also `None` for whoever holds the certificate's key.
+        account: Option<&'a RegistrationId>,
+        certificate: Option<&'a CertificateId>,
+        reason: Option<RevocationReason>,
+        why: &'a str,
+    },
+    /// One that the client was told is not done, or that was done before: nobody relies on it.
+    RevocationUnconfirmed {
         endpoint: &'a EndpointName,
-        /// The account that asked; `None` for whoever holds the certificate's key.
         account: Option<&'a RegistrationId>,
         certificate: &'a CertificateId,
         reason: RevocationReason,
+        client: IpAddr,
         why: &'a str,
     },
     /// Nothing is asked for by it from now on, because of a bad certificate.
@@ -223,6 +240,8 @@ impl Event<'_> {
     /// The event as it is stored and logged.
     pub(crate) fn to_json(&self) -> Value {
         match self {
+            Self::AccountRequested(request) => request.to_json("account.requested", None),
+            Self::AccountUnconfirmed { request, why } => request.to_json("account.unconfirmed", Some(why)),
             Self::AccountCreated {
                 endpoint,
                 account,
@@ -240,12 +259,13 @@ impl Event<'_> {
                 "event": "binding.refused", "endpoint": endpoint, "externalAccount": key_id,
                 "byDirectoryLink": key_id.is_none(), "accountKey": key.to_string(), "client": client, "why": why,
             }),
-            Self::AccountUpdated { endpoint, account, client } => {
-                json!({"event": "account.updated", "endpoint": endpoint, "account": account, "client": client})
-            }
-            Self::AccountAgreed { endpoint, account, terms_of_service, client } => json!({
-                "event": "account.agreed", "endpoint": endpoint, "account": account,
-                "termsOfService": terms_of_service, "client": client,
+            Self::AccountUpdated { endpoint, asked } => json!({
+                "event": "account.updated", "endpoint": endpoint, "account": asked.registration.id,
+                "accountKey": asked.key(), "client": asked.client,
+            }),
+            Self::AccountAgreed { endpoint, asked, terms_of_service } => json!({
+                "event": "account.agreed", "endpoint": endpoint, "account": asked.registration.id,
+                "termsOfService": terms_of_service, "accountKey": asked.key(), "client": asked.client,
             }),
             Self::AccountKeyChanged { endpoint, account, old_key, new_key, client } => json!({
                 "event": "account.key-changed", "endpoint": endpoint, "account": account,
@@ -265,20 +285,20 @@ impl Event<'_> {
                 "event": "order.waived", "endpoint": order.endpoint, "account": order.account, "order": order.id,
                 "waived": authorizations.iter().filter_map(|one| waived(one)).collect::<Vec<_>>(),
             }),
-            Self::AuthorizationCreated { authorization } => json!({
+            Self::AuthorizationCreated { authorization, asked } => json!({
                 "event": "authorization.created", "endpoint": authorization.endpoint,
                 "account": authorization.account, "authorization": authorization.id,
-                "identifier": authorization.identifier,
+                "identifier": authorization.identifier, "accountKey": asked.key(), "client": asked.client,
             }),
             Self::AuthorizationRevoked { authorization } => json!({
                 "event": "authorization.revoked", "endpoint": authorization.endpoint,
                 "account": authorization.account, "authorization": authorization.id,
                 "identifier": authorization.identifier,
             }),
-            Self::AuthorizationDeactivated { authorization } => json!({
+            Self::AuthorizationDeactivated { authorization, asked } => json!({
                 "event": "authorization.deactivated", "endpoint": authorization.endpoint,
                 "account": authorization.account, "authorization": authorization.id,
-                "identifier": authorization.identifier,
+                "identifier": authorization.identifier, "accountKey": asked.key(), "client": asked.client,
             }),
             Self::Validated { authorization, kind, outcome, attempt, seen } => json!({
                 "event": "validation.ended", "endpoint": authorization.endpoint,
@@ -316,6 +336,10 @@ impl Event<'_> {
             Self::RevocationFailed { endpoint, account, certificate, reason, why } => json!({
                 "event": "revocation.failed", "endpoint": endpoint, "account": account, "certificate": certificate,
                 "reason": reason, "why": why,
+            }),
+            Self::RevocationUnconfirmed { endpoint, account, certificate, reason, client, why } => json!({
+                "event": "revocation.unconfirmed", "endpoint": endpoint, "account": account,
+                "certificate": certificate, "reason": reason, "client": client, "why": why,
             }),
             Self::ProfileStopped { stop } => json!({
                 "event": "profile.stopped", "realm": stop.realm, "profile": stop.profile, "order": stop.order,

@@ -1,6 +1,7 @@
 //! Audit: every decision and act as a typed event, committed with the change it tells of and
 //! written afterwards, once, to files whose records are a signed chain ([`chain`]), and at least once to the log.
 
+mod account_request;
 pub(crate) mod chain;
 pub(crate) mod checkpoint;
 mod event;
@@ -18,9 +19,10 @@ use std::{sync::Arc, time::Duration};
 
 use acme::{ids::EndpointName, time::Timestamp};
 use serde_json::{Value, json};
-use store::Commit;
+use store::{Commit, CommitError};
 use tokio::time::timeout;
 
+pub(crate) use account_request::{AccountAct, AccountRequest};
 pub(crate) use event::{Asked, Event};
 pub(crate) use refusals::tell as tell_refusals;
 pub(crate) use trail::{Act, Trail, has_room, require};
@@ -67,12 +69,21 @@ pub(crate) fn add_entry(
     commit.audit(now, Value::Object(body));
 }
 
+/// Commits an event that is to stand before what it tells of is begun in the CM.
+///
+/// # Errors
+/// It is not written down; do not begin.
+pub(crate) async fn announce(app: &App, now: Timestamp, event: &Event<'_>) -> Result<(), CommitError> {
+    let mut commit = Commit::new();
+    add(app, &mut commit, now, event);
+    app.store.commit(commit).await
+}
+
 /// Commits an event that stands by itself, because what it tells of has happened in the CM. The
 /// client is told of that, not of our trouble with writing it down.
 pub(crate) async fn record(app: &App, now: Timestamp, event: &Event<'_>) {
-    let mut commit = Commit::new();
-    add(app, &mut commit, now, event);
-    if let Err(error) = app.store.commit(commit).await {
+    if let Err(error) = announce(app, now, event).await {
+        app.metrics.audit.lost.inc();
         tracing::error!(%error, event = %event.to_json(), "ALARM: an audit event could not be stored");
     }
 }
@@ -97,4 +108,26 @@ pub(crate) async fn drain_all(app: &Arc<App>, patience: Duration) {
 /// Writes the oldest committed events to the audit files and the log, and forgets them; says how many.
 pub(crate) async fn drain(app: &Arc<App>) -> anyhow::Result<usize> {
     trail::write(app).await
+}
+
+#[cfg(test)]
+mod tests {
+    use store::backend::ApplyError;
+
+    use super::*;
+    use crate::{clock, testing::Gateway};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_the_store_does_not_take_is_counted() {
+        let gateway = Gateway::new().await;
+        let tell = async || {
+            let event = Event::SettingsRefused { why: String::from("they are wrong") };
+            record(&gateway.app, clock::now(), &event).await;
+            gateway.app.metrics.audit.lost.get()
+        };
+        assert_eq!(tell().await, 0);
+        gateway.disk.refuse_next(ApplyError::Full);
+        assert_eq!(tell().await, 1);
+        assert_eq!(gateway.audited().await, ["settings.refused"]);
+    }
 }

@@ -209,8 +209,14 @@ mod tests {
             let view = gateway.order(&registration, &[&format!("a{round}.test")]).await.unwrap();
             let id = &view.order.authorizations[0];
             let endpoint = gateway.endpoint("open");
-            let ended =
-                crate::ra::authorization::deactivate(&gateway.app, &endpoint, &registration.id, id, clock::now()).await;
+            let ended = crate::ra::authorization::deactivate(
+                &gateway.app,
+                &endpoint,
+                crate::testing::asked(&registration),
+                id,
+                clock::now(),
+            )
+            .await;
             ended.unwrap();
         }
         for name in ["x.test", "y.test"] {

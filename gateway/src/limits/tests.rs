@@ -127,7 +127,9 @@ async fn the_first_order_that_replaces_a_certificate_is_not_counted() {
     let renew = async || ra::order::create(&gateway.app, &endpoint, &registration, (&request, None), now).await;
     let view = renew().await.unwrap();
     let authorization = &view.order.authorizations[0];
-    ra::authorization::deactivate(&gateway.app, &endpoint, &registration.id, authorization, now).await.unwrap();
+    ra::authorization::deactivate(&gateway.app, &endpoint, crate::testing::asked(&registration), authorization, now)
+        .await
+        .unwrap();
     assert_eq!(told(renew().await).kind, ProblemKind::RateLimited, "one that was thrown away is");
 }
 

@@ -2,7 +2,7 @@
 //!
 //! An account is the face of a registration in the CM; nothing about it is stored here.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{mem::ManuallyDrop, net::IpAddr, sync::Arc};
 
 use acme::{
     account::{AccountStatus, check_contacts},
@@ -20,9 +20,9 @@ use serde_json::Value;
 use super::{Error, Refusal};
 use crate::{
     app::{App, Endpoint},
-    audit::{self, Act, Asked, Event},
+    audit::{self, AccountAct, AccountRequest, Act, Asked, Event},
     jws::external_account::ExternalAccount,
-    limits::{Purpose, Turn},
+    limits::{Purpose, Spent, Turn},
     random,
     settings::Mode,
 };
@@ -99,13 +99,7 @@ pub(crate) async fn create(
         app.limits.may_bind(from, endpoint, bound_by.as_deref())?;
     }
     let spent = app.limits.new_account(from)?;
-    let account = register(app, endpoint, &new, bound_by, now).await?;
-    if account.created
-        && let Some(spent) = spent
-    {
-        spent.keep();
-    }
-    Ok(account)
+    register(app, endpoint, (&new, bound_by), spent, now).await
 }
 
 /// The registration of an account, for somebody at this address who names it.
@@ -165,13 +159,25 @@ fn binding(endpoint: &Endpoint, request: &NewAccount) -> Result<(Option<Binding>
     }
 }
 
+/// Has the CM create or bind what was checked. `spent` is given back for a binding that may be a guess, which is counted as
+/// such: a stranger who asks in vain is in the audit too, and must not fill it.
 async fn register(
     app: &App,
     endpoint: &Endpoint,
-    new: &NewRegistration,
-    bound_by: Option<String>,
+    (new, bound_by): (&NewRegistration, Option<String>),
+    spent: Option<Spent<'_>>,
     now: Timestamp,
 ) -> Result<Account, Error> {
+    let by_directory_link = matches!(new.binding, Some(Binding::DirectoryLink(_)));
+    let (terms_of_service, key) = (endpoint.terms_of_service.as_deref(), new.key.thumbprint());
+    let asked = AccountRequest {
+        endpoint: &endpoint.name,
+        client: new.client.ip,
+        act: AccountAct::Create { key, external_account: bound_by.as_deref(), by_directory_link, terms_of_service },
+    };
+    audit::announce(app, now, &Event::AccountRequested(&asked)).await?;
+    // Kept also if the client goes away before the CM has answered.
+    let spent = spent.map(ManuallyDrop::new);
     let before = app.registrations.epoch();
     let answer = match endpoint.mode {
         Mode::Open => app.cm.create_registration(&endpoint.realm, new).await,
@@ -186,17 +192,20 @@ async fn register(
         let event = Event::BindingRefused {
             endpoint: &endpoint.name,
             key_id: bound_by.as_deref(),
-            key: new.key.thumbprint(),
+            key,
             client: new.client.ip,
             why: error.to_string(),
         };
         audit::record(app, now, &event).await;
         app.limits.binding_failed(new.client.ip, endpoint, bound_by.as_deref());
+        drop(spent.map(ManuallyDrop::into_inner));
+    } else if let Err(error) = &answer {
+        unconfirmed(app, &asked, &error.to_string(), now).await;
     }
     let registered = match answer {
         // Somebody created it between our look and our request: to the client that is the account.
         Err(CmError::KeyInUse { .. }) => {
-            let found = app.cm.registration_by_key(&endpoint.realm, &new.key.thumbprint()).await?;
+            let found = app.cm.registration_by_key(&endpoint.realm, &key).await?;
             let missing = || Error::internal(anyhow::anyhow!("the CM reports a key in use that it does not find"));
             return existing(endpoint, Arc::new(found.ok_or_else(missing)?));
         }
@@ -205,19 +214,25 @@ async fn register(
     let registration = Arc::new(registered.registration);
     app.registrations.remember(&endpoint.realm, Registration::clone(&registration), before);
     if !registered.created {
+        unconfirmed(app, &asked, "the key has an account", now).await;
         return existing(endpoint, registration);
     }
     let event = Event::AccountCreated {
         endpoint: &endpoint.name,
         account: &registration.id,
         external_account: bound_by.as_deref().or(registration.external_account.as_deref()),
-        by_directory_link: matches!(new.binding, Some(Binding::DirectoryLink(_))),
-        terms_of_service: endpoint.terms_of_service.as_deref(),
-        key: new.key.thumbprint(),
+        by_directory_link,
+        terms_of_service,
+        key,
         client: new.client.ip,
     };
     audit::record(app, now, &event).await;
     Ok(Account { registration, created: true, bound_by })
+}
+
+/// Tells auditors how a request ended that the CM has not carried out, as far as is known.
+pub(super) async fn unconfirmed(app: &App, request: &AccountRequest<'_>, why: &str, now: Timestamp) {
+    audit::record(app, now, &Event::AccountUnconfirmed { request, why }).await;
 }
 
 fn existing(endpoint: &Endpoint, registration: Arc<Registration>) -> Result<Account, Error> {
@@ -318,17 +333,24 @@ pub(crate) async fn update(
     audit::require(app, Act::Change)?;
     check_contacts(update.contacts.as_deref().unwrap_or_default())
         .map_err(|error| Problem::new(error.kind(), error.to_string()))?;
+    let asked = Asked { registration, client: Some(request.client.ip) };
+    let has_contacts = update.contacts.is_some();
+    let terms_of_service = endpoint.terms_of_service.as_deref().filter(|_| agrees);
+    let act = AccountAct::Update { asked, has_contacts, terms_of_service };
+    let told = AccountRequest { endpoint: &endpoint.name, client: request.client.ip, act };
+    audit::announce(app, now, &Event::AccountRequested(&told)).await?;
     let before = app.registrations.epoch();
     let answer = app.cm.update_registration(&endpoint.realm, registration, &update, request.proof).await;
-    let updated = remember(app, endpoint, registration, before, answer)?;
-    if update.contacts.is_some() {
-        let (endpoint, account, client) = (&endpoint.name, &registration.id, request.client.ip);
-        audit::record(app, now, &Event::AccountUpdated { endpoint, account, client }).await;
+    if let Err(error) = &answer {
+        unconfirmed(app, &told, &error.to_string(), now).await;
     }
-    if let Some(terms_of_service) = endpoint.terms_of_service.as_deref().filter(|_| agrees) {
-        let (endpoint, account, client) = (&endpoint.name, &registration.id, request.client.ip);
-        let event = Event::AccountAgreed { endpoint, account, terms_of_service, client };
-        audit::record(app, now, &event).await;
+    let updated = remember(app, endpoint, registration, before, answer)?;
+    let endpoint = &endpoint.name;
+    if has_contacts {
+        audit::record(app, now, &Event::AccountUpdated { endpoint, asked }).await;
+    }
+    if let Some(terms_of_service) = terms_of_service {
+        audit::record(app, now, &Event::AccountAgreed { endpoint, asked, terms_of_service }).await;
     }
     Ok(updated)
 }
@@ -342,13 +364,20 @@ pub(crate) async fn deactivate(
     now: Timestamp,
 ) -> Result<Registration, Error> {
     audit::require(app, Act::Ending)?;
+    let asked = Asked { registration, client: Some(client.ip) };
+    let act = AccountAct::Deactivate { asked };
+    let told = AccountRequest { endpoint: &endpoint.name, client: client.ip, act };
+    // A store that cannot be written to keeps nobody from giving an account up; that is an alarm.
+    audit::record(app, now, &Event::AccountRequested(&told)).await;
     let before = app.registrations.epoch();
     let answer = app.cm.deactivate(&endpoint.realm, registration, proof).await;
+    if let Err(error) = &answer {
+        unconfirmed(app, &told, &error.to_string(), now).await;
+    }
     let ended = remember(app, endpoint, registration, before, answer)?;
     if ended.status != RegistrationStatus::Deactivated {
         return Err(Error::internal(anyhow::anyhow!("the CM did not deactivate registration {}", registration.id)));
     }
-    let asked = Asked { registration, client: Some(client.ip) };
     audit::record(app, now, &Event::AccountDeactivated { endpoint: &endpoint.name, asked }).await;
     Ok(ended)
 }

@@ -11,7 +11,7 @@ use store::{Commit, Stored};
 use super::{Error, again_on_conflict};
 use crate::{
     app::{App, Endpoint},
-    audit::{self, Act, Event},
+    audit::{self, Act, Asked, Event},
 };
 
 /// Reads an authorization of this endpoint for its owner.
@@ -30,12 +30,12 @@ pub(crate) async fn read(
 pub(crate) async fn deactivate(
     app: &App,
     endpoint: &Endpoint,
-    account: &RegistrationId,
+    asked: Asked<'_>,
     id: &AuthorizationId,
     now: Timestamp,
 ) -> Result<Authorization, Error> {
     again_on_conflict(async || {
-        let stored = read(app, endpoint, account, id).await?;
+        let stored = read(app, endpoint, &asked.registration.id, id).await?;
         let Some(given_up) = stored.value.deactivate(now) else {
             return Err(Error::refused(
                 ProblemKind::Malformed,
@@ -45,7 +45,8 @@ pub(crate) async fn deactivate(
         audit::require(app, Act::Ending)?;
         let mut commit = Commit::new();
         commit.update_authorization(&stored, given_up.clone(), app.keep_until(given_up.expires));
-        audit::add(app, &mut commit, now, &Event::AuthorizationDeactivated { authorization: &given_up });
+        let event = Event::AuthorizationDeactivated { authorization: &given_up, asked };
+        audit::add(app, &mut commit, now, &event);
         app.store.commit(commit).await?;
         Ok(given_up)
     })

@@ -15,7 +15,7 @@ use store::{Commit, Job};
 use super::{Error, again_on_conflict, authorization};
 use crate::{
     app::{App, Endpoint},
-    audit::{self, Act},
+    audit::{self, Act, Asked},
     settings::Switch,
     transcript::{self, Entry, Subject},
 };
@@ -24,12 +24,12 @@ use crate::{
 pub(crate) async fn respond(
     app: &App,
     endpoint: &Endpoint,
-    account: (&Registration, &PublicKey),
+    (asked, key): (Asked<'_>, &PublicKey),
     id: &AuthorizationId,
     kind: ChallengeKind,
     now: Timestamp,
 ) -> Result<Authorization, Error> {
-    let (registration, key) = account;
+    let registration = asked.registration;
     let account = &registration.id;
     let repeatable = endpoint.compatibility.has(Switch::RepeatFailedChallenges);
     again_on_conflict(async || {
@@ -48,7 +48,8 @@ pub(crate) async fn respond(
                 let mut commit = Commit::new();
                 commit.update_authorization(&stored, (*started).clone(), app.keep_until(started.expires));
                 let subject = Subject::from(&*started);
-                transcript::tell(app, &mut commit, &subject, now, &Entry::ChallengeAnswered { method: kind });
+                let answered = Entry::ChallengeAnswered { method: kind };
+                transcript::tell_of(app, &mut commit, &subject, now, &answered, (&endpoint.name, &asked));
                 commit.create_job(Job::validate(id.clone(), kind, now));
                 app.store.commit(commit).await?;
                 app.wake.now();

@@ -17,7 +17,7 @@ use cm_connector::{Client, CmError, Proof};
 use super::{Error, account};
 use crate::{
     app::{App, Endpoint},
-    audit::{self, Act, Event},
+    audit::{self, AccountAct, AccountRequest, Act, Asked, Event},
 };
 
 /// A key change that both keys have signed.
@@ -49,8 +49,15 @@ pub(crate) async fn change_key(
     audit::require(app, Act::Change)?;
     policies::key::check_account_key(request.new_key)
         .map_err(|weakness| Problem::new(ProblemKind::BadPublicKey, weakness.to_string()))?;
+    let asked = Asked { registration, client: Some(request.client.ip) };
+    let act = AccountAct::ChangeKey { asked, new_key: request.new_key.thumbprint() };
+    let told = AccountRequest { endpoint: &endpoint.name, client: request.client.ip, act };
+    audit::announce(app, now, &Event::AccountRequested(&told)).await?;
     let before = app.registrations.epoch();
     let answer = app.cm.change_key(&endpoint.realm, registration, request.new_key, request.proof).await;
+    if let Err(error) = &answer {
+        account::unconfirmed(app, &told, &error.to_string(), now).await;
+    }
     let changed = match account::remember(app, endpoint, registration, before, answer) {
         Ok(changed) => changed,
         Err(CmError::KeyInUse { registration: Some(owner) }) => return Ok(KeyChanged::InUse(owner)),

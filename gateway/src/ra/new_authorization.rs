@@ -72,7 +72,7 @@ impl Ground {
 pub(crate) async fn create(
     app: &App,
     endpoint: &Endpoint,
-    registration: &Registration,
+    asked: Asked<'_>,
     identifier: &IdentifierText,
     now: Timestamp,
 ) -> Result<Authorization, Error> {
@@ -80,22 +80,23 @@ pub(crate) async fn create(
         return Err(Error::not_found("resource; this directory offers no newAuthz"));
     }
     let (id, mut told) = (random::id(), Vec::new());
-    let made = decide(app, (endpoint, registration), (&id, identifier), &mut told, now).await;
+    let made = decide(app, (endpoint, asked), (&id, identifier), &mut told, now).await;
     let Err(Error::Refused(refusal)) = made else { return made };
     app.metrics.issuance.ended(&endpoint.name, None, Ending::Refused(&refusal.problem));
-    let (endpoint_name, account) = (endpoint.name.clone(), registration.id.clone());
+    let (endpoint_name, account) = (endpoint.name.clone(), asked.registration.id.clone());
     told.push(Entry::AuthorizationRefused { endpoint: endpoint_name, account, problem: refusal.problem.clone() });
     let subject = Subject { reference: Reference::from(&id), ends: now };
-    Err(transcript::refuse(app, (endpoint, Asked { registration, client: None }), &subject, &told, refusal, now).await)
+    Err(transcript::refuse(app, (endpoint, asked), &subject, &told, refusal, now).await)
 }
 
 async fn decide(
     app: &App,
-    (endpoint, registration): (&Endpoint, &Registration),
+    (endpoint, asked): (&Endpoint, Asked<'_>),
     (id, identifier): (&AuthorizationId, &IdentifierText),
     told: &mut Vec<Entry>,
     now: Timestamp,
 ) -> Result<Authorization, Error> {
+    let registration = asked.registration;
     policies::registration::may_order(registration.status)?;
     audit::require(app, Act::Issuance)?;
     let identifier = parse_identifier(endpoint, identifier)?;
@@ -121,7 +122,7 @@ async fn decide(
             commit.create_authorization(authorization.clone(), app.keep_until(authorization.expires));
             let subject = Subject::from(&authorization);
             told.iter().for_each(|entry| transcript::tell(app, &mut commit, &subject, now, entry));
-            audit::add(app, &mut commit, now, &Event::AuthorizationCreated { authorization: &authorization });
+            audit::add(app, &mut commit, now, &Event::AuthorizationCreated { authorization: &authorization, asked });
             app.store.commit(commit).await?;
             spent.keep();
             Ok(authorization)

@@ -43,7 +43,7 @@ pub(crate) use web::Web;
 use crate::{
     app::{App, Endpoint},
     audit::{
-        Trail,
+        Asked, Trail,
         checkpoint::{Keys, SigningKey},
     },
     clock,
@@ -308,6 +308,11 @@ pub(crate) fn new_csr(names: &[&str]) -> Csr {
 
 pub(crate) fn client() -> Client {
     Client { ip: Ipv4Addr::new(203, 0, 113, 9).into(), user_agent: None }
+}
+
+/// This account, from the address of [`client`].
+pub(crate) fn asked(registration: &Registration) -> Asked<'_> {
+    Asked { registration, client: Some(client().ip) }
 }
 
 fn jws() -> Jws {

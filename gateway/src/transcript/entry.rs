@@ -224,7 +224,9 @@ impl Entry {
     /// and no authorization.
     pub(crate) fn of(event: &Event<'_>, now: Timestamp) -> Option<(Subject, Self)> {
         Some(match event {
-            Event::AccountCreated { .. }
+            Event::AccountRequested(_)
+            | Event::AccountUnconfirmed { .. }
+            | Event::AccountCreated { .. }
             | Event::AccountAgreed { .. }
             | Event::AccountKeyChanged { .. }
             | Event::AccountDeactivated { .. }
@@ -240,6 +242,7 @@ impl Entry {
             | Event::CertificateRequested { .. }
             | Event::RevocationRequested { .. }
             | Event::RevocationRefused { .. }
+            | Event::RevocationUnconfirmed { .. }
             | Event::SettingsLoaded { .. }
             | Event::SettingsRefused { .. }
             | Event::IdentityRead { .. }
@@ -251,13 +254,13 @@ impl Entry {
                     Self::OrderCreated { profile, expires: order.expires, reused: order.reused.clone(), replaces };
                 ((*order).into(), created)
             }
-            Event::AuthorizationCreated { authorization } => {
+            Event::AuthorizationCreated { authorization, .. } => {
                 let challenges = authorization.challenges.iter().map(|challenge| challenge.kind).collect();
                 let created = Self::AuthorizationCreated { challenges, expires: authorization.expires };
                 ((*authorization).into(), created)
             }
             Event::AuthorizationRevoked { authorization } => ((*authorization).into(), Self::AuthorizationRevoked {}),
-            Event::AuthorizationDeactivated { authorization } => {
+            Event::AuthorizationDeactivated { authorization, .. } => {
                 ((*authorization).into(), Self::AuthorizationDeactivated {})
             }
             Event::Validated { authorization, kind, outcome, attempt, seen } => {

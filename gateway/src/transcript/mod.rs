@@ -11,7 +11,11 @@ mod entry;
 pub(crate) mod story;
 pub(crate) mod words;
 
-use acme::{ids::Reference, problem::ProblemKind, time::Timestamp};
+use acme::{
+    ids::{EndpointName, Reference},
+    problem::ProblemKind,
+    time::Timestamp,
+};
 use store::{Commit, Job, Work};
 
 pub(crate) use self::entry::{CaaLook, Entry, PassedOver, PutOff, Subject};
@@ -31,6 +35,19 @@ const FIRST_ATTEMPTS: u32 = 16;
 pub(crate) fn tell(app: &App, commit: &mut Commit, subject: &Subject, now: Timestamp, entry: &Entry) {
     keep(app, commit, subject, now, entry);
     audit::add_entry(commit, now, subject, entry, None);
+}
+
+/// The same of what somebody asked for at an endpoint, which auditors are told too.
+pub(crate) fn tell_of(
+    app: &App,
+    commit: &mut Commit,
+    subject: &Subject,
+    now: Timestamp,
+    entry: &Entry,
+    asked: (&EndpointName, &Asked<'_>),
+) {
+    keep(app, commit, subject, now, entry);
+    audit::add_entry(commit, now, subject, entry, Some(asked));
 }
 
 /// Adds an entry to a commit, for the transcript alone.
@@ -102,8 +119,7 @@ pub(crate) async fn refuse(
     if told {
         let mut commit = Commit::new();
         for entry in entries {
-            keep(app, &mut commit, subject, now, entry);
-            audit::add_entry(&mut commit, now, subject, entry, Some((&endpoint.name, &asked)));
+            tell_of(app, &mut commit, subject, now, entry, (&endpoint.name, &asked));
         }
         match app.store.commit(commit).await {
             Ok(()) => refusal.transcript = Some(endpoint.links.transcript(&subject.reference)),

@@ -363,7 +363,14 @@ async fn an_authorization_ahead_of_any_order_is_told_or_its_refusal_is() {
     let (registration, endpoint) = (listed(&gateway), gateway.endpoint("open"));
     let ask = async |name: &str| {
         let identifier = testing::new_order(&[name]).identifiers.remove(0);
-        crate::ra::new_authorization::create(&gateway.app, &endpoint, &registration, &identifier, clock::now()).await
+        crate::ra::new_authorization::create(
+            &gateway.app,
+            &endpoint,
+            testing::asked(&registration),
+            &identifier,
+            clock::now(),
+        )
+        .await
     };
     let made = ask("a.test").await.unwrap();
     let told = client_story(&gateway, &Reference::from(&made.id)).await;

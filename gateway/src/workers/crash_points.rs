@@ -70,29 +70,30 @@ const ACCEPTED: &str = "processing, accepted by the CM";
 const TO_CONFIRM: &str = "valid, delivery to be confirmed";
 const TO_REVOKE: &str = "valid, to be revoked";
 
-const ROWS: [Row; 22] = [
+const ROWS: [Row; 23] = [
+    row(1, "that an account is asked for", Point::Commit(0), "no account", "no account"),
     row(1, "the CM creates the registration", Point::Call(Operation::CreateRegistration), "no account", "no order"),
-    row(2, "the new account is audited", Point::Commit(0), "no order", "no order"),
-    row(3, "newOrder", Point::Commit(1), "no order", "pending"),
-    row(4, "the response to a challenge", Point::Commit(2), "pending", "pending, to be validated"),
+    row(2, "the new account is audited", Point::Commit(1), "no order", "no order"),
+    row(3, "newOrder", Point::Commit(2), "no order", "pending"),
+    row(4, "the response to a challenge", Point::Commit(3), "pending", "pending, to be validated"),
     row(5, "a worker takes the job", Point::Taken, "pending, to be validated", "pending, to be validated"),
     row(6, "the look at the proof", Point::Look, "pending, to be validated", "pending, to be validated"),
-    row(7, "the result of the validation", Point::Commit(3), "pending, to be validated", "ready"),
-    row(8, "finalize", Point::Commit(4), "ready", NOT_SENT),
-    row(9, "the intent to send", Point::Commit(5), NOT_SENT, MAY_BE_SENT),
+    row(7, "the result of the validation", Point::Commit(4), "pending, to be validated", "ready"),
+    row(8, "finalize", Point::Commit(5), "ready", NOT_SENT),
+    row(9, "the intent to send", Point::Commit(6), NOT_SENT, MAY_BE_SENT),
     row(10, "the submission", Point::Call(Operation::Submit), MAY_BE_SENT, MAY_BE_SENT),
-    row(11, "the CM's request id", Point::Commit(6), MAY_BE_SENT, ACCEPTED),
+    row(11, "the CM's request id", Point::Commit(7), MAY_BE_SENT, ACCEPTED),
     row(12, "a look at a request that waits", Point::Call(Operation::Request), ACCEPTED, ACCEPTED),
-    row(12, "when to look again", Point::Commit(7), ACCEPTED, ACCEPTED),
+    row(12, "when to look again", Point::Commit(8), ACCEPTED, ACCEPTED),
     row(13, "the look that brings the certificate", Point::Call(Operation::Request), ACCEPTED, ACCEPTED),
-    row(14, "the certificate", Point::Commit(8), ACCEPTED, TO_CONFIRM),
+    row(14, "the certificate", Point::Commit(9), ACCEPTED, TO_CONFIRM),
     row(14, "the confirmation of its delivery", Point::Call(Operation::ConfirmDelivery), TO_CONFIRM, TO_CONFIRM),
-    row(14, "that it is confirmed", Point::Commit(9), TO_CONFIRM, "valid"),
+    row(14, "that it is confirmed", Point::Commit(10), TO_CONFIRM, "valid"),
     row(15, "the download", Point::Download, "valid", "valid"),
     row(16, "the download after the store is lost", Point::StoreLost, "no order", "no order"),
-    row(17, "the revocation that is asked for", Point::Commit(10), "valid", TO_REVOKE),
+    row(17, "the revocation that is asked for", Point::Commit(11), "valid", TO_REVOKE),
     row(17, "the revocation at the CM", Point::Call(Operation::Revoke), TO_REVOKE, TO_REVOKE),
-    row(17, "that it is revoked", Point::Commit(11), TO_REVOKE, "valid"),
+    row(17, "that it is revoked", Point::Commit(12), TO_REVOKE, "valid"),
 ];
 
 /// The process is gone.
@@ -207,7 +208,7 @@ impl Client {
             let token = &authorization.challenge(kind).unwrap().token;
             web.show(KeyAuthorization::new(token, &self.key.thumbprint()).as_str());
             let (app, endpoint) = (&gateway.app, gateway.endpoint("open"));
-            let account = (account, &self.key);
+            let account = (testing::asked(account), &self.key);
             ra::challenge::respond(app, &endpoint, account, &id, kind, clock::now()).await.unwrap();
         }
     }
@@ -317,7 +318,7 @@ impl Case {
             (Point::Look, Moment::BeforeTheEffect) => case.web.is_silent(true),
             // What was seen has no effect before it is written down.
             (Point::Look, Moment::AfterTheEffect) => {
-                case.gateway.disk.cut_power_after(3, Moment::BeforeTheEffect);
+                case.gateway.disk.cut_power_after(4, Moment::BeforeTheEffect);
             }
             (Point::Taken | Point::Download | Point::StoreLost, _) => {}
         }

@@ -13,6 +13,7 @@ use actix_web::{HttpResponse, web};
 
 use super::id_in_path;
 use crate::{
+    audit::Asked,
     clock,
     http::{AccountSigned, HttpError, JsonOrNothing, Reply, links::Links},
     ra,
@@ -23,13 +24,14 @@ pub(crate) async fn post(
     path: web::Path<(String, String)>,
     request: AccountSigned<JsonOrNothing<AuthorizationUpdate>>,
 ) -> Result<HttpResponse, HttpError> {
-    let AccountSigned { app, endpoint, registration, payload, .. } = request;
+    let AccountSigned { app, endpoint, registration, payload, client, .. } = request;
     let id = id_in_path(&path.1, "authorization")?;
     let now = clock::now();
     let authorization = match payload {
         JsonOrNothing::Nothing => ra::authorization::read(&app, &endpoint, &registration.id, &id).await?.value,
         JsonOrNothing::Json(update) if update.status == "deactivated" => {
-            ra::authorization::deactivate(&app, &endpoint, &registration.id, &id, now).await?
+            let asked = Asked { registration: &registration, client: Some(client.ip) };
+            ra::authorization::deactivate(&app, &endpoint, asked, &id, now).await?
         }
         JsonOrNothing::Json(_) => {
             return Err(HttpError::malformed("the only status an authorization can be set to is deactivated"));

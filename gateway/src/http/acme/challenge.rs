@@ -10,6 +10,7 @@ use actix_web::{HttpResponse, web};
 
 use super::{authorization::encode_challenge, id_in_path};
 use crate::{
+    audit::Asked,
     clock,
     http::{AccountSigned, HttpError, JsonOrNothing, Reply},
     ra,
@@ -20,7 +21,7 @@ pub(crate) async fn post(
     path: web::Path<(String, String, String)>,
     request: AccountSigned<JsonOrNothing<ChallengeResponse>>,
 ) -> Result<HttpResponse, HttpError> {
-    let AccountSigned { app, endpoint, registration, key, payload, .. } = request;
+    let AccountSigned { app, endpoint, registration, key, payload, client, .. } = request;
     let (_, id, kind) = path.into_inner();
     let id = id_in_path(&id, "challenge")?;
     let kind = ChallengeKind::ALL.into_iter().find(|known| known.as_str() == kind);
@@ -28,7 +29,8 @@ pub(crate) async fn post(
     let authorization = match payload {
         JsonOrNothing::Nothing => ra::authorization::read(&app, &endpoint, &registration.id, &id).await?.value,
         JsonOrNothing::Json(ChallengeResponse {}) => {
-            ra::challenge::respond(&app, &endpoint, (&registration, &key), &id, kind, clock::now()).await?
+            let asked = Asked { registration: &registration, client: Some(client.ip) };
+            ra::challenge::respond(&app, &endpoint, (asked, &key), &id, kind, clock::now()).await?
         }
     };
     let challenge = authorization.challenge(kind).ok_or_else(|| ra::Error::not_found("challenge"))?;

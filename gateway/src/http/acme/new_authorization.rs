@@ -5,6 +5,7 @@ use actix_web::HttpResponse;
 
 use super::authorization::reply;
 use crate::{
+    audit::Asked,
     clock,
     http::{AccountSigned, HttpError, Reply},
     ra,
@@ -17,7 +18,8 @@ pub(crate) async fn post(
     let AccountSigned { app, endpoint, registration, payload, client, .. } = request;
     let now = clock::now();
     let spent = app.limits.new_order_from(client.ip)?;
-    let made = ra::new_authorization::create(&app, &endpoint, &registration, &payload.identifier, now).await?;
+    let asked = Asked { registration: &registration, client: Some(client.ip) };
+    let made = ra::new_authorization::create(&app, &endpoint, asked, &payload.identifier, now).await?;
     if let Some(spent) = spent {
         spent.keep();
     }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use acme::{base64url, registration::RegistrationStatus};
 use cm_connector::Outcome;
 use serde_json::json;
+use store::backend::ApplyError;
 
 use super::*;
 use crate::{
     clock,
+    ra::key_change,
     testing::{self, Fault, Gateway, Moment, Operation, away, new_key, new_registration, told},
 };
 
@@ -55,7 +57,7 @@ async fn a_new_key_gets_an_account_and_then_the_same_one() {
     assert!(first.created && !again.created);
     assert_eq!(first.registration.id, again.registration.id);
     assert_eq!(gateway.cm.registrations().len(), 1);
-    assert_eq!(gateway.audited().await, ["account.created"]);
+    assert_eq!(gateway.audited().await, ["account.requested", "account.created"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,9 +146,9 @@ async fn a_directory_link_binds_in_place_of_a_binding_and_not_beside_one() {
     assert_eq!((count(&gateway, Operation::BindRegistration), count(&gateway, Operation::CreateRegistration)), (1, 0));
     assert!(!created(&gateway, "registered", by_link(&key)).await.unwrap().created, "and then it is this account's");
     let audit = gateway.app.store.audit_entries(10).await.unwrap();
-    let [event] = audit.as_slice() else { panic!("{audit:?}") };
+    let [_, event] = audit.as_slice() else { panic!("{audit:?}") };
     assert_eq!((&event.body["event"], &event.body["byDirectoryLink"]), (&json!("account.created"), &json!(true)));
-    assert!(!event.body.to_string().contains(token.expose_secret()));
+    assert!(audit.iter().all(|event| !event.body.to_string().contains(token.expose_secret())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,7 +283,8 @@ async fn a_deactivated_account_is_ended_at_once_also_for_requests_that_are_serve
         .await
         .unwrap();
     assert_eq!(told(created(&gateway, "open", request(&key)).await).kind, ProblemKind::AccountNotActive);
-    assert_eq!(gateway.audited().await, ["account.created", "account.deactivated"]);
+    let told = ["account.requested", "account.created", "account.requested", "account.deactivated"];
+    assert_eq!(gateway.audited().await, told);
 }
 
 #[tokio::test(start_paused = true)]
@@ -406,7 +409,7 @@ async fn terms_that_changed_are_agreed_to_again_by_an_account_update_and_by_noth
         let agreed = updated(&gateway, &endpoint, &registration, None, true).await.unwrap();
         assert!(agreed.terms_of_service_agreed_at.is_some_and(|at| at >= changed));
         let audit = gateway.app.store.audit_entries(10).await.unwrap();
-        let [updated, agreed] = audit.as_slice() else { panic!("{audit:?}") };
+        let [_, updated, _, agreed] = audit.as_slice() else { panic!("{audit:?}") };
         assert_eq!(
             (&updated.body["event"], &agreed.body["event"]),
             (&json!("account.updated"), &json!("account.agreed"))
@@ -482,4 +485,77 @@ async fn a_key_that_is_withdrawn_before_the_answer_to_an_update_is_nobodys() {
     assert!(!app.registrations.remembers_key(realm, &thumbprint));
     assert_eq!(app.registrations.registration_by_key(realm, &thumbprint).await, Ok(None));
     assert_eq!(app.registrations.registration(realm, &registration.id).await.unwrap().unwrap().key, None);
+}
+
+/// What auditors find of the last request about an account in the store of a process that has died.
+async fn last_request(gateway: &Gateway) -> Value {
+    let entries = gateway.restarted().app.store.audit_entries(10).await.unwrap();
+    entries.last().unwrap().body.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_cm_was_doing_when_the_process_died_has_a_record_before_it() {
+    let moment = Moment::AfterTheEffect;
+    let endpoint = Gateway::new().await.endpoint("open");
+    for operation in
+        [Operation::CreateRegistration, Operation::UpdateRegistration, Operation::ChangeKey, Operation::Deactivate]
+    {
+        let gateway = Gateway::new().await;
+        gateway.cm.next(operation, Fault::Hangs(moment));
+        let (client, proof, key) = (testing::client(), testing::proof(), new_key());
+        let (what, account) = if operation == Operation::CreateRegistration {
+            assert!(testing::dies(created(&gateway, "open", request(&key))).await);
+            assert!(!created(&gateway, "open", request(&key)).await.unwrap().created, "the CM has it");
+            ("create", None)
+        } else {
+            let registration = gateway.registration();
+            let (registration, now) = (&registration, clock::now());
+            let (died, what) = if operation == Operation::UpdateRegistration {
+                (testing::dies(updated(&gateway, &endpoint, registration, Some(Vec::new()), false)).await, "update")
+            } else if operation == Operation::ChangeKey {
+                let request = key_change::Request { new_key: &key, client: &client, proof: &proof };
+                let change = key_change::change_key(&gateway.app, &endpoint, registration, &request, now);
+                (testing::dies(change).await, "change-key")
+            } else {
+                let ended = deactivate(&gateway.app, &endpoint, registration, (&client, &proof), now);
+                (testing::dies(ended).await, "deactivate")
+            };
+            assert!(died, "{what}");
+            (what, Some(registration.clone()))
+        };
+        let told = last_request(&gateway).await;
+        assert_eq!((&told["event"], &told["what"]), (&json!("account.requested"), &json!(what)));
+        assert_eq!(told["account"], json!(account.as_ref().map(|account| &account.id)), "{what}");
+        let signed = account.map_or(key.thumbprint(), |account| account.key.unwrap().thumbprint);
+        assert_eq!(told["accountKey"], json!(signed.to_string()), "{what}");
+        assert_eq!(told["client"], json!(client.ip), "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_record_the_cm_is_asked_for_no_account_and_an_account_can_be_ended() {
+    let gateway = Gateway::new().await;
+    gateway.disk.refuse_next(ApplyError::Full);
+    assert_eq!(told(created(&gateway, "open", request(&new_key())).await).kind, ProblemKind::Unavailable);
+    assert_eq!(gateway.cm.registrations(), []);
+    let registration = gateway.registration();
+    gateway.disk.refuse_next(ApplyError::Full);
+    let (client, proof, endpoint) = (testing::client(), testing::proof(), gateway.endpoint("open"));
+    deactivate(&gateway.app, &endpoint, &registration, (&client, &proof), clock::now()).await.unwrap();
+    assert_eq!(
+        (gateway.audited().await, gateway.app.metrics.audit.lost.get()),
+        (vec!["account.deactivated".into()], 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_cm_does_not_confirm_is_told_and_counts_for_the_address() {
+    let gateway = Gateway::with("limits.new_accounts_per_address = { burst = 1, per_secs = 600 }").await;
+    gateway.cm.next(Operation::CreateRegistration, Fault::Answers(away(Outcome::NotSent)));
+    assert_eq!(told(created(&gateway, "open", request(&new_key())).await).kind, ProblemKind::Unavailable);
+    assert_eq!(gateway.audited().await, ["account.requested", "account.unconfirmed"]);
+    for _ in 0..3 {
+        assert_eq!(told(created(&gateway, "open", request(&new_key())).await).kind, ProblemKind::RateLimited);
+    }
+    assert_eq!(gateway.audited().await.len(), 2, "no stranger fills the audit");
 }

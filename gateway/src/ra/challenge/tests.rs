@@ -1,13 +1,14 @@
 //! Responses to challenges: each proof is looked at by one job.
 
 use acme::{authorization::AuthorizationStatus, challenge::ChallengeState, registration::Registration};
+use serde_json::json;
 use store::{Stored, Work};
 
 use super::*;
 use crate::{
     clock,
     ra::order::OrderView,
-    testing::{Gateway, told},
+    testing::{self, Gateway, told},
 };
 
 /// A gateway with a pending order.
@@ -28,7 +29,7 @@ impl Case {
     async fn respond(&self, kind: ChallengeKind) -> Result<Authorization, Error> {
         let endpoint = self.gateway.endpoint("open");
         let key = &self.registration.key.as_ref().unwrap().key;
-        let account = (&self.registration, key);
+        let account = (testing::asked(&self.registration), key);
         respond(&self.gateway.app, &endpoint, account, &self.authorization, kind, clock::now()).await
     }
 
@@ -88,9 +89,27 @@ async fn of_two_responses_at_the_same_moment_the_first_to_be_written_counts() {
 async fn a_response_to_an_authorization_that_was_given_up_is_refused() {
     let case = Case::new().await;
     let endpoint = case.gateway.endpoint("open");
-    let (app, account) = (&case.gateway.app, &case.registration.id);
+    let (app, account) = (&case.gateway.app, crate::testing::asked(&case.registration));
     let given_up = authorization::deactivate(app, &endpoint, account, &case.authorization, clock::now()).await.unwrap();
     assert_eq!(given_up.status(clock::now()), AuthorizationStatus::Deactivated);
     assert_eq!(told(case.respond(ChallengeKind::Http01).await).kind, ProblemKind::Malformed);
     assert_eq!(case.promised().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn auditors_learn_who_answers_a_challenge_and_who_gives_an_authorization_up() {
+    let case = Case::new().await;
+    let endpoint = case.gateway.endpoint("open");
+    let _ = case.respond(ChallengeKind::Http01).await.unwrap();
+    let asked = testing::asked(&case.registration);
+    let again = case.gateway.order(&case.registration, &["b.test"]).await.unwrap().order.authorizations[0].clone();
+    let _ = authorization::deactivate(&case.gateway.app, &endpoint, asked, &again, clock::now()).await.unwrap();
+    let entries = case.gateway.app.store.audit_entries(100).await.unwrap();
+    for name in ["challenge.answered", "authorization.deactivated"] {
+        let told = &entries.iter().find(|entry| entry.body["event"] == name).expect(name).body;
+        assert_eq!(told["account"], json!(case.registration.id), "{name}");
+        let key = &case.registration.key.as_ref().unwrap().thumbprint;
+        assert_eq!(told["accountKey"], json!(key.to_string()), "{name}");
+        assert_eq!(told["client"], json!(testing::client().ip), "{name}");
+    }
 }

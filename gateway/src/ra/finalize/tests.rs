@@ -113,7 +113,7 @@ async fn an_authorization_given_up_at_the_same_moment_is_seen_before_anything_is
     let mut held = case.gateway.disk.hold_next();
     let give_up = async {
         held.come().await;
-        let account = &case.registration.id;
+        let account = crate::testing::asked(&case.registration);
         let given_up =
             authorization::deactivate(&case.gateway.app, &endpoint, account, &authorization, clock::now()).await;
         held.go();

@@ -49,7 +49,7 @@ async fn the_new_key_is_the_accounts_at_once_and_the_old_one_is_nobodys() {
     assert_eq!(believed(&gateway, &registration).await.unwrap(), key);
     assert_eq!(by_key(&key).await.unwrap().id, registration.id);
     assert!(by_key(&old_key).await.is_none());
-    assert_eq!(gateway.audited().await, ["account.key-changed"]);
+    assert_eq!(gateway.audited().await, ["account.requested", "account.key-changed"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,7 +68,8 @@ async fn a_key_of_another_account_is_not_taken() {
         outcome => panic!("{outcome:?}"),
     }
     assert_eq!(believed(&gateway, &registration).await.unwrap(), registration.key.as_ref().unwrap().key);
-    assert_eq!(gateway.audited().await, [""; 0]);
+    let told = gateway.audited().await;
+    assert_eq!(told, ["account.requested", "account.unconfirmed"].repeat(2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,7 +115,9 @@ async fn of_two_changes_one_wins_and_the_other_is_told() {
     let winner = done(won).key.unwrap().key;
     assert_eq!(told(lost).kind, ProblemKind::Malformed);
     assert_eq!(believed(&gateway, &registration).await.unwrap(), winner);
-    assert_eq!(gateway.audited().await, ["account.key-changed"]);
+    let told = gateway.audited().await;
+    let count = |name: &str| told.iter().filter(|event| *event == name).count();
+    assert_eq!(["account.requested", "account.key-changed", "account.unconfirmed"].map(count), [2, 1, 1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,9 +144,16 @@ async fn challenges_keep_the_key_authorization_they_were_answered_with() {
         let bound = registration.key.as_ref().unwrap();
         let id = &view.order.authorizations[index];
         let kind = gateway.authorization_now(id).await.challenges[0].kind;
-        ra::challenge::respond(&gateway.app, &endpoint, (registration, &bound.key), id, kind, clock::now())
-            .await
-            .unwrap();
+        ra::challenge::respond(
+            &gateway.app,
+            &endpoint,
+            (testing::asked(registration), &bound.key),
+            id,
+            kind,
+            clock::now(),
+        )
+        .await
+        .unwrap();
     };
     let looked_for = async |index: usize| {
         let authorization = gateway.authorization_now(&view.order.authorizations[index]).await;

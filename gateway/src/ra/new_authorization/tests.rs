@@ -15,7 +15,7 @@ use cm_connector::CmError;
 use super::*;
 use crate::{
     clock, ra,
-    testing::{Fault, Gateway, Operation, new_csr, new_order, told},
+    testing::{self, Fault, Gateway, Operation, new_csr, new_order, told},
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -93,7 +93,9 @@ async fn giving_up_a_proof_ends_every_order_that_waits_on_it_and_no_new_one_rest
     let second = gateway.order(&registration, &["a.test", "b.test"]).await.unwrap().order;
     let id = &second.reused[0];
     let endpoint = gateway.endpoint("open");
-    ra::authorization::deactivate(&gateway.app, &endpoint, &registration.id, id, clock::now()).await.unwrap();
+    ra::authorization::deactivate(&gateway.app, &endpoint, crate::testing::asked(&registration), id, clock::now())
+        .await
+        .unwrap();
     for order in [&first, &second.id] {
         assert_eq!(gateway.status(order).await, OrderStatus::Invalid);
     }
@@ -116,7 +118,15 @@ async fn an_order_does_not_rest_on_a_proof_that_is_given_up_while_it_is_made() {
     let making = ra::order::create(&gateway.app, &endpoint, &registration, (&request, None), clock::now());
     let giving_up = async {
         held.come().await;
-        ra::authorization::deactivate(&gateway.app, &endpoint, &registration.id, &proven, clock::now()).await.unwrap();
+        ra::authorization::deactivate(
+            &gateway.app,
+            &endpoint,
+            crate::testing::asked(&registration),
+            &proven,
+            clock::now(),
+        )
+        .await
+        .unwrap();
         held.go();
     };
     let (made, ()) = tokio::join!(making, giving_up);
@@ -164,7 +174,7 @@ async fn an_order_lasts_no_longer_than_its_proofs_are_taken() {
 }
 
 async fn ahead(gateway: &Gateway, registration: &Registration, value: &str) -> Result<Authorization, Error> {
-    create(&gateway.app, &gateway.endpoint("open"), registration, &text(value), clock::now()).await
+    create(&gateway.app, &gateway.endpoint("open"), testing::asked(registration), &text(value), clock::now()).await
 }
 
 #[tokio::test(start_paused = true)]

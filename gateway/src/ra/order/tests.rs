@@ -218,7 +218,15 @@ async fn invalid_orders_are_not_listed_and_the_pages_go_on_behind_them() {
     }
     let proof = &gateway.order_now(&given_up).await.authorizations[0];
     let last = gateway.order(&registration, &["b.test"]).await.unwrap().order.id;
-    crate::ra::authorization::deactivate(&gateway.app, &endpoint, &registration.id, proof, clock::now()).await.unwrap();
+    crate::ra::authorization::deactivate(
+        &gateway.app,
+        &endpoint,
+        crate::testing::asked(&registration),
+        proof,
+        clock::now(),
+    )
+    .await
+    .unwrap();
     let first = list(&gateway.app, &endpoint, &registration.id, None, clock::now()).await.unwrap();
     let second = list(&gateway.app, &endpoint, &registration.id, first.next.as_ref(), clock::now()).await.unwrap();
     let all = [first.orders, second.orders].concat();

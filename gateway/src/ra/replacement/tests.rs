@@ -32,7 +32,9 @@ async fn renewal(
 async fn end(gateway: &Gateway, registration: &Registration, view: &OrderView) {
     let (app, endpoint) = (&gateway.app, gateway.endpoint("open"));
     let authorization = &view.order.authorizations[0];
-    ra::authorization::deactivate(app, &endpoint, &registration.id, authorization, clock::now()).await.unwrap();
+    ra::authorization::deactivate(app, &endpoint, crate::testing::asked(registration), authorization, clock::now())
+        .await
+        .unwrap();
     assert_eq!(gateway.status(&view.order.id).await, OrderStatus::Invalid);
 }
 

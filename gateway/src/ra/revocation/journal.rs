@@ -279,6 +279,15 @@ impl Entry {
         if self.is_promised && *error != CmError::AlreadyRevoked {
             self.fail(app, commit, &error.to_string()).await?;
         } else {
+            let event = Event::RevocationUnconfirmed {
+                endpoint: &self.endpoint,
+                account: account(&self.revocation.basis),
+                certificate: &self.revocation.certificate,
+                reason: self.revocation.reason,
+                client: self.revocation.client.ip,
+                why: &error.to_string(),
+            };
+            audit::add(app, &mut commit, clock::now(), &event);
             app.store.commit(commit).await?;
         }
         Ok(Next::Over)
@@ -287,10 +296,10 @@ impl Entry {
     /// Ends what somebody relies on: operators and auditors learn of it.
     async fn fail(&self, app: &App, mut commit: Commit, why: &str) -> Result<(), Error> {
         let event = Event::RevocationFailed {
-            endpoint: &self.endpoint,
+            endpoint: Some(&self.endpoint),
             account: account(&self.revocation.basis),
-            certificate: &self.revocation.certificate,
-            reason: self.revocation.reason,
+            certificate: Some(&self.revocation.certificate),
+            reason: Some(self.revocation.reason),
             why,
         };
         audit::add(app, &mut commit, clock::now(), &event);

@@ -151,9 +151,15 @@ async fn proofs_that_have_expired_or_were_given_up_do_not_count() {
         asked_at(&gateway, certificate.clone(), Requester::Account(&other.id), RevocationReason::Superseded, expires);
     assert_eq!(told(late.await).kind, ProblemKind::Unauthorized);
     let endpoint = gateway.endpoint("open");
-    ra::authorization::deactivate(&gateway.app, &endpoint, &other.id, &proven[0].authorization, clock::now())
-        .await
-        .unwrap();
+    ra::authorization::deactivate(
+        &gateway.app,
+        &endpoint,
+        crate::testing::asked(&other),
+        &proven[0].authorization,
+        clock::now(),
+    )
+    .await
+    .unwrap();
     let given_up = asked(&gateway, certificate, Requester::Account(&other.id)).await;
     assert_eq!(told(given_up).kind, ProblemKind::Unauthorized);
     assert_eq!(gateway.cm.revocations(), []);

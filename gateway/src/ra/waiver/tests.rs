@@ -19,7 +19,7 @@ use super::*;
 use crate::{
     clock,
     ra::{self, order::OrderView},
-    testing::{Gateway, new_csr, new_order, proof, told},
+    testing::{self, Gateway, new_csr, new_order, proof, told},
     transcript::{client_safe::client_safe, story::Story, words::words},
 };
 
@@ -251,7 +251,13 @@ async fn an_authorization_ahead_of_an_order_is_never_waived() {
     let case = Case::with("endpoint_defaults.pre_authorization = true", vec![waiver("wav_1")]).await;
     let endpoint = case.gateway.endpoint("open");
     let asked = IdentifierText { kind: String::from("dns"), value: String::from("p7.printers.test") };
-    let made = ra::new_authorization::create(&case.gateway.app, &endpoint, &case.registration, &asked, clock::now());
+    let made = ra::new_authorization::create(
+        &case.gateway.app,
+        &endpoint,
+        testing::asked(&case.registration),
+        &asked,
+        clock::now(),
+    );
     assert_eq!(made.await.unwrap().status(clock::now()), AuthorizationStatus::Pending);
 }
 

@@ -6,7 +6,7 @@ use cm_connector::{CmError, Outcome};
 use super::*;
 use crate::{
     ra,
-    testing::{Fault, Gateway, Moment, Operation, Ruling, new_csr},
+    testing::{self, Fault, Gateway, Moment, Operation, Ruling, new_csr},
     workers::damaged_jobs::end_damaged_jobs,
 };
 
@@ -16,7 +16,7 @@ async fn respond(gateway: &Gateway, registration: &Registration, addresses: &[&s
     let key = &registration.key.as_ref().unwrap().key;
     let view = gateway.order(registration, addresses).await.unwrap();
     for id in &view.order.authorizations {
-        let account = (registration, key);
+        let account = (testing::asked(registration), key);
         ra::challenge::respond(&gateway.app, &endpoint, account, id, ChallengeKind::Http01, clock::now())
             .await
             .unwrap();

@@ -12,7 +12,7 @@ use acme::{
 use super::*;
 use crate::{
     ra,
-    testing::{Gateway, Web},
+    testing::{self, Gateway, Web},
 };
 
 /// A gateway with an order whose only challenge the client has responded to.
@@ -45,7 +45,7 @@ impl Case {
 
     async fn respond(&self) {
         let (app, endpoint) = (&self.gateway.app, self.gateway.endpoint("open"));
-        let account = (&self.registration, &self.registration.key.as_ref().unwrap().key);
+        let account = (testing::asked(&self.registration), &self.registration.key.as_ref().unwrap().key);
         let kind = ChallengeKind::Http01;
         ra::challenge::respond(app, &endpoint, account, &self.authorization, kind, clock::now()).await.unwrap();
     }
@@ -83,7 +83,7 @@ impl Case {
 
     async fn deactivate(&self) {
         let (app, endpoint) = (&self.gateway.app, self.gateway.endpoint("open"));
-        let account = &self.registration.id;
+        let account = crate::testing::asked(&self.registration);
         ra::authorization::deactivate(app, &endpoint, account, &self.authorization, clock::now()).await.unwrap();
     }
 }

@@ -115,7 +115,15 @@ async fn a_name_taken_off_the_list_since_finalize_is_refused_and_nothing_is_sent
 pub(super) async fn give_up_a_proof(case: &Case) {
     let (app, endpoint) = (&case.gateway.app, case.gateway.endpoint("open"));
     let proof = &case.gateway.order_now(&case.order).await.authorizations[0];
-    crate::ra::authorization::deactivate(app, &endpoint, &case.registration.id, proof, clock::now()).await.unwrap();
+    crate::ra::authorization::deactivate(
+        app,
+        &endpoint,
+        crate::testing::asked(&case.registration),
+        proof,
+        clock::now(),
+    )
+    .await
+    .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
