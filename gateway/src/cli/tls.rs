@@ -1,16 +1,18 @@
 //! The gateway's own certificates and TLS, and the roots it trusts for issued certificates.
 
-use std::{borrow::Cow, path::Path, sync::Arc};
+use std::{borrow::Cow, fs, path::Path, sync::Arc};
 
 use acme::{certificate::Validity, time::Timestamp};
 use anyhow::{Context as _, bail};
 use rustls::{
     ServerConfig, SignatureAlgorithm,
+    client::verify_server_name,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, NoClientAuth, ResolvesServerCert, danger::ClientCertVerifier},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    server::{ClientHello, NoClientAuth, ParsedCertificate, ResolvesServerCert, danger::ClientCertVerifier},
     sign::CertifiedKey,
 };
+use zeroize::Zeroizing;
 
 use crate::{
     http::{ACME_TLS_1, ALPN, AnyClientCertificate},
@@ -126,12 +128,11 @@ impl Pairs {
     }
 }
 
-/// That the files of the server can be used, as far as there has to be any yet and the gateway does not get another by itself.
-pub(super) fn check_server(settings: &Settings) -> anyhow::Result<()> {
-    if server_certificate::is_awaited(settings) || server_certificate::require_usable(settings).is_err() {
-        return rsa_identity(settings).map_or(Ok(()), |identity| identity.read().map(|_| ()));
-    }
-    Pairs::read(settings).map(|_| ())
+/// The pairs that must be there at the start: not one that the gateway gets by itself.
+pub(super) fn identities(settings: &Settings) -> Vec<Identity<'_>> {
+    let comes = server_certificate::is_awaited(settings) || server_certificate::require_usable(settings).is_err();
+    let first = (!comes).then(|| server_identity(settings));
+    first.into_iter().chain(rsa_identity(settings)).chain([cm_identity(&settings.cm)]).collect()
 }
 
 /// What this server shows of itself, and to whom.
@@ -160,6 +161,7 @@ impl Identity<'_> {
         let [certificate_file, key_file] = self.settings;
         let chain = certificates(&self.certificate, certificate_file)?;
         require_private(&self.key, key_file)?;
+        require_unencrypted(&self.key, key_file)?;
         let secret = PrivateKeyDer::from_pem_file(&self.key)
             .with_context(|| format!("{key_file}: {} holds no private key in PEM", self.key.display()))?;
         let pair = CertifiedKey::from_der(chain, secret, &aws_lc_rs::default_provider())
@@ -168,6 +170,30 @@ impl Identity<'_> {
             bail!("{key_file}: the key is not RSA; give the RSA key, and the other one as server.key_file");
         }
         Ok(pair)
+    }
+
+    /// Which setting names its key.
+    pub(super) fn key_setting(&self) -> &'static str {
+        let [_, key_file] = self.settings;
+        key_file
+    }
+
+    /// That the certificate can be read, whatever its key is.
+    pub(super) fn require_certificate(&self) -> anyhow::Result<()> {
+        let [certificate_file, _] = self.settings;
+        certificates(&self.certificate, certificate_file).map(|_| ())
+    }
+
+    /// That clients who ask for this host can take the certificate.
+    pub(super) fn require_host(&self, host: &str) -> anyhow::Result<()> {
+        let [setting, _] = self.settings;
+        let chain = certificates(&self.certificate, setting)?;
+        let (Some(leaf), Ok(name)) = (chain.first(), ServerName::try_from(host)) else { return Ok(()) };
+        let is_for_host = ParsedCertificate::try_from(leaf).and_then(|leaf| verify_server_name(&leaf, &name)).is_ok();
+        if !is_for_host {
+            bail!("{setting}: {} is not for {host}, the host of server.external_url", self.certificate.display());
+        }
+        Ok(())
     }
 
     /// That both files can be used, and that the certificate is valid now; says when it is.
@@ -207,6 +233,16 @@ impl Identity<'_> {
 pub(super) fn anchors(file: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     let roots = certificates(file, "cm.issuer_roots_file")?;
     Ok(roots.into_iter().map(|root| root.to_vec()).collect())
+}
+
+/// Nobody is there to give a pass phrase when the service starts.
+fn require_unencrypted(key: &Path, setting: &str) -> anyhow::Result<()> {
+    let pem = Zeroizing::new(fs::read(key).with_context(|| format!("{setting}: cannot read {}", key.display()))?);
+    let key = key.display();
+    if pem.windows(b"ENCRYPTED".len()).any(|word| word == b"ENCRYPTED") {
+        bail!("{setting}: {key} is encrypted; run: openssl pkey -in {key} -out {key}.plain, and name that file");
+    }
+    Ok(())
 }
 
 fn certificates(file: &Path, setting: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use acme::{challenge::ChallengeKind, identifier::DnsName, ids::RealmName};
 use cm_connector::openbao::is_path;
 
-use super::{CmKind, Mode, Settings};
+use super::{
+    CmKind, Mode, Settings,
+    values::{check_cm_url, check_log_level, is_web_url},
+};
 
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +52,12 @@ impl Settings {
             }
             (Some(_), Some(_)) | (None, None) => {}
         }
-        if !self.cm.url.starts_with("https://") {
-            return refuse("cm.url", "it must begin with https://, such as https://cm.example.net:9443");
+        self.check_addresses()?;
+        if let Err(reason) = check_cm_url(&self.cm.url) {
+            return refuse("cm.url", &reason);
+        }
+        if let Err(reason) = check_log_level(&self.log.level) {
+            return refuse("log.level", &reason);
         }
         self.check_openbao()?;
         if self.validation.resolvers.is_empty() {
@@ -96,6 +103,22 @@ impl Settings {
         self.check_server_certificate()
     }
 
+    /// An address can be listened at once. Port 0 is another one each time.
+    fn check_addresses(&self) -> Result<(), SettingsError> {
+        let mut seen = BTreeSet::new();
+        let all = self.server.listen.iter().map(|address| ("server.listen", address));
+        let taken = all
+            .chain([("ops.listen", &self.ops.listen)])
+            .find(|(_, address)| address.port() != 0 && !seen.insert(*address));
+        match taken {
+            None => Ok(()),
+            Some((setting, address)) => Err(SettingsError::Unsound {
+                setting: setting.to_owned(),
+                reason: format!("{address} is in server.listen already; name it once, or give another port"),
+            }),
+        }
+    }
+
     /// What tells of the past must outlive the store, and its key must not lie where auditors read.
     fn check_audit(&self) -> Result<(), SettingsError> {
         let refuse = |setting: &str, reason: &str| {
@@ -129,8 +152,8 @@ impl Settings {
                 Ok(())
             };
         }
-        if own.more_urls.iter().any(|url| !url.starts_with("https://")) {
-            return refuse("more_urls", "each must begin with https://, such as https://bao-2.example.net:8200");
+        if let Some(reason) = own.more_urls.iter().find_map(|url| check_cm_url(url).err()) {
+            return refuse("more_urls", &reason);
         }
         let paths = [("mount", &own.mount), ("login_mount", &own.login_mount), ("login_role", &own.login_role)];
         match paths.into_iter().find(|(_, path)| !is_path(path)) {
@@ -231,8 +254,8 @@ impl Settings {
             }
             let urls = [("terms_of_service", &endpoint.terms_of_service), ("website", &endpoint.website)];
             for (setting, url) in urls {
-                if url.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
-                    return refuse(setting, "it must be a URL that begins with https:// or http://");
+                if url.as_ref().is_some_and(|url| !is_web_url(url)) {
+                    return refuse(setting, "it must be a URL that begins with https:// or http:// and has a host");
                 }
             }
         }

@@ -160,6 +160,14 @@ mod tests {
                 "server_certificate.from_endpoint = 'a'\nserver_certificate.dir = '/var/lib/acme-gateway/store/a'\n[endpoints.a]\nmode = 'open'\n",
                 "server_certificate.dir",
             ),
+            ("ops-too", "ops.listen = '[::]:443'\n[endpoints.a]\n", "ops.listen: [::]:443 is in server.listen already"),
+            (
+                "address-twice",
+                "server.listen = ['[::]:443', '[::]:443']\n[endpoints.a]\n",
+                "server.listen: [::]:443 is in server.listen already",
+            ),
+            ("level", "log.level = 'warning'\n[endpoints.a]\n", "log.level: \"warning\" is no level"),
+            ("hostless-terms", "[endpoints.a]\nterms_of_service = 'https://'\n", "endpoints.a.terms_of_service"),
             ("cm-kind", "cm.kind = 'vault'\n[endpoints.a]\n", "cm.kind"),
             ("openbao-mount", "cm.kind = 'openbao'\ncm.openbao.mount = '/acme'\n[endpoints.a]\n", "cm.openbao.mount"),
             (

@@ -80,6 +80,53 @@ impl ExternalUrl {
     }
 }
 
+/// What is wrong with an address of the CM: scheme and host, perhaps a port and a path.
+pub(super) fn check_cm_url(text: &str) -> Result<(), String> {
+    const EXAMPLE: &str = "such as https://cm.example.net:9443";
+    let Some(rest) = text.strip_prefix("https://") else {
+        return Err(format!("it must begin with https://, {EXAMPLE}"));
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.is_empty() || authority.starts_with(':') {
+        return Err(format!("{text} has no host; give one, {EXAMPLE}"));
+    }
+    if text.contains(['?', '#', '@']) {
+        return Err(format!("{text} has more than a host, a port and a path; give it without the rest, {EXAMPLE}"));
+    }
+    let Ok(uri) = http::Uri::from_str(text) else { return Err(format!("{text} is not a URL; give one, {EXAMPLE}")) };
+    let port_is_given = authority.len() > uri.host().unwrap_or_default().len();
+    if port_is_given && uri.port_u16().is_none_or(|port| port == 0) {
+        return Err(format!("the port of {text} is not one; give 1 to 65535"));
+    }
+    match text.trim_end_matches('/').strip_suffix("/cm/v1") {
+        Some(short) => Err(format!("leave out /cm/v1, which is added here; give {short}")),
+        None => Ok(()),
+    }
+}
+
+/// Whether this is a web address with a host.
+pub(super) fn is_web_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with(['/', ':', '?', '#']) && !rest.contains(char::is_whitespace)
+    })
+}
+
+/// What is wrong with a filter of log lines. A word that is no level would be taken for the name of a module: then
+/// nothing is logged, alarms included.
+pub(super) fn check_log_level(text: &str) -> Result<(), String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    const FIX: &str = "give error, warn, info, debug, trace or off; or per module: info,gateway::workers=debug";
+    let is_level = |word: &str| LEVELS.iter().any(|level| word.trim().eq_ignore_ascii_case(level));
+    if let Some(word) = text.split(',').find(|word| !word.contains('=') && !is_level(word)) {
+        return Err(format!("{word:?} is no level; {FIX}"));
+    }
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{text:?}: {error}; {FIX}")),
+    }
+}
+
 impl<'de> Deserialize<'de> for ExternalUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -121,6 +168,60 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_of_the_cm_has_a_host_perhaps_a_port_and_no_path_of_the_contract() {
+        for good in
+            ["https://cm.example.net", "https://cm.example.net:9443/", "https://[2001:db8::1]:9443", "https://a/b"]
+        {
+            assert_eq!(check_cm_url(good), Ok(()), "{good}");
+        }
+        for (text, reason) in [
+            ("http://cm.example.net", "it must begin with https://, such as https://cm.example.net:9443"),
+            ("https://", "https:// has no host; give one, such as https://cm.example.net:9443"),
+            ("https://:9443", "https://:9443 has no host; give one, such as https://cm.example.net:9443"),
+            ("https://localhost:234811", "the port of https://localhost:234811 is not one; give 1 to 65535"),
+            ("https://localhost:", "the port of https://localhost: is not one; give 1 to 65535"),
+            ("https://cm/cm/v1/", "leave out /cm/v1, which is added here; give https://cm"),
+            (
+                "https://me@cm",
+                "https://me@cm has more than a host, a port and a path; give it without the rest, such as \
+                 https://cm.example.net:9443",
+            ),
+        ] {
+            assert_eq!(check_cm_url(text).unwrap_err(), reason);
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_no_filter_that_lets_nothing_through() {
+        for good in ["info", "WARN", "off", "info,gateway::workers=debug", "info,gateway::jws=warn,request=off"] {
+            assert_eq!(check_log_level(good), Ok(()), "{good}");
+        }
+        for (text, word) in [
+            ("warning", "\"warning\""),
+            ("", "\"\""),
+            ("info,", "\"\""),
+            ("info,x=debgu", "debgu"),
+            ("gateway", "\"gateway\""),
+        ] {
+            let reason = check_log_level(text).unwrap_err();
+            assert!(reason.contains(word) && reason.contains("give error, warn, info"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_web_address_has_a_host() {
+        for (text, good) in [
+            ("https://pki.example.com/terms?v=2", true),
+            ("http://pki", true),
+            ("https://", false),
+            ("https:///terms", false),
+            ("ftp://pki.example.com", false),
+        ] {
+            assert_eq!(is_web_url(text), good, "{text}");
+        }
+    }
 
     #[test]
     fn an_external_url_has_a_host_perhaps_a_port_and_nothing_else() {
