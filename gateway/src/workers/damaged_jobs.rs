@@ -34,6 +34,13 @@ async fn end(app: &App, damaged: &DamagedJob) -> anyhow::Result<()> {
     };
     let forgotten = Event::JobForgotten { job: &damaged.id, order: order.as_ref(), why: damaged.why.to_string() };
     audit::add(app, &mut commit, now, &forgotten);
+    // A revocation leaves nothing by which it could be known again, so it is what nothing else is known to be.
+    let may_be_revocation = order.is_none() && !app.store.is_validation(&damaged.id).await?;
+    if may_be_revocation {
+        let why = "the record of a job that may have been a promised revocation cannot be read";
+        let unmade = Event::RevocationFailed { endpoint: None, account: None, certificate: None, reason: None, why };
+        audit::add(app, &mut commit, now, &unmade);
+    }
     let waiting = stored.filter(|stored| matches!(stored.value.progress, Progress::Finalizing { .. }));
     let failed =
         waiting.and_then(|stored| Some((stored.value.record_failed(lost(app, &stored.value.endpoint))?, stored)));
@@ -47,9 +54,14 @@ async fn end(app: &App, damaged: &DamagedJob) -> anyhow::Result<()> {
         Some(order) => tracing::error!(job = %damaged.id, %order, %why,
             "ALARM: the issuance job of an order cannot be read; the order has ended, and the job is forgotten; if the CM has \
              the request, it is not cancelled, and what it issues is not delivered"),
+        None if may_be_revocation => tracing::error!(job = %damaged.id, %why,
+            "ALARM: a job cannot be read and is forgotten; it was a report of a delivery, or a revocation that was promised to a \
+             client: look for a revocation.requested without an end in the audit log"),
         None => tracing::error!(job = %damaged.id, %why,
-            "ALARM: a job cannot be read and is forgotten; it was a validation, a report of a delivery, or a revocation that \
-             was promised to a client: see in the log whether the CM had not confirmed one"),
+            "ALARM: a validation cannot be read and is forgotten; the client has to order again"),
+    }
+    if may_be_revocation {
+        app.metrics.revocations_failed.inc();
     }
     if let Some((next, _)) = failed {
         app.metrics.orders_failed.inc();

@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use store::{Commit, Job, RevocationWork, Stored};
 
-use super::finish;
-use crate::{app::App, clock, ra::revocation::Entry};
+use crate::{
+    app::App,
+    audit::{self, Event},
+    clock,
+    ra::revocation::Entry,
+};
 
 /// Longest pause between two calls.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -19,7 +23,20 @@ pub(super) async fn revoke(app: &App, job: Stored<Job>, work: &RevocationWork) -
             Err(error) => {
                 tracing::error!(certificate = %work.certificate, error = format!("{error:#}"),
                     "ALARM: a certificate expired before it was revoked, and who asked for that cannot be read");
-                finish(app, &job).await
+                let why = "the certificate expired before it was revoked, and who asked for that cannot be read";
+                let event = Event::RevocationFailed {
+                    endpoint: Some(&work.endpoint),
+                    account: None,
+                    certificate: Some(&work.certificate),
+                    reason: None,
+                    why,
+                };
+                let mut commit = Commit::new();
+                commit.finish_job(&job);
+                audit::add(app, &mut commit, clock::now(), &event);
+                app.store.commit(commit).await?;
+                app.metrics.revocations_failed.inc();
+                Ok(())
             }
         };
     }

@@ -17,6 +17,7 @@ use crate::{
     },
     random,
     testing::{self, Fault, Gateway, Moment, Operation, new_csr, told},
+    workers::damaged_jobs::end_damaged_jobs,
 };
 
 /// A gateway with a certificate that its account may revoke.
@@ -96,6 +97,7 @@ impl Case {
         let audited = self.gateway.audited().await;
         assert!(!audited.contains(&String::from("certificate.revoked")));
         assert_eq!(audited.contains(&String::from("revocation.failed")), is_told, "{audited:?}");
+        assert_eq!(audited.contains(&String::from("revocation.unconfirmed")), !is_told, "it has an end: {audited:?}");
         assert_eq!(self.gateway.app.metrics.revocations_failed.get(), u64::from(is_told));
     }
 
@@ -285,6 +287,29 @@ async fn an_entry_ends_when_its_certificate_has_expired() {
     assert_eq!(case.entries().await, []);
     case.assert_failed(true).await;
     assert_eq!(case.gateway.cm.calls(Operation::Revoke).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promise_that_nobody_can_read_any_more_is_told_as_one_that_is_not_kept() {
+    for is_expired in [true, false] {
+        let case = Case::new().await;
+        case.gateway.cm.next(Operation::Revoke, away());
+        assert!(case.ask().await.is_err());
+        let job = case.entries().await.pop().unwrap();
+        let Work::Revoke(mut work) = job.value.work.clone() else { panic!("{job:?}") };
+        if is_expired {
+            (work.not_after, work.call.revocation) = (clock::now(), b"nothing".to_vec());
+            let mut commit = Commit::new();
+            commit.update_job(&job, Job { work: Work::Revoke(work), ..job.value.clone() });
+            case.gateway.app.store.commit(commit).await.unwrap();
+            case.attempt().await.unwrap();
+        } else {
+            case.gateway.disk.damage(&format!("job/{}", job.value.id)).await;
+            end_damaged_jobs(&case.gateway.app).await.unwrap();
+        }
+        assert_eq!(case.entries().await, []);
+        case.assert_failed(true).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
