@@ -109,7 +109,10 @@ fn check_files_but(settings: &Settings, is_hidden: fn(&Path) -> bool) -> anyhow:
 /// What serve takes and clients, or the CM, will not.
 fn warnings(settings: &Settings, now: Timestamp) -> Vec<String> {
     let host = settings.server.external_url.host();
-    let mut warnings = Vec::new();
+    let strays = settings::stray_variables().into_iter();
+    let mut warnings: Vec<_> = strays
+        .map(|name| format!("environment variable {name} sets nothing; write ACME_GATEWAY__ with two underscores"))
+        .collect();
     for identity in tls::identities(settings).iter().filter(|identity| !settings::is_not_shown(&identity.key)) {
         let outcome = identity.require_valid(now).map(|_| ());
         let for_host = if identity.name == tls::CM { Ok(()) } else { identity.require_host(host) };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use acme::{challenge::ChallengeKind, identifier::DnsName, ids::RealmName};
 use cm_connector::openbao::is_path;
+use config::ConfigError;
 
 use super::{
     CmKind, Mode, Settings,
@@ -19,12 +20,32 @@ pub(crate) enum SettingsError {
     /// Readable, but not sound.
     #[error("{setting}: {reason}")]
     Unsound { setting: String, reason: String },
+    /// One of these, and where it was said.
+    #[error("{place}: {error}")]
+    At { place: String, error: Box<Self> },
 }
 
-impl From<config::ConfigError> for SettingsError {
+impl From<ConfigError> for SettingsError {
     /// As text: its causes say the same again.
-    fn from(error: config::ConfigError) -> Self {
-        Self::Unreadable(error.to_string())
+    fn from(error: ConfigError) -> Self {
+        match told(&error) {
+            (Some(setting), reason) => Self::Unsound { setting, reason },
+            (None, reason) => Self::Unreadable(reason),
+        }
+    }
+}
+
+/// The setting, if it is known, and what is wrong with it.
+fn told(error: &ConfigError) -> (Option<String>, String) {
+    match error {
+        ConfigError::At { error, key, .. } => {
+            let (inner, reason) = told(error);
+            (key.clone().or(inner), reason)
+        }
+        ConfigError::Type { unexpected, expected, key, .. } => {
+            (key.clone(), format!("invalid type: {unexpected}, expected {expected}"))
+        }
+        other => (None, other.to_string().replace('\n', ", ")),
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{
     de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::values::Seconds;
+use super::{values::Seconds, words::networks};
 
 /// What switches a limit off.
 const OFF: &str = "off";
@@ -20,6 +20,7 @@ const OFF: &str = "off";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Addresses that are not limited.
+    #[serde(deserialize_with = "networks")]
     pub(crate) exempt: Vec<IpNet>,
     pub(crate) requests_per_address: Limit,
     pub(crate) unknown_accounts_per_address: Limit,

@@ -1,10 +1,11 @@
 //! Reads settings: the compiled-in defaults, then the operator's file, then the environment.
 
-use std::path::Path;
+use std::{env, path::Path};
 
+use acme::ids::EndpointName;
 use config::{Config, Environment, File, FileFormat, Source};
 
-use super::{Settings, SettingsError, reload::Said};
+use super::{Settings, SettingsError, own_file::OwnFile, reload::Said};
 
 /// `config/gateway.toml`, compiled in so that it cannot drift from the program.
 const DEFAULTS: &str = include_str!("../../../config/gateway.toml");
@@ -16,13 +17,46 @@ const ENVIRONMENT_PREFIX: &str = "ACME_GATEWAY";
 /// # Errors
 /// [`SettingsError`] naming the setting and the fix.
 pub(crate) fn load(file: &Path) -> Result<Settings, SettingsError> {
-    settings_of(sources(File::from(file).format(FileFormat::Toml))?)
+    settings_in(&OwnFile::read(file)?)
 }
 
 /// Settings for tests: the defaults and what this text says instead.
 #[cfg(test)]
 pub(crate) fn from_text(text: &str) -> Result<Settings, SettingsError> {
-    settings_of(sources(File::from_str(text, FileFormat::Toml))?)
+    settings_in(&OwnFile::new("gateway.toml", text.to_owned())?)
+}
+
+fn settings_in(own: &OwnFile) -> Result<Settings, SettingsError> {
+    sources(own.source()).and_then(settings_of).map_err(|error| own.locate(error))
+}
+
+/// The environment variable that overrides a setting; `None` if it is no setting that can be in one.
+pub(super) fn variable(setting: &str) -> Option<String> {
+    let parts: Vec<String> = setting.split('.').map(str::to_uppercase).collect();
+    (parts.len() > 1).then(|| format!("{ENVIRONMENT_PREFIX}__{}", parts.join("__")))
+}
+
+/// Environment variables that look as if they were to set something, and do not.
+pub(crate) fn stray_variables() -> Vec<String> {
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| is_stray(name)).collect()
+}
+
+/// Others may have their own that begin alike: Kubernetes has some for each service.
+pub(super) fn is_stray(name: &str) -> bool {
+    name.strip_prefix("ACME_GATEWAY_").is_some_and(|rest| !rest.starts_with('_') && rest.contains("__"))
+}
+
+/// The lists of endpoints that the environment sets. Which endpoints there are only it and the file know.
+fn endpoint_lists() -> impl Iterator<Item = String> {
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter_map(|name| list_of_endpoint(&name))
+}
+
+pub(super) fn list_of_endpoint(variable: &str) -> Option<String> {
+    let setting = variable.to_lowercase().strip_prefix("acme_gateway__endpoint")?.replace("__", ".");
+    let is_list = setting.ends_with(".challenges") || setting.ends_with(".compatibility");
+    is_list.then(|| format!("endpoint{setting}"))
 }
 
 /// Everything that is said, one source over the other.
@@ -37,13 +71,15 @@ pub(super) fn sources(own: impl Source + Send + Sync + 'static) -> Result<Config
         .with_list_parse_key("validation.resolvers")
         .with_list_parse_key("validation.allow")
         .with_list_parse_key("validation.never")
-        .with_list_parse_key("limits.exempt");
+        .with_list_parse_key("limits.exempt")
+        .with_list_parse_key("cm.openbao.more_urls");
+    let environment = endpoint_lists().fold(environment, |environment, list| environment.with_list_parse_key(&list));
     let sources = Config::builder()
         .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
         .add_source(own)
         .add_source(environment)
         .build()?;
-    Ok(with_endpoint_defaults(sources)?)
+    with_endpoint_defaults(sources)
 }
 
 /// What it means, checked.
@@ -55,20 +91,20 @@ pub(super) fn settings_of(sources: Config) -> Result<Settings, SettingsError> {
 }
 
 /// Gives every endpoint what `[endpoint_defaults]` says and it does not say itself.
-fn with_endpoint_defaults(sources: Config) -> Result<Config, config::ConfigError> {
+fn with_endpoint_defaults(sources: Config) -> Result<Config, SettingsError> {
     let defaults = sources.get_table("endpoint_defaults")?;
     let endpoints = sources.get_table("endpoints").unwrap_or_default();
     let mut builder = Config::builder();
     for name in endpoints.keys() {
-        if name.contains('.') {
-            let reason = format!("endpoints.{name}: a name is 1 to 64 of A-Z a-z 0-9 _ - and has no dot");
-            return Err(config::ConfigError::Message(reason));
+        if name.contains('.') || EndpointName::parse(name).is_err() {
+            let reason = String::from("a name is 1 to 64 of A-Z a-z 0-9 _ - and has no dot");
+            return Err(SettingsError::Unsound { setting: format!("endpoints.{name}"), reason });
         }
         for (setting, value) in &defaults {
             builder = builder.set_default(format!("endpoints.{name}.{setting}"), value.clone())?;
         }
     }
-    builder.add_source(sources).build()
+    Ok(builder.add_source(sources).build()?)
 }
 
 #[cfg(test)]

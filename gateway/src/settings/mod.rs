@@ -7,8 +7,12 @@ mod files;
 mod guard;
 mod limits;
 mod load;
+#[cfg(test)]
+mod mistakes;
+mod own_file;
 mod reload;
 mod values;
+mod words;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -28,7 +32,7 @@ pub(crate) use guard::{is_not_shown, is_open_folder, open_to_others};
 pub(crate) use limits::{Limit, Limits, Pausing};
 #[cfg(test)]
 pub(crate) use load::from_text;
-pub(crate) use load::load;
+pub(crate) use load::{load, stray_variables};
 pub(crate) use reload::{Reloaded, reload};
 use values::{ExternalUrl, Seconds, optional_id, optional_path, optional_text, optional_time};
 
@@ -91,6 +95,7 @@ impl Settings {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Server {
     pub(crate) external_url: ExternalUrl,
+    #[serde(deserialize_with = "words::addresses")]
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) certificate_file: PathBuf,
     pub(crate) key_file: PathBuf,
@@ -98,6 +103,7 @@ pub(crate) struct Server {
     pub(crate) rsa_certificate_file: Option<PathBuf>,
     #[serde(deserialize_with = "optional_path")]
     pub(crate) rsa_key_file: Option<PathBuf>,
+    #[serde(deserialize_with = "words::client_certificates")]
     pub(crate) client_certificates: ClientCertificates,
     pub(crate) workers: usize,
     #[serde(rename = "handshake_timeout_secs")]
@@ -118,13 +124,13 @@ pub(crate) struct Server {
     pub(crate) connections_per_address_max: u32,
     pub(crate) handshakes_per_second_max: u32,
     pub(crate) requests_in_hand_max: usize,
+    pub(crate) drain_secs: u16,
     #[serde(rename = "shutdown_timeout_secs")]
     pub(crate) shutdown_timeout: Seconds,
 }
 
 /// Whether clients are asked for a certificate in the handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientCertificates {
     /// They are not.
     Ignore,
@@ -150,6 +156,7 @@ pub(crate) struct ServerCertificate {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ops {
+    #[serde(deserialize_with = "words::address")]
     pub(crate) listen: SocketAddr,
     #[serde(deserialize_with = "optional_path")]
     pub(crate) admin_socket: Option<PathBuf>,
@@ -159,6 +166,7 @@ pub(crate) struct Ops {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cm {
+    #[serde(deserialize_with = "words::cm_kind")]
     pub(crate) kind: CmKind,
     pub(crate) url: String,
     pub(crate) ca_file: PathBuf,
@@ -175,8 +183,7 @@ pub(crate) struct Cm {
 }
 
 /// Which adapter speaks with the CM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CmKind {
     /// The one for the CM REST API.
     Rest,
@@ -229,14 +236,14 @@ pub(crate) struct Audit {
     dir: Option<PathBuf>,
     #[serde(deserialize_with = "optional_path")]
     pub(crate) key_file: Option<PathBuf>,
+    #[serde(deserialize_with = "words::on_failure")]
     pub(crate) on_failure: OnFailure,
     #[serde(rename = "checkpoint_secs")]
     pub(crate) checkpoint: Seconds,
 }
 
 /// What becomes of issuance while the audit files cannot be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnFailure {
     /// Nothing new is issued.
     Stop,
@@ -257,6 +264,7 @@ pub(crate) struct Orders {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Validation {
+    #[serde(deserialize_with = "words::resolvers")]
     pub(crate) resolvers: Vec<SocketAddr>,
     #[serde(rename = "dns_timeout_secs")]
     pub(crate) dns_timeout: Seconds,
@@ -264,7 +272,9 @@ pub(crate) struct Validation {
     pub(crate) https_port: u16,
     pub(crate) tls_port: u16,
     pub(crate) public_addresses: bool,
+    #[serde(deserialize_with = "words::networks")]
     pub(crate) allow: Vec<IpNet>,
+    #[serde(deserialize_with = "words::networks")]
     pub(crate) never: Vec<IpNet>,
     pub(crate) danger_allow_loopback: bool,
     #[serde(rename = "dial_timeout_secs")]
@@ -302,13 +312,13 @@ pub(crate) struct Issuance {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Log {
+    #[serde(deserialize_with = "words::log_format")]
     pub(crate) format: LogFormat,
     pub(crate) level: String,
 }
 
 /// Form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     Text,
     Json,
@@ -320,10 +330,13 @@ pub(crate) enum LogFormat {
 pub(crate) struct Endpoint {
     #[serde(deserialize_with = "optional_id")]
     pub(crate) realm: Option<RealmName>,
+    #[serde(deserialize_with = "words::mode")]
     pub(crate) mode: Mode,
     #[serde(deserialize_with = "optional_id")]
     pub(crate) profile: Option<ProfileName>,
+    #[serde(deserialize_with = "words::challenges")]
     pub(crate) challenges: Vec<ChallengeKind>,
+    #[serde(deserialize_with = "words::caa")]
     pub(crate) caa: Weight,
     pub(crate) compatibility: Compatibility,
     pub(crate) authorization_reuse_secs: u32,
@@ -337,8 +350,7 @@ pub(crate) struct Endpoint {
 }
 
 /// Who may create accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Anyone.
     Open,

@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, path::Path};
 
 use acme::base64url;
 use aws_lc_rs::digest::{SHA256, digest};
-use config::{Config, File, FileFormat, Map, Source, Value};
+use config::{Config, Map, Source, Value};
 
 use super::{
     Settings, SettingsError,
     load::{settings_of, sources},
+    own_file::OwnFile,
 };
 
 /// Settings that take effect at once; a dot at the end stands for a whole table. What is not listed
@@ -75,7 +76,8 @@ pub(crate) struct Reloaded {
 /// # Errors
 /// [`SettingsError`] naming the setting and the fix; then nothing of the file is to be used.
 pub(crate) fn reload(file: &Path, running: &Settings) -> Result<Reloaded, SettingsError> {
-    reload_from(File::from(file).format(FileFormat::Toml), running)
+    let own = OwnFile::read(file)?;
+    reload_from(own.source(), running).map_err(|error| own.locate(error))
 }
 
 fn reload_from(own: impl Source + Send + Sync + 'static, running: &Settings) -> Result<Reloaded, SettingsError> {
@@ -152,6 +154,8 @@ fn plain(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use config::{File, FileFormat};
+
     use super::*;
 
     const BASE: &str = "

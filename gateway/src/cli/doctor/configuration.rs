@@ -10,13 +10,12 @@ const CHECK: &str = "configuration";
 /// Reads them; whoever has none cannot look at anything else.
 pub(super) fn load(config: &Path) -> Result<Settings, Finding> {
     settings::load(config).map_err(|error| {
-        Finding::wrong(
-            CHECK,
-            error.to_string(),
-            "serve does not start with these settings",
-            format!("correct the setting in {}", config.display()),
-        )
-        .run_editor()
+        let mend = if config.is_file() {
+            format!("correct the setting in {}", config.display())
+        } else {
+            format!("put your settings into {}, or name their file with --config", config.display())
+        };
+        Finding::wrong(CHECK, error.to_string(), "serve does not start with these settings", mend).run_editor()
     })
 }
 
