@@ -20,8 +20,10 @@ mod renewal_info;
 pub mod rest;
 mod revocation;
 mod service;
+mod standing;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod transport;
 
 pub use binding::{Binding, DirectoryToken, NoDirectoryToken};
 pub use certificate::{Certificate, CertificateStatus, Chain, RevocationRecord};

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     consistency::Consistency,
-    exchange::{Question, Raw, exchange, http_client},
+    exchange::{CONNECT_MAX, Question, Raw, exchange},
     failure::{Failure, Instead},
     health::Health,
     token::{Token, Tokens},
@@ -25,10 +25,10 @@ use super::{
 use crate::{
     CallOutcome, Condition, Listener, Outcome,
     observation::{self, Attempt, Hearing},
-    rest::{
+    transport::{
         SetupError,
         circuit::{Circuit, Permit, Sign},
-        deadline,
+        deadline, http,
         lane::{Full, Lane, Lanes},
     },
 };
@@ -122,7 +122,7 @@ impl Client {
         Ok(Self {
             base_urls,
             node: AtomicUsize::new(0),
-            http: RwLock::new(http_client(tls)?),
+            http: RwLock::new(http::client(tls, CONNECT_MAX)?),
             tokens,
             consistency: Consistency::default(),
             circuit: Circuit::default(),
@@ -205,7 +205,7 @@ impl Client {
 
     /// Changes to new credentials, if OpenBao lets us log in with them.
     pub(super) async fn change_credentials(&self, tls: rustls::ClientConfig) -> Result<(), SetupError> {
-        let fresh = http_client(tls)?;
+        let fresh = http::client(tls, CONNECT_MAX)?;
         let tokens = &self.tokens;
         let by = Instant::now() + ANSWER_MAX;
         let refused = |failure: Failure| SetupError::SelfCheck(failure.into_error().to_string());

@@ -15,7 +15,7 @@ use super::{
     consistency::{Consistency, IF_BEHIND},
     failure::{Failure, Instead},
 };
-use crate::rest::{SetupError, tls};
+use crate::transport::{http::chain_of, tls};
 
 /// Largest answer, in octets: a page of the list of certificates.
 const ANSWER_OCTETS_MAX: usize = 2 * 1024 * 1024;
@@ -115,26 +115,6 @@ fn raw(status: u16, headers: &HeaderMap, body: &[u8]) -> Raw {
     }
 }
 
-/// A client that trusts nobody but OpenBao's CA and shows our certificate.
-pub(super) fn http_client(tls: rustls::ClientConfig) -> Result<reqwest::Client, SetupError> {
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .https_only(true)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .retry(reqwest::retry::never())
-        .user_agent(concat!("acme-gateway/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_MAX)
-        .pool_idle_timeout(Duration::from_secs(50))
-        .http2_keep_alive_interval(Duration::from_secs(15))
-        .http2_keep_alive_timeout(Duration::from_secs(5))
-        .tcp_keepalive(Duration::from_secs(15))
-        .tcp_user_timeout(Duration::from_secs(20))
-        .build()
-        .map_err(|error| SetupError::Client(error.to_string()))
-}
-
 fn transport_failure(error: &reqwest::Error) -> Failure {
     if tls::is_refused_certificate(error) {
         tracing::error!(error = chain_of(error), "a certificate was refused in the TLS handshake with OpenBao");
@@ -161,14 +141,4 @@ async fn bounded_body(mut response: reqwest::Response) -> Result<Vec<u8>, Failur
             }
         }
     }
-}
-
-fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

@@ -12,7 +12,7 @@ use acme::{
     problem::{Problem, ProblemKind},
 };
 
-use crate::{CallOutcome, CmError, Outcome, observation::word, rest::circuit::Sign};
+use crate::{CallOutcome, CmError, Outcome, observation::word, transport::circuit::Sign};
 use tokio::time::Instant;
 
 /// What `Retry-After` is raised to: OpenBao's quotas send 0.

@@ -21,7 +21,9 @@ use self::{client::Client, token::Tokens};
 use crate::{
     Capability, Certificate, CertificateManager, CertificateRequest, CmError, Condition, Delivery, Identity, Issuer,
     Listener, NewRegistration, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState, Revocation, Revoked,
-    rest::{self, SetupError, standing::Standing, tls},
+    rest,
+    standing::Standing,
+    transport::{self, SetupError, tls},
 };
 
 mod account;
@@ -88,8 +90,8 @@ impl OpenBaoCertificateManager {
     }
 }
 
-fn files(settings: &Settings) -> rest::Settings {
-    rest::Settings {
+fn files(settings: &Settings) -> transport::Settings {
+    transport::Settings {
         base_url: String::new(),
         ca_file: settings.ca_file.clone(),
         certificate_file: settings.certificate_file.clone(),

@@ -21,7 +21,7 @@ use super::{
     records::{Certificate, Revocation},
     registration::crowded,
 };
-use crate::{CmError, Outcome, Revoked, rest::lane::Lane};
+use crate::{CmError, Outcome, Revoked, transport::lane::Lane};
 
 /// How often a change is decided again because somebody else wrote meanwhile.
 const ROUNDS_MAX: u32 = 5;

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::rest::SetupError;
+use crate::transport::SetupError;
 
 /// Where OpenBao is, how both sides prove who they are, and where things are in it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use super::{
     records::{self, Request, State},
     store::Stored,
 };
-use crate::{Certificate, Outcome, rest::lane::Lane};
+use crate::{Certificate, Outcome, transport::lane::Lane};
 
 /// Certificates on a page of the list.
 const PAGE: usize = 500;

@@ -25,7 +25,7 @@ use super::{
     failure::Failure,
     layout::{Kid, Mounts, Place},
 };
-use crate::rest::lane::Lane;
+use crate::transport::lane::Lane;
 
 /// A record as it stands.
 #[derive(Debug, Clone)]

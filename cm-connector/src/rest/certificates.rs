@@ -9,10 +9,8 @@ use acme::{
 use super::{
     JSON, RestCertificateManager,
     client::{Answer, Call, decode},
-    deadline::Deadline,
     failure::Failure,
     headers::idempotency_key,
-    lane::Lane,
     not_what_was_asked_for, octets,
     refusal::Subject,
     wire::{
@@ -21,7 +19,10 @@ use super::{
         revocation::{RevocationOut, RevokedIn},
     },
 };
-use crate::{Capability, Certificate, CmError, RenewalInfo, Revocation, Revoked};
+use crate::{
+    Capability, Certificate, CmError, RenewalInfo, Revocation, Revoked,
+    transport::{deadline::Deadline, lane::Lane},
+};
 
 pub(super) async fn certificate(
     cm: &RestCertificateManager,

@@ -13,12 +13,8 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    SetupError,
-    circuit::{Circuit, Permit, Sign},
-    deadline::{self, Deadline},
-    exchange::{Raw, exchange, http_client},
+    exchange::{Raw, exchange},
     failure::{Failure, Silence},
-    lane::{Full, Lane, Lanes},
     refusal::Subject,
     template,
     wire::{
@@ -29,7 +25,17 @@ use super::{
 use crate::{
     CallOutcome, CmError, Condition, Listener, Outcome,
     observation::{self, Attempt, Hearing},
+    transport::{
+        SetupError,
+        circuit::{Circuit, Permit, Sign},
+        deadline::{self, Deadline},
+        http,
+        lane::{Full, Lane, Lanes},
+    },
 };
+
+/// How long a connection may take to be there, TLS included.
+pub(super) const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// Largest request body, in octets (section 3, Limits).
 pub(super) const BODY_OCTETS_MAX: usize = 256 * 1024;
@@ -94,7 +100,7 @@ impl Client {
     pub(super) fn new(base_url: String, tls: rustls::ClientConfig) -> Result<Self, SetupError> {
         Ok(Self {
             base_url,
-            http: RwLock::new(http_client(tls)?),
+            http: RwLock::new(http::client(tls, CONNECT_MAX)?),
             circuit: Circuit::default(),
             lanes: Lanes::default(),
             hearing: Hearing::default(),
@@ -160,7 +166,7 @@ impl Client {
         tls: rustls::ClientConfig,
         accept: impl FnOnce(WhoAmIIn) -> Result<(), CmError>,
     ) -> Result<(), SetupError> {
-        let fresh = http_client(tls)?;
+        let fresh = http::client(tls, CONNECT_MAX)?;
         let call = Call::read(Lane::Rest, String::from("/whoami"), None);
         let ends = Instant::now() + call.deadline.whole;
         let raw = exchange(&fresh, &self.base_url, &call, observation::trace_id(), ends).await;

@@ -12,9 +12,10 @@ use acme::{
 use serde_json::Value;
 
 use super::{
-    Settings, SetupError, exchange, settings, tls,
+    client::CONNECT_MAX,
     wire::{self, allowed_identifiers, profile::ProfileIn, read, registration::RegistrationIn},
 };
+use crate::transport::{self, Settings, SetupError, http, tls};
 
 /// An answer that breaks the contract; the text is for the person who asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,8 +29,8 @@ pub struct NotUnderstood(String);
 /// # Errors
 /// [`SetupError`] names the setting that does not do.
 pub fn http_client(settings: &Settings) -> Result<(reqwest::Client, String), SetupError> {
-    let base_url = settings::base_url(&settings.base_url)?;
-    Ok((exchange::http_client(tls::client_config(settings)?)?, base_url))
+    let base_url = transport::settings::base_url(&settings.base_url)?;
+    Ok((http::client(tls::client_config(settings)?, CONNECT_MAX)?, base_url))
 }
 
 /// True if a connection failed because one side did not accept the other's certificate.

@@ -7,13 +7,14 @@ use acme::ids::RealmName;
 use super::{
     RestCertificateManager, WAIT_SECS_MAX,
     client::{Call, decode},
-    deadline::Deadline,
     failure::Failure,
-    lane::Lane,
     refusal::{Code, Subject},
     wire::event::EventPageIn,
 };
-use crate::{CmError, EventCursor, Events};
+use crate::{
+    CmError, EventCursor, Events,
+    transport::{deadline::Deadline, lane::Lane},
+};
 
 /// What happened in a realm since the cursor; without one, where its feed is now.
 pub(super) async fn events(

@@ -14,13 +14,15 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    SetupError,
     client::{Answer, Call},
     failure::{Failure, Silence},
-    tls,
     wire::{Broken, problem::ProblemIn},
 };
-use crate::{Outcome, observation::word};
+use crate::{
+    Outcome,
+    observation::word,
+    transport::{http::chain_of, tls},
+};
 
 /// Largest answer, in octets.
 const ANSWER_OCTETS_MAX: usize = 1024 * 1024;
@@ -144,31 +146,6 @@ impl Raw {
     }
 }
 
-/// Settings of section 6 that hold for every connection. TCP and TLS set-up share one limit, as
-/// the library has but one for both.
-pub(super) fn http_client(tls: rustls::ClientConfig) -> Result<reqwest::Client, SetupError> {
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .https_only(true)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .retry(reqwest::retry::never())
-        .user_agent(concat!("acme-gateway/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(Duration::from_secs(5))
-        .pool_idle_timeout(Duration::from_secs(50))
-        .pool_max_idle_per_host(32)
-        .http2_keep_alive_interval(Duration::from_secs(15))
-        .http2_keep_alive_timeout(Duration::from_secs(5))
-        .http2_max_header_list_size(64 * 1024)
-        .tcp_keepalive(Duration::from_secs(15))
-        .tcp_keepalive_interval(Duration::from_secs(5))
-        .tcp_keepalive_retries(3)
-        .tcp_user_timeout(Duration::from_secs(20))
-        .build()
-        .map_err(|error| SetupError::Client(chain_of(&error)))
-}
-
 fn transport_failure(error: &reqwest::Error, call: &Call, trace: &str) -> Failure {
     if tls::is_refused_certificate(error) {
         tracing::error!(error = chain_of(error), "a certificate was refused in the TLS handshake with the CM");
@@ -212,16 +189,6 @@ pub(super) fn retry_after_secs(seconds: u64) -> Duration {
 fn text_header(headers: &HeaderMap, name: &str) -> String {
     let text = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     word(text)
-}
-
-fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// Where the CM's records of this request belong (W3C Trace Context): we keep one, so it is sampled.

@@ -6,11 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    circuit::Sign,
     refusal::{self, Code, Subject},
     wire::{Broken, problem::ProblemIn},
 };
-use crate::{CallOutcome, CmError, Outcome, observation::word};
+use crate::{CallOutcome, CmError, Outcome, observation::word, transport::circuit::Sign};
 
 /// Why there is no 2xx answer of the CM.
 #[derive(Debug)]

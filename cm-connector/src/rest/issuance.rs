@@ -12,10 +12,8 @@ use serde::Deserialize;
 use super::{
     JSON, RestCertificateManager, WAIT_SECS_MAX,
     client::{Answer, BODY_OCTETS_MAX, Call, decode},
-    deadline::Deadline,
     failure::{Failure, Silence},
     headers::idempotency_key,
-    lane::Lane,
     not_what_was_asked_for, octets, post,
     refusal::{Code, Subject},
     unfit,
@@ -24,7 +22,10 @@ use super::{
         validation::with_caa,
     },
 };
-use crate::{CertificateRequest, CmError, Delivery, RequestState};
+use crate::{
+    CertificateRequest, CmError, Delivery, RequestState,
+    transport::{deadline::Deadline, lane::Lane},
+};
 
 /// The members of a certificate request that judging its answer needs.
 #[derive(Deserialize)]

@@ -19,25 +19,22 @@ use serde::Serialize;
 
 use self::{
     client::{Answer, Call, Client, decode},
-    deadline::Deadline,
     failure::Failure,
-    lane::Lane,
     realm::Realms,
     refusal::{Code, Subject},
-    standing::Standing,
     wire::{Broken, Page, service::WhoAmIIn},
 };
 use crate::{
     Capability, Certificate, CertificateManager, CertificateRequest, CmError, Condition, Delivery, EventCursor, Events,
     Identity, Issuer, Listener, NewRegistration, Proof, Registered, RegistrationUpdate, RenewalInfo, RequestState,
     Revocation, Revoked,
+    standing::Standing,
+    transport::{self, deadline::Deadline, lane::Lane},
 };
 
 pub mod answers;
 pub(crate) mod certificates;
-pub(crate) mod circuit;
 mod client;
-pub(crate) mod deadline;
 pub mod door;
 mod events;
 #[cfg(test)]
@@ -46,23 +43,18 @@ mod exchange;
 mod failure;
 mod headers;
 pub(crate) mod issuance;
-pub(crate) mod lane;
-mod pace;
 mod realm;
 mod refusal;
 mod registration;
 #[cfg(test)]
 mod scripted;
 mod service;
-mod settings;
-pub(crate) mod standing;
 mod template;
 #[cfg(test)]
 mod tests;
-pub(crate) mod tls;
 mod wire;
 
-pub use settings::{Settings, SetupError};
+pub use crate::transport::{Settings, SetupError};
 
 /// Longest time that the CM lets a request wait.
 const WAIT_SECS_MAX: u64 = 25;
@@ -82,8 +74,8 @@ impl RestCertificateManager {
     /// # Errors
     /// [`SetupError`] names the setting that does not do.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
-        let base_url = settings::base_url(&settings.base_url)?;
-        let client = Client::new(base_url, tls::client_config(&settings)?)?;
+        let base_url = transport::settings::base_url(&settings.base_url)?;
+        let client = Client::new(base_url, transport::tls::client_config(&settings)?)?;
         Ok(Self { settings, client: Arc::new(client), standing: Arc::default(), realms: Arc::default() })
     }
 
@@ -95,7 +87,7 @@ impl RestCertificateManager {
     /// [`SetupError`]; then everything stays as it was.
     pub async fn reload(&self, realms: &[RealmName]) -> Result<(), SetupError> {
         let settings = self.settings.clone();
-        let tls = tokio::task::spawn_blocking(move || tls::client_config(&settings))
+        let tls = tokio::task::spawn_blocking(move || transport::tls::client_config(&settings))
             .await
             .map_err(|error| SetupError::Client(error.to_string()))??;
         let accept = |caller: WhoAmIIn| {

@@ -12,16 +12,17 @@ use reqwest::Method;
 use super::{
     RestCertificateManager, broken,
     client::{Answer, Call, decode},
-    deadline::Deadline,
     failure::Failure,
     headers::{idempotency_key, if_match},
-    lane::Lane,
     not_what_was_asked_for, post,
     refusal::{Code, Subject},
     unfit,
     wire::registration::{BindOut, CreateOpenOut, DeactivationOut, KeyChangeOut, RegistrationIn, UpdateOut, under},
 };
-use crate::{CertificateManager, CmError, NewRegistration, Outcome, Proof, Registered, RegistrationUpdate};
+use crate::{
+    CertificateManager, CmError, NewRegistration, Outcome, Proof, Registered, RegistrationUpdate,
+    transport::{deadline::Deadline, lane::Lane},
+};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 

@@ -11,9 +11,7 @@ use tokio::time::Instant;
 use super::{
     RestCertificateManager, broken,
     client::decode,
-    deadline::Deadline,
     failure::Failure,
-    lane::Lane,
     not_what_was_asked_for,
     refusal::Subject,
     wire::{
@@ -22,7 +20,10 @@ use super::{
         service::{InfoIn, IssuerIn, WhoAmIIn},
     },
 };
-use crate::{CmError, Identity, Issuer, Outcome};
+use crate::{
+    CmError, Identity, Issuer, Outcome,
+    transport::{deadline::Deadline, lane::Lane},
+};
 
 /// What no issuance can do without: without `idempotency` a lost answer could issue twice.
 const CAPABILITIES: [&str; 2] = ["registrations", "idempotency"];

@@ -26,7 +26,7 @@ use super::{
     query::Query,
     subject::Origin,
 };
-use crate::{Certificate, CertificateStatus, rest::lane::Lane};
+use crate::{Certificate, CertificateStatus, transport::lane::Lane};
 
 const CHAIN: &str = "application/pem-certificate-chain";
 /// What a list can be narrowed by.

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use self::{listing::Listings, problem::Problem, query::Query};
 use super::{Allows, OpenBaoCertificateManager, Settings};
-use crate::rest::SetupError;
+use crate::transport::SetupError;
 
 /// What an officer's program asks, in the words of the contract.
 #[derive(Debug, Clone, Copy)]

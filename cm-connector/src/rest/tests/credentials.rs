@@ -1,6 +1,7 @@
 //! Who is who: certificates of both sides, settings, a change of credentials (CM contract section 2).
 
 use super::*;
+use crate::transport;
 
 const STRANGERS: CmError =
     CmError::Unavailable { retry_after: Some(refusal::STRANGER_RETRY_AFTER), outcome: Outcome::NotSent };
@@ -71,7 +72,7 @@ async fn settings_that_do_not_do_are_named() {
         assert_eq!(refused, SetupError::BaseUrl, "{url}");
     }
     let good = || pki.settings(String::from("https://cm.example.net:9443/cm/v1/"));
-    assert_eq!(settings::base_url(&good().base_url).unwrap(), "https://cm.example.net:9443/cm/v1");
+    assert_eq!(transport::settings::base_url(&good().base_url).unwrap(), "https://cm.example.net:9443/cm/v1");
     let field = |settings: Settings| {
         let refused = RestCertificateManager::new(settings).unwrap_err();
         let SetupError::File { field, .. } = refused else { panic!("{refused}") };

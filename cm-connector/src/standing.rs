@@ -31,12 +31,12 @@ impl Standing {
         }
     }
 
-    pub(super) fn offers(&self, capability: Capability) -> bool {
+    pub(crate) fn offers(&self, capability: Capability) -> bool {
         self.state().capabilities.as_ref().is_none_or(|known| known.contains(capability.as_str()))
     }
 
     /// The same, but only if the CM has said so itself: for what is asked of it in passing.
-    pub(super) fn has_said(&self, capability: Capability) -> bool {
+    pub(crate) fn has_said(&self, capability: Capability) -> bool {
         self.state().capabilities.as_ref().is_some_and(|known| known.contains(capability.as_str()))
     }
 

@@ -49,7 +49,7 @@ pub(crate) struct Lanes {
     events: Semaphore,
     rest: Semaphore,
     waiting: AtomicUsize,
-    pub(super) pace: Pace,
+    pub(crate) pace: Pace,
 }
 
 /// No place became free in time, or too many wait already.

@@ -40,7 +40,7 @@ pub enum SetupError {
 }
 
 /// Takes the base URL; the final slash is dropped.
-pub(super) fn base_url(text: &str) -> Result<String, SetupError> {
+pub(crate) fn base_url(text: &str) -> Result<String, SetupError> {
     let url = reqwest::Url::parse(text).map_err(|_| SetupError::BaseUrl)?;
     let plain = url.scheme() == "https"
         && url.host().is_some()

@@ -26,7 +26,7 @@ const LOWERED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Whose calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Share {
+pub(crate) enum Share {
     /// Revocations.
     Revocations,
     /// Questions for events.
@@ -37,7 +37,7 @@ pub(super) enum Share {
 
 /// The rate, and when the next call of each share may be made.
 #[derive(Debug)]
-pub(super) struct Pace(Mutex<State>);
+pub(crate) struct Pace(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -51,7 +51,7 @@ struct State {
 
 /// The turn would come too late; this long it is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooLate(pub(super) Duration);
+pub(crate) struct TooLate(pub(crate) Duration);
 
 impl Default for Pace {
     fn default() -> Self {
@@ -63,7 +63,7 @@ impl Default for Pace {
 
 impl Pace {
     /// When the next call of this share may be made. The turn is taken, unless it comes after `deadline`.
-    pub(super) fn turn(&self, share: Share, now: Instant, deadline: Instant) -> Result<Instant, TooLate> {
+    pub(crate) fn turn(&self, share: Share, now: Instant, deadline: Instant) -> Result<Instant, TooLate> {
         let mut state = self.state();
         let interval = interval(share, state.per_second(now));
         let next = match share {
@@ -80,17 +80,17 @@ impl Pace {
     }
 
     /// Whole calls a second that are made at most now.
-    pub(super) fn per_second(&self, now: Instant) -> u32 {
+    pub(crate) fn per_second(&self, now: Instant) -> u32 {
         self.state().per_second(now)
     }
 
     /// The CM advertises this rate.
-    pub(super) fn advertised(&self, per_second: u32) {
+    pub(crate) fn advertised(&self, per_second: u32) {
         self.state().advertised = per_second.max(1);
     }
 
     /// The CM says that we are too fast. Of calls that began before the lower rate can be seen one counts.
-    pub(super) fn lower(&self, began: Instant, now: Instant) {
+    pub(crate) fn lower(&self, began: Instant, now: Instant) {
         let mut state = self.state();
         if state.lowered.is_some_and(|(_, lowered_at)| began <= lowered_at + LOWERED_AGAIN_AFTER) {
             return;
