@@ -93,6 +93,7 @@ fn a_second_signal_ends_at_once_and_the_order_survives_that_too() {
     world.signal_gateway("TERM");
     // The first one has been seen.
     assert_eq!(waiting.receive("POST").unwrap().expect(200).json()["status"], "processing");
+    assert_eq!(world.site().ops("/readyz").expect(503).text(), "stopping\n");
     let began = Instant::now();
     world.signal_gateway("TERM");
     let code = world.gateway_ended();
@@ -103,4 +104,20 @@ fn a_second_signal_ends_at_once_and_the_order_survives_that_too() {
     // Its nonces have died with it.
     let _ = client.restarted().wait(&order, "valid");
     assert_eq!(world.certificates_of(&order.url), 1);
+}
+
+#[test]
+fn while_it_drains_balancers_see_that_it_stops_and_clients_get_certificates() {
+    // Longer than this test takes anywhere: a second signal ends it.
+    let mut world = World::start_with(&[("server", "drain_secs = 3600")]);
+    let client = world.account();
+    world.signal_gateway("TERM");
+    wait_for("the balancer to see it", Duration::from_secs(120), || {
+        let seen = world.site().ops("/readyz");
+        (seen.status == 503 && seen.text() == "stopping\n").then_some(())
+    });
+    assert_eq!(world.site().ops("/healthz").status, 200);
+    let _ = client.issue(&[NAME]);
+    world.signal_gateway("TERM");
+    assert!(world.gateway_ended().is_some_and(|code| code != 0));
 }

@@ -2,6 +2,10 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,13 +35,19 @@ const LIMITS: Limits = Limits {
     },
 };
 
+/// Set when this process has been told to stop.
+pub(crate) type Stopping = Arc<AtomicBool>;
+
 /// Serves `/healthz`, `/readyz` and `/metrics` as plain HTTP.
-pub(crate) fn listen(current: &Current, address: SocketAddr) -> anyhow::Result<Server> {
-    let listener = TcpListener::bind(address).with_context(|| format!("ops.listen: cannot listen on {address}"))?;
-    let data = web::Data::new(current.clone());
+pub(crate) fn listen(current: &Current, address: SocketAddr, stopping: &Stopping) -> anyhow::Result<Server> {
+    let listener = TcpListener::bind(address).with_context(|| {
+        format!("ops.listen: cannot listen on {address}; choose another address, or see who has the port with: ss -ltnp")
+    })?;
+    let (data, stopping) = (web::Data::new(current.clone()), web::Data::from(Arc::clone(stopping)));
     let make = move || {
         Web::new()
             .app_data(data.clone())
+            .app_data(stopping.clone())
             .route("/healthz", web::get().to(healthz))
             .route("/readyz", web::get().to(readyz))
             .route("/metrics", web::get().to(metrics))
@@ -50,8 +60,13 @@ async fn healthz() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("ok\n")
 }
 
-/// New orders can be taken: the store answers and has space, and what every realm offers is known.
-async fn readyz(current: web::Data<Current>) -> HttpResponse {
+/// New orders can be taken: the store answers and has space, what every realm offers is known, and this process is not
+/// about to end.
+async fn readyz(current: web::Data<Current>, stopping: web::Data<AtomicBool>) -> HttpResponse {
+    // Balancers are to turn away from it; for alerts there is nothing the matter.
+    if stopping.load(Ordering::Relaxed) {
+        return HttpResponse::ServiceUnavailable().content_type("text/plain").body("stopping\n");
+    }
     let app = current.app();
     let lacks = readiness::look(&app).await;
     if lacks.is_empty() {

@@ -9,7 +9,11 @@ mod reload;
 mod validator;
 mod watched;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use self::{
     cm::Cm,
@@ -51,7 +55,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// For threads that are in the middle of a write to the disk when everything else has ended.
@@ -105,7 +109,8 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
     profile_stop::show(&app).await?;
     background.spawn(Listener::bind(&admin::socket(&app.settings))?.run(current.clone()));
 
-    let ops = http::ops::listen(&current, app.settings.ops.listen)?;
+    let stopping = http::ops::Stopping::default();
+    let ops = http::ops::listen(&current, app.settings.ops.listen, &stopping)?;
     let server = http::listen::listen(&current, tls)?;
     if app.settings.server_certificate.from_endpoint.is_some() {
         background.spawn(server_certificate::keep(current.clone(), own.challenges, own.installed));
@@ -125,10 +130,16 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
 
     // Requests in flight and jobs under way may finish, within bounds. Whatever is left is in the
     // store, and the next process goes on with it.
-    tracing::info!("stopping; what is under way may finish");
+    stopping.store(true, Ordering::Relaxed);
     readiness::tell(State::Stopping);
-    app.waiters.close();
     let rest = async {
+        if stopped.is_ok() && app.settings.server.drain_secs > 0 {
+            let drain_secs = app.settings.server.drain_secs;
+            tracing::info!(drain_secs, "told to stop; serving on while balancers notice");
+            sleep(Duration::from_secs(drain_secs.into())).await;
+        }
+        tracing::info!("stopping; what is under way may finish");
+        app.waiters.close();
         background.shutdown().await;
         let patience = app.settings.server.shutdown_timeout.duration();
         let (jobs, ()) = tokio::join!(timeout(patience, runner.idle()), handle.stop(true));
