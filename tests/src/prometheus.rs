@@ -92,6 +92,8 @@ impl Prometheus {
                 ask(self.address, "/api/v1/query?query=acme_gateway_build_info%20and%20on()%20up%3D%3D1")?;
             (!answer["data"]["result"].as_array()?.is_empty()).then_some(())
         });
+        // Until it looked there was nothing to look at, which is an alert as well.
+        wait_for("the end of that alert", READY_WITHIN, || (!self.alerts().contains("Down")).then_some(()));
     }
 }
 
