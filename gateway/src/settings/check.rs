@@ -37,16 +37,14 @@ impl From<ConfigError> for SettingsError {
 
 /// The setting, if it is known, and what is wrong with it.
 fn told(error: &ConfigError) -> (Option<String>, String) {
-    match error {
-        ConfigError::At { error, key, .. } => {
-            let (inner, reason) = told(error);
-            (key.clone().or(inner), reason)
-        }
-        ConfigError::Type { unexpected, expected, key, .. } => {
-            (key.clone(), format!("invalid type: {unexpected}, expected {expected}"))
-        }
-        other => (None, other.to_string().replace('\n', ", ")),
+    if let ConfigError::At { error, key, .. } = error {
+        let (inner, reason) = told(error);
+        return (key.clone().or(inner), reason);
     }
+    if let ConfigError::Type { unexpected, expected, key, .. } = error {
+        return (key.clone(), format!("invalid type: {unexpected}, expected {expected}"));
+    }
+    (None, error.to_string().replace('\n', ", "))
 }
 
 impl Settings {

@@ -25,12 +25,13 @@ impl OwnFile {
         let name = path.display().to_string();
         let cannot = |reason: String| SettingsError::Unreadable(format!("{name}: {reason}"));
         let unreadable = |error: std::io::Error| {
-            cannot(match error.kind() {
-                ErrorKind::NotFound => {
-                    String::from("there is no such file; put your settings there, or name their file with --config")
-                }
-                ErrorKind::PermissionDenied => format!("{error}; let the user who runs this read it"),
-                _ => error.to_string(),
+            let kind = error.kind();
+            cannot(if kind == ErrorKind::NotFound {
+                String::from("there is no such file; put your settings there, or name their file with --config")
+            } else if kind == ErrorKind::PermissionDenied {
+                format!("{error}; let the user who runs this read it")
+            } else {
+                error.to_string()
             })
         };
         let there = fs::metadata(path).map_err(unreadable)?;
@@ -131,7 +132,11 @@ fn fraction(table: &DeTable<'_>, above: &str) -> Option<(usize, String)> {
         match value.get_ref() {
             DeValue::Float(_) => Some((value.span().start, setting)),
             DeValue::Table(inner) => fraction(inner, &format!("{setting}.")),
-            _ => None,
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_) => None,
         }
     })
 }
