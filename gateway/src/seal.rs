@@ -66,7 +66,8 @@ pub(crate) fn key_from_file(path: &Path) -> anyhow::Result<Secret<[u8; KEY_OCTET
 pub(crate) fn key_of(path: &Path, setting: &str) -> anyhow::Result<Secret<[u8; KEY_OCTETS]>> {
     if !path.exists() {
         let made = make_private_file(path, &base64url::encode(crate::random::octets::<KEY_OCTETS>()));
-        if made.with_context(|| format!("cannot make {setting} {}", path.display()))? {
+        let fix = "let the gateway's user write to its folder, or name another";
+        if made.with_context(|| format!("cannot make {setting} {}; {fix}", path.display()))? {
             tracing::info!(path = %path.display(), setting, "the key file was not there; it was made, with a new key");
         }
     }

@@ -1,6 +1,7 @@
 //! The ACME listener: the routes, dressed, on the configured addresses.
 
 use std::{
+    io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
@@ -10,7 +11,7 @@ use actix_server::Server;
 use actix_web::{App as Web, middleware::from_fn, web};
 use anyhow::Context as _;
 use rustls::ServerConfig;
-use tokio::sync::watch;
+use tokio::{net::TcpSocket, sync::watch};
 
 use acme::problem::ProblemKind;
 
@@ -25,12 +26,16 @@ use super::{
 };
 use crate::{app::Current, settings::Settings};
 
+/// Connections that wait to be accepted, at most; the kernel may allow less.
+const BACKLOG: u32 = 1024;
+
 /// Listens for ACME over HTTPS. Another TLS configuration sent to `tls` holds for every handshake
 /// from then on.
 pub(crate) fn listen(current: &Current, tls: watch::Receiver<Arc<ServerConfig>>) -> anyhow::Result<Server> {
     let app = current.app();
     let settings = &app.settings.server;
-    let listeners = settings.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
+    let listeners =
+        settings.listen.iter().map(|address| bind(*address, &settings.listen)).collect::<Result<Vec<_>, _>>()?;
     let data = web::Data::new(current.clone());
     let load = web::Data::new(Load::new(settings.requests_in_hand_max));
     let limits_now = current.clone();
@@ -52,9 +57,25 @@ pub(crate) fn listen(current: &Current, tls: watch::Receiver<Arc<ServerConfig>>)
     Ok(serve(listeners, &Transport::Tls(tls, handshakes), limits(&app.settings), &peers, make)?)
 }
 
-fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+fn bind(address: SocketAddr, all: &[SocketAddr]) -> anyhow::Result<TcpListener> {
     let fix = "choose another address, or see who has the port with: ss -ltnp";
-    TcpListener::bind(address).with_context(|| format!("server.listen: cannot listen on {address}; {fix}"))
+    let bound = if leaves_ipv4(address, all) { bind_ipv6_alone(address) } else { TcpListener::bind(address) };
+    bound.with_context(|| format!("server.listen: cannot listen on {address}; {fix}"))
+}
+
+/// Linux takes IPv4 at `[::]` too. Where an IPv4 address with this port is named beside it, that would be in its own way.
+fn leaves_ipv4(address: SocketAddr, all: &[SocketAddr]) -> bool {
+    let is_beside = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
+    address.is_ipv6() && address.ip().is_unspecified() && all.iter().any(is_beside)
+}
+
+fn bind_ipv6_alone(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v6()?;
+    rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
+    // As the standard library does: what an earlier process left behind takes the port from nobody.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// What else needs open files: each validation a connection and a question to a resolver, then the
@@ -96,6 +117,28 @@ mod tests {
 
     const LEAST: &str =
         "server.external_url = 'https://acme.example.com'\ncm.url = 'https://cm.example.net:9443'\n[endpoints.a]\n";
+
+    #[test]
+    fn all_of_ipv6_leaves_ipv4_to_an_address_that_is_named_beside_it() {
+        for (listen, expected) in [
+            (vec!["[::]:443"], [false].as_slice()),
+            (vec!["0.0.0.0:443", "[::]:443"], &[false, true]),
+            (vec!["[::]:443", "127.0.0.1:443"], &[true, false]),
+            (vec!["0.0.0.0:8443", "[::]:443", "[::1]:8443"], &[false, false, false]),
+        ] {
+            let all: Vec<SocketAddr> = listen.iter().map(|address| address.parse().unwrap()).collect();
+            let found: Vec<_> = all.iter().map(|address| leaves_ipv4(*address, &all)).collect();
+            assert_eq!(found, expected, "{listen:?}");
+        }
+    }
+
+    /// Where the machine has no IPv6 there is nothing to see.
+    #[tokio::test]
+    async fn a_listener_for_ipv6_alone_is_one() {
+        if let Ok(listener) = bind_ipv6_alone("[::]:0".parse().unwrap()) {
+            assert!(rustix::net::sockopt::ipv6_v6only(&listener).unwrap());
+        }
+    }
 
     #[test]
     fn by_default_clients_have_the_time_that_they_need_and_no_more() {
