@@ -1,10 +1,14 @@
 //! The end that somebody asked for (SIGTERM): nothing is accepted any longer, nobody is kept waiting, and what is not
 //! done is left to the next process.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 use tests::{
+    binaries,
     client::{Client, JOSE, Order},
     csr::Csr,
     http::{Connection, request},
@@ -106,18 +110,28 @@ fn a_second_signal_ends_at_once_and_the_order_survives_that_too() {
     assert_eq!(world.certificates_of(&order.url), 1);
 }
 
+/// What `acme-gateway ready` exits with and prints.
+fn asked_by_command(world: &World) -> (Option<i32>, String) {
+    let mut command = Command::new(binaries::gateway());
+    let asked = command.args(["ready", "--config"]).arg(world.site().settings_file()).output().unwrap();
+    (asked.status.code(), String::from_utf8(asked.stdout).unwrap())
+}
+
 #[test]
 fn while_it_drains_balancers_see_that_it_stops_and_clients_get_certificates() {
     // Longer than this test takes anywhere: a second signal ends it.
     let mut world = World::start_with(&[("server", "drain_secs = 3600")]);
     let client = world.account();
+    assert_eq!(asked_by_command(&world), (Some(0), String::from("ready\n")));
     world.signal_gateway("TERM");
     wait_for("the balancer to see it", Duration::from_secs(120), || {
         let seen = world.site().ops("/readyz");
         (seen.status == 503 && seen.text() == "stopping\n").then_some(())
     });
     assert_eq!(world.site().ops("/healthz").status, 200);
+    assert_eq!(asked_by_command(&world), (Some(1), String::from("stopping\n")));
     let _ = client.issue(&[NAME]);
     world.signal_gateway("TERM");
     assert!(world.gateway_ended().is_some_and(|code| code != 0));
+    assert_eq!(asked_by_command(&world), (Some(1), String::new()), "there is none");
 }

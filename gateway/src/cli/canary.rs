@@ -34,7 +34,7 @@ pub(super) struct Options {
     roots_file: Option<PathBuf>,
     /// Where http-01 is answered, such as 192.0.2.7:80; may be given more than once, and each must do. Without it port 80
     /// of every address, IPv4 and IPv6; of IPv4 alone where there is no IPv6.
-    #[arg(long)]
+    #[arg(long, value_parser = address)]
     listen: Vec<SocketAddr>,
     /// The key of the canary's account (PEM); made if it is not there.
     #[arg(long, default_value = "/var/lib/acme-gateway-canary/account.key")]
@@ -55,6 +55,10 @@ pub(super) struct Options {
     /// What came of it, for programs.
     #[arg(long)]
     json: bool,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| String::from("give an IP address and a port, such as 192.0.2.7:80 or [2001:db8::7]:80"))
 }
 
 /// Exits as its help says.
@@ -103,4 +107,17 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
         None if written.is_ok() => ExitCode::SUCCESS,
         Some(_) | None => ExitCode::from(WRONG_SETTINGS),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_address_is_refused_with_one_that_is() {
+        assert_eq!(address("[::1]:80").unwrap().port(), 80);
+        for wrong in ["foo", "192.0.2.7", "localhost:80", ":80"] {
+            assert!(address(wrong).unwrap_err().contains("192.0.2.7:80"), "{wrong}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod order;
 mod output;
 mod private_memory;
 mod profile;
+mod ready;
 mod serve;
 mod tls;
 
@@ -37,9 +38,18 @@ pub(crate) const VERSION: &str = match option_env!("ACME_GATEWAY_BUILD") {
 /// the gateway again after this one, and after every other it does.
 const WRONG_SETTINGS: u8 = 78;
 
+const AFTER_HELP: &str = "\
+Exit codes:
+   0  done, and the answer is yes
+   1  it failed, or the answer is no; doctor --strict: there are warnings
+   2  the command line is wrong; doctor, audit: something is wrong
+  78  serve, check-config: the settings are wrong; canary: the canary itself is not in order
+
+Shell completions and manual pages: acme-gateway manual completions bash, acme-gateway manual pages FOLDER";
+
 /// An ACME front door for the certificate authority that you already have.
 #[derive(Parser)]
-#[command(name = "acme-gateway", version = VERSION, about)]
+#[command(name = "acme-gateway", version = VERSION, about, after_help = AFTER_HELP)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -70,6 +80,12 @@ enum Command {
         /// Exit with 1 if there are warnings and nothing is wrong.
         #[arg(long)]
         strict: bool,
+    },
+    /// Ask the gateway that runs on this machine whether it is ready (/readyz): exit code 0 or 1, for health checks.
+    Ready {
+        /// The settings of the running gateway; ops.listen says where it answers.
+        #[arg(long, default_value = "/etc/acme-gateway/gateway.toml")]
+        config: PathBuf,
     },
     /// Get a certificate for a name of your own as clients do, and say what came of it.
     Canary(canary::Options),
@@ -159,6 +175,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve { config } => return exit(told_by_code(serve::run(&config), &config)),
         Command::CheckConfig { config } => return exit(told_by_code(check_config::run(&config), &config)),
         Command::Doctor { config, json, strict } => return exit(doctor::run(&config, json, strict)),
+        Command::Ready { config } => return exit(ready::run(&config)),
         Command::Canary(options) => return exit(canary::run(options)),
         Command::Order(Order::Show { reference, running, json }) => order::show(&running, reference, json),
         Command::Profile(Profile::List { running, json }) => profile::list(&running, json),
@@ -191,5 +208,20 @@ fn exit(outcome: anyhow::Result<ExitCode>) -> ExitCode {
             eprintln!("acme-gateway: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_help_names_exit_codes_and_the_manual() {
+        CommandLine::command().debug_assert();
+        let help = CommandLine::command().render_help().to_string();
+        assert!(help.contains(&format!("{WRONG_SETTINGS}  serve, check-config")), "{help}");
+        assert!(help.contains("acme-gateway manual pages"), "{help}");
     }
 }
