@@ -135,6 +135,46 @@ fn a_key_that_others_can_read_is_refused_with_the_way_out() {
 #[test]
 fn a_key_of_another_certificate_is_refused() {
     assert_refused("mismatch", &["do not belong together"], |text| text.replace("acme-server.key", "gateway.key"));
+    assert_refused("mismatch-cm", &["cm.key_file", "do not belong together"], |text| {
+        text.replace("gateway.key", "acme-server.key")
+    });
+}
+
+#[test]
+fn a_key_that_only_the_service_is_shown_is_said_to_be_unchecked() {
+    let old = format!("{:?}", world().site().pki("acme-server.key"));
+    let file = changed("credential", |text| text.replace(&old, "\"/run/credentials/no-such.service/key_server.key\""));
+    let (good, out, error) = check(&file);
+    assert!(good && out.contains("not checked before the service runs: server.key_file"), "{out}{error}");
+}
+
+#[test]
+fn a_certificate_for_another_host_is_warned_of() {
+    let old = world().site().external_url.clone();
+    let file = changed("host", |text| {
+        text.replace(&format!("external_url = {old:?}"), "external_url = \"https://acme.example.com\"")
+    });
+    let (good, out, error) = check(&file);
+    assert!(
+        good && out.contains("WARNING: server.certificate_file") && out.contains("acme.example.com"),
+        "{out}{error}"
+    );
+}
+
+#[test]
+fn a_reader_who_has_gone_hinders_nothing() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let file = world().site().settings_file();
+    let output = Command::new(binaries::gateway())
+        .arg("check-config")
+        .arg("--config")
+        .arg(file)
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
