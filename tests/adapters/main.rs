@@ -15,14 +15,9 @@ mod officer;
 mod openbao;
 mod rest;
 
-use std::{
-    path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::path::PathBuf;
 
 /// A folder that nobody else has.
 fn fresh_folder() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("acme-gateway-adapters-{}-{count}", std::process::id()))
+    tests::machine::new_folder("adapters")
 }

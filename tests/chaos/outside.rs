@@ -6,7 +6,6 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::Command,
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -54,9 +53,7 @@ impl Outside {
 }
 
 fn new_folder() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let dir = std::env::temp_dir().join(format!("acme-gateway-outside-{}-{count}", std::process::id()));
+    let dir = tests::machine::new_folder("outside");
     fs::create_dir_all(&dir).expect("a folder can be made");
     dir
 }

@@ -76,6 +76,27 @@ fn a_gateway_with_256_open_files_refuses_cleanly_and_loses_nothing() {
 }
 
 #[test]
+fn a_gateway_takes_all_the_open_files_that_it_may_have() {
+    let mut world = World::start();
+    world.kill_gateway();
+    let site = Arc::clone(world.site());
+    let program = binaries::gateway().display().to_string();
+    let settings = site.settings_file().display().to_string();
+    let begin = "ulimit -Hn 4096; ulimit -Sn 256; exec \"$0\" \"$@\"";
+    let arguments = ["-c", begin, &program, "serve", "--config", &settings].map(str::to_owned);
+    let mut gateway = Process::start("acme-gateway", Path::new("/bin/sh"), &arguments, &site.log("raised"), None);
+    wait_for("readiness", Duration::from_secs(120), || {
+        let mut connection = Connection::plain(site.ops).ok()?;
+        connection.send(request("GET", "/readyz", "localhost", &[], None)).ok()?;
+        connection.receive("GET").ok().filter(|response| response.status == 200)
+    });
+    let limits = fs::read_to_string(format!("/proc/{}/limits", gateway.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(line.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["4096", "4096"], "{line}");
+    gateway.kill();
+}
+
+#[test]
 fn a_gateway_that_can_open_no_more_files_goes_on_with_what_is_open_and_recovers_by_itself() {
     const NONE_MORE: u32 = 8;
     const USUAL: u32 = 1024;

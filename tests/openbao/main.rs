@@ -28,10 +28,7 @@ mod status;
 
 use std::{
     path::PathBuf,
-    sync::{
-        LazyLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -58,9 +55,7 @@ fn fresh() -> OpenBao {
 }
 
 fn fresh_folder() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("acme-gateway-openbao-{}-{count}", std::process::id()))
+    tests::machine::new_folder("openbao")
 }
 
 /// A gateway at this OpenBao.

@@ -23,6 +23,7 @@ pub mod http;
 pub mod jws;
 pub mod key;
 pub mod load;
+pub mod machine;
 pub mod officer;
 pub mod openbao;
 pub mod problem;

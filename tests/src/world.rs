@@ -12,10 +12,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
-    sync::{
-        Arc, Mutex, Once,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, Once},
     time::Duration,
 };
 
@@ -27,6 +24,7 @@ use crate::{
     desk::Desk,
     http::{Connection, request},
     key::Key,
+    machine,
     officer::Officer,
     process::{Process, tail},
     site::{Shown, Site},
@@ -556,9 +554,8 @@ impl Ports {
 }
 
 fn new_folder() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let dir = std::env::temp_dir().join(format!("acme-gateway-tests-{}-{count}", std::process::id()));
+    machine::allow_open_files();
+    let dir = machine::new_folder("tests");
     fs::create_dir_all(&dir).unwrap();
     dir
 }

@@ -13,7 +13,7 @@ mod html;
 pub(crate) mod links;
 pub(crate) mod listen;
 mod load;
-mod open_files;
+pub(crate) mod open_files;
 pub(crate) mod ops;
 mod problem;
 mod reply;

@@ -1,7 +1,26 @@
 //! Connections are files: a listener that may have more than the process may open would take them
 //! from the store, the CM and validation.
 
-use std::fs;
+use std::{fs, io};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// As the unit has it; more would only slow down what looks at each file that it might have.
+const ENOUGH: u64 = 65_536;
+
+/// Lets this process open as many files as it may: what it begins with is for programs that cannot take more, mostly
+/// 1024.
+///
+/// # Errors
+/// The kernel refuses; then the limit is what it was.
+pub(crate) fn raise_limit() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let possible = limit.maximum.unwrap_or(ENOUGH).min(ENOUGH);
+    if limit.current.is_some_and(|current| current < possible) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(possible), maximum: limit.maximum })?;
+    }
+    Ok(())
+}
 
 /// How many connections may be open at a time: as many as wanted, if the limit of open files
 /// (`ulimit -n`, systemd's `LimitNOFILE`) leaves a tenth of it and `others` beside them; never less than

@@ -21,7 +21,9 @@ pub(super) fn check(settings: &Settings, running: &Running) -> Vec<Finding> {
 fn open_files(settings: &Settings, running: Option<u32>) -> Finding {
     let process = running.map_or_else(|| String::from("self"), |pid| pid.to_string());
     let whose = if running.is_some() { "the gateway" } else { "a process started as this one" };
-    let Some(limit) = fs::read_to_string(format!("/proc/{process}/limits")).ok().and_then(|limits| soft_limit(&limits))
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap_or_default();
+    // What the gateway begins with it raises as far as it may.
+    let Some(limit) = (if running.is_some() { soft_limit(&limits) } else { hard_limit(&limits) })
     else {
         return Finding::not_looked_at(OPEN_FILES, "the system does not tell, or there is no limit");
     };
@@ -41,8 +43,16 @@ fn open_files(settings: &Settings, running: Option<u32>) -> Finding {
 
 /// In the words of `/proc/PID/limits`; `None` if there is none.
 fn soft_limit(limits: &str) -> Option<usize> {
+    columns(limits)?.next()?.parse().ok()
+}
+
+fn hard_limit(limits: &str) -> Option<usize> {
+    columns(limits)?.nth(1)?.parse().ok()
+}
+
+fn columns(limits: &str) -> Option<impl Iterator<Item = &str>> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+    Some(line.split_whitespace())
 }
 
 /// Listens on each for a moment: no gateway has them now.

@@ -68,6 +68,9 @@ pub(super) fn run(config: &Path) -> anyhow::Result<()> {
     let settings = settings::load(config)?;
     let level = logging::start(&settings.log)?;
     check_files(&settings)?;
+    if let Err(error) = http::open_files::raise_limit() {
+        tracing::warn!(%error, "no more files can be open than this process began with");
+    }
     for danger in settings.dangers() {
         tracing::warn!("{danger}");
     }
