@@ -4,7 +4,7 @@
 //! a call returns; a record that was not written whole is taken back, and its event is still in the store.
 
 use std::{
-    collections::VecDeque,
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
@@ -15,7 +15,7 @@ use acme::time::Timestamp;
 use serde_json::Value;
 
 use super::{
-    chain::{self, Chain, SEGMENT, Seen},
+    chain::{self, CHECKPOINT, Chain, KEY_CHANGED, REOPENED, SEGMENT, STARTED, STOPPED, Seen},
     checkpoint::PublicKey,
     lines::{Line, Lines},
     record::{Head, Record},
@@ -38,11 +38,58 @@ pub(super) struct Folder {
     pub(super) key: PublicKey,
 }
 
+/// What is known of how the files were left.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// The last record that the store knows of, or this process. A store that has noted none never wrote any files.
+    pub(super) head: Option<Head>,
+    /// Why that cannot be known any more, which is damage.
+    pub(super) unknown: Option<String>,
+    /// This process has left them so: nothing can stand behind the last record, as it can after a crash.
+    pub(super) is_certain: bool,
+    /// The events that wait in the store, by their place there. Those that are in the files too came there before a crash.
+    pub(super) waiting: BTreeMap<String, (Timestamp, Value)>,
+    /// The keys that may begin a file, our own first.
+    pub(super) keys: Vec<PublicKey>,
+}
+
+impl Left {
+    /// Why a record behind the last one that is known is none that a crash can have left there: whoever can write the
+    /// file can give it every hash, and we would sign it.
+    fn foreign(&self, known: Head, record: &Record) -> Option<&'static str> {
+        if self.is_certain {
+            return Some("this process did not write it");
+        }
+        if record.sequence == known.sequence.saturating_add(1) && record.previous != known.hash {
+            return Some("it does not follow the last one that is known");
+        }
+        let Some(outbox) = &record.outbox else { return self.foreign_beside_events(record) };
+        match self.waiting.get(outbox) {
+            Some((at, body)) if *at == record.at && *body == record.event => None,
+            Some(_) => Some("the store has another event in its place"),
+            None => Some("the store has no such event"),
+        }
+    }
+
+    /// The same for a record that tells of no event in the store: those of the trail about itself.
+    fn foreign_beside_events(&self, record: &Record) -> Option<&'static str> {
+        let key = |member| record.event.get(member).and_then(Value::as_str).and_then(|key| key.parse().ok());
+        match record.name() {
+            SEGMENT if key("key").is_some_and(|key| self.keys.contains(&key)) => None,
+            // We would sign that somebody else follows us.
+            KEY_CHANGED if key("newKey").as_ref() == self.keys.first() => None,
+            STARTED | REOPENED | CHECKPOINT | STOPPED => None,
+            SEGMENT | KEY_CHANGED => Some("it names a key that is not ours"),
+            _ => Some("it tells of an event that was never in the store"),
+        }
+    }
+}
+
 /// How the folder was left.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Where the events of the last records waited in the store; they may still be there.
-    pub(super) outbox: VecDeque<String>,
+    /// Events in the file that still wait in the store, by their place there.
+    pub(super) outbox: Vec<String>,
     /// What was seen of the last file.
     pub(super) seen: Seen,
     /// Octets at the end that were no whole record, and were taken away.
@@ -78,20 +125,13 @@ pub(super) fn segments(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 impl Folder {
-    /// Opens the folder, which is made if it is missing. `left` is the last record that the store knows of, or
-    /// why nobody knows it any more, which is damage too. A file that is not
-    /// as it was left is never touched again: another one is begun, in which `key` signs. One that is may be signed by
-    /// another key.
+    /// Opens the folder, which is made if it is missing. A file that is not as it was left is never touched again: another
+    /// one is begun, in which `key` signs, right behind the last record that is known to be ours. One that is may be signed
+    /// by another key.
     ///
     /// # Errors
     /// Those of the file system.
-    pub(super) fn open(
-        folder: &Path,
-        (left, unknown): (Option<Head>, Option<String>),
-        key: &PublicKey,
-        remember: usize,
-        now: Timestamp,
-    ) -> io::Result<(Self, Found)> {
+    pub(super) fn open(folder: &Path, left: Left, key: &PublicKey, now: Timestamp) -> io::Result<(Self, Found)> {
         if !folder.exists() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             sync_folder(folder.parent().unwrap_or(folder))?;
@@ -99,22 +139,18 @@ impl Folder {
         let mut there = segments(folder)?;
         // One that a crash has left with nothing in it but its beginning was never counted on.
         while let Some(path) = there.last()
-            && is_unfinished(path, left)?
+            && is_unfinished(path, left.head)?
         {
             fs::remove_file(path)?;
             there.pop();
         }
         let last = there.pop();
         let (read, mut found) = match &last {
-            Some(path) => read(path, left, remember)?,
-            None => (ReadSegment::default(), nothing(left)),
+            Some(path) => read(path, &left)?,
+            None => (ReadSegment { head: left.head.unwrap_or(Head::NONE), octets: 0 }, nothing(left.head)),
         };
-        found.damage = found.damage.or(unknown);
-        // After damage the number goes on behind everything that was ever vouched for, so that the gap shows.
-        let head = match left.filter(|left| left.sequence > read.head.sequence) {
-            Some(left) => Head { sequence: left.sequence, hash: read.head.hash },
-            None => read.head,
-        };
+        found.damage = found.damage.or(left.unknown);
+        let head = read.head;
         let signer = found.seen.keys.last().copied().filter(|_| found.damage.is_none());
         if let Some((path, key)) = last.zip(signer) {
             let file = File::options().append(true).open(&path)?;
@@ -197,81 +233,97 @@ impl Folder {
 
 /// What the last file has in it.
 struct ReadSegment {
+    /// What the next record goes on from: the last record that is ours, with the number of the last one that there is, so
+    /// that none is given twice and a gap shows.
     head: Head,
+    /// Octets that are whole records.
     octets: u64,
 }
 
-impl Default for ReadSegment {
-    fn default() -> Self {
-        Self { head: Head::NONE, octets: 0 }
-    }
-}
-
 fn nothing(left: Option<Head>) -> Found {
-    let damage = left.map(|left| format!("there is no file, and there were {} records", left.sequence));
+    let damage = left.filter(|left| left.sequence > 0);
+    let damage = damage.map(|left| format!("there is no file, and there were {} records", left.sequence));
     Found { damage, ..Found::default() }
 }
 
-fn read(path: &Path, left: Option<Head>, remember: usize) -> io::Result<(ReadSegment, Found)> {
-    let (mut chain, mut found, mut good) = (Chain::default(), Found::default(), ReadSegment::default());
-    let (mut fault, mut at_left) = (None, None);
+fn read(path: &Path, left: &Left) -> io::Result<(ReadSegment, Found)> {
+    let (mut chain, mut found) = (Chain::default(), Found::default());
+    let (mut fault, mut foreign, mut at_left) = (None, None, None);
+    // The last record that is ours, and the last one.
+    let (mut ours, mut last) = (left.head, Head::NONE);
+    let mut seen = None;
+    chain.begin_file();
     let mut lines = Lines::of(path)?;
-    loop {
+    let octets = loop {
         let octets = lines.octets;
-        match lines.next()? {
-            Line::Whole(line) => match chain.take(line) {
-                Ok(record) => {
-                    good.head = record.head();
-                    at_left = at_left.or(left.filter(|left| left.sequence == record.sequence).map(|_| record.hash));
-                    if let Some(outbox) = record.outbox {
-                        found.outbox.push_back(outbox);
-                        if found.outbox.len() > remember {
-                            found.outbox.pop_front();
-                        }
-                    }
+        let line = match lines.next()? {
+            Line::Whole(line) => line,
+            Line::Unfinished | Line::End => break octets,
+        };
+        let behind =
+            left.head.filter(|left| foreign.is_none() && (chain.seen.records == 0 || chain.expected() > left.sequence));
+        let before = behind.map(|_| chain.seen.clone());
+        let record = match chain.take(line) {
+            Ok(record) => record,
+            Err((sequence, wrong)) => {
+                fault = Some(format!("record {sequence} is wrong: {wrong}"));
+                break octets;
+            }
+        };
+        last = record.head();
+        at_left = at_left.or(left.head.filter(|left| left.sequence == record.sequence).map(|_| record.hash));
+        if let Some(known) = left.head.filter(|left| foreign.is_none() && record.sequence > left.sequence) {
+            match left.foreign(known, &record) {
+                None => ours = Some(last),
+                Some(why) => {
+                    foreign = Some(format!("record {} was written by somebody else: {why}", record.sequence));
+                    seen = before;
                 }
-                Err((sequence, wrong)) => {
-                    good.octets = octets;
-                    fault = Some(format!("record {sequence} is wrong: {wrong}"));
-                    break;
-                }
-            },
-            Line::Unfinished | Line::End => {
-                good.octets = octets;
-                break;
             }
         }
-    }
-    let total = fs::metadata(path)?.len();
+        if let Some(outbox) = record.outbox
+            && left.waiting.get(&outbox).is_some_and(|(at, body)| *at == record.at && *body == record.event)
+        {
+            found.outbox.push(outbox);
+        }
+    };
+    found.torn_octets = fs::metadata(path)?.len().saturating_sub(octets);
     let first = chain.seen.first.map_or(0, |(first, _)| first);
-    found.damage = match left {
-        // What the store does not know of was never forgotten there: a crash may have spoiled it, and nothing is lost.
-        Some(left) if left.sequence <= good.head.sequence => match at_left {
-            Some(hash) if hash != left.hash => {
-                Some(format!("record {} is not the one that was written", left.sequence))
+    found.damage = match left.head {
+        Some(left_off) if left_off.sequence <= last.sequence => match at_left {
+            Some(hash) if hash != left_off.hash => {
+                Some(format!("record {} is not the one that was written", left_off.sequence))
             }
-            None if left.sequence.saturating_add(1) < first => {
-                Some(format!("the last file begins with record {first}, and the last one known is {}", left.sequence))
+            None if left_off.sequence.saturating_add(1) < first => Some(format!(
+                "the last file begins with record {first}, and the last one known is {}",
+                left_off.sequence
+            )),
+            Some(_) | None if left.is_certain && found.torn_octets > 0 => {
+                Some(format!("something that is no record follows record {}", last.sequence))
             }
-            Some(_) | None => None,
+            // A crash may have spoiled what the store does not know of; that was never forgotten there, so nothing is lost.
+            Some(_) | None => foreign,
         },
         Some(left) if chain.seen.records == 0 && fault.is_none() => {
             Some(format!("the last file is empty, and there were {} records", left.sequence))
         }
-        Some(left) => Some(fault.unwrap_or_else(|| {
-            format!("it ends after record {}, and there were {}", good.head.sequence, left.sequence)
-        })),
-        None => fault,
+        Some(left) => Some(
+            fault
+                .unwrap_or_else(|| format!("it ends after record {}, and there were {}", last.sequence, left.sequence)),
+        ),
+        None => {
+            fault.or_else(|| left.unknown.clone()).or_else(|| Some(String::from("the store does not know these files")))
+        }
     };
-    found.torn_octets = total.saturating_sub(good.octets);
-    found.seen = chain.seen;
-    Ok((good, found))
+    found.seen = seen.unwrap_or(chain.seen);
+    let ours = ours.unwrap_or(last);
+    Ok((ReadSegment { head: Head { sequence: ours.sequence.max(last.sequence), hash: ours.hash }, octets }, found))
 }
 
 /// Whether a file has no whole record but the one that begins it, and is not missed.
 fn is_unfinished(path: &Path, left: Option<Head>) -> io::Result<bool> {
     let number = path.file_stem().and_then(|stem| stem.to_str()?.strip_prefix("audit-")?.parse::<u64>().ok());
-    let is_new = number.is_some_and(|number| left.is_none_or(|left| number > left.sequence));
+    let is_new = number.zip(left).is_some_and(|(number, left)| number > left.sequence);
     if !is_new {
         return Ok(false);
     }

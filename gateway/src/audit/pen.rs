@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use self::succession::Succession;
 use super::{
     chain::{self, CRASHED, REOPENED, STARTED, STOPPED},
-    checkpoint::PublicKey,
-    folder::{Folder, Found},
+    checkpoint::{PublicKey, SigningKey},
+    folder::{self, Folder, Found, Left},
     record::{Digest, Head},
     trail::Trail,
 };
@@ -25,6 +25,8 @@ use crate::{app::App, clock};
 
 /// Events handed over at a time; the commit that forgets them has a key for each and one more.
 pub(super) const BATCH: usize = 100;
+/// Events that are recognised in the files after a crash: a batch, and what other commits have put before some of it.
+const RECOGNISED: usize = 5 * BATCH;
 /// Events after which a checkpoint is due, however young the last one is.
 const CHECKPOINT_EVENTS: usize = 1000;
 
@@ -141,16 +143,25 @@ impl Pen {
             left = Some(folder.head);
             self.folder = None;
         }
-        let (left, unknown) = match left {
+        let is_certain = left.is_some();
+        let (head, unknown) = match left {
             Some(left) => (Some(left), None),
             None => {
                 let noted = noted(app.store.audit_head().await)?;
                 self.known_key = noted.key;
-                (noted.head, noted.unknown)
+                match noted {
+                    Noted { head: None, unknown: None, .. } => (begin_if_new(app).await?, None),
+                    Noted { head, unknown, .. } => (head, unknown),
+                }
             }
         };
+        let entries = app.store.audit_entries(RECOGNISED).await.map_err(anyhow::Error::from)?;
+        let waiting = entries.into_iter().map(|entry| (entry.sequence.to_string(), (entry.at, entry.body))).collect();
+        let keys = [Some(&app.audit.keys.own), app.audit.keys.previous.as_ref()].into_iter().flatten();
+        let keys = keys.map(SigningKey::public).chain(self.known_key).collect();
+        let left = Left { head, unknown, is_certain, waiting, keys };
         let (trail, now) = (Arc::clone(&app.audit), clock::now());
-        let open = move || Folder::open(&trail.folder, (left, unknown), &trail.keys.own.public(), BATCH, now);
+        let open = move || Folder::open(&trail.folder, left, &trail.keys.own.public(), now);
         let (folder, mut found) = blocking(open).await??;
         self.is_noted = false;
         if let Some(damage) = &found.damage {
@@ -159,7 +170,7 @@ impl Pen {
             tracing::error!(%folder, damage, "ALARM: the audit files are not as they were left: somebody has changed or removed them; another file is \
                  begun; keep them all, and see acme-gateway audit verify");
         }
-        self.written = std::mem::take(&mut found.outbox).into();
+        self.written = std::mem::take(&mut found.outbox);
         self.succeed(app, &folder, &found);
         self.folder = Some(folder);
         // What an earlier try has found and could not write is still to be told.
@@ -282,6 +293,23 @@ impl Pen {
             commit.keep_audit_head(&AuditHead { sequence, hash: hash.to_string(), key });
         }
     }
+}
+
+/// Notes that the first file is about to be begun, if there is none. So a store that knows of no record and finds files is
+/// not the one that knew them, and no crash at the very first start looks like that.
+async fn begin_if_new(app: &App) -> Result<Option<Head>, Failure> {
+    let trail = Arc::clone(&app.audit);
+    let there = blocking(move || folder::segments(&trail.folder)).await?;
+    match there {
+        Ok(files) if !files.is_empty() => return Ok(None),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        Ok(_) | Err(_) => {}
+    }
+    let (Head { sequence, hash }, key) = (Head::NONE, app.audit.keys.own.public());
+    let mut commit = Commit::new();
+    commit.keep_audit_head(&AuditHead { sequence, hash: hash.to_string(), key: Some(key.to_string()) });
+    app.store.commit(commit).await.map_err(anyhow::Error::from)?;
+    Ok(Some(Head::NONE))
 }
 
 /// What the store knows of how the files were left.

@@ -28,8 +28,13 @@ impl Place {
         Self { folder, key: SigningKey::ephemeral().public() }
     }
 
+    /// After a start, with nothing that waits in the store, which knows of no record but has noted that the first file is begun.
     fn open(&self, left: Option<Head>) -> (Folder, Found) {
-        Folder::open(&self.folder, (left, None), &self.key, 3, now()).unwrap()
+        self.open_as(Left { head: Some(left.unwrap_or(Head::NONE)), ..Left::default() })
+    }
+
+    fn open_as(&self, left: Left) -> (Folder, Found) {
+        Folder::open(&self.folder, Left { keys: vec![self.key], ..left }, &self.key, now()).unwrap()
     }
 
     fn last(&self) -> PathBuf {
@@ -62,12 +67,98 @@ fn a_folder_is_gone_on_with_where_it_ends_and_says_which_events_it_has_last() {
     append(&mut folder, &["a", "b", "c", "d"]);
     let left = folder.head;
     assert_eq!((left.sequence, folder.is_ours().unwrap()), (5, true));
-    for noted in [Some(left), Some(Head { sequence: 1, hash: found_first(&place) }), None] {
-        let (folder, found) = place.open(noted);
+    for noted in [left, Head { sequence: 1, hash: found_first(&place) }, Head::NONE] {
+        let waiting = waiting(&["a", "b", "c", "d", "e"]);
+        let (folder, found) = place.open_as(Left { head: Some(noted), waiting, ..Left::default() });
         assert_eq!((folder.head, found.damage, found.torn_octets), (left, None, 0), "{noted:?}");
-        assert_eq!(found.outbox, ["1/1", "1/2", "1/3"]);
+        assert_eq!(found.outbox, ["1/0", "1/1", "1/2", "1/3"]);
     }
     assert_eq!(place.fault(), None);
+}
+
+/// What `append` writes, as it waits in the store.
+fn waiting(events: &[&str]) -> BTreeMap<String, (Timestamp, Value)> {
+    let entry = |(index, event): (usize, &&str)| (format!("1/{index}"), (now(), json!({"event": event})));
+    events.iter().enumerate().map(entry).collect()
+}
+
+/// Whoever can write the file gives what he adds the right number and hashes; a key he has not.
+#[test]
+fn what_somebody_adds_behind_the_last_record_is_never_taken_for_ours() {
+    let event = |name: &str| json!({"event": name});
+    let stranger = SigningKey::ephemeral().public();
+    // With what waits in the store: a, and then b at 1/1.
+    let cases = [
+        ("while we run", true, event(STOPPED), None, "this process did not write it"),
+        ("in no store", false, event("revocation.requested"), Some("1/7"), "the store has no such event"),
+        ("edited", false, event("x"), Some("1/1"), "the store has another event in its place"),
+        (
+            "without a place",
+            false,
+            event("certificate.issued"),
+            None,
+            "it tells of an event that was never in the store",
+        ),
+        ("a key", false, chain::key_changed(&stranger, &stranger, true), None, "it names a key that is not ours"),
+    ];
+    for (name, is_certain, added, outbox, why) in cases {
+        let place = Place::new("added");
+        let (mut folder, _) = place.open(None);
+        append(&mut folder, &["a"]);
+        let left = folder.head;
+        folder.append([(now(), &added, outbox.map(str::to_owned))]).unwrap();
+        let forged = folder.head;
+        let waiting = waiting(&["a", "b"]);
+        let (mut folder, found) = place.open_as(Left { head: Some(left), is_certain, waiting, ..Left::default() });
+        let damage = found.damage.unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(damage, format!("record 3 was written by somebody else: {why}"), "{name}");
+        assert_eq!(found.outbox, ["1/0"], "{name}: the store keeps the true one");
+        // What we sign goes on from what is ours, and no number is given twice.
+        assert_eq!((segments(&place.folder).unwrap().len(), folder.head.sequence), (2, forged.sequence + 1), "{name}");
+        assert!(place.fault().unwrap().starts_with("3 replaced"), "{name}: {:?}", place.fault());
+        append(&mut folder, &["c"]);
+        let next = Left { head: Some(folder.head), is_certain: true, ..Left::default() };
+        assert_eq!(place.open_as(next).1.damage, None, "{name}");
+    }
+}
+
+#[test]
+fn a_file_that_a_stranger_has_begun_behind_ours_is_damage() {
+    for (name, is_linked) in [("linked", true), ("loose", false)] {
+        let place = Place::new("strange");
+        let (mut folder, _) = place.open(None);
+        append(&mut folder, &["a"]);
+        let left = folder.head;
+        if !is_linked {
+            folder.head.hash = super::super::record::Digest::of(b"other");
+        }
+        let key = if is_linked { SigningKey::ephemeral().public() } else { place.key };
+        folder.go_on(&key, now()).unwrap();
+        folder.append([(now(), &json!({"event": STARTED, "damage": null}), None)]).unwrap();
+        let (folder, found) = place.open(Some(left));
+        assert!(found.damage.unwrap().starts_with("record 3 was written by somebody else"), "{name}");
+        assert_eq!((folder.key, segments(&place.folder).unwrap().len()), (place.key, 3), "{name}");
+    }
+}
+
+#[test]
+fn files_that_the_store_does_not_know_are_damage() {
+    let place = Place::new("store");
+    let (mut folder, _) = place.open(None);
+    append(&mut folder, &["a"]);
+    let (again, found) = place.open_as(Left::default());
+    assert_eq!(found.damage.as_deref(), Some("the store does not know these files"));
+    assert_eq!((again.head.sequence, segments(&place.folder).unwrap().len()), (folder.head.sequence + 1, 2));
+}
+
+#[test]
+fn what_is_no_record_and_follows_the_last_one_while_we_run_is_damage() {
+    let place = Place::new("garbage");
+    let (mut folder, _) = place.open(None);
+    append(&mut folder, &["a"]);
+    fs::write(place.last(), [&fs::read(place.last()).unwrap(), &b"{\"seq"[..]].concat()).unwrap();
+    let left = Left { head: Some(folder.head), is_certain: true, ..Left::default() };
+    assert!(place.open_as(left).1.damage.unwrap().starts_with("something that is no record follows record 2"));
 }
 
 fn found_first(place: &Place) -> super::super::record::Digest {
@@ -108,7 +199,7 @@ fn whoever_cuts_edits_empties_or_removes_the_last_file_is_told_of_and_the_gap_sh
         ("cut", |file| edit(file, |lines| lines.truncate(2)), "3 missing: 3 records"),
         ("cut within a line", |file| fs::write(file, &fs::read(file).unwrap()[..300]).unwrap(), "incomplete"),
         ("edited", |file| edit(file, |lines| lines[2] = lines[2].replace('b', "x")), "3 edited"),
-        ("rewritten", |file| edit(file, rewrite), "told by the gateway"),
+        ("rewritten", |file| edit(file, rewrite), "5 replaced"),
         ("emptied", |file| fs::write(file, "").unwrap(), ""),
         ("removed", |file| fs::remove_file(file).unwrap(), ""),
     ];

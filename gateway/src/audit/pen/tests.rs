@@ -7,7 +7,8 @@ use store::backend::{ApplyError, Unavailable};
 use super::*;
 use crate::{
     audit::{
-        chain::Chain,
+        chain::{Chain, Wrong},
+        record::Record,
         testing::{commit, events, gateway},
         trail::{close, write},
         verify::{files, verify},
@@ -130,6 +131,79 @@ async fn a_store_that_cannot_say_now_how_the_files_were_left_is_asked_again_and_
     let files = files(std::slice::from_ref(&folder)).unwrap();
     let text = fs::read_to_string(files.last().unwrap()).unwrap();
     assert!(files.len() == 2 && text.contains("what the store knows of the last record cannot be read"), "{text}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// Begins the last file anew with more behind it, every hash right; nobody but the gateway can sign.
+fn add_behind(folder: &std::path::Path, event: &Value, outbox: Option<&str>) {
+    use std::io::Write as _;
+    let last = files(&[folder.to_owned()]).unwrap().pop().unwrap();
+    let text = fs::read_to_string(&last).unwrap();
+    let head = Record::read(text.lines().last().unwrap().as_bytes()).unwrap().head();
+    let (_, line) = Record::write(&head, clock::now(), event, outbox);
+    fs::File::options().append(true).open(last).unwrap().write_all(line.as_bytes()).unwrap();
+}
+
+#[tokio::test]
+async fn records_that_somebody_adds_are_an_alarm_while_the_gateway_runs_and_at_its_start_and_never_signed() {
+    for is_running in [true, false] {
+        let (gateway, folder) = gateway("adopt", "").await;
+        commit(&gateway, "a", 1).await;
+        write(&gateway.app).await.unwrap();
+        add_behind(&folder, &json!({"event": "certificate.issued"}), Some("000000000001/0"));
+        let gateway = if is_running { gateway } else { gateway.restarted_with_catalogue().await };
+        commit(&gateway, "b", 1).await;
+        while write(&gateway.app).await.unwrap() > 0 {}
+        assert_eq!(gateway.app.metrics.audit.damaged.get(), 1, "running: {is_running}");
+        let all = files(std::slice::from_ref(&folder)).unwrap();
+        let verdict = verify(&all, Chain::default(), |_| Ok(())).unwrap();
+        let forged = verdict.seen.last.unwrap().0.sequence;
+        assert_eq!(verdict.fault.map(|fault| (fault.sequence, fault.wrong)), Some((forged, Wrong::Replaced)));
+        assert!(verdict.seen.proven.unwrap().0 < forged);
+        assert_eq!(verify(&all[1..], Chain::default(), |_| Ok(())).unwrap().fault, None);
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+/// The process dies after the event is in the file and before the store forgets it; then somebody edits it there.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_was_edited_in_the_file_is_not_forgotten_by_the_store() {
+    let (gateway, folder) = gateway("edited", "").await;
+    write(&gateway.app).await.unwrap();
+    commit(&gateway, "true", 1).await;
+    gateway.disk.cut_power_after(0, Moment::BeforeTheEffect);
+    let app = gateway.app.clone();
+    assert!(dies(async { write(&app).await.unwrap() }).await);
+    let _planned = gateway.disk.forget_interruption();
+    let last = files(std::slice::from_ref(&folder)).unwrap().pop().unwrap();
+    let text = fs::read_to_string(&last).unwrap();
+    let at = text.lines().position(|line| line.contains("\"true\"")).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let before = Record::read(lines[at - 1].as_bytes()).unwrap().head();
+    let own = Record::read(lines[at].as_bytes()).unwrap();
+    let lie = Record::write(&before, own.at, &json!({"event": "lie", "number": 0}), own.outbox.as_deref()).1;
+    fs::write(&last, format!("{}\n{lie}", lines[..at].join("\n"))).unwrap();
+    let gateway = gateway.restarted_with_catalogue().await;
+    while write(&gateway.app).await.unwrap() > 0 {}
+    assert_eq!((gateway.app.metrics.audit.damaged.get(), gateway.audited().await), (1, Vec::new()));
+    let all = files(std::slice::from_ref(&folder)).unwrap();
+    let text = fs::read_to_string(all.last().unwrap()).unwrap();
+    assert!(all.len() == 2 && text.contains("\"true\"") && text.contains("another event in its place"), "{text}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_is_an_alarm_and_one_that_is_new_with_its_folder_is_none() {
+    let (gateway, folder) = gateway("gone", "").await;
+    commit(&gateway, "a", 1).await;
+    write(&gateway.app).await.unwrap();
+    assert_eq!(gateway.app.metrics.audit.damaged.get(), 0);
+    let other = Gateway::with(&format!("audit.dir = {folder:?}")).await;
+    write(&other.app).await.unwrap();
+    assert_eq!(other.app.metrics.audit.damaged.get(), 1);
+    let all = files(std::slice::from_ref(&folder)).unwrap();
+    let text = fs::read_to_string(all.last().unwrap()).unwrap();
+    assert!(all.len() == 2 && text.contains("the store does not know these files"), "{text}");
     fs::remove_dir_all(folder).unwrap();
 }
 

@@ -195,7 +195,7 @@ async fn a_power_cut_at_a_start_with_another_key_is_no_damage_and_leaves_each_ev
             let case = format!("{cut:?}, announced: {is_announced}");
             let mut place = Place::new("cut").await;
             commit(&place.gateway, "a", 2).await;
-            place.gateway.disk.cut_power_after(1, Moment::BeforeTheEffect);
+            place.gateway.disk.cut_power_after(2, Moment::BeforeTheEffect);
             let app = place.gateway.app.clone();
             assert!(dies(async { write(&app).await.unwrap() }).await, "{case}");
             let _planned = place.gateway.disk.forget_interruption();
