@@ -13,6 +13,9 @@ use super::{
     record::{Digest, Head, Record},
 };
 
+/// The form of what is written.
+const FORMAT: u64 = 1;
+
 /// The event that begins every file: names the key that signs in it.
 pub(crate) const SEGMENT: &str = "audit.segment";
 /// The event with a checkpoint for all records before it.
@@ -31,7 +34,7 @@ pub(crate) const CRASHED: &str = "crashed";
 
 /// The event that begins a file.
 pub(crate) fn segment(key: &PublicKey) -> Value {
-    json!({"event": SEGMENT, "format": 1, "key": key.to_string()})
+    json!({"event": SEGMENT, "format": FORMAT, "key": key.to_string()})
 }
 
 /// The event that tells of another key.
@@ -53,12 +56,16 @@ pub(crate) enum Wrong {
     Incomplete,
     #[error("missing: {count} records from here on are not there; the next one is {next}")]
     Missing { count: u64, next: u64 },
+    #[error("empty: the file has no record; one that was being written at this moment has one now")]
+    Empty,
     #[error("out of order: record {found} stands in its place")]
     OutOfOrder { found: u64 },
     #[error("replaced: the record after it names another one by its hash")]
     Replaced,
     #[error("forged: it begins a file, and {0}")]
     Beginning(&'static str),
+    #[error("forged: it begins a file, and stands within one")]
+    Within,
     #[error("forged: the checkpoint is not signed by the key of this file")]
     NotSigned,
     #[error("forged: the checkpoint is for another record than the one before it")]
@@ -102,6 +109,10 @@ pub(crate) struct Seen {
     pub(crate) checkpoints: u64,
     /// The last record that a good checkpoint vouches for.
     pub(crate) proven: Option<(u64, Timestamp)>,
+    /// Records here that checkpoints from elsewhere are for, which have their hash.
+    pub(crate) met: Vec<u64>,
+    /// What the gateway has told of the files before the first one here, which were not as they had been left.
+    pub(crate) begins_after_damage: Option<String>,
     /// The process ended in order, and nothing but a checkpoint came after.
     pub(crate) is_stopped: bool,
     /// The keys that signed, in their order.
@@ -155,6 +166,8 @@ impl Chain {
         if rewritten {
             return Err((record.sequence, Wrong::Rewritten));
         }
+        let is_kept = self.kept.iter().any(|kept| kept.head.sequence == record.sequence);
+        self.seen.met.extend(is_kept.then_some(record.sequence));
         self.count(&record);
         Ok(record)
     }
@@ -194,6 +207,10 @@ impl Chain {
         if begins_file && !begins {
             return Err((expected, Wrong::Beginning("it is not an audit.segment")));
         }
+        // Else whoever writes the end anew could begin it with a key of his own.
+        if begins && !begins_file {
+            return Err((expected, Wrong::Within));
+        }
         Ok(())
     }
 
@@ -202,6 +219,9 @@ impl Chain {
             SEGMENT => {
                 let key = record.event.get("key").and_then(Value::as_str).and_then(|key| key.parse::<PublicKey>().ok());
                 let key = key.ok_or(Wrong::Beginning("it names no key"))?;
+                if record.event.get("format").and_then(Value::as_u64) != Some(FORMAT) {
+                    return Err(Wrong::Beginning("it is of a format that this program does not know"));
+                }
                 self.judge_key(record.sequence, key)
             }
             KEY_CHANGED => {
@@ -230,7 +250,10 @@ impl Chain {
             STARTED | REOPENED => match record.event.get("damage").and_then(Value::as_str) {
                 // Files that begin after the damage can be verified by themselves.
                 Some(damage) if self.seen.records > 1 => Err(Wrong::Told(damage.to_owned())),
-                Some(_) | None => Ok(()),
+                damage => {
+                    self.seen.begins_after_damage = self.seen.begins_after_damage.take().or(damage.map(str::to_owned));
+                    Ok(())
+                }
             },
             _ => Ok(()),
         }

@@ -16,11 +16,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
 
+use crate::jws::json;
+
 /// Longest line; an event is at most as long as a commit of the store.
 pub(crate) const LINE_OCTETS_MAX: usize = 2 * 1024 * 1024;
 
 const HASH_BEGINS: &str = ",\"hash\":\"";
 const HASH_ENDS: &str = "\"}";
+const NO_RECORD: &str = "it has a hash and is no record of this format";
 /// Characters of a digest in base64url.
 const DIGEST_CHARACTERS: usize = 43;
 
@@ -114,7 +117,12 @@ impl Record {
         if hash.ok_or(no_hash)? != Digest::of(hashed) {
             return Err(Unreadable("its octets do not have the hash that it ends with"));
         }
-        serde_json::from_slice(line).map_err(|_| Unreadable("it has a hash and is no record of this format"))
+        // Of two members with one name other programs may take the other one.
+        let members = json::object(line).map_err(|refused| match refused {
+            json::Refused::Duplicate => Unreadable("it has a hash, and two members of one name"),
+            json::Refused::Syntax | json::Refused::NotAnObject | json::Refused::TooDeep => Unreadable(NO_RECORD),
+        })?;
+        serde_json::from_value(Value::Object(members)).map_err(|_| Unreadable(NO_RECORD))
     }
 
     pub(crate) const fn head(&self) -> Head {
@@ -149,6 +157,19 @@ mod tests {
         let (second, line) = Record::write(&first, at(), &event, None);
         let read = Record::read(line.trim_end().as_bytes()).unwrap();
         assert_eq!((second.sequence, read.previous, read.outbox), (2, first.hash, None));
+    }
+
+    /// Whoever reads the first of two members and whoever reads the last of them would read two histories.
+    #[test]
+    fn two_members_of_one_name_are_refused_at_any_depth() {
+        let twice = [r#"{"event":"order.created","event":"audit.stopped"}"#, r#"{"event":"x","of":[{"a":1,"a":2}]}"#];
+        for event in twice {
+            let (_, line) = Record::write(&Head::NONE, at(), &json!({"event": "EVENT"}), None);
+            let body = line.split_once(",\"hash\"").unwrap().0.replace(r#"{"event":"EVENT"}"#, event);
+            let line = format!("{body}{HASH_BEGINS}{}{HASH_ENDS}", Digest::of(body.as_bytes()));
+            let refused = Record::read(line.as_bytes()).unwrap_err();
+            assert_eq!(refused.to_string(), "it has a hash, and two members of one name", "{line}");
+        }
     }
 
     /// The chain is verified by other people's programs too.

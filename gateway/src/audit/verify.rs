@@ -58,6 +58,7 @@ pub(crate) fn verify(
             let taken = match lines.next().with_context(cannot_read)? {
                 Line::Whole(line) => chain.take(line),
                 Line::Unfinished => Err((chain.expected(), Wrong::Incomplete)),
+                Line::End if number == 1 => Err((chain.expected(), Wrong::Empty)),
                 Line::End => break,
             };
             let here = Place { file: file.clone(), line: number };

@@ -70,25 +70,32 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
             if verdict.fault.is_none() {
                 require_own(&verdict.seen, &checkpoint)?;
             }
+            let is_held = is_held(&verdict, &checkpoint);
             let text = if json {
                 format!("{:#}", to_json(&verdict, &checkpoint))
             } else {
                 to_text(&verdict, !key.is_empty(), &checkpoint)
             };
             say(text)?;
-            Ok(if verdict.fault.is_none() { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
+            Ok(match verdict.fault {
+                Some(_) => ExitCode::from(WRONG),
+                None if !is_held => ExitCode::FAILURE,
+                None => ExitCode::SUCCESS,
+            })
         }
         Command::Show { files: Files { files: given, key }, about, json } => {
+            let given = files(&given)?;
+            let proven = proven(&verify(&given, Chain::new(key.clone(), Vec::new()), |_| Ok(()))?.seen);
             let mut wanted = BTreeSet::from([about]);
             let mut out = io::BufWriter::new(io::stdout().lock());
             let each = |record: &Record| {
                 if is_about(&record.event, &wanted) {
                     follow(&record.event, &mut wanted);
-                    said(show(&mut out, record, json))?;
+                    said(show(&mut out, record, proven >= Some(record.sequence), json))?;
                 }
                 Ok(())
             };
-            let verdict = verify(&files(&given)?, Chain::new(key, Vec::new()), each)?;
+            let verdict = verify(&given, Chain::new(key, Vec::new()), each)?;
             said(out.flush())?;
             let Some(fault) = verdict.fault else { return Ok(ExitCode::SUCCESS) };
             eprintln!("acme-gateway: nothing after this is shown: {}", words(&fault));
@@ -105,8 +112,24 @@ fn require_own(seen: &Seen, checkpoints: &[Checkpoint]) -> anyhow::Result<()> {
     }
 }
 
+/// Up to which record checkpoints prove the files: those in them, and those from elsewhere whose record is here.
+fn proven(seen: &Seen) -> Option<u64> {
+    seen.proven.map(|(sequence, _)| sequence).max(seen.met.iter().copied().max())
+}
+
+/// Whether the files were held against a checkpoint from elsewhere, if any was given: one for a record before the first one
+/// here proves nothing about them.
+fn is_held(Verdict { seen, fault }: &Verdict, checkpoints: &[Checkpoint]) -> bool {
+    fault.is_some() || checkpoints.is_empty() || !seen.met.is_empty()
+}
+
+/// The records that checkpoints were given for and that were not looked at.
+fn not_looked_at(seen: &Seen, checkpoints: &[Checkpoint]) -> Vec<u64> {
+    checkpoints.iter().map(|one| one.head.sequence).filter(|one| !seen.met.contains(one)).collect()
+}
+
 fn words(Fault { place, sequence, wrong }: &Fault) -> String {
-    format!("{} line {}: record {sequence}: {wrong}", place.file.display(), place.line)
+    printable(&format!("{} line {}: record {sequence}: {wrong}", place.file.display(), place.line))
 }
 
 fn to_text(verdict: &Verdict, with_key: bool, checkpoints: &[Checkpoint]) -> String {
@@ -120,7 +143,11 @@ fn to_text(verdict: &Verdict, with_key: bool, checkpoints: &[Checkpoint]) -> Str
         lines.push(String::from("There are no records."));
         return lines.join("\n");
     };
-    let fine = if fault.is_none() { "fine: " } else { "" };
+    let fine = match fault {
+        None if is_held(verdict, checkpoints) => "fine: ",
+        None => "NOT HELD against any checkpoint that was given: ",
+        Some(_) => "",
+    };
     lines.push(format!(
         "{fine}{} records ({first} to {}, {since} to {until}), {} events, {} starts ({} after a crash), {} checkpoints",
         seen.records, last.sequence, seen.events, seen.starts, seen.crashes, seen.checkpoints
@@ -129,8 +156,15 @@ fn to_text(verdict: &Verdict, with_key: bool, checkpoints: &[Checkpoint]) -> Str
         lines
             .push(format!("record {first} is the first one here; give the files before it to verify what came before"));
     }
-    let vouched = checkpoints.iter().map(|one| one.head.sequence).filter(|one| *one <= last.sequence).max();
-    let proven = seen.proven.map(|(sequence, _)| sequence).max(vouched);
+    if let Some(damage) = &seen.begins_after_damage {
+        lines.push(format!("it begins after damage that the gateway found in the files before: {}", printable(damage)));
+    }
+    let others = not_looked_at(seen, checkpoints);
+    if !others.is_empty() {
+        let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+        lines.push(format!("not looked at: the checkpoints for records {}, which are not here", others.join(", ")));
+    }
+    let proven = proven(seen);
     let after = last.sequence.saturating_sub(proven.unwrap_or(0));
     lines.push(match proven {
         None => String::from("no checkpoint vouches for any of it"),
@@ -163,22 +197,23 @@ fn told(KeyChange { sequence, old, new, is_announced }: &KeyChange) -> String {
     format!("from record {sequence} on {new} signs instead of {old}, {word}")
 }
 
-fn to_json(Verdict { seen, fault }: &Verdict, checkpoints: &[Checkpoint]) -> Value {
+fn to_json(verdict: &Verdict, checkpoints: &[Checkpoint]) -> Value {
+    let (Verdict { seen, fault }, is_held) = (verdict, is_held(verdict, checkpoints));
     let fault = fault.as_ref().map(|Fault { place, sequence, wrong }| {
         json!({"file": place.file, "line": place.line, "sequence": sequence, "wrong": wrong.to_string()})
     });
     let (first, last) = (seen.first.unzip(), seen.last.unzip());
     json!({
-        "version": 1, "fine": fault.is_none(), "fault": fault,
+        "version": 1, "fine": fault.is_none() && is_held, "fault": fault,
         "records": seen.records, "events": seen.events, "starts": seen.starts, "crashes": seen.crashes,
         "checkpoints": seen.checkpoints, "first": first.0, "from": first.1,
         "last": last.0.map(|head| head.sequence), "until": last.1,
-        "provenUpTo": seen.proven.map(|(sequence, _)| sequence), "isStopped": seen.is_stopped,
+        "provenUpTo": proven(seen), "isStopped": seen.is_stopped, "beginsAfterDamage": seen.begins_after_damage,
         "keys": seen.keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "keyChanges": seen.key_changes.iter().map(|KeyChange { sequence, old, new, is_announced }| {
             json!({"sequence": sequence, "old": old.to_string(), "new": new.to_string(), "announced": is_announced})
         }).collect::<Vec<_>>(),
-        "checkpointsGiven": checkpoints.len(),
+        "checkpointsGiven": checkpoints.len(), "checkpointsNotLookedAt": not_looked_at(seen, checkpoints),
     })
 }
 
@@ -203,23 +238,96 @@ fn follow(event: &Value, wanted: &mut BTreeSet<String>) {
     }
 }
 
-fn show(out: &mut impl Write, record: &Record, json: bool) -> io::Result<()> {
+fn show(out: &mut impl Write, record: &Record, is_proven: bool, json: bool) -> io::Result<()> {
     if json {
-        let whole = json!({"sequence": record.sequence, "at": record.at, "event": record.event});
-        return writeln!(out, "{whole}");
+        let whole = json!({"sequence": record.sequence, "at": record.at, "event": record.event, "proven": is_proven});
+        return writeln!(out, "{}", printable(&whole.to_string()));
     }
-    write!(out, "{:>8}  {}  {}", record.sequence, record.at, record.name())?;
+    let mark = if is_proven { "" } else { "  (no checkpoint vouches for it)" };
+    let mut line = format!("{:>8}  {}{mark}  {}", record.sequence, record.at, record.name());
     for (name, value) in record.event.as_object().into_iter().flatten() {
         if name != "event" && !value.is_null() {
-            write!(out, "  {name}={value}")?;
+            line.push_str(&format!("  {name}={value}"));
         }
     }
-    writeln!(out)
+    writeln!(out, "{}", printable(&line))
+}
+
+/// The text with what a terminal would obey written as JSON writes it: anybody may have written the end of a file.
+fn printable(text: &str) -> String {
+    let is_obeyed = |character: char| {
+        character.is_control()
+            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_obeyed(character) {
+            printable.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            printable.push(character);
+        }
+    }
+    printable
 }
 
 #[cfg(test)]
 mod tests {
+    use acme::time::Timestamp;
+
     use super::*;
+    use crate::audit::{
+        checkpoint::SigningKey,
+        record::{Digest, Head},
+    };
+
+    /// Octets that a terminal obeys would move the cursor and write over what was shown before.
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_shown_and_what_nobody_vouches_for_is_marked() {
+        let event = json!({"event": "a\u{1b}[2J\u{9b}1A\u{202e}", "order": "o\u{7f}1"});
+        let (_, line) = Record::write(&Head::NONE, Timestamp::from_unix_secs(1), &event, None);
+        let record = Record::read(line.trim_end().as_bytes()).unwrap();
+        for json in [false, true] {
+            let shown = |is_proven| {
+                let mut out = Vec::new();
+                show(&mut out, &record, is_proven, json).unwrap();
+                String::from_utf8(out).unwrap()
+            };
+            let text = shown(false);
+            assert!(text.trim_end().chars().all(|one| !one.is_control() && one != '\u{202e}'), "{text:?}");
+            assert!(text.contains("u001b[2J") && text.contains("u009b1A") && text.contains("o\\u007f1"), "{text:?}");
+            let mark = if json { "\"proven\":false" } else { "no checkpoint vouches for it" };
+            assert!(text.contains(mark) && !shown(true).contains(mark), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_counts_only_for_a_record_that_is_there() {
+        let key = SigningKey::from_seed(&[7; 32]).unwrap();
+        let kept = [key.sign(Head { sequence: 36, hash: Digest::of(b"36") })];
+        let head = Head { sequence: 1_000_004, hash: Digest::of(b"x") };
+        let at = Timestamp::from_unix_secs(1);
+        let seen = Seen { first: Some((1_000_001, at)), last: Some((head, at)), records: 4, ..Seen::default() };
+        let verdict = Verdict { seen: Seen { keys: vec![key.public()], ..seen }, fault: None };
+        let (json, text) = (to_json(&verdict, &kept), to_text(&verdict, true, &kept));
+        assert_eq!((&json["fine"], &json["provenUpTo"]), (&json!(false), &Value::Null), "{json}");
+        assert_eq!(json["checkpointsNotLookedAt"], json!([36]), "{json}");
+        assert!(!text.contains("fine") && text.contains("not looked at: the checkpoints for records 36"), "{text}");
+        assert!(text.contains("no checkpoint vouches for any of it") && !is_held(&verdict, &kept), "{text}");
+        let verdict = Verdict { seen: Seen { met: vec![36], ..verdict.seen }, fault: None };
+        assert_eq!((&to_json(&verdict, &kept)["provenUpTo"], is_held(&verdict, &kept)), (&json!(36), true));
+    }
+
+    #[test]
+    fn files_that_begin_after_damage_say_so() {
+        let at = Timestamp::from_unix_secs(1);
+        let head = Head { sequence: 9, hash: Digest::of(b"x") };
+        let damage = Some(String::from("record 4 is not the one"));
+        let seen =
+            Seen { first: Some((7, at)), last: Some((head, at)), begins_after_damage: damage, ..Seen::default() };
+        let verdict = Verdict { seen, fault: None };
+        assert_eq!(to_json(&verdict, &[])["beginsAfterDamage"], "record 4 is not the one");
+        assert!(to_text(&verdict, true, &[]).contains("in the files before: record 4 is not the one"));
+    }
 
     #[test]
     fn what_is_about_an_order_is_shown_with_its_authorizations() {

@@ -115,7 +115,7 @@ fn files_as_they_were_written_are_fine_and_it_is_told_how_far_they_are_proven() 
     write(&folder.join("audit-00000000000000000024.jsonl"), &written.lines);
     let files = files(std::slice::from_ref(&folder)).unwrap();
     let both = verdict(&files, std::slice::from_ref(&middle));
-    assert_eq!((both.fault, both.seen.records, both.seen.proven.map(|proven| proven.0)), (None, 29, Some(22)));
+    assert_eq!((&both.fault, both.seen.records, both.seen.proven.map(|proven| proven.0)), (&None, 29, Some(22)));
     let last = written.stop();
     write(&files[1], &written.lines);
     let stopped = verdict(&files, &[middle.clone(), last]);
@@ -123,6 +123,7 @@ fn files_as_they_were_written_are_fine_and_it_is_told_how_far_they_are_proven() 
     // The second one alone, and both the wrong way round.
     let alone = verdict(&files[1..], &[middle]);
     assert_eq!((alone.fault, alone.seen.first.map(|first| first.0)), (None, Some(24)));
+    assert_eq!((alone.seen.met, both.seen.met), (vec![], vec![22]), "a checkpoint counts where its record is");
     let fault = verdict(&[files[1].clone(), files[0].clone()], &[]).fault.unwrap();
     assert_eq!((fault.sequence, fault.place.line), (32, 1));
     fs::remove_dir_all(folder).unwrap();
@@ -195,6 +196,71 @@ fn a_damage_that_the_gateway_itself_has_found_is_told_unless_only_later_files_ar
     assert_eq!((fault.sequence, fault.wrong), (7, Wrong::Told(String::from("record 4 is not the one"))));
     let later = verdict(&files[1..], &[]);
     assert_eq!((later.fault, later.seen.crashes), (None, 1));
+    assert_eq!(later.seen.begins_after_damage.as_deref(), Some("record 4 is not the one"));
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// The end is written anew, with a key of the thief's that the record names with which he begins.
+#[test]
+fn no_key_begins_to_sign_within_a_file() {
+    let folder = folder("within");
+    let file = folder.join("file");
+    let (mut written, thief) = (Written::new(), SigningKey::ephemeral());
+    written.events(3);
+    let kept = written.checkpoint();
+    let at = written.head.sequence + 1;
+    for own in [false, true] {
+        let mut written = Written { key: SigningKey::ephemeral(), head: written.head, lines: written.lines.clone() };
+        let key = if own { key_of(&written.lines) } else { thief.public() };
+        written.add(&chain::segment(&key), None);
+        written.events(2);
+        write(&file, &written.lines);
+        let fault = verdict(std::slice::from_ref(&file), std::slice::from_ref(&kept)).fault.unwrap();
+        assert_eq!((fault.sequence, fault.wrong), (at, Wrong::Within), "own key: {own}");
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// The key that the first record names.
+fn key_of(lines: &[String]) -> crate::audit::checkpoint::PublicKey {
+    let first = Record::read(lines[0].trim_end().as_bytes()).unwrap();
+    first.event["key"].as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_emptied_file_is_wrong_wherever_it_is() {
+    let folder = folder("empty");
+    let files = [folder.join("1"), folder.join("2"), folder.join("3")];
+    let mut written = Written::new();
+    for file in &files {
+        written.events(1);
+        write(file, &written.lines);
+        written.lines.clear();
+        written.begin();
+    }
+    assert_eq!(verdict(&files, &[]).fault, None);
+    for (index, sequence) in [(0, 0), (1, 4), (2, 6)] {
+        let whole = fs::read(&files[index]).unwrap();
+        fs::write(&files[index], "").unwrap();
+        let fault = verdict(&files, &[]).fault.unwrap();
+        assert_eq!((fault.sequence, fault.wrong, fault.place.file), (sequence, Wrong::Empty, files[index].clone()));
+        fs::write(&files[index], whole).unwrap();
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_format_that_nobody_knows_is_not_fine() {
+    let folder = folder("format");
+    let file = folder.join("file");
+    for format in [json!(2), json!("1"), json!(null)] {
+        let mut segment = chain::segment(&SigningKey::ephemeral().public());
+        segment["format"] = format;
+        write(&file, &[Record::write(&Head::NONE, Timestamp::from_unix_secs(1), &segment, None).1]);
+        let fault = verdict(std::slice::from_ref(&file), &[]).fault.unwrap();
+        assert_eq!(fault.sequence, 1);
+        assert!(fault.wrong.to_string().contains("a format that this program does not know"), "{}", fault.wrong);
+    }
     fs::remove_dir_all(folder).unwrap();
 }
 
