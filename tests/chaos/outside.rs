@@ -1,13 +1,7 @@
 //! The world outside of gateway and CM, which is never killed: name server and http-01 responder, in a sandbox of their
 //! own whose CM nobody asks.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::PathBuf,
-    process::Command,
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
 use serde_json::Value;
 use tests::{binaries, load::responder::Responder, process::Process, wait_for};

@@ -3,7 +3,6 @@
 
 use std::{
     env, fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -134,6 +133,13 @@ fn user_and_folders_are_made_as_the_unit_expects_them() {
     fs::remove_dir_all(there).unwrap();
 }
 
+/// A file, or any of those that `FOLDER/*.EXTENSION` means.
+fn is_there(crate_folder: &Path, source: &str) -> bool {
+    let Some((folder, extension)) = source.split_once("/*.") else { return crate_folder.join(source).exists() };
+    let mut files = fs::read_dir(crate_folder.join(folder)).into_iter().flatten();
+    files.any(|file| file.unwrap().path().extension().is_some_and(|found| found == extension))
+}
+
 #[test]
 fn packages_list_only_files_that_are_there() {
     let metadata = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -155,7 +161,7 @@ fn packages_list_only_files_that_are_there() {
         let scripts = deb["maintainer-scripts"].as_str();
         let others = [deb["license-file"][0].as_str(), scripts].into_iter().flatten();
         for source in sources.chain(others).filter(|source| !source.starts_with(BUILT)) {
-            assert!(crate_folder.join(source).exists(), "{name}: there is no {source}");
+            assert!(is_there(crate_folder, source), "{name}: there is no {source}");
         }
         let program = format!("{BUILT}{name}");
         assert!(assets.iter().any(|asset| asset[0] == program && asset[1] == "usr/bin/"), "{name} has no program");
@@ -209,6 +215,13 @@ fn the_unit_tries_again_for_ever_unless_the_settings_are_wrong() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+/// By another process: one that this process has just written may be open for writing in a child that another test has
+/// just begun, and then nobody can run it.
+fn write_program(file: &str, text: &str) {
+    let script = "printf '%s' \"$1\" >\"$0\" && chmod 755 \"$0\"";
+    assert!(Command::new("/bin/sh").args(["-c", script, file, text]).status().unwrap().success(), "{file}");
+}
+
 #[test]
 fn purging_says_what_it_deletes_and_ends_even_where_a_folder_cannot_go() {
     const STATE: &str = "/var/lib/acme-gateway";
@@ -231,8 +244,7 @@ fn purging_says_what_it_deletes_and_ends_even_where_a_folder_cannot_go() {
         let user = within(&format!("/{name}-user-deleted"));
         for (program, text) in [("rm", remover), ("getent", "exit 0"), ("userdel", &format!("echo >{user}"))] {
             let file = format!("{programs}/{program}");
-            fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+            write_program(&file, &format!("#!/bin/sh\n{text}\n"));
         }
         let mut shell = Command::new("/bin/sh");
         let purged = shell.args(["-c", &script, "postrm", "purge"]).env("PATH", &programs).output().unwrap();

@@ -82,7 +82,7 @@ fn a_gateway_takes_all_the_open_files_that_it_may_have() {
     let site = Arc::clone(world.site());
     let program = binaries::gateway().display().to_string();
     let settings = site.settings_file().display().to_string();
-    let begin = "ulimit -Hn 4096; ulimit -Sn 256; exec \"$0\" \"$@\"";
+    let begin = "ulimit -Sn 256; ulimit -Hn 4096; exec \"$0\" \"$@\"";
     let arguments = ["-c", begin, &program, "serve", "--config", &settings].map(str::to_owned);
     let mut gateway = Process::start("acme-gateway", Path::new("/bin/sh"), &arguments, &site.log("raised"), None);
     wait_for("readiness", Duration::from_secs(120), || {

@@ -26,11 +26,7 @@ mod rights;
 mod standby;
 mod status;
 
-use std::{
-    path::PathBuf,
-    sync::LazyLock,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use acme::{identifier::Identifier, ids::RealmName, registration::AllowedIdentifiers};
 use cm_connector::openbao::{OpenBaoCertificateManager, Settings};

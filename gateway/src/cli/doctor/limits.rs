@@ -23,8 +23,7 @@ fn open_files(settings: &Settings, running: Option<u32>) -> Finding {
     let whose = if running.is_some() { "the gateway" } else { "a process started as this one" };
     let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap_or_default();
     // What the gateway begins with it raises as far as it may.
-    let Some(limit) = (if running.is_some() { soft_limit(&limits) } else { hard_limit(&limits) })
-    else {
+    let Some(limit) = (if running.is_some() { soft_limit(&limits) } else { hard_limit(&limits) }) else {
         return Finding::not_looked_at(OPEN_FILES, "the system does not tell, or there is no limit");
     };
     let what = format!("{whose} may open {limit} files");
