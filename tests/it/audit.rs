@@ -98,6 +98,12 @@ fn an_order_from_its_refusal_to_its_revocation_leaves_who_did_what_by_which_rule
     assert_eq!(world.gateway_ended(), Some(0));
     let events = verified(&folder(&world));
 
+    // What was exchanged while nobody served shows too.
+    for (of, member) in [("server", "shown"), ("cm", "shown"), ("cm", "trusted"), ("issuer_roots", "trusted")] {
+        let mut at_start = events.iter().take_while(|event| event["event"] != "settings.loaded");
+        let loaded = at_start.find(|event| event["event"] == "identity.loaded" && event["of"] == of).expect(of);
+        assert!(loaded[member]["sha256"][0].is_string(), "{loaded}");
+    }
     let created = only(&events, "account.created", &registration);
     let account_key = created["accountKey"].clone();
     assert!(account_key.is_string() && created["externalAccount"].is_string() && created["client"] == "127.0.0.1");
@@ -108,7 +114,8 @@ fn an_order_from_its_refusal_to_its_revocation_leaves_who_did_what_by_which_rule
     assert!(judged["identifiers"][0]["by"].is_string(), "{judged}");
     let made = only(&events, "order.created", order_id);
     assert_eq!((&made["account"], &made["accountKey"]), (&json!(registration), &account_key));
-    assert_eq!(only(&events, "challenge.answered", &authorization)["method"], "http-01");
+    let answered = only(&events, "challenge.answered", &authorization);
+    assert_eq!((&answered["method"], &answered["accountKey"]), (&json!("http-01"), &account_key));
     let validated = only(&events, "validation.ended", &authorization);
     assert_eq!((&validated["result"], &validated["evidence"]["perspective"]), (&json!("valid"), &json!("local")));
     assert!(
@@ -201,6 +208,11 @@ fn whoever_cuts_or_edits_the_files_of_a_gateway_is_found_out_by_it_and_by_the_ch
         (code, told["fine"].clone(), told["fault"]["sequence"].clone()),
         (Some(2), json!(false), json!(sequence))
     );
+
+    // A cron job does not take a word that is mistyped for tampering.
+    for mistyped in [&["--key", "zz"][..], &["--chekpoint", "x"]] {
+        assert_eq!(audit("verify", &folder, mistyped).0, Some(64), "{mistyped:?}");
+    }
 
     // Nothing in the file itself tells that its end is missing.
     let rest: String = lines[..at].iter().map(|line| format!("{line}\n")).collect();

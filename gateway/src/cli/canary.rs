@@ -17,7 +17,7 @@ use crate::{
 Exit codes:
    0  there was a certificate, and it was as it should be
    1  there was none, or it was not: clients fare no better, so look at the service
-   2  the command line is wrong
+  64  the command line is wrong
   78  the canary itself is not in order (a file, its port, --textfile): look here")]
 pub(super) struct Options {
     /// The directory, as clients have it: https://….

@@ -38,11 +38,15 @@ pub(crate) const VERSION: &str = match option_env!("ACME_GATEWAY_BUILD") {
 /// the gateway again after this one, and after every other it does.
 const WRONG_SETTINGS: u8 = 78;
 
+/// The command line is wrong: EX_USAGE of sysexits(3). Not the 2 of clap, which says here that audit files were tampered with.
+const WRONG_USAGE: u8 = 64;
+
 const AFTER_HELP: &str = "\
 Exit codes:
    0  done, and the answer is yes
    1  it failed, or the answer is no; doctor --strict: there are warnings
-   2  the command line is wrong; doctor, audit: something is wrong
+   2  doctor, audit: something is wrong
+  64  the command line is wrong
   78  serve, check-config: the settings are wrong; canary: the canary itself is not in order
 
 Shell completions and manual pages: acme-gateway manual completions bash, acme-gateway manual pages FOLDER";
@@ -166,7 +170,16 @@ impl Running {
 
 /// Runs what the command line says. Errors go to standard error, cause after cause.
 pub(crate) fn run() -> ExitCode {
-    let command = CommandLine::parse().command;
+    let command = match CommandLine::try_parse() {
+        Ok(line) => line.command,
+        Err(told) => {
+            let is_wrong = told.use_stderr();
+            return match told.print() {
+                Ok(()) if !is_wrong => ExitCode::SUCCESS,
+                Ok(()) | Err(_) => ExitCode::from(WRONG_USAGE),
+            };
+        }
+    };
     // Most commands read a key, or hear what is nobody's business.
     if let Err(error) = private_memory::ensure().context("memory with keys in it cannot be kept out of core dumps") {
         return exit(Err(error));
