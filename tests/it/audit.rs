@@ -295,6 +295,7 @@ fn another_audit_key_is_an_alarm_and_an_error_unless_the_one_before_announces_it
     let fault = serde_json::from_str::<Value>(&said).unwrap()["fault"].clone();
     assert_eq!(code, Some(2), "{said}");
     let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
     files.sort();
     assert_eq!((&fault["file"], &fault["line"]), (&json!(files[2]), &json!(1)), "{fault}");
     // What it says is to be given makes it fine.
@@ -308,5 +309,11 @@ fn another_audit_key_is_an_alarm_and_an_error_unless_the_one_before_announces_it
     assert!(code == Some(0) && said.contains("by nobody's word but yours"), "{said}");
     let _ended = world.stop_gateway();
     world.restart_gateway();
-    assert!(world.site().ops("/metrics").expect(200).text().contains("\nacme_gateway_audit_damaged 0\n"));
+    let is_alarm = |value: u8| {
+        let metrics = world.site().ops("/metrics").expect(200).text();
+        metrics.contains(&format!("\nacme_gateway_audit_damaged {value}\n"))
+    };
+    assert!(is_alarm(1), "a restart is no look");
+    fs::remove_file(folder.join("DAMAGED")).unwrap();
+    assert!(is_alarm(0), "somebody has looked");
 }

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use store::{ProfileStop, Stopped};
 use validation::Observation;
 
-use super::AccountRequest;
+use super::{AccountRequest, Fingerprints};
 use crate::redaction::without_tokens;
 
 /// Something that an auditor will ask about.
@@ -209,10 +209,16 @@ pub(crate) enum Event<'a> {
     SettingsRefused {
         why: String,
     },
-    /// Certificates and keys of the gateway itself were read again, and are in use or not.
-    IdentityRead {
+    /// Certificates and keys of the gateway itself, and those that it trusts, were read and are in use.
+    IdentityLoaded {
         of: &'a str,
-        refused: Option<&'a str>,
+        shown: Option<Fingerprints>,
+        trusted: Option<Fingerprints>,
+    },
+    /// They were read again and cannot be used.
+    IdentityRefused {
+        of: &'a str,
+        why: &'a str,
     },
     /// What was refused beside what has an event of its own, by type and by limit.
     RequestsRefused {
@@ -373,8 +379,11 @@ impl Event<'_> {
                 "event": "settings.loaded", "changed": changed, "waiting": waiting, "settingsSha256": digest,
             }),
             Self::SettingsRefused { why } => json!({"event": "settings.refused", "why": why}),
-            Self::IdentityRead { of, refused: None } => json!({"event": "identity.loaded", "of": of}),
-            Self::IdentityRead { of, refused: Some(why) } => json!({"event": "identity.refused", "of": of, "why": why}),
+            Self::IdentityLoaded { of, shown, trusted } => json!({
+                "event": "identity.loaded", "of": of, "shown": shown.as_ref().map(Fingerprints::to_json),
+                "trusted": trusted.as_ref().map(Fingerprints::to_json),
+            }),
+            Self::IdentityRefused { of, why } => json!({"event": "identity.refused", "of": of, "why": why}),
             Self::RequestsRefused { since, problems, limits } => json!({
                 "event": "requests.refused", "since": since, "problems": problems, "limits": limits,
             }),

@@ -5,8 +5,10 @@ mod account_request;
 pub(crate) mod chain;
 pub(crate) mod checkpoint;
 mod event;
+mod fingerprints;
 mod folder;
 mod lines;
+pub(crate) mod marker;
 mod pen;
 pub(crate) mod record;
 mod refusals;
@@ -24,6 +26,7 @@ use tokio::time::timeout;
 
 pub(crate) use account_request::{AccountAct, AccountRequest};
 pub(crate) use event::{Asked, Event};
+pub(crate) use fingerprints::Fingerprints;
 pub(crate) use refusals::tell as tell_refusals;
 pub(crate) use trail::{Act, Trail, has_room, require};
 

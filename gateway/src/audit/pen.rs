@@ -18,6 +18,7 @@ use super::{
     chain::{self, CRASHED, REOPENED, STARTED, STOPPED},
     checkpoint::{PublicKey, SigningKey},
     folder::{self, Folder, Found, Left},
+    marker,
     record::{Digest, Head},
     trail::Trail,
 };
@@ -166,7 +167,7 @@ impl Pen {
         self.is_noted = false;
         if let Some(damage) = &found.damage {
             let folder = app.audit.folder.display();
-            app.metrics.audit.damaged.set(1);
+            marker::set(app, damage);
             tracing::error!(%folder, damage, "ALARM: the audit files are not as they were left: somebody has changed or removed them; another file is \
                  begun; keep them all, and see acme-gateway audit verify");
         }

@@ -41,7 +41,9 @@ pub(crate) type Stopping = Arc<AtomicBool>;
 /// Serves `/healthz`, `/readyz` and `/metrics` as plain HTTP.
 pub(crate) fn listen(current: &Current, address: SocketAddr, stopping: &Stopping) -> anyhow::Result<Server> {
     let listener = TcpListener::bind(address).with_context(|| {
-        format!("ops.listen: cannot listen on {address}; choose another address, or see who has the port with: ss -ltnp")
+        format!(
+            "ops.listen: cannot listen on {address}; choose another address, or see who has the port with: ss -ltnp"
+        )
     })?;
     let (data, stopping) = (web::Data::new(current.clone()), web::Data::from(Arc::clone(stopping)));
     let make = move || {

@@ -4,7 +4,7 @@
 //! Compiled for tests only. Most tests run on tokio's paused clock, where waiting costs nothing;
 //! due times of jobs go by the wall clock, so jobs are run by calling their workers.
 
-mod authority;
+pub(crate) mod authority;
 mod certificate_manager;
 mod disk;
 mod feed;

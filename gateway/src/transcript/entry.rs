@@ -245,7 +245,8 @@ impl Entry {
             | Event::RevocationUnconfirmed { .. }
             | Event::SettingsLoaded { .. }
             | Event::SettingsRefused { .. }
-            | Event::IdentityRead { .. }
+            | Event::IdentityLoaded { .. }
+            | Event::IdentityRefused { .. }
             | Event::RequestsRefused { .. }
             | Event::RevocationFailed { .. } => return None,
             Event::OrderCreated { order, .. } => {

@@ -70,6 +70,15 @@ fn expires(world: &World, identity: &str) -> i64 {
     metric(world, &format!("identity_expires_timestamp_seconds{{identity=\"{identity}\"}}"))
 }
 
+/// SIGHUP, and waits until the gateway has read everything again.
+fn read_again(world: &World) {
+    // The last that it reads; it counts also where nothing has changed.
+    let count = || reloads(world, "issuer_roots", "loaded");
+    let before = count();
+    world.signal_gateway("HUP");
+    wait_for("the last part to be read again", SEEN_WITHIN, || (count() > before).then_some(()));
+}
+
 /// Changes the settings, and gives the file back as it was when this is dropped.
 struct ChangedSettings<'a> {
     world: &'a World,
@@ -90,11 +99,8 @@ impl<'a> ChangedSettings<'a> {
     fn reload(&self, change: impl FnOnce(String) -> String) -> String {
         let log = Log::of(self.world);
         self.write(change);
-        self.world.signal_gateway("HUP");
-        let said = log.wait_for(&["the settings were read again and are"]);
-        // The last that SIGHUP has read again.
-        let _ = log.wait_for(&["are in use", "issuer_roots"]);
-        said
+        read_again(self.world);
+        log.wait_for(&["the settings were read again and are"])
     }
 }
 
@@ -268,9 +274,7 @@ fn a_certificate_in_use_that_is_near_its_end_is_told_of() {
         replace(&pair[0], &octets[0], 0o644);
         replace(&pair[1], &octets[1], 0o600);
     }
-    let again = Log::of(&world);
-    world.signal_gateway("HUP");
-    let _ = again.wait_for(&["are in use", "issuer_roots"]);
+    read_again(&world);
     for told in ["expires soon", "about to expire"] {
         assert_eq!(log.text().matches(told).count(), 1, "once is enough: {}", log.text());
     }
@@ -334,23 +338,17 @@ fn a_certificate_that_cannot_be_used_is_told_with_file_and_way_out_and_the_old_o
         // Somebody asks, and is told at once; or nobody does, and it is told when it lasts.
         let asked = number % 4 != 1;
         if asked {
-            world.signal_gateway("HUP");
+            read_again(&world);
         }
         let said = log.wait_for(&[&["ALARM", "cannot be used"], *words].concat());
-        if asked {
-            // The last of all that is looked at.
-            let _ = log.wait_for(&["are in use", "issuer_roots"]);
-        }
         assert!(reloads(&world, part, "refused") > refused, "{said}");
         assert_eq!(reloads(&world, part, "loaded"), loaded, "{said}");
         assert_eq!(shown(&world, false).unwrap(), before, "{words:?}");
         let _ = client.issue(&["old-identity.example.test"]);
-        let again = Log::of(&world);
         for (path, octets) in &good {
             replace(path, octets, if path.extension().is_some_and(|end| end == "key") { 0o600 } else { 0o644 });
         }
-        world.signal_gateway("HUP");
-        let _ = again.wait_for(&["are in use", "issuer_roots"]);
+        read_again(&world);
         assert_eq!(said.matches("ALARM").count(), 1, "once is enough: {said}");
     }
     assert_eq!(shown(&world, false).unwrap(), before);
@@ -441,6 +439,30 @@ fn settings_are_read_again_on_sighup_and_what_needs_a_restart_is_named() {
     assert!(said.contains("orders.identifiers_max"), "{said}");
     let _ = client.new_order(&["limited.example.test"]).assert_problem(429, "rateLimited");
     assert!(website().is_null());
+}
+
+#[test]
+fn sighup_without_a_change_tells_of_no_certificates_and_one_renewed_is_told_of_alone() {
+    let world = fragile_world();
+    let told = |log: &Log| log.text().lines().filter(|line| line.contains("identity.loaded")).count();
+    let log = Log::of(&world);
+    read_again(&world);
+    assert!(log.text().contains("the settings were read again and are in force"), "{}", log.text());
+    assert_eq!((told(&log), log.text().matches("certificates were read again").count()), (0, 0), "{}", log.text());
+    let [server, server_key] = ["acme-server.pem", "acme-server.key"].map(|file| world.site().pki(file));
+    let good = [&server, &server_key].map(|path| fs::read(path).unwrap());
+    let renewed = Log::of(&world);
+    Identity::new(&world, For::Clients, ec_key(), 9).put(&server, &server_key);
+    read_again(&world);
+    let _ = renewed.wait_for(&["identity.loaded", "server"]);
+    assert!((1..=2).contains(&told(&renewed)), "{}", renewed.text());
+    for part in ["cm", "issuer_roots"] {
+        let is_told = |line: &str| line.contains("identity.loaded") && line.contains(part);
+        assert!(!renewed.text().lines().any(is_told), "{part}: {}", renewed.text());
+    }
+    replace(&server, &good[0], 0o644);
+    replace(&server_key, &good[1], 0o600);
+    read_again(&world);
 }
 
 #[test]

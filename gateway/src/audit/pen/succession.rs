@@ -13,6 +13,7 @@ use crate::{
         chain,
         checkpoint::PublicKey,
         folder::{Folder, Found},
+        marker,
     },
     clock,
 };
@@ -69,7 +70,7 @@ impl Pen {
         self.succession =
             Succession::of(Keys { own, known, file: folder.key, announced: found.seen.announced, previous });
         if self.succession == Succession::Unannounced {
-            app.metrics.audit.damaged.set(1);
+            marker::set(app, "the key that signs is another one, and the one before has not announced it");
             tracing::error!(old = %known, new = %own, "ALARM: the key that signs the audit files is another one, and the one before has not announced it: \
                  somebody has replaced audit.key_file, or it was lost; see docs/AUDIT.md");
         }

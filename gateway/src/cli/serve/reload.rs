@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     app::{App, Current, Endpoint},
-    audit::{self, Event},
+    audit::{self, Event, Fingerprints},
     cli::tls::{self, CM, Pairs, SERVER, SERVER_RSA},
     clock, server_certificate,
     server_certificate::Challenges,
@@ -144,6 +144,10 @@ impl Reload {
     /// Looks for what has changed, for ever; `asked` is SIGHUP.
     pub(super) async fn keep_up(mut self, mut asked: Signal) {
         let installed = Arc::clone(&self.own.installed);
+        // So that what was exchanged between two processes shows.
+        for part in Part::ALL {
+            tell_loaded(part, &self.current.app()).await;
+        }
         loop {
             self.expiries.tell(clock::now());
             tokio::select! {
@@ -174,11 +178,13 @@ impl Reload {
             match outcome {
                 Ok(()) => {
                     watch.succeeded(look);
+                    if is_due {
+                        tell_loaded(part, &self.current.app()).await;
+                        tracing::info!(of = part.name(), "certificates were read again and are in use");
+                    }
+                    // Last, so that whoever waits for it finds the rest told. Asking for what has not changed counts too.
                     if is_due || asked {
                         app.metrics.reloaded(part.name(), true);
-                        let event = Event::IdentityRead { of: part.name(), refused: None };
-                        audit::record(&app, clock::now(), &event).await;
-                        tracing::info!(of = part.name(), "certificates were read again and are in use");
                     }
                 }
                 Err(error) if !is_due && !asked => {
@@ -193,7 +199,7 @@ impl Reload {
                     let reason = format!("{error:#}");
                     if watch.failed(&reason, asked) {
                         app.metrics.reloaded(part.name(), false);
-                        let event = Event::IdentityRead { of: part.name(), refused: Some(&reason) };
+                        let event = Event::IdentityRefused { of: part.name(), why: &reason };
                         audit::record(&app, clock::now(), &event).await;
                         tracing::error!(
                             of = part.name(),
@@ -328,6 +334,25 @@ impl Reload {
         audit::record(&app, now, &event).await;
         tracing::info!(changed = changed.join(", "), "the settings were read again and are in force");
         Ok(())
+    }
+}
+
+/// Tells auditors which certificates are shown and trusted now.
+async fn tell_loaded(part: Part, app: &App) {
+    let settings = &app.settings;
+    let (shown, trusted) = match part {
+        Part::Server => (Fingerprints::of_file(&tls::server_identity(settings).certificate), None),
+        Part::ServerRsa => (tls::rsa_identity(settings).and_then(|rsa| Fingerprints::of_file(&rsa.certificate)), None),
+        Part::Cm => (
+            Fingerprints::of_file(&tls::cm_identity(&settings.cm).certificate),
+            Fingerprints::of_file(&settings.cm.ca_file),
+        ),
+        Part::IssuerRoots => (None, Some(Fingerprints::of(&app.anchors))),
+    };
+    // Not every gateway has each of them, or has it yet.
+    if shown.is_some() || trusted.is_some() {
+        let event = Event::IdentityLoaded { of: part.name(), shown, trusted };
+        audit::record(app, clock::now(), &event).await;
     }
 }
 

@@ -1,16 +1,24 @@
 //! Numbers about the audit files.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use prometheus::{IntCounter, IntGauge, IntGaugeVec};
 
 use super::{registrar::Registrar, space};
+use crate::audit::marker;
 
 /// Whether it is kept what was done.
 pub(crate) struct AuditMetrics {
     pub(crate) unwritable: IntGauge,
     pub(crate) waiting: IntGauge,
     pub(crate) damaged: IntGauge,
+    /// Whether the file that keeps this alarm was there at the last look.
+    is_marked: AtomicBool,
     pub(crate) lost: IntCounter,
     available: IntGaugeVec,
     size: IntGaugeVec,
@@ -43,13 +51,20 @@ impl AuditMetrics {
             )?,
             damaged: one.gauge(
                 "audit_damaged",
-                "1 if this process has found the audit files other than they had been left, or an audit key that nobody announced. Any is an alarm.",
+                "1 since the audit files were found other than they had been left, or with an audit key that nobody announced, until somebody takes the file DAMAGED out of audit.dir. Any is an alarm.",
             )?,
+            is_marked: AtomicBool::new(false),
         })
     }
 
-    /// How much room there is now. Of a file system that the store is on as well, one alert is enough.
+    /// Whether somebody is to look at them, and how much room there is now. Of a file system that the store is on as well, one alert is enough.
     pub(crate) fn show(&self, folder: &Path, store: &Path) {
+        let is_marked = marker::is_there(folder);
+        // An alarm of this process that could not be written down goes on.
+        if is_marked || self.is_marked.swap(is_marked, Ordering::Relaxed) {
+            self.damaged.set(is_marked.into());
+        }
+        self.is_marked.store(is_marked, Ordering::Relaxed);
         let device = |folder: &Path| fs::metadata(folder).map(|found| found.dev()).ok();
         self.show_space(folder, device(folder) == device(store));
     }
