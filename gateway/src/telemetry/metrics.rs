@@ -5,6 +5,7 @@
 mod audit;
 mod cm;
 mod issuance;
+mod process;
 mod readiness;
 mod registrar;
 mod space;
@@ -361,7 +362,7 @@ impl Metrics {
     pub(crate) fn text(&self) -> String {
         let mut text = Vec::new();
         match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
-            Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+            Ok(()) => String::from_utf8_lossy(&text).into_owned() + &process::text(crate::clock::now()),
             Err(error) => format!("# cannot write metrics: {error}\n"),
         }
     }

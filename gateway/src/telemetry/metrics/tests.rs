@@ -116,6 +116,23 @@ fn a_store_that_was_moved_aside_is_shown_until_somebody_moves_it_away() {
 }
 
 #[test]
+fn the_numbers_of_the_process_are_those_of_this_process() {
+    let folder = std::env::temp_dir();
+    let held: Vec<_> = (0..150).map(|_| std::fs::File::open(&folder).unwrap()).collect();
+    let before = crate::clock::now().unix_secs() as f64;
+    let text = Metrics::new().unwrap().text();
+    let of = |name: &str| sample(&text, &format!("process_{name}")).unwrap_or_else(|| panic!("{name} in {text}"));
+    let open = of("open_fds");
+    assert!(open > held.len() as f64 && open <= of("max_fds"), "{open}");
+    let resident = of("resident_memory_bytes");
+    assert!(resident > 1_000_000.0 && resident <= of("virtual_memory_bytes"), "{resident}");
+    let age = before - of("start_time_seconds");
+    assert!((-2.0..3600.0).contains(&age), "started {age} s ago");
+    assert!(of("threads") >= 2.0 && of("cpu_seconds_total") < 3600.0 * of("threads"), "{text}");
+    assert_eq!(text.matches("# TYPE process_").count(), process::PROCESS.len());
+}
+
+#[test]
 fn the_commit_is_what_stands_in_the_stamp_beside_the_version() {
     let version = env!("CARGO_PKG_VERSION");
     for (build, expected) in [
@@ -136,8 +153,10 @@ fn the_list_for_people_has_one_row_for_each_metric_and_says_the_same() {
         let labels = one.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
         format!("| `{}` | {} | {labels} | {} |", one.name, one.kind, one.help)
     };
-    let expected: Vec<_> = described.iter().map(row).collect();
-    let found: Vec<_> = document.lines().filter(|line| line.starts_with("| `acme_gateway_")).collect();
+    let of_the_process = process::PROCESS.map(|(name, kind, help)| format!("| `{name}` | {kind} |  | {help} |"));
+    let expected: Vec<_> = described.iter().map(row).chain(of_the_process).collect();
+    let is_row = |line: &&str| ["| `acme_gateway_", "| `process_"].iter().any(|start| line.starts_with(start));
+    let found: Vec<_> = document.lines().filter(is_row).collect();
     let missing: Vec<_> = expected.iter().filter(|row| !found.contains(&row.as_str())).collect();
     let canary = |row: &&&str| row.starts_with("| `acme_gateway_canary_");
     let stale: Vec<_> = found.iter().filter(|row| !canary(row) && !expected.iter().any(|one| one == *row)).collect();
@@ -166,9 +185,10 @@ fn rules_and_dashboard_name_no_metric_that_is_not_in_the_list() {
         ("acme-gateway.json", include_str!("../../../../deploy/grafana/acme-gateway.json")),
     ] {
         let mut named = 0;
-        for rest in text.split("acme_gateway_").skip(1) {
+        let with = |prefix: &'static str| text.split(prefix).skip(1).map(move |rest| (prefix, rest));
+        for (prefix, rest) in with("acme_gateway_").chain(with("process_")) {
             let end = rest.find(|one: char| !one.is_ascii_alphanumeric() && one != '_').unwrap_or(rest.len());
-            let word = format!("acme_gateway_{}", rest.split_at(end).0);
+            let word = format!("{prefix}{}", rest.split_at(end).0);
             let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| word.strip_suffix(part));
             let is_known = known.contains_key(&word)
                 || histogram.and_then(|name| known.get(name)).is_some_and(|cells| cells[0] == "histogram");
