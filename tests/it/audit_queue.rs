@@ -155,6 +155,11 @@ fn while_events_wait_first_orders_are_refused_then_every_change_then_all_and_eac
     let _ = first.client.revoke(&two.leaf, 4).expect(200);
     let _ = first.client.finalize(&ready, &csr).expect(200);
     let _ = first.client.wait(&ready, "valid");
+    // What is left when a process ends stays in the store, for the next one.
+    wait_for("all that waited", LATER, || {
+        let metrics = world.site().ops("/metrics").text();
+        metrics.contains("\nacme_gateway_audit_waiting_events 0\n").then_some(())
+    });
     world.signal_gateway("TERM");
     assert_eq!(world.gateway_ended(), Some(0));
     let events = verified(&files);
