@@ -13,7 +13,7 @@ use super::{
     certbot,
     command::{expect_words, write},
     daemon::Daemon,
-    dehydrated, lego, mod_md, openssl,
+    dehydrated, lego, mod_md, nginx, openssl,
     origin::{self, CADDY, CERTBOT, DEHYDRATED, LEGO, MOD_MD, TRAEFIK, UACME},
     recipes,
     scenario::{Failure, Lane},
@@ -42,6 +42,9 @@ pub(crate) fn pages(world: &World) -> Lane<'_> {
         .with(DEHYDRATED, "its page in docs/clients", |lane| by_dehydrated(lane, "dehydrated.page.test"))
         .with(UACME, "its page in docs/clients", |lane| by_uacme(lane, "uacme.page.test"))
         .with(TRAEFIK, "its page in docs/clients", |lane| by_traefik(lane, "traefik.page.test"))
+        .with(CERTBOT, "the page about nginx in docs/clients", |lane| {
+            by_nginx(lane, ["plugin.nginx.page.test", "hand.nginx.page.test"])
+        })
 }
 
 fn by_certbot(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
@@ -139,9 +142,21 @@ fn by_traefik(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
     expect_words(&traefik::served(lane, &traefik, name)?, &[&format!("DNS:{name}")])
 }
 
+fn by_nginx(lane: &Lane<'_>, names: [&str; 2]) -> Result<(), Failure> {
+    let certbot = include_str!("../../docs/clients/certbot.md");
+    let [settings, ..] = blocks(lane, certbot, names[0], ["settings", "trust", "get", "renew", "revoke"])?;
+    recipes::settle_certbot(lane, &settings)?;
+    nginx::by_page(lane, include_str!("../../docs/clients/nginx.md"), names)
+}
+
 /// The blocks of these names, with everybody's own filled in. A block with a name that is not among them would be one
 /// that nobody runs.
-fn blocks<const N: usize>(lane: &Lane<'_>, page: &str, name: &str, wanted: [&str; N]) -> Result<[String; N], Failure> {
+pub(crate) fn blocks<const N: usize>(
+    lane: &Lane<'_>,
+    page: &str,
+    name: &str,
+    wanted: [&str; N],
+) -> Result<[String; N], Failure> {
     lane.resolve(&[name]);
     let (kid, key) = lane.eab();
     let fill = |text: &str| {

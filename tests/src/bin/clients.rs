@@ -42,6 +42,8 @@ mod instant_acme;
 mod lego;
 #[path = "../../clients/mod_md.rs"]
 mod mod_md;
+#[path = "../../clients/nginx.rs"]
+mod nginx;
 #[path = "../../clients/node.rs"]
 mod node;
 #[path = "../../clients/openbao.rs"]
