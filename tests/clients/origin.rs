@@ -21,6 +21,8 @@ enum Origin {
     Npm(&'static str),
     /// A crate, in the version that `Cargo.lock` has.
     Crate(&'static str),
+    /// A script of somebody's own; the environment variable of this name has its path.
+    Brought(&'static str),
 }
 
 const fn debian(name: &'static str, package: &'static str) -> Client {
@@ -28,6 +30,9 @@ const fn debian(name: &'static str, package: &'static str) -> Client {
 }
 
 pub(crate) const ACME_CLIENT: Client = Client { name: "acme-client", origin: Origin::Npm("acme-client") };
+/// Where acme.sh is, which no package brings.
+pub(crate) const ACME_SH_FILE: &str = "ACME_GATEWAY_TESTS_ACME_SH";
+pub(crate) const ACME_SH: Client = Client { name: "acme.sh", origin: Origin::Brought(ACME_SH_FILE) };
 pub(crate) const ACME_TINY: Client = debian("acme-tiny", "acme-tiny");
 pub(crate) const ACME_TINY_NEWEST: Client = Client { name: "acme-tiny", origin: Origin::PyPi("acme-tiny") };
 pub(crate) const ACMETOOL: Client = debian("acmetool", "acmetool");
@@ -59,6 +64,7 @@ impl Client {
             }
             Origin::Npm(package) => (npm_version(package), "npm"),
             Origin::Crate(name) => (locked_version(name), "crate"),
+            Origin::Brought(variable) => (brought_version(variable), "brought"),
         };
         format!("{} ({from})", version.unwrap_or_else(|| "?".to_owned()))
     }
@@ -95,6 +101,12 @@ fn folder() -> PathBuf {
     let running = std::env::current_exe().expect("a running program has a path");
     let target = running.ancestors().nth(2).expect("the program lies in target/PROFILE");
     target.join("clients")
+}
+
+/// What it says last when it is asked.
+fn brought_version(variable: &str) -> Option<String> {
+    let said = words_of(Command::new("sh").arg(std::env::var_os(variable)?).arg("--version"))?;
+    said.lines().last().map(str::to_owned)
 }
 
 fn npm_version(package: &str) -> Option<String> {

@@ -14,6 +14,8 @@
 
 #[path = "../../clients/acme_library.rs"]
 mod acme_library;
+#[path = "../../clients/acme_sh.rs"]
+mod acme_sh;
 #[path = "../../clients/acme_tiny.rs"]
 mod acme_tiny;
 #[path = "../../clients/acmetool.rs"]
@@ -92,6 +94,7 @@ fn main() -> ExitCode {
     let world = World::start_waiving(&[("server", "client_certificates = \"request\"")]);
     let front = Front::new(&world);
     let mut lanes = lanes(&world);
+    lanes.extend(acme_sh::brought(&world));
     // Not among the first, which run while OpenBao starts.
     lanes.splice(LANES_AT_A_TIME..LANES_AT_A_TIME, openbao::lanes(&front));
     lanes.retain(|lane| wanted.is_empty() || wanted.iter().any(|word| lane.name.contains(word.as_str())));
