@@ -14,15 +14,27 @@ use super::{
     scenario::{Failure, Lane},
 };
 
-/// Its page, and what it says of refusals; nothing if nobody brought it.
-pub(crate) fn brought(world: &World) -> Option<Lane<'_>> {
-    let program = env::var_os(ACME_SH_FILE).map(PathBuf::from)?;
+/// What its lane is called.
+pub(crate) const LANE: &str = "acme.sh";
+
+/// Whether somebody brought it.
+pub(crate) fn is_brought() -> bool {
+    env::var_os(ACME_SH_FILE).is_some()
+}
+
+/// Its page, and what it does besides.
+pub(crate) fn brought(world: &World) -> Lane<'_> {
+    let program = env::var_os(ACME_SH_FILE).map(PathBuf::from).unwrap_or_default();
     let allowed = json!({"mode": "listed", "rules": [{"type": "dns", "match": "suffix", "value": "acme-sh.test"}]});
     let registration = world.officer().preregister(&json!({"allowedIdentifiers": allowed}));
-    let lane = Lane::new(world, "acme.sh", 28).running(program).with_web_server().with_external_account(registration);
+    let lane = Lane::new(world, LANE, 28).running(program).with_web_server().with_external_account(registration);
     let named = "registered: refused outside the list, rule named";
-    let lane = lane
-        .with(ACME_SH, "its page in docs/clients", |lane| by_page(lane, "www.acme-sh.test"))
+    lane.with(ACME_SH, "its page in docs/clients, with EAB", |lane| by_page(lane, "www.acme-sh.test"))
+        .with(ACME_SH, "its page in docs/clients, revoke: superseded", |lane| {
+            let [_, _, _, revoke] = page(lane, "www.acme-sh.test")?;
+            shell(lane, &revoke)?.succeed()?;
+            openssl::revoked(lane, &lane.dir.join("www.pem"))
+        })
         .with(ACME_SH, "its renewal says what it replaces (ARI)", |lane| {
             let orders = lane.gateway_log(&["order.created", "www.acme-sh.test", "\"replaces\":\""]);
             if orders.is_empty() { Err("no order replaces another".to_owned()) } else { Ok(()) }
@@ -45,37 +57,33 @@ pub(crate) fn brought(world: &World) -> Option<Lane<'_>> {
             let certificate = lane.dir.join("acme.sh/wild.acme-sh.test/fullchain.cer");
             openssl::verify(lane, &certificate, &certificate)?;
             openssl::shows(lane, &certificate, &["DNS:*.wild.acme-sh.test", "rsaEncryption"])
-        });
-    Some(lane)
+        })
 }
 
 fn by_page(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
-    let page = include_str!("../../docs/clients/acme.sh.md");
-    let [account, get, renew, revoke] = blocks(lane, page, name, ["account", "get", "renew", "revoke"])?;
-    let (key, chain, reloaded) = (lane.dir.join("www.key"), lane.dir.join("www.pem"), lane.dir.join("reloaded"));
-    let here = |text: &str| {
-        let text = text.replace("/var/www/html", &lane.dir.join("web").display().to_string());
-        let text = text.replace("/etc/ssl/private/www.key", &key.display().to_string());
-        let text = text.replace("/etc/ssl/www.pem", &chain.display().to_string());
-        text.replace(
-            "systemctl reload nginx",
-            &format!("openssl x509 -noout -serial -in {} >{}", chain.display(), reloaded.display()),
-        )
-    };
-    shell(lane, &here(&account))?.succeed()?;
-    shell(lane, &here(&get))?.succeed()?;
+    let [account, get, renew, _] = page(lane, name)?;
+    let chain = lane.dir.join("www.pem");
+    shell(lane, &account)?.succeed()?;
+    shell(lane, &get)?.succeed()?;
     openssl::verify(lane, &chain, &chain)?;
     openssl::shows(lane, &chain, &[&format!("DNS:{name}"), "prime256v1"])?;
-    let told = || fs::read_to_string(&reloaded).map_err(|error| format!("nothing was reloaded: {error}"));
-    let before = told()?;
-    shell(lane, &here(&renew))?.succeed()?;
-    if told()? == before {
-        return Err("nothing was reloaded after the renewal".to_owned());
-    }
-    let revoked = lane.dir.join("revoked.pem");
-    fs::copy(&chain, &revoked).map_err(|error| format!("{}: {error}", chain.display()))?;
-    shell(lane, &here(&revoke))?.succeed()?;
-    openssl::revoked(lane, &revoked)
+    let reloaded =
+        || fs::read_to_string(lane.dir.join("reloaded")).map_err(|error| format!("nothing was reloaded: {error}"));
+    let before = reloaded()?;
+    shell(lane, &renew)?.succeed()?;
+    if reloaded()? == before { Err("nothing was reloaded after the renewal".to_owned()) } else { Ok(()) }
+}
+
+/// The blocks of the page, with the lane's own places; what is reloaded is a file with the serial number.
+fn page(lane: &Lane<'_>, name: &str) -> Result<[String; 4], Failure> {
+    let page = include_str!("../../docs/clients/acme.sh.md");
+    let file = |name: &str| lane.dir.join(name).display().to_string();
+    let reload = format!("openssl x509 -noout -serial -in {} >{}", file("www.pem"), file("reloaded"));
+    let here = |text: String| {
+        let text = text.replace("/var/www/html", &file("web")).replace("systemctl reload nginx", &reload);
+        text.replace("/etc/ssl/private/www.key", &file("www.key")).replace("/etc/ssl/www.pem", &file("www.pem"))
+    };
+    Ok(blocks(lane, page, name, ["account", "get", "renew", "revoke"])?.map(here))
 }
 
 fn issue(lane: &Lane<'_>, endpoint: &str, how: &str) -> Result<Shell, Failure> {

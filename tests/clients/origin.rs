@@ -54,19 +54,28 @@ pub(crate) const UACME: Client = debian("uacme", "uacme");
 impl Client {
     /// Its version and where it comes from.
     pub(crate) fn version(self) -> String {
-        let (version, from) = match self.origin {
-            Origin::Debian(package) => {
-                (words_of(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package])), "Debian")
-            }
+        let version = match self.origin {
+            Origin::Debian(package) => words_of(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package])),
             Origin::PyPi(package) => {
                 let ask = format!("import importlib.metadata; print(importlib.metadata.version('{package}'))");
-                (words_of(Command::new(python("python")).args(["-c", &ask])), "PyPI")
+                words_of(Command::new(python("python")).args(["-c", &ask]))
             }
-            Origin::Npm(package) => (npm_version(package), "npm"),
-            Origin::Crate(name) => (locked_version(name), "crate"),
-            Origin::Brought(variable) => (brought_version(variable), "brought"),
+            Origin::Npm(package) => npm_version(package),
+            Origin::Crate(name) => locked_version(name),
+            Origin::Brought(variable) => brought_version(variable),
         };
-        format!("{} ({from})", version.unwrap_or_else(|| "?".to_owned()))
+        format!("{} ({})", version.unwrap_or_else(|| "?".to_owned()), self.from())
+    }
+
+    /// Where it comes from.
+    pub(crate) fn from(self) -> &'static str {
+        match self.origin {
+            Origin::Debian(_) => "Debian",
+            Origin::PyPi(_) => "PyPI",
+            Origin::Npm(_) => "npm",
+            Origin::Crate(_) => "crate",
+            Origin::Brought(_) => "brought",
+        }
     }
 }
 

@@ -182,6 +182,11 @@ impl<'w> Lane<'w> {
         Shell::new(program.as_ref(), &self.dir)
     }
 
+    /// Its scenarios: who, what, and whether it is seen that the client cannot.
+    pub(crate) fn abilities(&self) -> impl Iterator<Item = (Client, &'static str, bool)> {
+        self.scenarios.iter().map(|scenario| (scenario.client, scenario.name, scenario.limit.is_some()))
+    }
+
     /// Runs every scenario, whatever became of the ones before.
     pub(crate) fn run(self) -> Vec<Outcome> {
         self.scenarios.iter().map(|scenario| self.run_one(scenario)).collect()

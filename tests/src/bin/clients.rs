@@ -12,6 +12,8 @@
     reason = "this whole crate is test code; a panic is how a test fails"
 )]
 
+#[path = "../../clients/abilities.rs"]
+mod abilities;
 #[path = "../../clients/acme_library.rs"]
 mod acme_library;
 #[path = "../../clients/acme_sh.rs"]
@@ -94,9 +96,10 @@ fn main() -> ExitCode {
     let world = World::start_waiving(&[("server", "client_certificates = \"request\"")]);
     let front = Front::new(&world);
     let mut lanes = lanes(&world);
-    lanes.extend(acme_sh::brought(&world));
     // Not among the first, which run while OpenBao starts.
     lanes.splice(LANES_AT_A_TIME..LANES_AT_A_TIME, openbao::lanes(&front));
+    let outdated = abilities::outdated(&lanes);
+    lanes.retain(|lane| lane.name != acme_sh::LANE || acme_sh::is_brought());
     lanes.retain(|lane| wanted.is_empty() || wanted.iter().any(|word| lane.name.contains(word.as_str())));
     let outcomes = thread::scope(|scope| {
         if lanes.iter().any(|lane| lane.front.is_some()) {
@@ -110,8 +113,11 @@ fn main() -> ExitCode {
         world.keep();
         println!("logs and everything the clients wrote: {}", world.site().dir.display());
     }
+    if let Some(table) = &outdated {
+        println!("docs/clients/README.md has another table than this, which is of the scenarios:\n\n{table}");
+    }
     println!("{} passed, {failed} failed", outcomes.len() - failed);
-    if failed == 0 && !outcomes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 && outdated.is_none() && !outcomes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// All lanes, the longest first.
@@ -150,6 +156,7 @@ fn lanes(world: &World) -> Vec<Lane<'_>> {
         acme_tiny::newest(world),
         node::root_acme(world),
         acmetool::registered(world),
+        acme_sh::brought(world),
         waived::lego(world),
         waived::certbot(world),
         waived::dehydrated(world),
