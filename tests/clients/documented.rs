@@ -11,7 +11,7 @@ use tests::world::World;
 
 use super::{
     certbot,
-    command::{expect_words, write},
+    command::{expect_words, script, write},
     daemon::Daemon,
     dehydrated, lego, mod_md, nginx, openssl,
     origin::{self, CADDY, CERTBOT, DEHYDRATED, LEGO, MOD_MD, TRAEFIK, UACME},
@@ -26,6 +26,9 @@ const CA_FILE: &str = "/etc/ssl/acme-ca.pem";
 const KEY_ID: &str = "kid-1";
 const KEY: &str = "HMAC-KEY";
 const NAME: &str = "www.example.com";
+const CERTBOT_BLOCKS: [&str; 6] = ["settings", "trust", "unit", "get", "renew", "revoke"];
+/// What the pages' hooks do.
+const RELOAD: &str = "systemctl reload nginx";
 
 /// Every page.
 pub(crate) fn pages(world: &World) -> Lane<'_> {
@@ -49,15 +52,18 @@ pub(crate) fn pages(world: &World) -> Lane<'_> {
 
 fn by_certbot(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
     let text = include_str!("../../docs/clients/certbot.md");
-    let [settings, trust, get, renew, revoke] =
-        blocks(lane, text, name, ["settings", "trust", "get", "renew", "revoke"])?;
+    let [settings, trust, unit, get, renew, revoke] = blocks(lane, text, name, CERTBOT_BLOCKS)?;
+    let unit = unit.lines().find_map(|line| line.strip_prefix("Environment="));
+    let unit = format!("export {}", unit.ok_or("the block unit has no variable")?);
     recipes::settle_certbot(lane, &settings)?;
-    let certbot = |command: &str| recipes::run(lane, &format!("{trust}\n{command}"), "certbot", "");
-    certbot(&get)?;
+    let certbot = |trust: &str, command: &str| recipes::run(lane, &format!("{trust}\n{command}"), "certbot", "");
+    certbot(&trust, &get)?;
     certbot::check(lane, name, &[&format!("DNS:{name}")])?;
-    certbot(&renew)?;
+    // As the unit does it: it is not due. Then so that it is.
+    certbot(&unit, &renew)?;
+    certbot(&unit, &format!("{} --force-renewal --no-random-sleep-on-renew", renew.trim_end()))?;
     keep(lane, &certbot::live(lane, name, "cert.pem"), name)?;
-    certbot(&revoke)?;
+    certbot(&trust, &revoke)?;
     openssl::revoked(lane, &kept(lane, name))
 }
 
@@ -70,6 +76,10 @@ fn by_lego(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
     lego(&get)?;
     lego::check(lane, name, &[&format!("DNS:{name}")])?;
     lego(&renew)?;
+    let (reload, seen) = reload(lane, name);
+    let renew = renew.replace(RELOAD, &reload);
+    lego(&format!("{} --days 365 --no-random-sleep", renew.trim_end()))?;
+    reloaded(&seen)?;
     keep(lane, &lego::file(lane, &format!("{name}.crt")), name)?;
     lego(&revoke)?;
     openssl::revoked(lane, &kept(lane, name))
@@ -88,15 +98,20 @@ fn by_caddy(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
 
 fn by_dehydrated(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
     let text = include_str!("../../docs/clients/dehydrated.md");
-    let [settings, account, get, revoke] = blocks(lane, text, name, ["settings", "account", "get", "revoke"])?;
+    let [settings, hook, account, get, revoke] =
+        blocks(lane, text, name, ["settings", "hook", "account", "get", "revoke"])?;
     let _server = webroot::serve(lane)?;
     let config = lane.dir.join("dehydrated.conf");
     let here = |text: &str| text.replace("/var/lib/dehydrated", &lane.dir.display().to_string());
+    let (file, (reload, seen)) = (lane.dir.join("hook.sh"), reload(lane, name));
+    script(&file, &hook.replace(RELOAD, &reload))?;
+    let settings = settings.replace("/etc/dehydrated/hook.sh", &file.display().to_string());
     write(&config, &settings.replace("/var/www/dehydrated", &webroot::challenges(lane).display().to_string()))?;
     let places = format!("--config {}", config.display());
     let dehydrated = |command: &str| recipes::run(lane, &here(command), "dehydrated", &places);
     dehydrated(&account)?;
     dehydrated(&get)?;
+    reloaded(&seen)?;
     dehydrated::check(lane, name, &[&format!("DNS:{name}")])?;
     keep(lane, &dehydrated::live(lane, name, "cert.pem"), name)?;
     dehydrated(&revoke)?;
@@ -110,13 +125,15 @@ fn by_uacme(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
     let folder = lane.dir.join("conf").display().to_string();
     let challenges = webroot::challenges(lane).display().to_string();
     let settings = settings.replace("/var/www/html/.well-known/acme-challenge", &challenges);
+    let (reload, seen) = reload(lane, name);
     let run = |command: &str| {
-        let command = command.replace("/etc/ssl/uacme", &folder);
+        let command = command.replace("/etc/ssl/uacme", &folder).replace(RELOAD, &reload);
         let command = format!("uacme() {{ command uacme --confdir '{folder}' \"$@\"; }}\n{settings}\n{command}");
         uacme::trusting(lane).map(|shell| shell.args(&["/bin/sh", "-c", &command]))
     };
     run(&account)?.succeed()?;
     run(&get)?.succeed()?;
+    reloaded(&seen)?;
     uacme::check(lane, name, &[&format!("DNS:{name}")])?;
     // A second time it is not due.
     run(&get)?.fail()?;
@@ -144,7 +161,7 @@ fn by_traefik(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
 
 fn by_nginx(lane: &Lane<'_>, names: [&str; 2]) -> Result<(), Failure> {
     let certbot = include_str!("../../docs/clients/certbot.md");
-    let [settings, ..] = blocks(lane, certbot, names[0], ["settings", "trust", "get", "renew", "revoke"])?;
+    let [settings, ..] = blocks(lane, certbot, names[0], CERTBOT_BLOCKS)?;
     recipes::settle_certbot(lane, &settings)?;
     nginx::by_page(lane, include_str!("../../docs/clients/nginx.md"), names)
 }
@@ -177,6 +194,16 @@ pub(crate) fn blocks<const N: usize>(
 fn named(block: &str) -> (&str, &str) {
     let (head, text) = block.split_once('\n').unwrap_or((block, ""));
     (head.split_once(' ').unwrap_or_default().1, text)
+}
+
+/// A command in place of the one that reloads a server, and the file that it leaves.
+fn reload(lane: &Lane<'_>, name: &str) -> (String, PathBuf) {
+    let seen = lane.dir.join(format!("{name}.reloaded"));
+    (format!("touch {}", seen.display()), seen)
+}
+
+fn reloaded(seen: &Path) -> Result<(), Failure> {
+    if seen.exists() { Ok(()) } else { Err("the hook was not called".to_owned()) }
 }
 
 fn kept(lane: &Lane<'_>, name: &str) -> PathBuf {
