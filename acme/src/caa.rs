@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use issue_value::{IssueValue, Parameter};
 
-use crate::{challenge::ChallengeKind, problem::shown, time::Timestamp};
+use crate::{challenge_kind::ChallengeKind, problem::shown, time::Timestamp};
 
 /// Tags that are understood or known to say nothing about issuance here (RFC 8659 §4, RFC 9495,
 /// the registry of CAA properties).

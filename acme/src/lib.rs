@@ -7,11 +7,13 @@
 
 pub mod account;
 pub mod account_key;
+mod allowed_identifiers;
 pub mod authorization;
 pub mod base64url;
 pub mod caa;
 pub mod certificate;
 pub mod challenge;
+mod challenge_kind;
 pub mod csr;
 mod der;
 mod extension;

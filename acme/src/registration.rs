@@ -3,13 +3,13 @@
 //! An ACME account is the face of a registration to which an account key is bound. What is here
 //! is what the CM said; what follows from it for a name is decided in the policies.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::allowed_identifiers::{AllowedIdentifiers, IdentifierRule};
 use crate::{
     account_key::Thumbprint,
-    identifier::DnsName,
     ids::{ProfileName, RegistrationId},
     time::Timestamp,
     waiver::Waiver,
@@ -82,46 +82,4 @@ pub enum RegistrationStatus {
     Deactivated,
     /// Ended by an officer, for good.
     Revoked,
-}
-
-/// Names that a registration may ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AllowedIdentifiers {
-    /// Every name but the excluded ones; said out loud, never the meaning of an empty list.
-    Any {
-        /// What is refused all the same.
-        exclude: Vec<IdentifierRule>,
-    },
-    /// What a rule matches and no exclusion does.
-    Listed {
-        /// What is allowed.
-        rules: Vec<IdentifierRule>,
-        /// What is refused all the same.
-        exclude: Vec<IdentifierRule>,
-    },
-}
-
-/// One entry of a list of allowed or excluded names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdentifierRule {
-    /// The name and everything below it, at label boundaries.
-    Suffix {
-        /// The top of the subtree.
-        name: DnsName,
-        /// Whether wildcard names at or below it match too.
-        wildcards: bool,
-    },
-    /// Just this name, no wildcard.
-    Exact(DnsName),
-    /// Just the wildcard name `*.` + this.
-    Wildcard(DnsName),
-    /// Just this address.
-    Address(IpAddr),
-    /// The addresses of a block.
-    Network {
-        /// Any address of the block.
-        address: IpAddr,
-        /// Length of the prefix in bits.
-        prefix_bits: u8,
-    },
 }

@@ -11,7 +11,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use sha2::{Digest, Sha256};
 
-use crate::{ids::WaiverId, registration::IdentifierRule, time::Timestamp};
+use crate::{allowed_identifiers::IdentifierRule, ids::WaiverId, time::Timestamp};
 
 /// Shortest prefix of a block of IPv4 addresses.
 const IPV4_PREFIX_BITS_MIN: u8 = 8;
