@@ -11,7 +11,9 @@ use super::{
     documented::blocks,
     openssl,
     origin::{ACME_SH, ACME_SH_FILE},
+    recipes,
     scenario::{Failure, Lane},
+    webroot,
 };
 
 /// What its lane is called.
@@ -27,7 +29,7 @@ pub(crate) fn brought(world: &World) -> Lane<'_> {
     let program = env::var_os(ACME_SH_FILE).map(PathBuf::from).unwrap_or_default();
     let allowed = json!({"mode": "listed", "rules": [{"type": "dns", "match": "suffix", "value": "acme-sh.test"}]});
     let registration = world.officer().preregister(&json!({"allowedIdentifiers": allowed}));
-    let lane = Lane::new(world, LANE, 28).running(program).with_web_server().with_external_account(registration);
+    let lane = Lane::new(world, LANE, 28).running(program).with_external_account(registration);
     let named = "registered: refused outside the list, rule named";
     lane.with(ACME_SH, "its page in docs/clients, with EAB", |lane| by_page(lane, "www.acme-sh.test"))
         .with(ACME_SH, "its page in docs/clients, revoke: superseded", |lane| {
@@ -45,10 +47,21 @@ pub(crate) fn brought(world: &World) -> Lane<'_> {
         })
         .with(ACME_SH, "http-01, a certificate for an IP address, ECDSA P-384", |lane| {
             let address = lane.address.to_string();
+            let _server = webroot::serve(lane)?;
             issue(lane, "open", &format!("--webroot web --keylength ec-384 -d {address}"))?.succeed()?;
             let certificate = lane.dir.join(format!("acme.sh/{address}_ecc/fullchain.cer"));
             openssl::verify(lane, &certificate, &certificate)?;
             openssl::shows(lane, &certificate, &[&format!("IP Address:{address}"), "secp384r1"])
+        })
+        .with(ACME_SH, "the officer's recipe", |lane| {
+            let name = "recipe.acme-sh.test";
+            let places = format!("--httpport {} --local-address {}", lane.http_01_port(), lane.address);
+            // Its web server is socat.
+            let shell = shell_at(lane, "recipe", &places, &recipes::recipe(lane, "acme.sh", name)?)?;
+            shell.needing("/usr/bin/socat".into()).succeed()?;
+            let certificate = lane.dir.join(format!("recipe/{name}_ecc/fullchain.cer"));
+            openssl::verify(lane, &certificate, &certificate)?;
+            openssl::shows(lane, &certificate, &[&format!("DNS:{name}")])
         })
         .with(ACME_SH, "dns-01, wildcard and base, RSA, by hook", |lane| {
             hook(lane)?;
@@ -62,6 +75,7 @@ pub(crate) fn brought(world: &World) -> Lane<'_> {
 
 fn by_page(lane: &Lane<'_>, name: &str) -> Result<(), Failure> {
     let [account, get, renew, _] = page(lane, name)?;
+    let _server = webroot::serve(lane)?;
     let chain = lane.dir.join("www.pem");
     shell(lane, &account)?.succeed()?;
     shell(lane, &get)?.succeed()?;
@@ -104,12 +118,18 @@ fn hook(lane: &Lane<'_>) -> Result<(), Failure> {
     )
 }
 
-/// A shell that finds acme.sh by its name, with what it keeps in the lane's folder.
+/// A shell that finds acme.sh by its name.
 fn shell(lane: &Lane<'_>, command: &str) -> Result<Shell, Failure> {
-    let programs = lane.dir.join("programs");
+    shell_at(lane, "acme.sh", "", command)
+}
+
+/// The same with what acme.sh keeps in this folder of the lane, and with these words before its own.
+fn shell_at(lane: &Lane<'_>, folder: &str, places: &str, command: &str) -> Result<Shell, Failure> {
+    let programs = lane.dir.join(format!("{folder}-programs"));
     fs::create_dir_all(&programs).map_err(|error| format!("{}: {error}", programs.display()))?;
-    let (program, home) = (lane.program.display(), lane.dir.join("acme.sh"));
-    script(&programs.join("acme.sh"), &format!("exec sh '{program}' --home '{}' \"$@\"\n", home.display()))?;
+    let (program, home) = (lane.program.display(), lane.dir.join(folder));
+    let text = format!("exec sh '{program}' --home '{}' {places} \"$@\"\n", home.display());
+    script(&programs.join("acme.sh"), &text)?;
     let path = format!("{}:/usr/bin:/bin", programs.display());
     let shell = lane.shell("/bin/sh").needing(lane.program.clone()).env("PATH", path).env("HOME", &lane.dir);
     Ok(shell.args(&["-ec", command]))

@@ -2,7 +2,7 @@
 //! what runs here. Only where clients keep things and which ports they use comes from outside, as it does on any machine
 //! that has settings of its own.
 //!
-//! acme.sh, win-acme and Synology are not here: no package of the first is to be had, and the others need their systems.
+//! That for acme.sh is with its own scenarios, which run where somebody brings it; win-acme and Synology need their systems.
 
 use std::{fs, path::Path};
 
@@ -98,7 +98,7 @@ fn by_lego(lane: &Lane<'_>, recipe: &str, name: &str, folder: &str) -> Result<()
 }
 
 /// Registers a client for this name, as an officer does; answers the recipe that she is shown.
-fn recipe(lane: &Lane<'_>, client: &str, name: &str) -> Result<String, Failure> {
+pub(crate) fn recipe(lane: &Lane<'_>, client: &str, name: &str) -> Result<String, Failure> {
     lane.resolve(&[name]);
     let desk: Desk = lane.world.desk("officer").trusting(&lane.ca_file());
     let allow = format!("exact:{name}");
