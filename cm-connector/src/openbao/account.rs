@@ -10,11 +10,11 @@ use acme::{
 
 use super::{
     OpenBaoCertificateManager,
-    binding::{now, retired},
+    clock::now,
     failure::Failure,
     layout::Place,
     records::{Account, Key, PreviousKey},
-    registration::{Whole, crowded, key_was_changed, no_such_account, require_active},
+    registration::{Whole, crowded, key_was_changed, no_such_account, require_active, retired},
 };
 use crate::{CmError, RegistrationUpdate};
 

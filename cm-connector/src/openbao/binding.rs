@@ -18,11 +18,12 @@ use super::{
     OpenBaoCertificateManager,
     account::retired_keys,
     client::Call,
+    clock::now,
     external_account,
     failure::Failure,
     layout::{Kid, Place},
     records::{Account, Binding, Key, Mode, PreRegistration, Uses},
-    registration::{Whole, crowded, require_active},
+    registration::{Whole, crowded, require_active, retired},
 };
 use crate::{CmError, NewRegistration, Outcome, Registered};
 
@@ -291,20 +292,10 @@ fn exhausted() -> CmError {
     ))
 }
 
-pub(super) fn retired() -> CmError {
-    CmError::Refused(Problem::new(ProblemKind::BadPublicKey, "this account key was replaced by another; use a new key"))
-}
-
 fn fresh_id() -> Result<RegistrationId, CmError> {
     let random = RegistrationId::from_random(rand::random());
     RegistrationId::parse(&format!("reg_{random}"))
         .map_err(|error| CmError::Internal { outcome: Outcome::NotSent, detail: error.to_string() })
-}
-
-/// Our clock: OpenBao has no conditions on time.
-pub(super) fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_unix_secs(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

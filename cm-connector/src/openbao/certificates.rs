@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     OpenBaoCertificateManager,
-    binding::now,
     client::Call,
+    clock::now,
     failure::Failure,
     layout::{Place, Serial},
     records,
@@ -144,13 +144,6 @@ fn describe(
         spki_sha256: Sha256::digest(&read.spki_der).into(),
         revocation,
     })
-}
-
-/// The serial of a certificate in DER.
-pub(super) fn serial_of(der: &[u8]) -> Option<Serial> {
-    let read = PresentedCertificate::parse(der).ok()?;
-    let digits = if read.serial.len().is_multiple_of(2) { read.serial } else { format!("0{}", read.serial) };
-    Serial::of(&data_encoding::HEXLOWER.decode(digits.as_bytes()).ok()?)
 }
 
 /// The serial that an id names; `None` for one of the form that OpenBao has no certificates by.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     OpenBaoCertificateManager,
-    binding::now,
+    clock::now,
     failure::Failure,
     layout::Place,
     order::{Wanted, hex},

@@ -30,6 +30,7 @@ mod account;
 mod binding;
 mod certificates;
 mod client;
+mod clock;
 mod consistency;
 pub mod door;
 mod exchange;

@@ -173,6 +173,10 @@ pub(super) fn no_such_account() -> CmError {
     CmError::Refused(Problem::new(ProblemKind::AccountDoesNotExist, "there is no such account"))
 }
 
+pub(super) fn retired() -> CmError {
+    CmError::Refused(Problem::new(ProblemKind::BadPublicKey, "this account key was replaced by another; use a new key"))
+}
+
 /// To the client the same as a signature that does not verify, for that is what it is now.
 pub(super) fn key_was_changed() -> CmError {
     CmError::Refused(Problem::new(

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 
 use super::{
     OpenBaoCertificateManager,
-    binding::now,
     certificates::serial_in,
     client::Call,
+    clock::now,
     failure::Failure,
     layout::Place,
     records::{Certificate, Revocation},

@@ -135,7 +135,7 @@ pub(super) async fn issuer(bao: &OpenBaoCertificateManager, name: &IssuerName) -
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| broken())?;
         let caa_identities = bao.realm(&realm).await?.caa_identities;
         let not_after = Validity::of(&der).ok_or_else(broken)?.not_after;
-        let is_active = not_after > super::binding::now();
+        let is_active = not_after > super::clock::now();
         Ok(Issuer { name: name.clone(), is_active, not_after, subject_key_id: subject_key_id(&der), caa_identities })
     };
     let found: Result<Issuer, Failure> = found.await;

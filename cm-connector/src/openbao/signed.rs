@@ -16,7 +16,6 @@ use tokio::time::Instant;
 
 use super::{
     OpenBaoCertificateManager,
-    certificates::serial_of,
     client::Call,
     failure::Failure,
     layout::{Place, Serial},
@@ -227,4 +226,11 @@ impl Request {
             && self.ip_addresses.as_ref().is_none_or(|wanted| are(&addresses, wanted))
             && self.not_after.is_none_or(|end| certificate.not_after == end)
     }
+}
+
+/// The serial of a certificate in DER.
+fn serial_of(der: &[u8]) -> Option<Serial> {
+    let read = PresentedCertificate::parse(der).ok()?;
+    let digits = if read.serial.len().is_multiple_of(2) { read.serial } else { format!("0{}", read.serial) };
+    Serial::of(&data_encoding::HEXLOWER.decode(digits.as_bytes()).ok()?)
 }

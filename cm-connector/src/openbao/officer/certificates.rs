@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        binding::now,
         certificates::serial_in,
         client::Call as Question,
+        clock::now,
         failure::Failure,
         layout::{Place, Serial},
         records::{self, Uses},

@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{
-        binding::{BINDINGS_MAX, now},
+        binding::BINDINGS_MAX,
+        clock::now,
         layout::{Kid, Place},
         records::{Hold, PreRegistration, Realm, Uses},
     },

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        binding::now,
         client::Call as Question,
+        clock::now,
         failure::Failure,
         layout::{Kid, Place},
         records::{PreRegistration, Uses},

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{
     super::{
-        binding::now,
+        clock::now,
         layout::Place,
         records::{Hold, PreRegistration},
     },

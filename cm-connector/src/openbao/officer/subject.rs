@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         OpenBaoCertificateManager,
-        binding::now,
+        clock::now,
         failure::Failure,
         layout::{Kid, Place},
         records::{Account, Hold, PreRegistration, PreviousKey, Realm, Uses},
