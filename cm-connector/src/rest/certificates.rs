@@ -8,7 +8,7 @@ use acme::{
 
 use super::{
     JSON, RestCertificateManager,
-    client::{Answer, Call, decode},
+    call::{Answer, Call, decode},
     failure::Failure,
     headers::idempotency_key,
     not_what_was_asked_for, octets,

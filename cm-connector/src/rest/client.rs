@@ -8,19 +8,15 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use reqwest::StatusCode;
 use tokio::time::{Instant, sleep};
 
 use super::{
+    call::{Answer, BODY_OCTETS_MAX, Call, decode},
     exchange::{Raw, exchange},
     failure::{Failure, Silence},
     refusal::Subject,
-    template,
-    wire::{
-        self,
-        service::{HealthIn, WhoAmIIn},
-    },
+    wire::service::{HealthIn, WhoAmIIn},
 };
 use crate::{
     CallOutcome, CmError, Condition, Listener, Outcome,
@@ -28,8 +24,7 @@ use crate::{
     transport::{
         SetupError,
         circuit::{Circuit, Permit, Sign},
-        deadline::{self, Deadline},
-        http,
+        deadline, http,
         lane::{Full, Lane, Lanes},
     },
 };
@@ -37,32 +32,8 @@ use crate::{
 /// How long a connection may take to be there, TLS included.
 pub(super) const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// Largest request body, in octets (section 3, Limits).
-pub(super) const BODY_OCTETS_MAX: usize = 256 * 1024;
 /// How long callers are sent away while the circuit is open and its probe fails.
 const PROBE_RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// One call: what is sent, by whose share, and within what time.
-#[derive(Debug)]
-pub(super) struct Call {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) query: Option<(&'static str, String)>,
-    pub(super) headers: Vec<(&'static str, String)>,
-    /// Content type and octets.
-    pub(super) body: Option<(&'static str, Vec<u8>)>,
-    pub(super) lane: Lane,
-    pub(super) deadline: Deadline,
-}
-
-/// A 2xx answer of the CM.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    /// `null` if there is no body.
-    pub(super) json: Value,
-    pub(super) retry_after: Option<Duration>,
-}
 
 /// The HTTP client with its circuit and its lanes.
 #[derive(Debug)]
@@ -72,28 +43,6 @@ pub(super) struct Client {
     circuit: Circuit,
     lanes: Lanes,
     hearing: Hearing,
-}
-
-impl Call {
-    /// A question, which can always be repeated.
-    pub(super) const fn read(lane: Lane, path: String, query: Option<(&'static str, String)>) -> Self {
-        Self { method: Method::GET, path, query, headers: Vec::new(), body: None, lane, deadline: Deadline::READ }
-    }
-
-    /// A write; how often it is tried, `deadline` says.
-    pub(super) const fn post(
-        lane: Lane,
-        path: String,
-        body: Option<(&'static str, Vec<u8>)>,
-        deadline: Deadline,
-    ) -> Self {
-        Self { method: Method::POST, path, query: None, headers: Vec::new(), body, lane, deadline }
-    }
-
-    /// How it is told to whoever listens.
-    fn operation(&self) -> String {
-        template::of(&self.method, &self.path, self.query.as_ref().map(|(name, _)| *name))
-    }
 }
 
 impl Client {
@@ -248,9 +197,4 @@ impl Client {
         }
         answer
     }
-}
-
-/// Takes a JSON answer apart.
-pub(super) fn decode<T: serde::de::DeserializeOwned>(json: Value) -> Result<T, Failure> {
-    wire::read(json).map_err(Failure::Broken)
 }

@@ -6,7 +6,7 @@ use acme::ids::RealmName;
 
 use super::{
     RestCertificateManager, WAIT_SECS_MAX,
-    client::{Call, decode},
+    call::{Call, decode},
     failure::Failure,
     refusal::{Code, Subject},
     wire::event::EventPageIn,

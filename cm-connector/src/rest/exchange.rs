@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    client::{Answer, Call},
+    call::{Answer, Call},
     failure::{Failure, Silence},
     wire::{Broken, problem::ProblemIn},
 };

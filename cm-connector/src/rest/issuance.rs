@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{
     JSON, RestCertificateManager, WAIT_SECS_MAX,
-    client::{Answer, BODY_OCTETS_MAX, Call, decode},
+    call::{Answer, BODY_OCTETS_MAX, Call, decode},
     failure::{Failure, Silence},
     headers::idempotency_key,
     not_what_was_asked_for, octets, post,

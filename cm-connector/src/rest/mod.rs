@@ -18,7 +18,8 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use self::{
-    client::{Answer, Call, Client, decode},
+    call::{Answer, Call, decode},
+    client::Client,
     failure::Failure,
     realm::Realms,
     refusal::{Code, Subject},
@@ -33,6 +34,7 @@ use crate::{
 };
 
 pub mod answers;
+mod call;
 pub(crate) mod certificates;
 mod client;
 pub mod door;

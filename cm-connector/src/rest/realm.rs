@@ -9,7 +9,7 @@ use std::{
 use acme::{ids::RealmName, registration::AllowedIdentifiers};
 use tokio::time::Instant;
 
-use super::{RestCertificateManager, client::decode, failure::Failure, wire::realm::RealmIn};
+use super::{RestCertificateManager, call::decode, failure::Failure, wire::realm::RealmIn};
 use crate::{Capability, Event, Events, transport::lane::Lane};
 
 /// So old may it be when a registration is read; the registration's own age comes on top.

@@ -11,7 +11,7 @@ use reqwest::Method;
 
 use super::{
     RestCertificateManager, broken,
-    client::{Answer, Call, decode},
+    call::{Answer, Call, decode},
     failure::Failure,
     headers::{idempotency_key, if_match},
     not_what_was_asked_for, post,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     RestCertificateManager, broken,
-    client::decode,
+    call::decode,
     failure::Failure,
     not_what_was_asked_for,
     refusal::Subject,

@@ -17,7 +17,7 @@ async fn a_request_is_submitted_once_with_its_octets_and_its_key() {
 #[tokio::test]
 async fn a_request_that_is_too_large_is_not_made() {
     let world = world(|_, _| json_answer(201, &examples::certificate_request())).await;
-    let large = vec![b' '; client::BODY_OCTETS_MAX + 1];
+    let large = vec![b' '; call::BODY_OCTETS_MAX + 1];
     let submitted = world.cm.submit(&realm(), &key(), &large, Duration::ZERO).await;
     assert!(matches!(submitted, Err(CmError::Internal { outcome: Outcome::NotSent, .. })));
     assert!(world.server.seen().is_empty());
