@@ -6,9 +6,8 @@ use acme::{ids::RegistrationId, problem::ProblemKind, registration::Registration
 
 use super::{
     Asked, ExternalAccount, Preregistration, Realm,
-    expect::{at_once, internal, now, refused, settled},
+    expect::{RACERS, at_once, internal, now, refused, settled},
     person::Person,
-    registrations::RACERS,
     run::Subjects,
 };
 use crate::{CmError, DirectoryToken};

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use acme::{base64url, certificate::PresentedCertificate, csr::Csr, ids::IdempotencyKey};
+use acme::{certificate::PresentedCertificate, csr::Csr, ids::IdempotencyKey};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     Asked, Realm,
-    expect::{fresh, fresh_name, internal, issued, now, refused},
-    issuance::Holder,
+    expect::{certificate_id, fresh, fresh_name, internal, issued, now, refused},
+    holder::Holder,
     run::Subjects,
 };
 use crate::{Certificate, CertificateStatus};
@@ -19,16 +19,6 @@ use crate::{Certificate, CertificateStatus};
 pub(super) fn chain(certificate: &Certificate) -> Vec<Vec<u8>> {
     let pem = &certificate.default_chain().expect("a chain").pem;
     CertificateDer::pem_slice_iter(pem.as_bytes()).map(|der| der.expect("PEM").to_vec()).collect()
-}
-
-/// A serial number's octets as DER has them.
-pub(super) fn serial_octets(hex: &str) -> Vec<u8> {
-    let even = if hex.len().is_multiple_of(2) { hex.to_owned() } else { format!("0{hex}") };
-    let mut octets = data_encoding::HEXLOWER.decode(even.as_bytes()).expect("a serial number");
-    if octets.first().is_some_and(|first| *first >= 0x80) {
-        octets.insert(0, 0);
-    }
-    octets
 }
 
 pub(super) async fn what_is_said_of_a_certificate_is_what_is_in_it(subjects: &Subjects<'_>) {
@@ -48,9 +38,7 @@ pub(super) async fn what_is_said_of_a_certificate_is_what_is_in_it(subjects: &Su
     assert_eq!(certificate.not_after, leaf.not_after);
     assert!(certificate.not_before <= now() && certificate.not_after > now());
     assert_eq!((certificate.status, &certificate.revocation), (CertificateStatus::Good, &None));
-    let (authority, serial) =
-        (base64url::encode(&leaf.authority_key_id), base64url::encode(serial_octets(&leaf.serial)));
-    assert_eq!(certificate.id.to_string(), format!("{authority}.{serial}"), "the id of RFC 9773 §4.1");
+    assert_eq!(certificate.id.to_string(), certificate_id(&leaf), "the id of RFC 9773 §4.1");
     let issuer = holder.cm.issuer(&certificate.issuer).await.unwrap();
     assert_eq!(issuer.subject_key_id, Some(leaf.authority_key_id));
     let profiles = holder.cm.profiles(&asking.realm).await.unwrap();

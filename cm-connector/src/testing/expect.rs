@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use acme::{problem::ProblemKind, time::Timestamp};
+use acme::{base64url, certificate::PresentedCertificate, problem::ProblemKind, time::Timestamp};
 use rand::RngCore as _;
 use tokio::time::Instant;
 
@@ -14,6 +14,8 @@ use crate::{Certificate, CmError, Outcome, RequestState};
 /// How long something may take that the CM does in its own time, on a busy machine.
 const EVENTUALLY: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// So many do the same at once.
+pub(super) const RACERS: usize = 8;
 
 /// Expects a refusal that a client is told, of this kind.
 pub(super) fn refused(outcome: Result<impl Debug, CmError>, expected: ProblemKind) {
@@ -95,4 +97,19 @@ pub(super) fn fresh() -> [u8; 16] {
 pub(super) fn fresh_name(below: &str) -> String {
     let label: String = fresh().iter().take(6).map(|octet| format!("{octet:02x}")).collect();
     format!("n{label}.{below}")
+}
+
+/// The id that a certificate must have (RFC 9773 §4.1).
+pub(super) fn certificate_id(leaf: &PresentedCertificate) -> String {
+    format!("{}.{}", base64url::encode(&leaf.authority_key_id), base64url::encode(serial_octets(&leaf.serial)))
+}
+
+/// A serial number's octets as DER has them.
+fn serial_octets(hex: &str) -> Vec<u8> {
+    let even = if hex.len().is_multiple_of(2) { hex.to_owned() } else { format!("0{hex}") };
+    let mut octets = data_encoding::HEXLOWER.decode(even.as_bytes()).expect("a serial number");
+    if octets.first().is_some_and(|first| *first >= 0x80) {
+        octets.insert(0, 0);
+    }
+    octets
 }

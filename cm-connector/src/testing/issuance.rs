@@ -3,51 +3,18 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use acme::{
-    identifier::Identifier,
-    ids::{OrderId, RegistrationId},
-    problem::ProblemKind,
-    registration::RegistrationStatus,
-    waiver::Waived,
+    identifier::Identifier, ids::OrderId, problem::ProblemKind, registration::RegistrationStatus, waiver::Waived,
 };
 
 use super::{
     Asked, Preregistration, Realm, Subject, Wanted,
     asking::Asking,
-    expect::{at_once, fresh, fresh_name, internal, issued, now, refused, settled},
+    expect::{RACERS, at_once, fresh, fresh_name, internal, issued, now, refused, settled},
+    holder::Holder,
     person::Person,
-    registrations::RACERS,
     run::Subjects,
 };
-use crate::{CertificateManager, CmError, Delivery, RequestState};
-
-/// Somebody with an account at the open realm.
-pub(super) struct Holder {
-    pub(super) subject: &'static dyn Subject,
-    pub(super) cm: Arc<dyn CertificateManager>,
-    pub(super) person: Person<'static>,
-    pub(super) id: RegistrationId,
-}
-
-impl Holder {
-    pub(super) async fn new(subject: &'static dyn Subject) -> Self {
-        let (cm, person) = (subject.gateway(), Person::new(subject));
-        let id = person.register(&*cm).await.registration.id;
-        Self { subject, cm, person, id }
-    }
-
-    pub(super) async fn asking(&self, names: &[&str]) -> Asking {
-        Asking::open(self.subject, &self.person, &self.id, &*self.cm, names).await
-    }
-
-    /// For a name that nobody else asks for.
-    pub(super) async fn ask(&self) -> Asking {
-        self.asking(&[&fresh_name("example.com")]).await
-    }
-
-    pub(super) fn count(&self, asking: &Asking) -> usize {
-        self.subject.certificates(&asking.realm, &asking.name())
-    }
-}
+use crate::{CmError, Delivery, RequestState};
 
 fn request_id(outcome: &Result<RequestState, CmError>) -> acme::ids::CertificateRequestId {
     match outcome {

@@ -6,7 +6,7 @@ use acme::ids::IdempotencyKey;
 use super::{
     Preregistration, Realm,
     expect::{fresh, issued, lost, settled},
-    issuance::Holder,
+    holder::Holder,
     line::losing_the_answer,
     person::Person,
     revocation::Revocable,

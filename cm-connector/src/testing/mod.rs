@@ -19,6 +19,7 @@ mod binding;
 mod certificates;
 mod difference;
 mod expect;
+mod holder;
 mod issuance;
 mod line;
 mod lost_answers;

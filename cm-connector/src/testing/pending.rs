@@ -8,7 +8,7 @@ use super::{
     Asked, Decision, Preregistration, Realm, Subject,
     asking::Asking,
     expect::{eventually, fresh_name, issued},
-    issuance::Holder,
+    holder::Holder,
     person::Person,
     run::Subjects,
 };

@@ -10,7 +10,10 @@ use acme::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{ClientKey, ExternalAccount, Realm, Subject, expect::fresh};
+use super::{
+    ClientKey, ExternalAccount, Realm, Subject,
+    expect::{certificate_id, fresh},
+};
 use crate::{
     Basis, Binding, CertificateManager, Client, DirectoryToken, Jws, NewRegistration, Proof, Registered,
     RegistrationUpdate, Revocation,
@@ -140,10 +143,8 @@ impl<'a> Person<'a> {
         let payload = json!({"certificate": base64url::encode(der), "reason": reason.code()});
         let proof = self.sign(header, &self.url(realm, "/revoke-cert"), &payload);
         let leaf = PresentedCertificate::parse(der).expect("a certificate");
-        let serial = super::certificates::serial_octets(&leaf.serial);
-        let id = format!("{}.{}", base64url::encode(&leaf.authority_key_id), base64url::encode(serial));
         Revocation {
-            certificate: id.parse().expect("an id as RFC 9773 has it"),
+            certificate: certificate_id(&leaf).parse().expect("an id as RFC 9773 has it"),
             sha256: leaf.sha256,
             reason,
             basis,

@@ -4,14 +4,11 @@ use acme::{problem::ProblemKind, registration::RegistrationStatus};
 
 use super::{
     Asked, Realm,
-    expect::{at_once, internal, refused, settled},
+    expect::{RACERS, at_once, internal, refused, settled},
     person::{CONTACT, Person},
     run::Subjects,
 };
 use crate::CmError;
-
-/// So many at once.
-pub(super) const RACERS: usize = 8;
 
 pub(super) async fn an_account_is_made_once_and_found_by_its_key(subjects: &Subjects<'_>) {
     let subject = subjects.shared();

@@ -6,10 +6,9 @@ use super::{
     Asked, Subject,
     asking::Asking,
     certificates::chain,
-    expect::{at_once, fresh, issued, refused, settled},
-    issuance::Holder,
+    expect::{RACERS, at_once, fresh, issued, refused, settled},
+    holder::Holder,
     person::Person,
-    registrations::RACERS,
     run::Subjects,
 };
 use crate::{Certificate, CertificateStatus, CmError};

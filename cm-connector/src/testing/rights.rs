@@ -7,7 +7,7 @@ use super::{
     asking::Asking,
     difference::realms,
     expect::{fresh, fresh_name, internal},
-    issuance::Holder,
+    holder::Holder,
     person::Person,
     run::Subjects,
 };
