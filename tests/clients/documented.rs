@@ -38,7 +38,7 @@ pub(crate) fn pages(world: &World) -> Lane<'_> {
     }));
     Lane::new(world, "documented", 27)
         .with_external_account(registration)
-        .with(CERTBOT, "its page in docs/clients", |lane| by_certbot(lane, "certbot.page.test"))
+        .with(CERTBOT, "its page in docs/clients, revoke: superseded", |lane| by_certbot(lane, "certbot.page.test"))
         .with(LEGO, "its page in docs/clients", |lane| by_lego(lane, "lego.page.test"))
         .with(MOD_MD, "its page in docs/clients", |lane| by_mod_md(lane, "httpd.page.test"))
         .with(CADDY, "its page in docs/clients", |lane| by_caddy(lane, "caddy.page.test"))

@@ -97,7 +97,7 @@ fn lego<'w>(front: &'w Front<'w>) -> Lane<'w> {
             renew.args(&["renew", "--days", "365", "--no-random-sleep"]).succeed()?;
             two(lane, &old, &current(lane)?)
         })
-        .with(LEGO, "OpenBao, registered: revoke", move |lane| {
+        .with(LEGO, "OpenBao, registered: revoke, cessation of operation", move |lane| {
             current(lane)?.revoke(lane, ("registered", "cessationOfOperation"), || {
                 let shell = lego::with_eab(lane, lego::by_http(lane, "registered", &[NAME]));
                 shell.args(&["revoke", "--keep", "--reason", "5"]).succeed().map(drop)
