@@ -251,10 +251,7 @@ impl Order {
     ) -> Option<Problem> {
         let mine = self.authorizations.iter().filter_map(|id| authorizations.iter().find(|one| one.id == *id));
         let ended: Vec<_> = mine.filter(|one| wanted(one)).filter_map(|one| why_ended(one, now)).collect();
-        let (first, rest) = ended.split_first()?;
-        let mixed = rest.iter().any(|other| other.kind != first.kind);
-        let problem = Problem::about_identifiers(ended, self.identifiers.len());
-        Some(if mixed { Problem { kind: ProblemKind::Compound, ..problem } } else { problem })
+        (!ended.is_empty()).then(|| Problem::about_identifiers(ended, self.identifiers.len()))
     }
 }
 

@@ -202,15 +202,15 @@ impl Problem {
     }
 
     /// One problem about several identifiers. The top level takes the subproblems' kind if they
-    /// agree (RFC 8555 §6.7.1 leaves it open; clients switch on it).
+    /// agree, for clients switch on it, and else says that it is several (RFC 8555 §6.7.1).
     #[must_use]
     pub fn about_identifiers(subproblems: Vec<Subproblem>, of: usize) -> Self {
         let kind = match subproblems.split_first() {
             Some((first, rest)) if rest.iter().all(|other| other.kind == first.kind) => first.kind,
-            Some(_) | None => ProblemKind::RejectedIdentifier,
+            Some(_) | None => ProblemKind::Compound,
         };
         let detail = match subproblems.as_slice() {
-            [only] => Cow::from(format!("{}: {}", only.identifier.1, only.detail)),
+            [only] => Cow::from(format!("{}: {}", shown(&only.identifier.1), only.detail)),
             several => Cow::from(format!("{} of {of} identifiers were refused; see subproblems", several.len())),
         };
         let rule = subproblems.iter().find_map(|one| one.rule);
@@ -236,7 +236,7 @@ impl Subproblem {
         Self {
             kind,
             detail: one_line(detail.into()),
-            identifier: (shown(identifier_type).into_owned(), shown(value).into_owned()),
+            identifier: (recognisable(identifier_type), recognisable(value)),
             rule: None,
         }
     }
@@ -248,18 +248,31 @@ impl Subproblem {
     }
 }
 
+/// The longest text of a client that is shown, in characters: that of a name.
+const SHOWN_CHARACTERS_MAX: usize = 253;
+
 /// A client's own text, safe to be shown in a problem: printable ASCII, one line, at most 253
 /// characters.
 #[must_use]
 pub fn shown(text: &str) -> Cow<'_, str> {
-    const CHARACTERS_MAX: usize = 253;
-    let harmless =
-        |character: char| character == ' ' || (character.is_ascii_graphic() && !matches!(character, '"' | '\\'));
-    if text.len() <= CHARACTERS_MAX && text.chars().all(harmless) {
+    if text.len() <= SHOWN_CHARACTERS_MAX && text.chars().all(harmless) {
         return Cow::Borrowed(text);
     }
-    let shown = |character: char| if harmless(character) { character } else { '?' };
-    Cow::Owned(text.chars().take(CHARACTERS_MAX).map(shown).collect())
+    Cow::Owned(only(text, harmless))
+}
+
+/// A client's own text where it is to find again what it sent (RFC 8555 §6.7.1): letters of all scripts stay, and
+/// nothing that a terminal obeys or that changes the direction of text.
+fn recognisable(text: &str) -> String {
+    only(text, |character| harmless(character) || character.is_alphanumeric())
+}
+
+fn only(text: &str, kept: impl Fn(char) -> bool) -> String {
+    text.chars().take(SHOWN_CHARACTERS_MAX).map(|character| if kept(character) { character } else { '?' }).collect()
+}
+
+fn harmless(character: char) -> bool {
+    character == ' ' || (character.is_ascii_graphic() && !matches!(character, '"' | '\\'))
 }
 
 fn one_line(text: Cow<'static, str>) -> Cow<'static, str> {
@@ -302,6 +315,19 @@ mod tests {
     }
 
     #[test]
+    fn an_identifier_is_named_as_the_client_wrote_it_but_for_what_is_no_text() {
+        let about = |value: &str| Subproblem::about_text(ProblemKind::Malformed, "dns", value, "no").identifier.1;
+        assert_eq!(about("münchen.例え.test"), "münchen.例え.test");
+        assert_eq!(about("a\u{1b}[31m\u{202e}\"\n"), "a?[31m???");
+        assert_eq!(about(&"ü".repeat(300)).chars().count(), 253);
+        let problem = Problem::about_identifiers(
+            vec![Subproblem::about_text(ProblemKind::Malformed, "dns", "münchen.test", "no")],
+            1,
+        );
+        assert_eq!(problem.detail, "m?nchen.test: no");
+    }
+
+    #[test]
     fn details_have_a_longest_length() {
         let whole = "x".repeat(1024);
         assert_eq!(Problem::new(ProblemKind::Malformed, whole.clone()).detail, whole);
@@ -321,6 +347,6 @@ mod tests {
             (ProblemKind::Caa, "2 of 3 identifiers were refused; see subproblems")
         );
         let mixed = Problem::about_identifiers(vec![refused(ProblemKind::Caa), refused(ProblemKind::Malformed)], 3);
-        assert_eq!(mixed.kind, ProblemKind::RejectedIdentifier);
+        assert_eq!(mixed.kind, ProblemKind::Compound);
     }
 }

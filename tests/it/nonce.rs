@@ -74,6 +74,27 @@ fn a_nonce_spent_on_a_forged_request_is_spent() {
 }
 
 #[test]
+fn a_nonce_is_spent_whatever_its_request_is_refused_for() {
+    let client = world().account();
+    let url = client.account_url();
+    let refused = [
+        ("badSignatureAlgorithm", client.draft(&url, "").with("alg", "HS256")),
+        ("malformed", client.draft(&url, "").with("jwk", json!({}))),
+        ("malformed", client.draft(&url, "").with("crit", json!(["b64"]))),
+        ("malformed", client.draft(&url, "").without("kid")),
+        ("malformed", client.draft(&client.url("new-account"), "{}")),
+    ];
+    for (kind, draft) in refused {
+        let jws = draft.sign();
+        let header: serde_json::Value =
+            serde_json::from_slice(&from_base64url(jws["protected"].as_str().unwrap())).unwrap();
+        let _ = client.send(header["url"].as_str().unwrap(), &jws).assert_refused(400, kind);
+        let again = client.draft(&url, "").with("nonce", header["nonce"].clone());
+        let _ = client.send(&url, &again.sign()).assert_refused(400, "badNonce");
+    }
+}
+
+#[test]
 fn a_forged_request_is_refused_for_its_nonce_and_costs_the_cm_nothing() {
     let mut world = fragile_world();
     let client = world.account();

@@ -199,8 +199,17 @@ async fn arrive(request: HttpRequest, body: dev::Payload) -> Result<Arrived, Htt
         let in_hand = load.take()?;
         request.extensions_mut().insert(in_hand);
     }
-    require_jose(&request)?;
-    let jws = Jws::parse(&body).map_err(|error| Problem::from(&error))?;
+    let parsed = require_jose(&request).and_then(|()| Ok(Jws::parse(&body).map_err(|error| Problem::from(&error))?));
+    let jws = match parsed {
+        Ok(jws) => jws,
+        Err(refused) => {
+            // Whatever it is refused for: a nonce that has appeared in a request is spent (RFC 8555 §6.5.1).
+            if let Some(nonce) = jws::parse::nonce_of_refused(&body) {
+                let _ = app.nonces.redeem(&nonce, clock::now());
+            }
+            return Err(refused);
+        }
+    };
     let client = Client {
         ip: request.peer_addr().map_or(std::net::IpAddr::from([0, 0, 0, 0]), |address| address.ip()),
         user_agent: text_header(&request, &header::USER_AGENT),
@@ -237,13 +246,13 @@ impl Arrived {
     }
 
     fn signed_by_its_key<P: Payload>(self) -> Result<SelfSigned<P>, HttpError> {
+        self.redeem_nonce()?;
         let Signer::Key(key) = &self.jws.signed.signer else {
             return Err(HttpError::malformed(
                 "this request must carry its key in jwk, not a kid (RFC 8555 section 6.2)",
             ));
         };
         let key = key.clone();
-        self.redeem_nonce()?;
         self.verify(&key)?;
         self.require_url()?;
         let payload = P::read(&self.jws.signed.payload)?;

@@ -161,6 +161,15 @@ impl Signed {
     }
 }
 
+/// The nonce of a request that [`Jws::parse`] refuses, as far as anybody could read one there.
+pub(crate) fn nonce_of_refused(body: &[u8]) -> Option<String> {
+    let members: Value = serde_json::from_slice(body).ok()?;
+    let protected = base64url::decode(members.get("protected")?.as_str()?).ok()?;
+    let header: Value = serde_json::from_slice(&protected).ok()?;
+    let nonce = header.get("nonce")?.as_str()?;
+    (nonce.len() <= NONCE_CHARACTERS_MAX).then(|| nonce.to_owned())
+}
+
 /// Shows nothing: a request does not belong in a log.
 impl fmt::Debug for Jws {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use acme::{
+    authorization::Authorization,
     challenge::ChallengeKind,
     identifier::DnsName,
     order::OrderStatus,
     registration::{AllowedIdentifiers, IdentifierRule, RegistrationStatus},
+    wire::order::IdentifierText,
 };
 
 use super::*;
@@ -63,7 +65,7 @@ async fn every_identifier_that_cannot_be_read_is_named() {
     let problem = told(ordered(&gateway, "open", &request).await);
     let malformed = ProblemKind::Malformed;
     let named = [("b..test", malformed), ("-.test", malformed), ("a@a.test", ProblemKind::UnsupportedIdentifier)];
-    assert_eq!((problem.kind, subproblems(&problem)), (ProblemKind::RejectedIdentifier, named.to_vec()));
+    assert_eq!((problem.kind, subproblems(&problem)), (ProblemKind::Compound, named.to_vec()));
     assert_eq!(gateway.audited().await, ["order.refused"], "nothing was made");
 }
 
