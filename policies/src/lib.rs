@@ -10,6 +10,7 @@ pub mod authority;
 pub mod csr;
 pub mod identifier;
 pub mod key;
+mod key_weakness;
 pub mod pause;
 pub mod profile;
 pub mod rate_limit;

@@ -5,7 +5,7 @@
 
 use num_bigint::BigUint;
 
-use crate::key::KeyWeakness;
+use crate::key_weakness::KeyWeakness;
 
 /// Shortest and longest modulus, in bits. Longer ones cost more to verify than they bring.
 const MODULUS_BITS: std::ops::RangeInclusive<u64> = 2048..=4096;

@@ -7,6 +7,7 @@
 //! try again, and remembering that it must be tried, is the caller's work.
 
 mod caa;
+mod denied;
 mod dial;
 mod dns_01;
 mod dns_account_01;

@@ -6,7 +6,7 @@ use acme::identifier::DnsName;
 use ipnet::IpNet;
 use reqwest::header::HeaderValue;
 
-use crate::egress;
+use crate::denied::denied_as_a_whole;
 
 /// Most resolvers that may be configured.
 const RESOLVERS_MAX: usize = 8;
@@ -177,7 +177,7 @@ impl Settings {
         if self.user_agent.trim().is_empty() || HeaderValue::from_str(&self.user_agent).is_err() {
             return Err(SettingsError::UserAgent);
         }
-        match self.allow.iter().find_map(|network| Some((*network, egress::denied_as_a_whole(network)?))) {
+        match self.allow.iter().find_map(|network| Some((*network, denied_as_a_whole(network)?))) {
             Some((network, rule)) => Err(SettingsError::AllowWithoutEffect { network, rule: rule.name() }),
             None => Ok(()),
         }
