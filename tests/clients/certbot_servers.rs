@@ -9,6 +9,7 @@ use super::{
     certbot::certbot,
     command::{Shell, expect_words, script, write},
     daemon::{Daemon, readable},
+    nginx::PATIENCE,
     openssl,
     origin::{self, CERTBOT, CERTBOT_NEWEST, Client},
     scenario::{Failure, Lane},
@@ -86,7 +87,7 @@ fn served(lane: &Lane<'_>, port: u16) -> Result<String, Failure> {
 
 fn by_nginx(lane: &Lane<'_>) -> Shell {
     let shell = certbot(lane, "open").args(&["--nginx", "--nginx-ctl", NGINX, "--nginx-server-root"]).arg(&lane.dir);
-    let shell = shell.args(&["--http-01-port", &lane.http_01_port().to_string()]);
+    let shell = shell.args(&[PATIENCE, "--http-01-port", &lane.http_01_port().to_string()]);
     shell.args(&["--https-port", &lane.https_port.to_string()])
 }
 

@@ -13,6 +13,8 @@ use super::{
 };
 
 const NGINX: &str = "/usr/sbin/nginx";
+/// certbot's plugin waits this long for a reload, whose end it cannot see; by itself one second.
+pub(crate) const PATIENCE: &str = "--nginx-sleep-seconds=5";
 
 /// The page, from top to bottom. The first name is the plugin's.
 pub(crate) fn by_page(lane: &Lane<'_>, page: &str, names: [&str; 2]) -> Result<(), Failure> {
@@ -29,7 +31,8 @@ fn by_plugin(lane: &Lane<'_>, command: &str, name: &str) -> Result<(), Failure> 
     configure(lane, &site)?;
     let nginx = start(lane)?;
     let https = lane.tls_alpn_01_port();
-    let places = format!("--nginx-ctl {NGINX} --nginx-server-root {} --https-port {https}", lane.dir.display());
+    let root = lane.dir.display();
+    let places = format!("--nginx-ctl {NGINX} --nginx-server-root {root} --https-port {https} {PATIENCE}");
     certbot(lane, command, &places)?;
     shown(lane, &nginx, name, "").map(drop)
 }
