@@ -19,13 +19,12 @@ use super::{
     checkpoint::PublicKey,
     lines::{Line, Lines},
     record::{Head, Record},
-    verify::is_segment,
 };
 
 /// Size from which on another file is begun.
 const SEGMENT_OCTETS: u64 = 64 * 1024 * 1024;
 /// Digits in the name of a file: enough for every number, so that names order as numbers do.
-pub(super) const NUMBER_DIGITS: usize = 20;
+const NUMBER_DIGITS: usize = 20;
 
 /// The last file, open for appending.
 pub(super) struct Folder {
@@ -122,6 +121,14 @@ pub(super) fn segments(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     found.sort_unstable();
     Ok(found)
+}
+
+/// Whether this is the file of a segment.
+fn is_segment(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.strip_prefix("audit-")
+        .and_then(|name| name.strip_suffix(".jsonl"))
+        .is_some_and(|number| number.len() == NUMBER_DIGITS && number.bytes().all(|octet| octet.is_ascii_digit()))
 }
 
 impl Folder {

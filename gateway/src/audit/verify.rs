@@ -1,10 +1,7 @@
 //! Audit files from their first to their last record, with nothing but the files: in little memory, however many
 //! records there are.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
 use anyhow::Context as _;
 
@@ -117,14 +114,6 @@ pub(crate) fn files(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
-}
-
-/// Whether this is the file of a segment.
-pub(super) fn is_segment(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.strip_prefix("audit-").and_then(|name| name.strip_suffix(".jsonl")).is_some_and(|number| {
-        number.len() == super::folder::NUMBER_DIGITS && number.bytes().all(|octet| octet.is_ascii_digit())
-    })
 }
 
 #[cfg(test)]
