@@ -8,6 +8,7 @@ mod cm;
 mod configuration;
 mod files;
 mod finding;
+mod holder;
 mod limits;
 mod listener;
 mod offer;

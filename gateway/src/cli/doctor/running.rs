@@ -2,15 +2,16 @@
 
 use serde_json::Value;
 
-use super::{finding::Finding, store};
+use super::{
+    finding::Finding,
+    holder::{self, PROGRAM},
+};
 use crate::{
     admin::{self, Request},
     settings::Settings,
 };
 
 const CHECK: &str = "running-gateway";
-/// What its process is called.
-pub(super) const PROGRAM: &str = "acme-gateway";
 
 /// What is known of it before anything else is looked at.
 #[derive(Debug, Clone)]
@@ -24,7 +25,7 @@ pub(super) struct Running {
 impl Running {
     /// Finds and asks it.
     pub(super) fn find(settings: &Settings) -> Self {
-        let holder = store::holder(settings).filter(|(_, name)| name == PROGRAM);
+        let holder = holder::find(settings).filter(|(_, name)| name == PROGRAM);
         let answer = admin::ask(&admin::socket(settings), &Request::ProfileList {});
         Self { process: holder.map(|(process, _)| process), answer: answer.map_err(|error| format!("{error:#}")) }
     }

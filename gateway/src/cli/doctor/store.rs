@@ -4,7 +4,6 @@
 use std::{
     fs::{self, File},
     io::{self, Write as _},
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -12,7 +11,7 @@ use std::{
 
 use super::{
     finding::{Finding, shell},
-    running::PROGRAM,
+    holder::{self, PROGRAM},
 };
 use crate::settings::Settings;
 
@@ -66,7 +65,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     if there != *dir {
         findings.push(Finding::fine(CHECK, format!("{} is made at the first start", dir.display())));
     }
-    match holder(settings) {
+    match holder::find(settings) {
         Some((pid, name)) if name == PROGRAM => {
             let what = format!("a gateway (process {pid}) has it open; what is in it was not looked at");
             findings.push(Finding::fine(CHECK, what));
@@ -83,25 +82,6 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     findings.push(space(STORE, &there, settings.store.ballast_mib));
     findings.extend(damaged(dir));
     findings
-}
-
-/// The process that holds the store, by the system's list of locks, for taking the lock oneself would be in the way
-/// of a gateway that starts now; and its name.
-pub(super) fn holder(settings: &Settings) -> Option<(u32, String)> {
-    let inode = fs::metadata(settings.store.dir.join("lock")).ok()?.ino();
-    let pid = holder_in(&fs::read_to_string("/proc/locks").ok()?, inode)?;
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Some((pid, name.trim().to_owned()))
-}
-
-fn holder_in(locks: &str, inode: u64) -> Option<u32> {
-    let inode = inode.to_string();
-    locks.lines().find_map(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        let [kind, _, mode, pid, file] = [words.next()?, words.next()?, words.next()?, words.next()?, words.next()?];
-        let is_it = kind == "FLOCK" && mode == "WRITE" && file.rsplit(':').next() == Some(inode.as_str());
-        if is_it { pid.parse().ok() } else { None }
-    })
 }
 
 /// The folder itself, or the one in which it will be made.
@@ -248,13 +228,6 @@ fn damaged(dir: &Path) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_holder_of_a_lock_is_found_by_the_file() {
-        let locks = "1: POSIX  ADVISORY  WRITE 11 08:01:77 0 EOF\n2: FLOCK  ADVISORY  READ 12 08:01:77 0 EOF\n\
-                     3: FLOCK  ADVISORY  WRITE 13 08:01:78 0 EOF\n4: FLOCK  ADVISORY  WRITE 14 08:01:77 0 EOF\n";
-        assert_eq!((holder_in(locks, 77), holder_in(locks, 78), holder_in(locks, 7)), (Some(14), Some(13), None));
-    }
 
     #[test]
     fn the_file_system_is_that_of_the_longest_mount_point() {
