@@ -9,17 +9,16 @@ use acme::{
     problem::{Problem, ProblemKind, Subproblem},
     registration::Registration,
     time::Timestamp,
+    waiver::Waiver,
     wire::order::IdentifierText,
 };
-use policies::reuse::{Terms, may_rest_on, order_end};
+use policies::{
+    reuse::{Terms, may_rest_on, order_end},
+    waiver::{Shown, waived},
+};
 use store::{Commit, Stored};
 
-use super::{
-    Error, again_on_conflict,
-    order::parse_identifier,
-    quota,
-    waiver::{Waivers, authorize},
-};
+use super::{Error, again_on_conflict, identifiers::parse_one, quota, waiver::Waivers};
 use crate::{
     app::{App, Endpoint},
     audit::{self, Act, Asked, Event},
@@ -99,7 +98,7 @@ async fn decide(
     let registration = asked.registration;
     policies::registration::may_order(registration.status)?;
     audit::require(app, Act::Issuance)?;
-    let identifier = parse_identifier(endpoint, identifier)?;
+    let identifier = parse_one(endpoint, identifier)?;
     if identifier.is_wildcard() {
         let detail = "wildcard names cannot be authorized ahead of an order (RFC 8555 section 7.4.1); order them";
         return Err(Error::refused(ProblemKind::Malformed, detail));
@@ -155,7 +154,7 @@ pub(crate) async fn find(
     for (identifier, proven, waiver) in known {
         match (proven, waiver) {
             (Some(stored), _) => found.push(Ground::Proven(stored)),
-            (None, Some(waiver)) => found.push(Ground::Waived(authorize(grounds, identifier, waiver, expires))),
+            (None, Some(waiver)) => found.push(Ground::Waived(waive(grounds, identifier, waiver, expires))),
             (None, None) => match make(grounds, identifier, expires) {
                 Ok(made) => found.push(Ground::New(made)),
                 Err(subproblem) => refused.push(subproblem),
@@ -196,6 +195,29 @@ fn make(grounds: &Grounds<'_>, identifier: &Identifier, expires: Timestamp) -> R
         deactivated_at: None,
         revoked_at: None,
     })
+}
+
+/// An authorization that is valid without a proof until then.
+fn waive(
+    grounds: &Grounds<'_>,
+    identifier: &Identifier,
+    (waiver, shown): (&Waiver, &Shown),
+    expires: Timestamp,
+) -> Authorization {
+    let terms = &grounds.terms;
+    let kinds: Vec<_> = terms.offered.iter().copied().filter(|kind| terms.profile.accepts(*kind)).collect();
+    let kinds = if kinds.is_empty() { terms.offered } else { &kinds };
+    let challenge = challenge::waived(kinds, identifier, random::token(), terms.now, waived(waiver, shown));
+    Authorization {
+        id: random::id(),
+        endpoint: grounds.endpoint.name.clone(),
+        account: grounds.registration.id.clone(),
+        identifier: identifier.clone(),
+        challenges: vec![challenge],
+        expires,
+        deactivated_at: None,
+        revoked_at: None,
+    }
 }
 
 #[cfg(test)]

@@ -3,15 +3,14 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use acme::{
-    authorization::Authorization,
-    identifier::{Identifier, IdentifierError},
+    identifier::Identifier,
     ids::{OrderId, ProfileName, Reference, RegistrationId},
     order::{Order, OrderStatus, Progress},
     problem::{Problem, ProblemKind, Subproblem},
     profile::Profile,
     registration::Registration,
     time::Timestamp,
-    wire::order::{IdentifierText, NewOrder},
+    wire::order::NewOrder,
 };
 use policies::{
     profile::Validity,
@@ -20,8 +19,10 @@ use policies::{
 };
 use store::{Commit, OrderCursor, OrderPage, ReadError, Stored};
 
+pub(crate) use super::order_view::OrderView;
 use super::{
     Error, again_on_conflict,
+    identifiers::parse_all,
     new_authorization::{self, Ground, Grounds},
     profile_stop, quota,
     replacement::{self, Replaced, Standing},
@@ -31,16 +32,9 @@ use crate::{
     app::{App, Endpoint},
     audit::{self, Act, Asked, Event},
     random,
-    settings::Switch,
     telemetry::metrics::{Ending, Step},
     transcript::{self, Entry, Subject},
 };
-
-/// An order with everything its status depends on.
-pub(crate) struct OrderView {
-    pub(crate) order: Order,
-    pub(crate) authorizations: Vec<Authorization>,
-}
 
 /// What was found good in a request for an order.
 struct Draft<'a> {
@@ -88,8 +82,7 @@ async fn decide(
     policies::registration::may_order(registration.status)?;
     audit::require(app, Act::Issuance)?;
     super::account::require_current_agreement(endpoint, registration, now)?;
-    let (identifiers, unreadable) =
-        parse_identifiers(endpoint, &request.identifiers, app.settings.orders.identifiers_max)?;
+    let (identifiers, unreadable) = parse_all(endpoint, &request.identifiers, app.settings.orders.identifiers_max)?;
     if !unreadable.is_empty() {
         return Err(name_all_refused(app, endpoint, registration, request, &identifiers, unreadable).into());
     }
@@ -220,8 +213,7 @@ pub(crate) async fn read(
     id: &OrderId,
 ) -> Result<OrderView, Error> {
     let order = load(app, endpoint, account, id).await?.value;
-    let authorizations = app.store.authorizations(&order.authorizations).await?;
-    Ok(OrderView { order, authorizations: authorizations.into_iter().map(|stored| stored.value).collect() })
+    Ok(OrderView::of(app, order).await?)
 }
 
 /// Reads an order of this endpoint for its owner, with its version.
@@ -277,30 +269,6 @@ async fn is_invalid(app: &App, id: &OrderId, now: Timestamp) -> Result<bool, Err
     Ok(order.status(&authorizations, now) == OrderStatus::Invalid)
 }
 
-/// Parses all identifiers and drops repeated ones. Those that cannot be read come second.
-fn parse_identifiers(
-    endpoint: &Endpoint,
-    texts: &[IdentifierText],
-    most: usize,
-) -> Result<(Vec<Identifier>, Vec<Subproblem>), Error> {
-    if texts.is_empty() {
-        return Err(Error::refused(ProblemKind::Malformed, "identifiers is empty; an order names at least one"));
-    }
-    if texts.len() > most {
-        return Err(Error::refused(ProblemKind::Malformed, format!("an order can name at most {most} identifiers")));
-    }
-    let mut seen = BTreeSet::new();
-    let (mut identifiers, mut unreadable) = (Vec::new(), Vec::new());
-    for text in texts {
-        match parse(endpoint, text) {
-            Ok(identifier) if seen.insert(identifier.clone()) => identifiers.push(identifier),
-            Ok(_) => {}
-            Err(subproblem) => unreadable.push(subproblem),
-        }
-    }
-    Ok((identifiers, unreadable))
-}
-
 /// A problem that names what cannot be read and, as far as that can be told now, what could be read
 /// and not be had: who mends the one should not have to come again for the other (RFC 8555 §6.7.1).
 fn name_all_refused(
@@ -319,27 +287,6 @@ fn name_all_refused(
         refused.extend(problem.subproblems);
     }
     Problem::about_identifiers(refused, request.identifiers.len())
-}
-
-/// Parses an identifier that stands alone.
-pub(super) fn parse_identifier(endpoint: &Endpoint, text: &IdentifierText) -> Result<Identifier, Error> {
-    parse(endpoint, text).map_err(|subproblem| Problem::about_identifiers(vec![subproblem], 1).into())
-}
-
-fn parse(endpoint: &Endpoint, text: &IdentifierText) -> Result<Identifier, Subproblem> {
-    let refused =
-        |error: IdentifierError| Subproblem::about_text(kind_of(&error), &text.kind, &text.value, error.to_string());
-    let undotted =
-        text.value.strip_suffix('.').filter(|_| text.kind == "dns" && endpoint.compatibility.has(Switch::TrailingDot));
-    Identifier::parse(&text.kind, undotted.unwrap_or(&text.value)).map_err(refused)
-}
-
-const fn kind_of(error: &IdentifierError) -> ProblemKind {
-    if matches!(error, IdentifierError::UnsupportedType) {
-        ProblemKind::UnsupportedIdentifier
-    } else {
-        ProblemKind::Malformed
-    }
 }
 
 fn choose_profile<'a>(

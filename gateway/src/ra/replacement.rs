@@ -12,7 +12,7 @@ use acme::{
 use cm_connector::Certificate;
 use store::{ReadError, Stored};
 
-use super::{Error, order::OrderView};
+use super::{Error, order_view::OrderView};
 use crate::{
     app::{App, Endpoint},
     limits::{Asker, Purpose},
@@ -98,11 +98,7 @@ pub(crate) async fn standing(
             return Ok(Standing::Replaced);
         }
     };
-    let authorizations = app.store.authorizations(&order.value.authorizations).await?;
-    let view = OrderView {
-        order: order.value,
-        authorizations: authorizations.into_iter().map(|stored| stored.value).collect(),
-    };
+    let view = OrderView::of(app, order.value).await?;
     if view.order.status(&view.authorizations, now) == OrderStatus::Invalid {
         Ok(Standing::Free(Some(claim)))
     } else {

@@ -7,7 +7,6 @@
 
 use acme::{
     authorization::Authorization,
-    challenge,
     identifier::Identifier,
     ids::RealmName,
     order::Order,
@@ -18,12 +17,11 @@ use acme::{
     waiver::Waiver,
 };
 use cm_connector::Capability;
-use policies::waiver::{Shown, Verdict, judge, still_counts, waived};
+use policies::waiver::{Shown, Verdict, judge, still_counts};
 
-use super::{Error, new_authorization::Grounds};
+use super::Error;
 use crate::{
     app::App,
-    random,
     transcript::{Entry, PassedOver},
 };
 
@@ -66,29 +64,6 @@ impl<'a> Waivers<'a> {
     /// The waiver of the name at this place, and what was shown for it.
     pub(super) fn of(&self, place: usize) -> Option<(&'a Waiver, &Shown)> {
         (*self.found.get(place)?).zip(self.shown.as_ref())
-    }
-}
-
-/// An authorization that is valid without a proof until then.
-pub(super) fn authorize(
-    grounds: &Grounds<'_>,
-    identifier: &Identifier,
-    (waiver, shown): (&Waiver, &Shown),
-    expires: Timestamp,
-) -> Authorization {
-    let terms = &grounds.terms;
-    let kinds: Vec<_> = terms.offered.iter().copied().filter(|kind| terms.profile.accepts(*kind)).collect();
-    let kinds = if kinds.is_empty() { terms.offered } else { &kinds };
-    let challenge = challenge::waived(kinds, identifier, random::token(), terms.now, waived(waiver, shown));
-    Authorization {
-        id: random::id(),
-        endpoint: grounds.endpoint.name.clone(),
-        account: grounds.registration.id.clone(),
-        identifier: identifier.clone(),
-        challenges: vec![challenge],
-        expires,
-        deactivated_at: None,
-        revoked_at: None,
     }
 }
 
