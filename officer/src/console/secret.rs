@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     cli::registrations::{
-        create::{ingredients, where_clients_begin},
         directory_link::{sheet_of, url},
+        hand_over::{ingredients, where_clients_begin},
     },
     cm::{
         directory_link::Wish,

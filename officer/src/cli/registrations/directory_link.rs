@@ -4,7 +4,11 @@
 use acme::time::Timestamp;
 use serde_json::Value;
 
-use super::{Desk, create, show};
+use super::{
+    Desk,
+    hand_over::{Recipes, ingredients_of, wanted, where_clients_begin},
+    show,
+};
 use crate::{
     cli::when,
     cm::{
@@ -34,7 +38,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     until: Option<Timestamp>,
     #[command(flatten)]
-    recipes: create::Recipes,
+    recipes: Recipes,
 }
 
 /// Draws one.
@@ -53,10 +57,7 @@ pub(super) async fn link(arguments: Arguments, desk: &Desk) -> Result<Answer, Fa
         "{} has a new directory link.{previous}\n\n{}\n\nOn a computer it goes where the server goes:\n\n{}",
         drawn.view.id,
         told(&url),
-        recipes::text(
-            create::wanted(&arguments.recipes.clients),
-            &create::ingredients_of(&drawn.view, url.clone(), None, &settings)
-        ),
+        recipes::text(wanted(&arguments.recipes.clients), &ingredients_of(&drawn.view, url.clone(), None, &settings)),
     );
     let mut answer = Answer::new(text, with_url(&drawn.json, &url));
     if let Some(sheet) = sheet {
@@ -88,7 +89,7 @@ pub(crate) async fn url(view: &View, settings: &Settings, cm: &Cm) -> Result<Str
     let Some(token) = &view.directory_token else {
         return Err(Failure::Broken(format!("the CM gave no directory token with {}", view.id)));
     };
-    let directory = create::where_clients_begin(settings, cm).await;
+    let directory = where_clients_begin(settings, cm).await;
     let directory = directory.as_deref().unwrap_or("https://HOST/acme/ENDPOINT").trim_end_matches('/');
     // The gateway's directory is found without its last segment too.
     Ok(token.directory_url(directory.strip_suffix(DIRECTORY).unwrap_or(directory)))

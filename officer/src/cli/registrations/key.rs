@@ -2,7 +2,11 @@
 
 use acme::time::Timestamp;
 
-use super::{Desk, create, show, status};
+use super::{
+    Desk,
+    hand_over::{Recipes, shown},
+    show, status,
+};
 use crate::{
     cli::when,
     cm::{external_account_key::Wish, registration::View},
@@ -23,7 +27,7 @@ pub(crate) struct Rotation {
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     until: Option<Timestamp>,
     #[command(flatten)]
-    recipes: create::Recipes,
+    recipes: Recipes,
 }
 
 /// Why and until when.
@@ -38,7 +42,7 @@ pub(crate) struct Rebinding {
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     until: Option<Timestamp>,
     #[command(flatten)]
-    recipes: create::Recipes,
+    recipes: Recipes,
 }
 
 /// Exchanges the key.
@@ -77,7 +81,7 @@ async fn draw(
     id: &str,
     wish: &Wish,
     until: Option<Timestamp>,
-    recipes: &create::Recipes,
+    recipes: &Recipes,
     title: impl Fn(&View, &View) -> String,
     desk: &Desk,
 ) -> Result<Answer, Failure> {
@@ -87,5 +91,5 @@ async fn draw(
     when::must_be_ahead("--until", until, &cm).await?;
     let sheet = recipes.sheet.as_deref().map(Reserved::new).transpose()?;
     let drawn = cm.draw_external_account_key(&before, wish).await?;
-    create::shown(&title(&before, &drawn.view), &drawn, &recipes.clients, sheet, &settings, &cm).await
+    shown(&title(&before, &drawn.view), &drawn, &recipes.clients, sheet, &settings, &cm).await
 }

@@ -4,6 +4,7 @@ pub(crate) mod create;
 pub(crate) mod directory_link;
 pub(crate) mod effect;
 mod export;
+pub(crate) mod hand_over;
 mod import;
 mod key;
 pub(crate) mod show;

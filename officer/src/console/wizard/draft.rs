@@ -5,7 +5,10 @@ use acme::time::Timestamp;
 use super::super::{fields::Fields, mistakes::Mistakes};
 use crate::{
     allowlist::{Entry, List},
-    cli::{registrations::create, when},
+    cli::{
+        registrations::{create, hand_over::Recipes},
+        when,
+    },
     error::Failure,
 };
 
@@ -266,7 +269,7 @@ impl Draft {
             not_after: self.time("not_after").map_err(Failure::Usage)?,
             algorithm: Vec::new(),
             link: false,
-            recipes: create::Recipes::default(),
+            recipes: Recipes::default(),
         })
     }
 }
