@@ -133,6 +133,39 @@ fn a_key_that_others_can_read_is_refused_with_the_way_out() {
 }
 
 #[test]
+fn a_seal_key_or_audit_key_that_others_can_read_or_that_is_none_is_refused() {
+    let site = world().site();
+    let file = |name: &str, text: &str, mode: u32| {
+        let path = site.dir.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        format!("{path:?}")
+    };
+    let key = tests::base64url([7; 32]);
+    let seal = format!("{:?}", site.dir.join("gateway/seal.key"));
+    let good = file("good-seal.key", &key, 0o600);
+    let (is_good, _, error) = check(&changed("seal-good", |text| text.replace(&seal, &good)));
+    assert!(is_good, "{error}");
+    let readable = file("readable-seal.key", &key, 0o644);
+    assert_refused("seal-readable", &["secrets.seal_key_file", "chmod 600"], |text| text.replace(&seal, &readable));
+    let short = file("short-seal.key", &key[1..], 0o600);
+    assert_refused("seal-short", &["secrets.seal_key_file", "does not hold a key"], |text| text.replace(&seal, &short));
+    let readable = file("readable-audit.key", &key, 0o644);
+    assert_refused("audit-readable", &["audit.key_file", "chmod 600"], |text| {
+        format!("{text}[audit]\nkey_file = {readable}\n")
+    });
+}
+
+#[test]
+fn a_store_that_is_no_folder_is_refused_with_the_way_out() {
+    let site = world().site();
+    let (old, file) = (site.dir.join("gateway/store"), site.settings_file());
+    assert_refused("store-file", &["store.dir", "is no folder", "name one"], |text| {
+        text.replace(&format!("{old:?}"), &format!("{file:?}"))
+    });
+}
+
+#[test]
 fn a_key_of_another_certificate_is_refused() {
     assert_refused("mismatch", &["do not belong together"], |text| text.replace("acme-server.key", "gateway.key"));
     assert_refused("mismatch-cm", &["cm.key_file", "do not belong together"], |text| {
@@ -194,6 +227,41 @@ fn the_environment_overrides_the_file() {
         .unwrap();
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(out.contains("https://acme.example.com/acme/open/directory"), "{out}");
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_warned_of_by_name() {
+    let mut command = Command::new(binaries::gateway());
+    let _ = command.env("ACME_GATEWAY_SERVER__WORKERS", "1").env("ACME_GATEWAY__SERVER__WORKERS", "1");
+    let output = command.arg("check-config").arg("--config").arg(world().site().settings_file()).output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let warned: Vec<_> = out.lines().filter(|line| line.contains("SERVER__WORKERS")).collect();
+    assert!(output.status.success() && warned.len() == 1, "{out}");
+    assert!(warned[0].starts_with("WARNING: ") && warned[0].contains("ACME_GATEWAY_SERVER__WORKERS"), "{out}");
+}
+
+#[test]
+fn a_wrong_value_from_the_environment_is_told_with_its_variable_and_not_with_the_file() {
+    let variable = "ACME_GATEWAY__SERVER__BODY_TIMEOUT_SECS";
+    let mut command = Command::new(binaries::gateway());
+    let _ = command.env(variable, "0").arg("check-config").arg("--config").arg(world().site().settings_file());
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{error}");
+    assert!(error.contains(&format!("environment variable {variable}: server.body_timeout_secs: ")), "{error}");
+    assert!(!error.contains(" line "), "the file says something else: {error}");
+}
+
+#[test]
+fn a_file_too_large_for_settings_is_refused_and_one_just_as_large_as_may_be_is_read() {
+    const OCTETS_MAX: usize = 1024 * 1024;
+    let filled = |text: String, octets: usize| {
+        let comment = format!("#{}\n", "x".repeat(octets - text.len() - 2));
+        comment + &text
+    };
+    let (good, _, error) = check(&changed("full", |text| filled(text, OCTETS_MAX)));
+    assert!(good, "{error}");
+    assert_refused("large", &["large.toml", "larger than 1 MiB"], |text| filled(text, OCTETS_MAX + 1));
 }
 
 #[test]
