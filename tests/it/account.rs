@@ -127,15 +127,15 @@ fn every_algorithm_makes_accounts_that_can_order() {
 #[test]
 fn weak_account_keys_are_refused() {
     let weak = [
-        ("1024 bits", Rsa::generate(1024).unwrap()),
-        ("exponent 3", weak_key::small_exponent()),
+        ("RSA keys must have 2048", Rsa::generate(1024).unwrap()),
+        ("the RSA exponent must be odd", weak_key::small_exponent()),
         ("ROCA", weak_key::roca()),
-        ("close primes", weak_key::close_primes()),
+        ("too close together", weak_key::close_primes()),
     ];
     for (what, key) in weak {
         let client = world().client_with("open", Key::from_rsa(key));
         let detail = new_account(&client, &json!({})).assert_refused(400, "badPublicKey");
-        assert!(detail.contains("RSA"), "{what}: {detail}");
+        assert!(detail.contains("RSA") && detail.contains(what), "{what}: {detail}");
     }
 }
 

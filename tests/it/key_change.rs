@@ -11,6 +11,7 @@ use tests::{
     key::{Key, Kind},
     response::Response,
     snapshot::assert_snapshot,
+    weak_key,
 };
 
 use crate::{fragile_world, world};
@@ -196,7 +197,8 @@ fn algorithms_and_keys_are_judged_as_those_of_new_accounts() {
     assert!(response.json()["algorithms"].as_array().unwrap().contains(&json!("ES256")));
     let _ =
         request(&client, &inner(&client, &Key::p256()).with("alg", "ES384").sign()).assert_refused(400, "badPublicKey");
-    for weak in [Rsa::generate(1024).unwrap(), tests::weak_key::small_exponent(), tests::weak_key::roca()] {
+    let weak = [Rsa::generate(1024).unwrap(), weak_key::small_exponent(), weak_key::roca(), weak_key::close_primes()];
+    for weak in weak {
         let _ = change_key(&client, &Key::from_rsa(weak)).assert_refused(400, "badPublicKey");
     }
     let _ = client.read(&client.account_url()).expect(200);
