@@ -1,25 +1,17 @@
 //! The end of an order without a certificate, and what follows from it.
 
 use acme::{
-    ids::CertificateRequestId,
     order::Order,
     problem::{Problem, ProblemKind},
 };
-use cm_connector::{CmError, observed};
 use store::Commit;
 
-use super::{
-    Issuance,
-    acceptance::{accept, claims_of},
-    standing::refused_by_a_clock_behind,
-    waiting::come_back,
-};
+use super::{Issuance, standing::refused_by_a_clock_behind};
 use crate::{
     app::App,
     audit::{self, Event},
     clock,
     telemetry::metrics::Ending,
-    transcript::Entry,
     workers::finish,
 };
 
@@ -86,28 +78,6 @@ pub(super) async fn drop_proofs(app: &App, order: &Order) -> anyhow::Result<()> 
         app.store.commit(commit).await?;
     }
     Ok(())
-}
-
-/// Nobody waits any more and nothing was decided: the CM is told (CM contract sections 4.4 and 8). It
-/// may have decided meanwhile, and what it has issued stays.
-pub(super) async fn withdraw(
-    app: &App,
-    issuance: &Issuance,
-    request: &CertificateRequestId,
-    problem: Problem,
-) -> anyhow::Result<()> {
-    let (cancelled, calls) = observed(app.cm.cancel(&issuance.realm, request)).await;
-    issuance.tale.asked(calls);
-    match cancelled {
-        Ok(()) => {
-            issuance.tale.add(Entry::RequestWithdrawn { request: request.clone() });
-            fail(app, issuance, problem).await
-        }
-        Err(CmError::AlreadyIssued(certificate)) => {
-            accept(app, issuance, Some(request), &certificate, &claims_of(&certificate)).await
-        }
-        Err(error) => come_back(app, issuance, &error).await,
-    }
 }
 
 pub(super) fn over() -> Problem {

@@ -16,6 +16,7 @@ mod second_certificate;
 mod standing;
 mod tale;
 mod waiting;
+mod withdrawal;
 
 use acme::{
     account_key::Thumbprint,
@@ -31,10 +32,11 @@ use self::{
     acceptance::{accept, accept_earlier},
     answer::{Asked, look_up, send},
     clearance::{Clearance, may_be_sent},
-    ending::{fail, not_taken, over, refuse_evidence, withdraw},
+    ending::{fail, not_taken, over, refuse_evidence},
     standing::{given_up, key_changed_unseen},
     tale::Tale,
     waiting::{come_back, put_off, wait},
+    withdrawal::withdraw,
 };
 use super::finish;
 use crate::{app::App, clock};
