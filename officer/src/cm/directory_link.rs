@@ -1,9 +1,6 @@
 //! Directory links: drawn and removed by officers (CM contract section 4.3).
 
-use std::fmt;
-
 use reqwest::Method;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
@@ -14,35 +11,6 @@ use crate::error::Failure;
 
 /// What the CM can do that has them.
 const CAPABILITY: &str = "directory-links";
-
-/// What is known of a link once it was drawn.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct DirectoryLink {
-    pub(crate) since: String,
-    #[serde(default)]
-    pub(crate) not_after: Option<String>,
-    #[serde(default)]
-    pub(crate) previous_until: Option<String>,
-}
-
-/// The secret of a link, in the one answer that has it.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Token(String);
-
-impl Token {
-    /// The directory URL below this base URL (`https://HOST/acme/NAME`).
-    pub(crate) fn directory_url(&self, base: &str) -> String {
-        format!("{}/r/{}/directory", base.trim_end_matches('/'), self.0)
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("[secret]")
-    }
-}
 
 /// What is asked of a new link.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,11 +78,11 @@ impl Cm {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::registration::DirectoryToken, *};
 
     #[test]
     fn a_token_is_part_of_a_url_and_shows_nowhere_else() {
-        let token: Token = serde_json::from_value(json!("c2VjcmV0")).unwrap();
+        let token: DirectoryToken = serde_json::from_value(json!("c2VjcmV0")).unwrap();
         assert_eq!(format!("{token:?}"), "[secret]");
         let expected = "https://localhost:1/acme/tls/r/c2VjcmV0/directory";
         assert_eq!(token.directory_url("https://localhost:1/acme/tls/"), expected);

@@ -1,13 +1,12 @@
 //! Registrations as officers see and change them (CM contract section 4.3).
 
+use std::fmt;
+
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    Call, Cm, JSON, List, MERGE_PATCH,
-    directory_link::{DirectoryLink, Token},
-};
+use super::{Call, Cm, JSON, List, MERGE_PATCH};
 use crate::error::Failure;
 
 /// How often a change of status is decided again when the registration changed meanwhile.
@@ -56,7 +55,7 @@ pub(crate) struct View {
     #[serde(default)]
     pub(crate) directory_link: Option<DirectoryLink>,
     #[serde(default)]
-    pub(crate) directory_token: Option<Token>,
+    pub(crate) directory_token: Option<DirectoryToken>,
     #[serde(default)]
     pub(crate) key: Option<Key>,
     #[serde(default)]
@@ -103,6 +102,35 @@ pub(crate) struct Eab {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EabSecret {
     pub(crate) hmac_key: String,
+}
+
+/// What is known of a link once it was drawn.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DirectoryLink {
+    pub(crate) since: String,
+    #[serde(default)]
+    pub(crate) not_after: Option<String>,
+    #[serde(default)]
+    pub(crate) previous_until: Option<String>,
+}
+
+/// The secret of a link, in the one answer that has it.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct DirectoryToken(String);
+
+impl DirectoryToken {
+    /// The directory URL below this base URL (`https://HOST/acme/NAME`).
+    pub(crate) fn directory_url(&self, base: &str) -> String {
+        format!("{}/r/{}/directory", base.trim_end_matches('/'), self.0)
+    }
+}
+
+impl fmt::Debug for DirectoryToken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("[secret]")
+    }
 }
 
 impl std::fmt::Debug for Registration {

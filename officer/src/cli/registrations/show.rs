@@ -7,8 +7,7 @@ use crate::{
     allowlist,
     cm::{
         Cm,
-        directory_link::DirectoryLink,
-        registration::{self, Eab, Registration, View},
+        registration::{self, DirectoryLink, Eab, Registration, View},
         waiver,
     },
     error::Failure,
