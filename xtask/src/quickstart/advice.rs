@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path};
 
 use serde_json::Value;
 
-use super::{desks, hooks, layout::Layout, ports::Ports, sandbox::Facts};
+use super::{desks, hooks, layout::Layout, ports::Ports, sandbox::Facts, shell::quoted};
 
 /// The whole text. With a DNS server of the user's own there are no commands for dns-01: the hook scripts change the
 /// sandbox's DNS, which the gateway then does not ask.
@@ -180,13 +180,6 @@ fn list(allowed: &[Value]) -> String {
 fn identifier(entry: &Value) -> String {
     let text = entry.as_str().or_else(|| entry.get("value").and_then(Value::as_str));
     text.map_or_else(|| entry.to_string(), str::to_owned)
-}
-
-/// A path as one word for a shell.
-pub(crate) fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+' | ',' | ':' | '@');
-    if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub(crate) mod processes;
 mod ready;
 mod sandbox;
 mod settings_file;
+mod shell;
 
 use std::{
     net::{SocketAddr, ToSocketAddrs as _},

@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 
 pub(crate) use self::server::REQUEST_DURATION_MAX_SECS;
 use super::{
-    advice::quoted,
     layout::{Layout, replace},
     ports::Ports,
     processes::{self, Service, run_to_end, tail},
     ready,
+    shell::quoted,
 };
 use crate::{interrupt::Interrupt, output::Progress, registries, workspace};
 
