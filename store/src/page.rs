@@ -68,6 +68,9 @@ pub struct AuditHead {
     /// The key that vouches for it there; earlier versions did not remember it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// The hashes of entries behind it there that are about to be written and tell of nothing in this store.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub promised: Vec<String>,
 }
 
 impl fmt::Display for AuditSequence {

@@ -359,8 +359,9 @@ async fn a_replacement_outlives_the_order_that_was_issued_and_goes_with_the_one_
 async fn the_last_audit_entry_that_was_handed_on_is_remembered_and_is_none_that_waits() {
     let (store, _memory) = store();
     assert_eq!(store.audit_head().await.unwrap(), None);
-    for (sequence, key) in [(7, None), (8, Some(String::from("key")))] {
-        let head = AuditHead { sequence, hash: format!("hash of {sequence}"), key };
+    let promises = vec![String::from("hash of 9"), String::from("hash of 10")];
+    for (sequence, key, promised) in [(7, None, Vec::new()), (8, Some(String::from("key")), promises)] {
+        let head = AuditHead { sequence, hash: format!("hash of {sequence}"), key, promised };
         commit(&store, |commit| commit.keep_audit_head(&head)).await.unwrap();
         assert_eq!(store.audit_head().await.unwrap(), Some(head));
     }

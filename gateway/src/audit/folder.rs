@@ -15,10 +15,10 @@ use acme::time::Timestamp;
 use serde_json::Value;
 
 use super::{
-    chain::{self, CHECKPOINT, Chain, KEY_CHANGED, REOPENED, SEGMENT, STARTED, STOPPED, Seen},
+    chain::{self, Chain, SEGMENT, Seen},
     checkpoint::PublicKey,
     lines::{Line, Lines},
-    record::{Head, Record},
+    record::{Digest, Head, Record},
 };
 
 /// Size from which on another file is begun.
@@ -48,6 +48,8 @@ pub(super) struct Left {
     pub(super) is_certain: bool,
     /// The events that wait in the store, by their place there. Those that are in the files too came there before a crash.
     pub(super) waiting: BTreeMap<String, (Timestamp, Value)>,
+    /// The records of the trail about itself that the store was told of before they were written, by their hashes.
+    pub(super) promised: Vec<Digest>,
     /// The keys that may begin a file, our own first.
     pub(super) keys: Vec<PublicKey>,
 }
@@ -72,15 +74,10 @@ impl Left {
 
     /// The same for a record that tells of no event in the store: those of the trail about itself.
     fn foreign_beside_events(&self, record: &Record) -> Option<&'static str> {
-        let key = |member| record.event.get(member).and_then(Value::as_str).and_then(|key| key.parse().ok());
-        match record.name() {
-            SEGMENT if key("key").is_some_and(|key| self.keys.contains(&key)) => None,
-            // We would sign that somebody else follows us.
-            KEY_CHANGED if key("newKey").as_ref() == self.keys.first() => None,
-            STARTED | REOPENED | CHECKPOINT | STOPPED => None,
-            SEGMENT | KEY_CHANGED => Some("it names a key that is not ours"),
-            _ => Some("it tells of an event that was never in the store"),
-        }
+        let begins_a_file_of_ours =
+            || record.name() == SEGMENT && self.keys.iter().any(|key| record.event == chain::segment(key));
+        let is_ours = self.promised.contains(&record.hash) || begins_a_file_of_ours();
+        (!is_ours).then_some("the store was never told that it would come")
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     checkpoint::{PublicKey, SigningKey},
     folder::{self, Folder, Found, Left},
     marker,
-    record::{Digest, Head},
+    record::{Digest, Head, Record},
     trail::Trail,
 };
 use crate::{app::App, clock};
@@ -30,6 +30,8 @@ pub(super) const BATCH: usize = 100;
 const RECOGNISED: usize = 5 * BATCH;
 /// Events after which a checkpoint is due, however young the last one is.
 const CHECKPOINT_EVENTS: usize = 1000;
+/// Promised records that are kept: those of the last few starts that came to nothing.
+const PROMISED: usize = 32;
 
 /// What writing goes on with.
 #[derive(Default)]
@@ -45,6 +47,10 @@ pub(super) struct Pen {
     has_started: bool,
     /// Events that are in the file and that the store has not forgotten, or may not have.
     written: Vec<String>,
+    /// The last record that the store knows of, once it knows of one.
+    noted: Option<Head>,
+    /// What it was told of the records behind that one.
+    promised: Vec<Digest>,
     /// Whether the store knows of the last record.
     is_noted: bool,
     events_since_checkpoint: usize,
@@ -149,18 +155,20 @@ impl Pen {
             Some(left) => (Some(left), None),
             None => {
                 let noted = noted(app.store.audit_head().await)?;
-                self.known_key = noted.key;
-                match noted {
-                    Noted { head: None, unknown: None, .. } => (begin_if_new(app).await?, None),
-                    Noted { head, unknown, .. } => (head, unknown),
-                }
+                (self.known_key, self.promised) = (noted.key, noted.promised);
+                let (head, unknown) = match (noted.head, noted.unknown) {
+                    (None, None) => (begin_if_new(app).await?, None),
+                    noted => noted,
+                };
+                self.noted = head;
+                (head, unknown)
             }
         };
         let entries = app.store.audit_entries(RECOGNISED).await.map_err(anyhow::Error::from)?;
         let waiting = entries.into_iter().map(|entry| (entry.sequence.to_string(), (entry.at, entry.body))).collect();
         let keys = [Some(&app.audit.keys.own), app.audit.keys.previous.as_ref()].into_iter().flatten();
         let keys = keys.map(SigningKey::public).chain(self.known_key).collect();
-        let left = Left { head, unknown, is_certain, waiting, keys };
+        let left = Left { head, unknown, is_certain, waiting, promised: self.promised.clone(), keys };
         let (trail, now) = (Arc::clone(&app.audit), clock::now());
         let open = move || Folder::open(&trail.folder, left, &trail.keys.own.public(), now);
         let (folder, mut found) = blocking(open).await??;
@@ -232,12 +240,33 @@ impl Pen {
     }
 
     async fn append(&mut self, app: &App, records: Vec<(Timestamp, Value, Option<String>)>) -> Result<(), Failure> {
+        self.promise(app, &records).await?;
         self.is_noted = false;
         let append = move |folder: &mut Folder, _: &Trail| {
             let records = records.iter().map(|(at, event, outbox)| (*at, event, outbox.clone()));
             folder.append(records)
         };
         self.with_folder(app, append).await
+    }
+
+    /// Has the store know of records of the trail about itself before they are written. Events are in the store anyway;
+    /// of these nothing there would tell, after a crash, whether we have written them or whoever else can write the file.
+    async fn promise(&mut self, app: &App, records: &[(Timestamp, Value, Option<String>)]) -> Result<(), Failure> {
+        let (Some(folder), Some(noted)) = (&self.folder, self.noted) else { return Ok(()) };
+        let mut head = folder.head;
+        let before = self.promised.len();
+        for (at, event, outbox) in records {
+            head = Record::write(&head, *at, event, outbox.as_deref()).0;
+            self.promised.extend(outbox.is_none().then_some(head.hash));
+        }
+        if self.promised.len() == before {
+            return Ok(());
+        }
+        self.promised.drain(..self.promised.len().saturating_sub(PROMISED));
+        let mut commit = Commit::new();
+        commit.keep_audit_head(&self.as_stored(noted, &self.promised));
+        app.store.commit(commit).await.map_err(anyhow::Error::from)?;
+        Ok(())
     }
 
     /// Does something that blocks with the folder. If it cannot be left as it was it is opened anew next time.
@@ -271,7 +300,7 @@ impl Pen {
         self.keep_head(&mut commit);
         app.store.commit(commit).await.map_err(anyhow::Error::from)?;
         self.written.clear();
-        self.is_noted = true;
+        self.head_is_kept();
         Ok(())
     }
 
@@ -283,15 +312,31 @@ impl Pen {
         let mut commit = Commit::new();
         self.keep_head(&mut commit);
         app.store.commit(commit).await.map_err(anyhow::Error::from)?;
-        self.is_noted = true;
+        self.head_is_kept();
         Ok(())
     }
 
     fn keep_head(&self, commit: &mut Commit) {
         if let Some(folder) = &self.folder {
-            let Head { sequence, hash } = folder.head;
-            let key = self.known_key.map(|key| key.to_string());
-            commit.keep_audit_head(&AuditHead { sequence, hash: hash.to_string(), key });
+            commit.keep_audit_head(&self.as_stored(folder.head, &[]));
+        }
+    }
+
+    /// The commit that keeps it has come to its end.
+    fn head_is_kept(&mut self) {
+        if let Some(folder) = &self.folder {
+            self.noted = Some(folder.head);
+            self.promised.clear();
+        }
+        self.is_noted = true;
+    }
+
+    fn as_stored(&self, head: Head, promised: &[Digest]) -> AuditHead {
+        AuditHead {
+            sequence: head.sequence,
+            hash: head.hash.to_string(),
+            key: self.known_key.map(|key| key.to_string()),
+            promised: promised.iter().map(Digest::to_string).collect(),
         }
     }
 }
@@ -308,7 +353,8 @@ async fn begin_if_new(app: &App) -> Result<Option<Head>, Failure> {
     }
     let (Head { sequence, hash }, key) = (Head::NONE, app.audit.keys.own.public());
     let mut commit = Commit::new();
-    commit.keep_audit_head(&AuditHead { sequence, hash: hash.to_string(), key: Some(key.to_string()) });
+    let (hash, key, promised) = (hash.to_string(), Some(key.to_string()), Vec::new());
+    commit.keep_audit_head(&AuditHead { sequence, hash, key, promised });
     app.store.commit(commit).await.map_err(anyhow::Error::from)?;
     Ok(Some(Head::NONE))
 }
@@ -319,6 +365,8 @@ struct Noted {
     head: Option<Head>,
     /// The key that signed last.
     key: Option<PublicKey>,
+    /// The records behind it that were to be written.
+    promised: Vec<Digest>,
     /// Why it cannot be known any more, which is damage.
     unknown: Option<String>,
 }
@@ -331,11 +379,12 @@ fn noted(answer: Result<Option<AuditHead>, ReadError>) -> Result<Noted, Failure>
     let unknown = |why: String| Ok(Noted { unknown: Some(why), ..Noted::default() });
     match answer {
         Ok(None) => Ok(Noted::default()),
-        Ok(Some(AuditHead { sequence, hash, key })) => match Digest::parse(&hash) {
+        Ok(Some(AuditHead { sequence, hash, key, promised })) => match Digest::parse(&hash) {
             // Earlier versions noted no key.
             Some(hash) => Ok(Noted {
                 head: Some(Head { sequence, hash }),
                 key: key.and_then(|key| key.parse().ok()),
+                promised: promised.iter().filter_map(|hash| Digest::parse(hash)).collect(),
                 unknown: None,
             }),
             None => unknown(String::from("what the store knows of the last record is no hash")),

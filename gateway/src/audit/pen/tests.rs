@@ -32,10 +32,10 @@ async fn events_are_written_in_their_order_and_forgotten_and_the_end_is_signed()
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// The commits are: the first note, then one that forgets.
+/// The commits are: the first note, what is promised of the beginning and of its checkpoint, the note of both, then two that forget.
 #[tokio::test(start_paused = true)]
 async fn a_power_cut_at_any_commit_of_the_writer_leaves_each_event_once() {
-    for (commits, moment) in (0..4).flat_map(|commits| Moment::BOTH.map(|moment| (commits, moment))) {
+    for (commits, moment) in (0..6).flat_map(|commits| Moment::BOTH.map(|moment| (commits, moment))) {
         let (gateway, folder) = gateway("power", "").await;
         commit(&gateway, "a", 3).await;
         gateway.disk.cut_power_after(commits, moment);
@@ -161,6 +161,49 @@ async fn records_that_somebody_adds_are_an_alarm_while_the_gateway_runs_and_at_i
         assert_eq!(verdict.fault.map(|fault| (fault.sequence, fault.wrong)), Some((forged, Wrong::Replaced)));
         assert!(verdict.seen.proven.unwrap().0 < forged);
         assert_eq!(verify(&all[1..], Chain::default(), |_| Ok(())).unwrap().fault, None);
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+/// A record of the trail about itself has nothing in the store that waits for it. Added behind an end in order it would
+/// tell of a start that never was, added after a crash it would hide the crash.
+#[tokio::test]
+async fn starts_and_ends_that_somebody_adds_are_an_alarm_after_an_end_in_order_and_after_a_crash() {
+    for (is_crash, added) in [(false, STARTED), (true, STOPPED), (true, REOPENED)] {
+        let (gateway, folder) = gateway("pretended", "").await;
+        commit(&gateway, "a", 1).await;
+        write(&gateway.app).await.unwrap();
+        if !is_crash {
+            close(&gateway.app).await.unwrap();
+        }
+        add_behind(&folder, &json!({"event": added, "version": "9.9.9"}), None);
+        let gateway = gateway.restarted_with_catalogue().await;
+        write(&gateway.app).await.unwrap();
+        assert_eq!(gateway.app.metrics.audit.damaged.get(), 1, "{added}");
+        let text = fs::read_to_string(files(std::slice::from_ref(&folder)).unwrap().pop().unwrap()).unwrap();
+        let before = if is_crash { r#""before":"crashed""# } else { r#""before":"stopped""# };
+        assert!(!text.contains("9.9.9") && text.contains(before), "{added}: {text}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+/// It is written, and the store does not hear any more that it was: after the next start that is no damage.
+#[tokio::test(start_paused = true)]
+async fn a_start_or_end_of_our_own_before_a_power_cut_is_known_again() {
+    for (commits, moment) in (0..6).flat_map(|commits| Moment::BOTH.map(|moment| (commits, moment))) {
+        let (gateway, folder) = gateway("known", "").await;
+        gateway.disk.cut_power_after(commits, moment);
+        let app = gateway.app.clone();
+        let _died = dies(async {
+            write(&app).await.unwrap();
+            close(&app).await.unwrap();
+        })
+        .await;
+        let _planned = gateway.disk.forget_interruption();
+        let gateway = gateway.restarted_with_catalogue().await;
+        write(&gateway.app).await.unwrap();
+        assert_eq!(gateway.app.metrics.audit.damaged.get(), 0, "{commits} {moment:?}");
+        assert_eq!(events(&folder), Vec::<String>::new());
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -189,13 +189,13 @@ enum Cut {
 /// Before, events have come into the file that the store has not forgotten.
 #[tokio::test(start_paused = true)]
 async fn a_power_cut_at_a_start_with_another_key_is_no_damage_and_leaves_each_event_once() {
-    let commits = (0..4).flat_map(|commits| Moment::BOTH.map(|moment| Cut::Commit(commits, moment)));
+    let commits = (0..8).flat_map(|commits| Moment::BOTH.map(|moment| Cut::Commit(commits, moment)));
     for cut in commits.chain([Cut::Begun, Cut::Said]) {
         for is_announced in [false, true] {
             let case = format!("{cut:?}, announced: {is_announced}");
             let mut place = Place::new("cut").await;
             commit(&place.gateway, "a", 2).await;
-            place.gateway.disk.cut_power_after(2, Moment::BeforeTheEffect);
+            place.gateway.disk.cut_power_after(4, Moment::BeforeTheEffect);
             let app = place.gateway.app.clone();
             assert!(dies(async { write(&app).await.unwrap() }).await, "{case}");
             let _planned = place.gateway.disk.forget_interruption();
