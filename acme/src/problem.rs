@@ -116,7 +116,7 @@ impl ProblemKind {
             Self::BadRevocationReason => ("badRevocationReason", 400),
             Self::BadSignatureAlgorithm => ("badSignatureAlgorithm", 400),
             Self::Caa => ("caa", 403),
-            Self::Compound => ("compound", 400),
+            Self::Compound => ("compound", 403),
             Self::Connection => ("connection", 400),
             Self::Dns => ("dns", 400),
             Self::ExternalAccountRequired => ("externalAccountRequired", 403),

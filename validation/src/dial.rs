@@ -1,10 +1,7 @@
 //! Which one or two addresses of a host are dialled: one IPv6 address first, and if it cannot be
 //! connected to, one IPv4 address. Both have passed the address policy.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use acme::{
     identifier::Identifier,
@@ -53,7 +50,7 @@ pub(crate) async fn candidates(
                     address,
                     rule: refusal.0.name().to_owned(),
                 });
-                refused = refused.or(Some((address, refusal)));
+                refused = refused.or(Some(refusal));
             }
         }
     }
@@ -62,7 +59,7 @@ pub(crate) async fn candidates(
     match (v6, v4, refused) {
         (Some(first), second, _) => Ok(Candidates { first, second }),
         (None, Some(first), _) => Ok(Candidates { first, second: None }),
-        (None, None, Some((address, refusal))) => Err(not_dialled(host, label, address, refusal)),
+        (None, None, Some(refusal)) => Err(not_dialled(host, label, refusal)),
         (None, None, None) => Err(no_addresses(label, LookupError::NoRecord { at: host.to_string() })),
     }
 }
@@ -94,11 +91,13 @@ impl Candidates {
     }
 }
 
-fn not_dialled(host: &Identifier, label: &str, address: IpAddr, refusal: Refusal) -> Failure {
+/// The client is not told which address it was: strangers could have the names of the inside looked up here. Operators
+/// find it among the observations.
+fn not_dialled(host: &Identifier, label: &str, refusal: Refusal) -> Failure {
     let detail = match host {
         Identifier::Ip(_) => format!("{label}: not dialled; {refusal}"),
         Identifier::Dns(_) | Identifier::Wildcard(_) => {
-            format!("{label}: the name resolves to {address}, which is not dialled; {refusal}")
+            format!("{label}: the name resolves to an address that is not dialled; {refusal}")
         }
     };
     Failure::lasting(ProblemKind::Connection, detail)

@@ -12,7 +12,12 @@ use crate::{
 
 /// What a path is for, as far as limits go.
 pub(super) fn purpose(path: &str) -> Purpose {
-    if path.ends_with("/revoke-cert") { Purpose::Revocation } else { Purpose::Other }
+    let of_endpoint = path.strip_prefix("/acme/").and_then(|path| path.split_once('/'));
+    if of_endpoint.is_some_and(|(_, resource)| resource == "revoke-cert") {
+        Purpose::Revocation
+    } else {
+        Purpose::Other
+    }
 }
 
 /// Counts a request and lets it in, or says when to come again.
@@ -29,5 +34,21 @@ pub(super) fn admit(app: &App, request: &ServiceRequest) -> Result<(), HttpError
 impl From<Exceeded> for HttpError {
     fn from(exceeded: Exceeded) -> Self {
         exceeded.as_kind(ProblemKind::RateLimited).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_only_ends_like_that_of_revocations_counts_as_any_other() {
+        let is_revocation = |path| purpose(path) == Purpose::Revocation;
+        assert!(is_revocation("/acme/tls/revoke-cert"));
+        for other in
+            ["/acme/tls/order/revoke-cert", "/acme/tls/acct/1/revoke-cert", "/revoke-cert", "/acme/revoke-cert"]
+        {
+            assert!(!is_revocation(other), "{other}");
+        }
     }
 }
