@@ -91,7 +91,8 @@ pub(super) fn leave_trace(app: &App, asked: &Asked, told: &Told, started: Instan
         method = %asked.method,
         path = cut(&without_secret(&asked.path)),
         status = told.status.as_u16(),
-        millis = started.elapsed().as_millis(),
+        // A u128 would be a string in JSON.
+        millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         client = asked.client.map(tracing::field::display),
         account = told.account,
         order = told.order,

@@ -22,6 +22,7 @@ use self::{
     validator::validator,
 };
 use super::{
+    VERSION,
     check_config::check_files,
     tls::{self, Pairs},
 };
@@ -121,7 +122,7 @@ async fn serve(config: &Path, level: Level, settings: Settings) -> anyhow::Resul
     let (handle, ops_handle) = (server.handle(), ops.handle());
     let (server, ops) = (tokio::spawn(server), tokio::spawn(ops));
     for endpoint in app.endpoints.values() {
-        tracing::info!(directory = endpoint.links.directory(), realm = %endpoint.realm, "serving");
+        tracing::info!(directory = endpoint.links.directory(), realm = %endpoint.realm, version = VERSION, "serving");
     }
     let mut stop = Stop::new()?;
     readiness::tell(State::Ready);
