@@ -17,6 +17,7 @@ use super::identifier::{Identifier, WireIdentifier};
 use super::key::PublicKey;
 use super::moment::Moment;
 use super::operations::Right;
+use super::policy::Policy;
 use super::problem::{Code, Problem};
 use super::proof::{self, Proof, Verified};
 use super::registrations::{self, Registration, Status};
@@ -213,6 +214,10 @@ fn judge_basis(
             registration.must_be_active(tx)?;
             let wire: Vec<WireIdentifier> = serde_json::from_value(certificate.identifiers.clone())?;
             let identifiers: Vec<Identifier> = wire.iter().filter_map(Identifier::from_wire).collect();
+            // Evidence is the gateway's word; the lists are not.
+            Policy::of(cm, tx, &registration)?
+                .check_names(&identifiers)
+                .map_err(|_| refused("the certificate has names that the registration may not have"))?;
             let profile = cm
                 .settings
                 .profiles
@@ -239,7 +244,9 @@ fn judge_basis(
             check_payload(verified, certificate, reason_code)?;
             Ok(proven)
         }
-        BasisType::GatewayPolicy | BasisType::Officer => Ok(false),
+        // No gateway of this CM needs it, so it is set for no identity.
+        BasisType::GatewayPolicy => Err(refused("the basis gateway-policy is not allowed for this identity")),
+        BasisType::Officer => Ok(false),
     }
 }
 

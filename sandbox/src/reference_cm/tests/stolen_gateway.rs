@@ -5,7 +5,9 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::super::identity::Role;
-use super::world::{Account, OPEN, Order, REGISTERED, Reply, World, bound_account, jwk, new_key, preregister, sign};
+use super::world::{
+    Account, OPEN, Order, REGISTERED, Reply, World, bound_account, jwk, new_key, preregister, sign, validations,
+};
 
 const REGISTERED_REALM: &str = "/realms/registered";
 const OPEN_REALM: &str = "/realms/open";
@@ -320,6 +322,33 @@ async fn a_stolen_gateway_gets_nothing_with_the_proofs_that_it_has_seen() {
     let _ = loot.revoke(&revocation).await.expect(200);
     let changed = loot.change_key(&jwk(&thief), Some(key_change(holder, holder, &thief))).await;
     let _ = changed.expect(200);
+}
+
+#[tokio::test]
+async fn a_stolen_gateway_does_not_revoke_on_its_own_word_nor_by_accounts_that_may_not_have_the_names() {
+    let loot = Loot::take().await;
+    let Loot { world, certificate, .. } = &loot;
+    let before = world.cm.books();
+    let policy = json!({"reason": "superseded", "basis": {"type": "gateway-policy"},
+                        "certificateSha256": certificate["sha256"], "client": {"ip": "203.0.113.9"}});
+    let refusal = loot.revoke(&policy).await;
+    assert_eq!(refusal.refusal(), (403, "revocation-not-authorised"), "{}", refusal.text);
+
+    // Evidence is the gateway's word; what registrations may have is not.
+    let narrow = json!({"allowedIdentifiers": {"mode": "listed",
+        "rules": [{"type": "dns", "match": "exact", "value": "tiny.example.test"}]}});
+    let tiny = bound_account(world, &preregister(world, "kid-tiny", narrow).await).await;
+    let by_authorizations = |account: &Account| {
+        let mut body = account.revocation(certificate, "keyCompromise", 1);
+        body["basis"]["type"] = json!("authorizations");
+        body["basis"]["validations"] = validations(&["www.example.test"]);
+        body
+    };
+    let refusal = loot.revoke(&by_authorizations(&tiny)).await;
+    assert_eq!(refusal.refusal(), (403, "revocation-not-authorised"), "{}", refusal.text);
+    assert_eq!(world.cm.books()["revoked"], before["revoked"]);
+    // It was the list: an account that may have the name revokes by the same evidence.
+    let _ = loot.revoke(&by_authorizations(&loot.accomplice)).await.expect(200);
 }
 
 impl Loot {
