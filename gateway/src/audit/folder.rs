@@ -112,7 +112,8 @@ pub(super) fn segments(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if is_segment(&path) {
+        // A pipe of such a name would have whoever opens it wait for ever.
+        if is_segment(&path) && path.is_file() {
             found.push(path);
         }
     }

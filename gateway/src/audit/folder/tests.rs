@@ -138,6 +138,16 @@ fn a_file_that_a_stranger_has_begun_behind_ours_is_damage() {
 }
 
 #[test]
+fn what_is_no_file_is_none_of_ours_whatever_it_is_called() {
+    let place = Place::new("folder");
+    let (mut folder, _) = place.open(None);
+    append(&mut folder, &["a"]);
+    fs::create_dir(place.folder.join(format!("audit-{:0NUMBER_DIGITS$}.jsonl", folder.head.sequence + 1))).unwrap();
+    let (again, found) = place.open(Some(folder.head));
+    assert_eq!((again.head, found.damage), (folder.head, None));
+}
+
+#[test]
 fn files_that_the_store_does_not_know_are_damage() {
     let place = Place::new("store");
     let (mut folder, _) = place.open(None);
