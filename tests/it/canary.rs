@@ -106,4 +106,14 @@ fn a_canary_that_is_not_in_order_is_told_apart_from_a_service_that_is_not() {
         assert_eq!((output.status.code(), said["stage"].as_str()), (Some(78), Some("preparation")), "{said}");
         assert!(said["reason"].as_str().unwrap().contains(named), "{said}");
     }
+    let mut command = Command::new(binaries::gateway());
+    let command = command.args(["canary", "--json", "--directory", &site.url("registered", "directory")]);
+    let command =
+        command.args(["--name", "x.canary.test", "--listen", "127.0.0.66:0", "--external-account-key-id", "x"]);
+    let command = command.arg("--external-account-key-file").arg(&absent).arg("--roots-file").arg(&good);
+    let command = command.arg("--ca-file").arg(site.pki("acme-ca.pem")).arg("--account-key-file").arg(&key);
+    let output = command.output().unwrap();
+    let said = json_of(&output);
+    assert_eq!((output.status.code(), said["stage"].as_str()), (Some(78), Some("preparation")), "{said}");
+    assert!(said["reason"].as_str().unwrap().contains("--external-account-key-file"), "{said}");
 }

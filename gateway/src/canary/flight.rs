@@ -65,7 +65,7 @@ pub(super) async fn fly(plan: &Plan, progress: &mut Progress) -> anyhow::Result<
 
     progress.stage = Stage::Account;
     let mut session = Session::new(http, &key, directory.new_nonce.clone());
-    let account = account(plan, &mut session, &key, &directory.new_account).await?;
+    let account = account(plan, &mut session, &key, &directory.new_account, progress).await?;
     session.log_in(account);
 
     progress.stage = Stage::Order;
@@ -164,15 +164,21 @@ impl Directory {
 }
 
 /// The account of the key; created at the first time.
-async fn account(plan: &Plan, session: &mut Session<'_>, key: &AccountKey, url: &str) -> anyhow::Result<String> {
+async fn account(
+    plan: &Plan,
+    session: &mut Session<'_>,
+    key: &AccountKey,
+    url: &str,
+    progress: &mut Progress,
+) -> anyhow::Result<String> {
     let found = match session.post(url, &json!({"onlyReturnExisting": true})).await {
         Err(ObtainError::Refused { kind, .. }) if kind == "accountDoesNotExist" => {
             let mut new = json!({"termsOfServiceAgreed": true});
             if let (Some((id, file)), Value::Object(members)) = (&plan.external_account, &mut new) {
-                const OPTION: &str = "--external-account-key-file";
-                require_private(file, OPTION)?;
-                let secret = base64url::decode(fs::read_to_string(file)?.trim());
-                let secret = secret.with_context(|| format!("{OPTION}: {} is not base64url", file.display()))?;
+                // The file is wanted once and may be gone afterwards; what is wrong with it is no fault of the service.
+                progress.stage = Stage::Preparation;
+                let secret = external_account_key(file)?;
+                progress.stage = Stage::Account;
                 members.insert(String::from("externalAccountBinding"), key.bind(id, &secret, url)?);
             }
             session.post(url, &new).await?
@@ -180,6 +186,13 @@ async fn account(plan: &Plan, session: &mut Session<'_>, key: &AccountKey, url: 
         found => found?,
     };
     found.location.context("newAccount was answered without Location")
+}
+
+fn external_account_key(file: &Path) -> anyhow::Result<Vec<u8>> {
+    const OPTION: &str = "--external-account-key-file";
+    require_private(file, OPTION)?;
+    let key = base64url::decode(fs::read_to_string(file)?.trim());
+    key.with_context(|| format!("{OPTION}: {} is not base64url", file.display()))
 }
 
 /// Answers http-01 of one name and waits for what the server makes of it; nothing if it is proven already.
