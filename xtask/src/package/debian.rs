@@ -83,4 +83,13 @@ mod tests {
             assert!(text.contains(&format!("maintainer = \"{MAINTAINER}\"")), "{package}");
         }
     }
+
+    #[test]
+    fn files_that_the_documents_send_readers_to_are_packaged() {
+        let text = fs::read_to_string(workspace::root().join("gateway/Cargo.toml")).unwrap();
+        for file in ["SECURITY.md", "config/gateway.toml", "deploy/openbao/prepare", "docs/cm-api.yaml"] {
+            assert!(workspace::root().join(file).is_file(), "{file}");
+            assert!(text.contains(&format!("[\"../{file}\", ")), "{file}");
+        }
+    }
 }
