@@ -15,9 +15,10 @@ use crate::{commands::run, output::Progress, workspace};
 const RELEASE: &str = "bookworm";
 /// What the packages of ours need, besides what each Debian has. They are there before, because the machine has no network.
 const INCLUDED: &str = "systemd,systemd-sysv,dbus,libssl3,iproute2";
-/// What systemd and dpkg write for themselves, whatever is installed.
-const NOT_OURS: [&str; 9] = [
+/// What systemd and dpkg write for themselves, whatever is installed; backups at midnight.
+const NOT_OURS: [&str; 10] = [
     "var/log",
+    "var/backups",
     "var/cache",
     "var/lib/dpkg/status",
     "var/lib/dpkg/lock",
