@@ -4,22 +4,26 @@
 //! the file goes. If the process dies between the two, the event is found at the end of the file and not written again
 //! ([ADR 39](../../../docs/adr/0039-the-audit-trail-is-a-signed-chain.md)).
 
+mod note;
 mod succession;
 
 use std::{io, sync::Arc};
 
 use acme::time::Timestamp;
 use serde_json::{Value, json};
-use store::{AuditEntry, AuditHead, Commit, ReadError};
+use store::{AuditEntry, Commit};
 use tokio::time::Instant;
 
-use self::succession::Succession;
+use self::{
+    note::{begin_if_new, noted},
+    succession::Succession,
+};
 use super::{
     chain::{self, CRASHED, REOPENED, STARTED, STOPPED},
     checkpoint::{PublicKey, SigningKey},
-    folder::{self, Folder, Found, Left},
+    folder::{Folder, Found, Left},
     marker,
-    record::{Digest, Head, Record},
+    record::{Digest, Head},
     trail::Trail,
 };
 use crate::{app::App, clock};
@@ -30,8 +34,6 @@ pub(super) const BATCH: usize = 100;
 const RECOGNISED: usize = 5 * BATCH;
 /// Events after which a checkpoint is due, however young the last one is.
 const CHECKPOINT_EVENTS: usize = 1000;
-/// Promised records that are kept: those of the last few starts that came to nothing.
-const PROMISED: usize = 32;
 
 /// What writing goes on with.
 #[derive(Default)]
@@ -249,26 +251,6 @@ impl Pen {
         self.with_folder(app, append).await
     }
 
-    /// Has the store know of records of the trail about itself before they are written. Events are in the store anyway;
-    /// of these nothing there would tell, after a crash, whether we have written them or whoever else can write the file.
-    async fn promise(&mut self, app: &App, records: &[(Timestamp, Value, Option<String>)]) -> Result<(), Failure> {
-        let (Some(folder), Some(noted)) = (&self.folder, self.noted) else { return Ok(()) };
-        let mut head = folder.head;
-        let before = self.promised.len();
-        for (at, event, outbox) in records {
-            head = Record::write(&head, *at, event, outbox.as_deref()).0;
-            self.promised.extend(outbox.is_none().then_some(head.hash));
-        }
-        if self.promised.len() == before {
-            return Ok(());
-        }
-        self.promised.drain(..self.promised.len().saturating_sub(PROMISED));
-        let mut commit = Commit::new();
-        commit.keep_audit_head(&self.as_stored(noted, &self.promised));
-        app.store.commit(commit).await.map_err(anyhow::Error::from)?;
-        Ok(())
-    }
-
     /// Does something that blocks with the folder. If it cannot be left as it was it is opened anew next time.
     async fn with_folder(
         &mut self,
@@ -302,95 +284,6 @@ impl Pen {
         self.written.clear();
         self.head_is_kept();
         Ok(())
-    }
-
-    /// Has the store know of the last record.
-    async fn note(&mut self, app: &App) -> Result<(), Failure> {
-        if self.is_noted {
-            return Ok(());
-        }
-        let mut commit = Commit::new();
-        self.keep_head(&mut commit);
-        app.store.commit(commit).await.map_err(anyhow::Error::from)?;
-        self.head_is_kept();
-        Ok(())
-    }
-
-    fn keep_head(&self, commit: &mut Commit) {
-        if let Some(folder) = &self.folder {
-            commit.keep_audit_head(&self.as_stored(folder.head, &[]));
-        }
-    }
-
-    /// The commit that keeps it has come to its end.
-    fn head_is_kept(&mut self) {
-        if let Some(folder) = &self.folder {
-            self.noted = Some(folder.head);
-            self.promised.clear();
-        }
-        self.is_noted = true;
-    }
-
-    fn as_stored(&self, head: Head, promised: &[Digest]) -> AuditHead {
-        AuditHead {
-            sequence: head.sequence,
-            hash: head.hash.to_string(),
-            key: self.known_key.map(|key| key.to_string()),
-            promised: promised.iter().map(Digest::to_string).collect(),
-        }
-    }
-}
-
-/// Notes that the first file is about to be begun, if there is none. So a store that knows of no record and finds files is
-/// not the one that knew them, and no crash at the very first start looks like that.
-async fn begin_if_new(app: &App) -> Result<Option<Head>, Failure> {
-    let trail = Arc::clone(&app.audit);
-    let there = blocking(move || folder::segments(&trail.folder)).await?;
-    match there {
-        Ok(files) if !files.is_empty() => return Ok(None),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        Ok(_) | Err(_) => {}
-    }
-    let (Head { sequence, hash }, key) = (Head::NONE, app.audit.keys.own.public());
-    let mut commit = Commit::new();
-    let (hash, key, promised) = (hash.to_string(), Some(key.to_string()), Vec::new());
-    commit.keep_audit_head(&AuditHead { sequence, hash, key, promised });
-    app.store.commit(commit).await.map_err(anyhow::Error::from)?;
-    Ok(Some(Head::NONE))
-}
-
-/// What the store knows of how the files were left.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Noted {
-    head: Option<Head>,
-    /// The key that signed last.
-    key: Option<PublicKey>,
-    /// The records behind it that were to be written.
-    promised: Vec<Digest>,
-    /// Why it cannot be known any more, which is damage.
-    unknown: Option<String>,
-}
-
-/// Reads the note of how the files were left.
-///
-/// # Errors
-/// The store does not answer now. Files that are not held against it would be taken as somebody may have cut them.
-fn noted(answer: Result<Option<AuditHead>, ReadError>) -> Result<Noted, Failure> {
-    let unknown = |why: String| Ok(Noted { unknown: Some(why), ..Noted::default() });
-    match answer {
-        Ok(None) => Ok(Noted::default()),
-        Ok(Some(AuditHead { sequence, hash, key, promised })) => match Digest::parse(&hash) {
-            // Earlier versions noted no key.
-            Some(hash) => Ok(Noted {
-                head: Some(Head { sequence, hash }),
-                key: key.and_then(|key| key.parse().ok()),
-                promised: promised.iter().filter_map(|hash| Digest::parse(hash)).collect(),
-                unknown: None,
-            }),
-            None => unknown(String::from("what the store knows of the last record is no hash")),
-        },
-        Err(error @ ReadError::Unavailable(_)) => Err(Failure::Store(error.into())),
-        Err(error) => unknown(format!("what the store knows of the last record cannot be read: {error}")),
     }
 }
 

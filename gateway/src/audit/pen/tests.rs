@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use store::backend::{ApplyError, Unavailable};
+use store::{
+    ReadError,
+    backend::{ApplyError, Unavailable},
+};
 
 use super::*;
 use crate::{
