@@ -92,6 +92,9 @@ fn a_nonce_is_spent_whatever_its_request_is_refused_for() {
         let again = client.draft(&url, "").with("nonce", header["nonce"].clone());
         let _ = client.send(&url, &again.sign()).assert_refused(400, "badNonce");
     }
+    let jws = client.draft(&url, "").sign();
+    let _ = client.send_octets(&url, jws.to_string().as_bytes(), &[]).assert_refused(415, "malformed");
+    let _ = client.send(&url, &jws).assert_refused(400, "badNonce");
 }
 
 #[test]
